@@ -1,0 +1,281 @@
+"""The semi-quantum restricted Boltzmann machine (sqRBM): parameters and closed forms.
+
+Conventions are those of docs/architecture.md ("The model"): visible bits ``v_i`` in {0, 1} with
+spins ``s_i = (-1)**v_i``, hidden qubits ``j``, and
+
+    H = sum_i a_i Z_i + sum_{P,j} b[P,j] sigma^P_j + sum_{P,i,j} w[P,i,j] Z_i sigma^P_j
+
+(Demidik et al. 2025, Definition 1), with Gibbs state exp(-H) / Tr exp(-H).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+if TYPE_CHECKING:
+    from tnqbm.hamiltonian import PauliHamiltonian
+
+Float = NDArray[np.float64]
+
+PAULI_MATRICES: dict[str, NDArray[np.complex128]] = {
+    "I": np.eye(2, dtype=np.complex128),
+    "X": np.array([[0, 1], [1, 0]], dtype=np.complex128),
+    "Y": np.array([[0, -1j], [1j, 0]], dtype=np.complex128),
+    "Z": np.array([[1, 0], [0, -1]], dtype=np.complex128),
+}
+
+MAX_PARAMETER = 1e100
+"""Largest parameter magnitude accepted: squares of hidden fields must stay finite."""
+
+
+def check_paulis(paulis: str) -> str:
+    """Return ``paulis`` if it names one to three different Pauli matrices, else raise ValueError.
+
+    Any order of letters is allowed; it is the order of the rows of ``b`` and ``w``.
+    """
+    if not isinstance(paulis, str):
+        raise TypeError(f"paulis must be a string such as 'XYZ', got {type(paulis).__name__}")
+    if not paulis:
+        raise ValueError("paulis is empty: name one to three of X, Y, Z, for example 'XYZ'")
+    unknown = sorted(set(paulis) - set("XYZ"))
+    if unknown:
+        raise ValueError(
+            f"paulis = {paulis!r} contains {', '.join(map(repr, unknown))}; "
+            "only the letters X, Y and Z are allowed (upper case), for example 'XZ'"
+        )
+    if len(set(paulis)) != len(paulis):
+        doubled = sorted({p for p in paulis if paulis.count(p) > 1})
+        raise ValueError(
+            f"paulis = {paulis!r} repeats {', '.join(map(repr, doubled))}; "
+            "name each Pauli matrix at most once"
+        )
+    return paulis
+
+
+def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
+    """Number of real parameters: n + P m (n + 1) (paper, Table 1)."""
+    return n_visible + n_paulis * n_hidden * (n_visible + 1)
+
+
+def log_2cosh(r: Float) -> Float:
+    """log(2 cosh r) for r >= 0 without overflow."""
+    return r + np.log1p(np.exp(-2.0 * r))
+
+
+def tanh_ratio(r: Float) -> Float:
+    """tanh(r) / r for r >= 0, with its limit 1 at r = 0."""
+    return np.divide(np.tanh(r), r, out=np.ones_like(r), where=r > 0)
+
+
+def as_states(v: ArrayLike, n_visible: int) -> NDArray[np.uint8]:
+    """Visible states as uint8 of shape (..., n); ValueError names the first bad entry."""
+    states = np.asarray(v)
+    if states.ndim == 0 or states.shape[-1] != n_visible:
+        raise ValueError(
+            f"visible states must have shape (..., {n_visible}) for {n_visible} visible units, "
+            f"got {states.shape}"
+        )
+    if states.dtype.kind not in "biuf":
+        raise ValueError(f"visible states must be numbers 0 and 1, got dtype {states.dtype}")
+    bad = ~((states == 0) | (states == 1))
+    if bad.any():
+        where = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(f"visible states must be 0 or 1; entry {where} is {states[where]!r}")
+    return states.astype(np.uint8)
+
+
+def spins(states: NDArray[np.uint8]) -> Float:
+    """Spins s = (-1)**v of visible bits v, as float64 of the same shape."""
+    return 1.0 - 2.0 * states.astype(np.float64)
+
+
+class SqRBM:
+    """An sqRBM_{n,m} with fixed parameters.
+
+    Parameters
+    ----------
+    a : (n,) visible fields.
+    b : (P, m) hidden fields, rows in the order of ``paulis``.
+    w : (P, n, m) couplings, rows in the order of ``paulis``.
+    paulis : the hidden Pauli set W_h, one to three different letters of X, Y, Z in any order.
+        ``"Z"`` is the classical RBM.
+
+    Energies are in units of the temperature (beta = 1). The arrays are copied to float64 and made
+    read-only. Raises ValueError or TypeError on wrong shapes, unknown or repeated Paulis, and
+    values that are not finite or exceed 1e100 in magnitude.
+    """
+
+    __slots__ = ("a", "b", "paulis", "w")
+
+    a: Float
+    b: Float
+    w: Float
+    paulis: str
+
+    def __init__(self, a: ArrayLike, b: ArrayLike, w: ArrayLike, paulis: str) -> None:
+        paulis = check_paulis(paulis)
+        arrays = {}
+        for name, value, ndim in (("a", a, 1), ("b", b, 2), ("w", w, 3)):
+            arrays[name] = _checked(name, value, ndim)
+        n, p, m = arrays["a"].shape[0], len(paulis), arrays["b"].shape[1]
+        if n < 1:
+            raise ValueError("a is empty: an sqRBM needs at least one visible unit")
+        if arrays["b"].shape != (p, m):
+            raise ValueError(
+                f"b must have shape (P, m) = ({p}, m) for paulis = {paulis!r}, "
+                f"got {arrays['b'].shape}"
+            )
+        if arrays["w"].shape != (p, n, m):
+            raise ValueError(
+                f"w must have shape (P, n, m) = ({p}, {n}, {m}) for paulis = {paulis!r}, "
+                f"{n} visible fields in a and {m} hidden units in b, got {arrays['w'].shape}"
+            )
+        for name, array in arrays.items():
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "paulis", paulis)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"SqRBM is immutable; build a new one instead of setting {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SqRBM, (self.a, self.b, self.w, self.paulis))
+
+    def __repr__(self) -> str:
+        return (
+            f"SqRBM(n_visible={self.n_visible}, n_hidden={self.n_hidden}, "
+            f"paulis={self.paulis!r}, n_parameters={self.n_parameters})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SqRBM):
+            return NotImplemented
+        return (
+            self.paulis == other.paulis
+            and np.array_equal(self.a, other.a)
+            and np.array_equal(self.b, other.b)
+            and np.array_equal(self.w, other.w)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    def uniform(
+        cls,
+        n: int,
+        m: int,
+        paulis: str,
+        *,
+        scale: float = 1.0,
+        seed: int | np.random.SeedSequence | np.random.Generator,
+    ) -> SqRBM:
+        """Parameters drawn independently and uniformly from [-scale, scale].
+
+        The paper initialises with ``scale=1``. The same seed gives the same model everywhere.
+        """
+        check_paulis(paulis)
+        if n < 1 or m < 0:
+            raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
+        if not (np.isfinite(scale) and 0 <= scale <= MAX_PARAMETER):
+            raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
+        rng = np.random.default_rng(seed)
+        theta = rng.uniform(-scale, scale, n_parameters(n, m, len(paulis)))
+        return cls.from_vector(theta, n, m, paulis)
+
+    @classmethod
+    def from_vector(cls, theta: ArrayLike, n: int, m: int, paulis: str) -> SqRBM:
+        """The model whose :meth:`to_vector` is ``theta``: a, then b, then w, each in C order."""
+        p = len(check_paulis(paulis))
+        vector = np.asarray(theta, dtype=np.float64)
+        if vector.shape != (n_parameters(n, m, p),):
+            raise ValueError(
+                f"an sqRBM with n = {n}, m = {m}, paulis = {paulis!r} has "
+                f"{n_parameters(n, m, p)} parameters, got an array of shape {vector.shape}"
+            )
+        a, b, w = np.split(vector, [n, n + p * m])
+        return cls(a, b.reshape(p, m), w.reshape(p, n, m), paulis)
+
+    def to_vector(self) -> Float:
+        """All parameters in one (n_parameters,) vector: a, then b, then w, each in C order."""
+        return np.concatenate([self.a, self.b.ravel(), self.w.ravel()])
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.a.shape[0])
+
+    @property
+    def n_hidden(self) -> int:
+        return int(self.b.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """n + P m (n + 1) (paper, Table 1)."""
+        return n_parameters(self.n_visible, self.n_hidden, len(self.paulis))
+
+    def fields(self, v: ArrayLike) -> Float:
+        """Hidden fields Phi_j^P(v) = b[P,j] + sum_i s_i w[P,i,j]; (..., n) -> (..., P, m)."""
+        s = spins(as_states(v, self.n_visible))
+        return self.b + np.moveaxis(np.tensordot(s, self.w, axes=([-1], [1])), -1, -1)
+
+    def log_weight(self, v: ArrayLike) -> Float:
+        """Unnormalised log probability, normalised physically so that Z = Tr exp(-H).
+
+        log p~(v) = -sum_i a_i s_i + sum_j log(2 cosh ||Phi_j(v)||); (..., n) -> (...).
+        The paper's eq. (8) drops the factor 2**m of the trace; it is kept here.
+        """
+        s = spins(as_states(v, self.n_visible))
+        r = np.linalg.norm(self.fields(v), axis=-2)
+        return np.asarray(-s @ self.a + log_2cosh(r).sum(axis=-1))
+
+    def hidden_states(self, v: ArrayLike) -> NDArray[np.complex128]:
+        """Thermal states of the hidden qubits given v; (..., n) -> (..., m, 2, 2).
+
+        rho_j(v) = exp(-Phi_j . sigma) / (2 cosh r_j) = (I - tanh(r_j)/r_j Phi_j . sigma) / 2.
+        """
+        phi = self.fields(v)
+        bloch = -tanh_ratio(np.linalg.norm(phi, axis=-2))[..., None, :] * phi
+        sigma = np.stack([PAULI_MATRICES[p] for p in self.paulis])
+        return np.asarray(
+            0.5 * (PAULI_MATRICES["I"] + np.einsum("...pj,pkl->...jkl", bloch, sigma))
+        )
+
+    def hamiltonian(self) -> PauliHamiltonian:
+        """The same model as a sum of Pauli strings (visible qubits first)."""
+        from tnqbm.hamiltonian import PauliHamiltonian
+
+        return PauliHamiltonian.from_sqrbm(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to an HDF5 file; refuses to overwrite (FileExistsError)."""
+        from tnqbm.storage import save_model
+
+        save_model(self, path)
+
+    @classmethod
+    def load(cls, path: str | Path) -> SqRBM:
+        """Read a model written by :meth:`save`; tnqbm.ArchiveError if it is damaged."""
+        from tnqbm.storage import load_model
+
+        return load_model(path)
+
+
+def _checked(name: str, value: ArrayLike, ndim: int) -> Float:
+    raw = np.asarray(value)
+    if raw.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {raw.dtype}")
+    array = np.array(raw, dtype=np.float64)
+    if array.ndim != ndim:
+        axes = {1: "(n,)", 2: "(P, m)", 3: "(P, n, m)"}[ndim]
+        raise ValueError(f"{name} must have shape {axes}, got {array.shape}")
+    bad = ~(np.abs(array) <= MAX_PARAMETER)
+    if bad.any():
+        where = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}{list(where)} is {array[where]}; parameters must be finite and at most "
+            f"{MAX_PARAMETER:g} in magnitude"
+        )
+    return array
