@@ -219,7 +219,7 @@ class SqRBM:
     def fields(self, v: ArrayLike) -> Float:
         """Hidden fields Phi_j^P(v) = b[P,j] + sum_i s_i w[P,i,j]; (..., n) -> (..., P, m)."""
         s = spins(as_states(v, self.n_visible))
-        return self.b + np.moveaxis(np.tensordot(s, self.w, axes=([-1], [1])), -1, -1)
+        return np.asarray(self.b + np.tensordot(s, self.w, axes=([-1], [1])))
 
     def log_weight(self, v: ArrayLike) -> Float:
         """Unnormalised log probability, normalised physically so that Z = Tr exp(-H).
@@ -251,14 +251,14 @@ class SqRBM:
 
     def save(self, path: str | Path) -> None:
         """Write the model to an HDF5 file; refuses to overwrite (FileExistsError)."""
-        from tnqbm.storage import save_model
+        from tnqbm.archive import save_model
 
         save_model(self, path)
 
     @classmethod
     def load(cls, path: str | Path) -> SqRBM:
         """Read a model written by :meth:`save`; tnqbm.ArchiveError if it is damaged."""
-        from tnqbm.storage import load_model
+        from tnqbm.archive import load_model
 
         return load_model(path)
 

@@ -1,0 +1,49 @@
+"""What one training run leaves behind: metric rows, the final model, parameter snapshots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.model import SqRBM
+
+METRICS = ("kl", "tvd", "nll", "gradient_norm")
+"""Names of the recorded metrics, in the order in which they are stored."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Metric rows of one run; row k belongs to the parameters after ``step[k]`` updates.
+
+    ``kl``, ``nll`` in nats, ``tvd`` in [0, 1], ``gradient_norm`` the Euclidean norm of the
+    gradient of the negative log-likelihood at those parameters; each (T,) and aligned with
+    ``step`` (T,). A metric that was not kept is None, and so is ``model``. ``stopped`` is
+    "iterations" or, after early stopping, "plateau".
+    """
+
+    step: NDArray[np.int64]
+    kl: NDArray[np.float64] | None = None
+    tvd: NDArray[np.float64] | None = None
+    nll: NDArray[np.float64] | None = None
+    gradient_norm: NDArray[np.float64] | None = None
+    model: SqRBM | None = None
+    snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
+    stopped: str = "iterations"
+
+    def metric(self, name: str) -> NDArray[np.float64]:
+        """The rows of one metric by name; KeyError if unknown, ValueError if it was not kept."""
+        if name not in METRICS:
+            raise KeyError(f"unknown metric {name!r}; known: {', '.join(METRICS)}")
+        values = getattr(self, name)
+        if values is None:
+            raise ValueError(f"metric {name!r} was not kept in this run")
+        return np.asarray(values)
+
+    @property
+    def final(self) -> dict[str, float]:
+        """Last recorded value of every metric that was kept."""
+        kept: dict[str, Any] = {name: getattr(self, name) for name in METRICS}
+        return {name: float(rows[-1]) for name, rows in kept.items() if rows is not None}
