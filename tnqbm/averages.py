@@ -27,7 +27,7 @@ _STATES_PER_SHARD = 512
 
 
 @njit(**_OPTIONS)
-def _fill_tables(theta, n, m, P, width, row, tables):  # type: ignore[no-untyped-def]
+def _fill_tables(theta, n, m, P, width, row, tables):
     """tables[((chunk << width) + code) * row + p * padded + j]: partial fields, bias in chunk 0."""
     padded = row // P
     chunks = (n + width - 1) // width
@@ -53,7 +53,9 @@ def _fill_tables(theta, n, m, P, width, row, tables):  # type: ignore[no-untyped
 
 
 @njit(**_OPTIONS)
-def _visit_states(codes, q, first, last, P, width, row, W, tables, sums, scratch, with_sums, rs_out):  # type: ignore[no-untyped-def]
+def _visit_states(
+    codes, q, first, last, P, width, row, W, tables, sums, scratch, with_sums, rs_out
+):
     """For each state: sum_j log(2 cosh r_j) into rs_out; q t Phi into the sums of its codes."""
     chunks = codes.shape[1]
     padded = row // P
@@ -92,7 +94,7 @@ def _visit_states(codes, q, first, last, P, width, row, W, tables, sums, scratch
 
 
 @njit(**_OPTIONS)
-def _collect(n, m, P, width, row, sums, out):  # type: ignore[no-untyped-def]
+def _collect(n, m, P, width, row, sums, out):
     """Fold the tables bit by bit into -sum q t Phi and -sum q s_i t Phi; destroys ``sums``."""
     padded = row // P
     chunks = (n + width - 1) // width
@@ -115,7 +117,7 @@ def _collect(n, m, P, width, row, sums, out):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, **_OPTIONS)
-def _all_averages(theta, n, m, P, codes, q, width, row, W, shards, with_sums, work, rs_out, out):  # type: ignore[no-untyped-def]
+def _all_averages(theta, n, m, P, codes, q, width, row, W, shards, with_sums, work, rs_out, out):
     """Every (model, shard of states); codes (1 or B, K, chunks), q (1 or B, K)."""
     own = codes.shape[0] > 1
     states = codes.shape[1]

@@ -62,7 +62,7 @@ def _sign(state: int, bit: int) -> float:
 
 
 @njit(**_OPTIONS)
-def _double(table, couplings, first, stride, nl):  # type: ignore[no-untyped-def]
+def _double(table, couplings, first, stride, nl):
     """table[k] += sum over low bits of sign(bit of k) * coupling, filled by doubling.
 
     ``couplings[first]`` belongs to the lowest bit, and the next bit lies ``stride`` before it.
@@ -78,8 +78,8 @@ def _double(table, couplings, first, stride, nl):  # type: ignore[no-untyped-def
 
 
 @njit(**_OPTIONS)
-def _low_tables(par, n, m, P, nl, W, table, low, x0):  # type: ignore[no-untyped-def]
-    """Partial sums over the low bits: low[((v m + j) P + p) W + lane] and -a.s in x0[v W + lane]."""
+def _low_tables(par, n, m, P, nl, W, table, low, x0):
+    """Partial sums over the low bits: low[((v m + j) P + p) W + lane], and -a.s in x0."""
     x0[0] = 0.0
     _double(x0, par, n - 1, 1, nl)
     for k in range(1 << nl):
@@ -94,7 +94,7 @@ def _low_tables(par, n, m, P, nl, W, table, low, x0):  # type: ignore[no-untyped
 
 
 @njit(**_OPTIONS)
-def _high_rows(par, n, m, P, nl, nt, top_state, high, c):  # type: ignore[no-untyped-def]
+def _high_rows(par, n, m, P, nl, nt, top_state, high, c):
     """Fields of the high bits and the bias: high[(row P + p) m + j], and -a.s in c[row]."""
     for row in range(ROWS):
         acc = 0.0
@@ -121,7 +121,7 @@ def _high_rows(par, n, m, P, nl, nt, top_state, high, c):  # type: ignore[no-unt
 
 
 @njit(**_OPTIONS)
-def _split(here, there, couplings):  # type: ignore[no-untyped-def]
+def _split(here, there, couplings):
     for j in range(here.shape[0]):
         value = here[j]
         there[j] = value - couplings[j]
@@ -129,19 +129,19 @@ def _split(here, there, couplings):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _radius_1(low, at_low, high, at_high, W, m):  # type: ignore[no-untyped-def]
+def _radius_1(low, at_low, high, at_high, W, m):
     return absolute(load(low, at_low) + splat(high, at_high)) + TINY
 
 
 @njit(**_OPTIONS)
-def _radius_2(low, at_low, high, at_high, W, m):  # type: ignore[no-untyped-def]
+def _radius_2(low, at_low, high, at_high, W, m):
     x = load(low, at_low) + splat(high, at_high)
     y = load(low, at_low + W) + splat(high, at_high + m)
     return sqrt(x * x + (y * y + TINY * TINY))
 
 
 @njit(**_OPTIONS)
-def _radius_3(low, at_low, high, at_high, W, m):  # type: ignore[no-untyped-def]
+def _radius_3(low, at_low, high, at_high, W, m):
     x = load(low, at_low) + splat(high, at_high)
     y = load(low, at_low + W) + splat(high, at_high + m)
     z = load(low, at_low + 2 * W) + splat(high, at_high + 2 * m)
@@ -152,7 +152,7 @@ def _first_pass(P: int, radius: Any) -> Any:
     """The first pass for P Pauli matrices, compiled apart so that its loop has no branches."""
 
     @njit(**_OPTIONS)
-    def log_weights_block(low, high, x0, c, m, V, W, chunk, rs_out, pr_out, t):  # type: ignore[no-untyped-def]
+    def log_weights_block(low, high, x0, c, m, V, W, chunk, rs_out, pr_out, t):
         """Sum r - a.s in rs_out, product of (1 + exp(-2r)) in pr_out, tanh(r)/r in t.
 
         t has m + 1 rows per (low vector, row); the last one is left alone.
@@ -190,7 +190,7 @@ _first_pass_3 = _first_pass(3, _radius_3)
 
 
 @njit(**_OPTIONS)
-def _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t):  # type: ignore[no-untyped-def]
+def _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t):
     if P == 1:
         _first_pass_1(low, high, x0, c, m, V, W, chunk, rs, pr, t)
     elif P == 2:
@@ -200,7 +200,7 @@ def _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t):  # type:
 
 
 @njit(**_OPTIONS)
-def _block_maximum(rs, V, W):  # type: ignore[no-untyped-def]
+def _block_maximum(rs, V, W):
     best = load(rs, 0)
     for k in range(1, V * ROWS):
         best = maximum(best, load(rs, k * W))
@@ -208,13 +208,13 @@ def _block_maximum(rs, V, W):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _weights(rs, pr, reference, V, W, weight):  # type: ignore[no-untyped-def]
+def _weights(rs, pr, reference, V, W, weight):
     for k in range(V * ROWS):
         store(weight, k * W, exp(load(rs, k * W) - reference) * load(pr, k * W))
 
 
 @njit(**_OPTIONS)
-def _reduce_block(t, weight, high, m, P, V, W, first, row_sums, U, D, Y):  # type: ignore[no-untyped-def]
+def _reduce_block(t, weight, high, m, P, V, W, first, row_sums, U, D, Y):
     """Second pass: add u = weight * t of this block to U, D (three mid bits) and Y.
 
     Units ``first`` to m; unit m has t = 1 and yields the sums of the weights themselves.
@@ -277,19 +277,19 @@ def _reduce_block(t, weight, high, m, P, V, W, first, row_sums, U, D, Y):  # typ
 
 
 @njit(**_OPTIONS)
-def _add_scaled(target, source, factor):  # type: ignore[no-untyped-def]
+def _add_scaled(target, source, factor):
     for k in range(target.shape[0]):
         target[k] += factor * source[k]
 
 
 @njit(**_OPTIONS)
-def _scale(target, factor):  # type: ignore[no-untyped-def]
+def _scale(target, factor):
     for k in range(target.shape[0]):
         target[k] *= factor
 
 
 @njit(**_OPTIONS)
-def _dot(x, at_x, step_x, y, at_y, step_y, V):  # type: ignore[no-untyped-def]
+def _dot(x, at_x, step_x, y, at_y, step_y, V):
     acc = load(x, at_x) * load(y, at_y)
     for v in range(1, V):
         acc = acc + load(x, at_x + v * step_x) * load(y, at_y + v * step_y)
@@ -297,7 +297,7 @@ def _dot(x, at_x, step_x, y, at_y, step_y, V):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _assemble(par, n, m, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):  # type: ignore[no-untyped-def]
+def _assemble(par, n, m, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):
     """Unnormalised moments of one shard into out = [sum, z (n), sigma (P,m), zsigma (P,n,m)].
 
     DT and YT hold the signed sums over the top bits, row i for unit i. ``signs`` holds a row of
@@ -352,7 +352,7 @@ def _assemble(par, n, m, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):
 
 
 @njit(**_OPTIONS)
-def _target_weights(q, block, V, W, L, weight):  # type: ignore[no-untyped-def]
+def _target_weights(q, block, V, W, L, weight):
     """The weights of one block's states, in the order of the first pass, from a dense table."""
     for v in range(V):
         for row in range(ROWS):
@@ -361,7 +361,7 @@ def _target_weights(q, block, V, W, L, weight):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _clear(sums, signs, nl, L, ones, V, W, m):  # type: ignore[no-untyped-def]
+def _clear(sums, signs, nl, L, ones, V, W, m):
     sums[:] = 0.0
     for k in range(L):
         for bit in range(nl):
@@ -373,7 +373,7 @@ def _clear(sums, signs, nl, L, ones, V, W, m):  # type: ignore[no-untyped-def]
 
 
 @njit(**_OPTIONS)
-def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, out):  # type: ignore[no-untyped-def]
+def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, out):
     """Sums over one shard (fixed values of the first ns bits); returns the reference M.
 
     out[0] receives the sums weighted with p~/exp(M); out[1], unless q is empty, those with q.
@@ -459,7 +459,7 @@ def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, 
 
 
 @njit(**_OPTIONS)
-def _views(sums, sizeU, sizeY, nt):  # type: ignore[no-untyped-def]
+def _views(sums, sizeU, sizeY, nt):
     """U, D, Y, DT, YT as parts of one flat array."""
     at_y = 4 * sizeU
     at_dt = at_y + sizeY
@@ -468,7 +468,7 @@ def _views(sums, sizeU, sizeY, nt):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, **_OPTIONS)
-def _all_shards(theta, q, n, m, P, nl, ns, W, chunk, headroom, moments, work, reference, out):  # type: ignore[no-untyped-def]
+def _all_shards(theta, q, n, m, P, nl, ns, W, chunk, headroom, moments, work, reference, out):
     """Every (model, shard); q is (1 or B, 2^n) dense target weights, or (1, 0) for none."""
     shards = 1 << ns
     own = q.shape[0] > 1
@@ -482,7 +482,7 @@ def _all_shards(theta, q, n, m, P, nl, ns, W, chunk, headroom, moments, work, re
 
 
 @njit(parallel=True, **_OPTIONS)
-def _all_log_weights(theta, n, m, P, nl, W, chunk, work, out):  # type: ignore[no-untyped-def]
+def _all_log_weights(theta, n, m, P, nl, W, chunk, work, out):
     """log p~(v) of every visible state of one model, in out[v]."""
     L = 1 << nl
     V = L // W

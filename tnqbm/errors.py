@@ -15,4 +15,6 @@ class MissingExtraError(ImportError):
     """An optional dependency is absent; the message names the extra that brings it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}; install it with: pip install 'tnqbm[{extra}]'")
+        super().__init__(
+            f"{purpose} needs {package}; install it with: pip install 'tnqbm[{extra}]'"
+        )

@@ -41,7 +41,7 @@ class Simd(types.Type):
 
 
 @register_model(Simd)
-class _SimdModel(models.PrimitiveModel):  # type: ignore[misc]
+class _SimdModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Simd) -> None:
         element = ir.DoubleType() if fe_type.scalar.bitwidth == 64 else ir.FloatType()
         super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
@@ -287,7 +287,13 @@ _FORMAT = {64: (52, 1023), 32: (23, 127)}
 # (polynomial, lowest argument, round-to-integer constant 1.5 * 2**mantissa, mantissa bits,
 #  log 2 in two parts) by precision. The lowest argument keeps the result a normal number.
 _EXP = {
-    64: (_exp_coefficients(11), -708.0, 6755399441055744.0, 52, (0.6931471803691238, 1.9082149292705877e-10)),
+    64: (
+        _exp_coefficients(11),
+        -708.0,
+        6755399441055744.0,
+        52,
+        (0.6931471803691238, 1.9082149292705877e-10),
+    ),
     32: (_exp_coefficients(6), -87.0, 12582912.0, 23, (0.693359375, -2.12194440e-4)),
 }
 

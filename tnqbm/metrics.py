@@ -1,0 +1,58 @@
+"""Distances between probability distributions over visible states."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Float = NDArray[np.float64]
+
+
+def kl_divergence(q: ArrayLike, p: ArrayLike) -> float:
+    """KL(q || p) = sum q log(q / p) in nats; inf where p vanishes on the support of q."""
+    q, p = _pair(q, p)
+    on = q > 0
+    with np.errstate(divide="ignore"):
+        return max(0.0, float(np.sum(q[on] * (np.log(q[on]) - np.log(p[on])))))
+
+
+def total_variation(q: ArrayLike, p: ArrayLike) -> float:
+    """Total variation distance 0.5 ||q - p||_1, in [0, 1]."""
+    q, p = _pair(q, p)
+    return 0.5 * float(np.abs(q - p).sum())
+
+
+def negative_log_likelihood(q: ArrayLike, p: ArrayLike) -> float:
+    """-sum q log p in nats per sample; inf where p vanishes on the support of q."""
+    q, p = _pair(q, p)
+    on = q > 0
+    with np.errstate(divide="ignore"):
+        return -float(np.sum(q[on] * np.log(p[on])))
+
+
+def on_support(log_p: Float, q: Float) -> dict[str, Float]:
+    """KL, TVD and NLL from normalised log p and q on the support of q alone; (..., K) -> (...).
+
+    TVD = 0.5 [sum_S |q - p| + 1 - p(S)], so no sum over all states is needed.
+    """
+    p = np.exp(log_p)
+    nll = -(q * log_p).sum(axis=-1)
+    log_q = np.log(q, out=np.zeros_like(q), where=q > 0)
+    kl = nll + (q * log_q).sum(axis=-1)
+    outside = 1.0 - p.sum(axis=-1)
+    tvd = 0.5 * (np.abs(q - p).sum(axis=-1) + outside)
+    return {"kl": np.maximum(kl, 0.0), "tvd": np.clip(tvd, 0.0, 1.0), "nll": nll}
+
+
+def _pair(q: ArrayLike, p: ArrayLike) -> tuple[Float, Float]:
+    pair = []
+    for name, value in (("q", q), ("p", p)):
+        array = np.asarray(value, dtype=np.float64)
+        if not (np.isfinite(array).all() and (array >= 0).all()):
+            raise ValueError(f"{name} must hold finite probabilities >= 0")
+        if abs(array.sum() - 1.0) > 1e-6:
+            raise ValueError(f"{name} must sum to 1, got {array.sum():.6g}")
+        pair.append(array)
+    if pair[0].shape != pair[1].shape:
+        raise ValueError(f"q and p differ in shape: {pair[0].shape} and {pair[1].shape}")
+    return pair[0], pair[1]
