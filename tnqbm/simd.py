@@ -28,7 +28,7 @@ FLAGS = ("contract", "nsz", "arcp")
 
 def lanes(dtype: Any) -> int:
     """Numbers per vector for a NumPy dtype."""
-    return VECTOR_BYTES // np.dtype(dtype).itemsize
+    return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
 
 
 class Simd(types.Type):

@@ -1,0 +1,83 @@
+"""Run a study given as JSON, alone or as one rank of several, and print the outcome as JSON.
+
+    driver.py STUDY_JSON OUT OPTIONS_JSON
+
+Options: ``resume``, ``overwrite``; ``slow``, seconds of sleep in every chunk of at most 3
+updates; ``checkpoint_seconds``; ``fail``, coordinates of the runs that raise; ``die``, the rank
+that raises outside of any run.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import Any
+
+import mc
+import mc.runner
+import mc.train_task
+from mc.distribute import launcher_rank
+from tnqbm.archive import Archive
+from tnqbm.training import Trainer
+
+
+def disturb(options: dict[str, Any]) -> None:
+    """Slow trainings down and make some fail, as the options say."""
+    advance, begin, work = Trainer.advance, mc.train_task._begin, mc.runner._work
+    slow, fail = options.get("slow", 0.0), options.get("fail")
+
+    def slowly(trainer: Trainer, updates: int) -> None:
+        if trainer.settings.iterations > 1:
+            time.sleep(slow)
+            updates = min(updates, 3)
+        advance(trainer, updates)
+
+    def failing(bench: Any, task: Any) -> Any:
+        if all(task.coordinates[name] == value for name, value in fail.items()):
+            raise ArithmeticError("this run cannot be done")
+        return begin(bench, task)
+
+    def dying(bench: Any, *arguments: Any) -> Any:
+        if bench.rank == options["die"]:
+            raise RuntimeError("an accident outside of any run")
+        return work(bench, *arguments)
+
+    if slow:
+        Trainer.advance = slowly  # type: ignore[method-assign]
+    if fail:
+        mc.train_task._begin = failing
+    if "die" in options:
+        mc.runner._work = dying
+
+
+def main() -> int:
+    study, out, options = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
+    disturb(options)
+    if "checkpoint_seconds" in options:
+        study.setdefault("run", {})["checkpoint_seconds"] = options["checkpoint_seconds"]
+    wanted = {name: options[name] for name in ("resume", "overwrite") if name in options}
+    try:
+        mc.run_study(study, out, **wanted)
+    except Exception as error:
+        found = {"error": type(error).__name__, "message": str(error), "rank": launcher_rank()}
+        print(json.dumps(found), flush=True)
+        return getattr(error, "exit_code", 1)
+    if launcher_rank() == 0:
+        archive = Archive(out)
+        print(
+            json.dumps(
+                {
+                    "fingerprint": archive.fingerprint(),
+                    "progress": archive.progress,
+                    "ranks": sorted({int(run.provenance["rank"]) for run in archive.runs()}),
+                    "provenance": archive.provenance,
+                }
+            ),
+            flush=True,
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

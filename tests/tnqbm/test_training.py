@@ -1,0 +1,219 @@
+import numpy as np
+import pytest
+
+from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, metrics, phases, train
+from tnqbm.settings import log_spaced
+from tnqbm.training import Trainer
+
+
+def small(data="bas", paulis="XYZ", runs=5, **settings):
+    models = [SqRBM.uniform(6, 2, paulis, seed=k) for k in range(runs)]
+    targets = [datasets.load(data, 6, seed=k) for k in range(runs)]
+    if data != "on2":
+        targets = [targets[0]] * runs
+    return Trainer(models, targets, TrainingSettings(**({"iterations": 40} | settings)))
+
+
+def run(trainer, chunk=1000):
+    while not trainer.finished:
+        trainer.advance(chunk)
+    return trainer.trajectories()
+
+
+def same(one, two):
+    return (
+        one.model == two.model
+        and all(np.array_equal(one.metric(k), two.metric(k)) for k in ("kl", "tvd", "nll"))
+        and np.array_equal(one.gradient_norm, two.gradient_norm)
+        and [s for s, _ in one.snapshots] == [s for s, _ in two.snapshots]
+        and all(a == b for (_, a), (_, b) in zip(one.snapshots, two.snapshots, strict=True))
+    )
+
+
+@pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
+def test_training_learns_bars_and_stripes(paulis):
+    target = datasets.load("bas", 4)
+    result = train(SqRBM.uniform(4, 4, paulis, seed=1), target, iterations=400)
+    assert result.tvd[-1] < 0.1 < result.tvd[0]
+    assert result.step.size == 401
+
+
+def test_records_are_the_true_metrics():
+    target = datasets.load("on2", 6, seed=3)
+    result = train(SqRBM.uniform(6, 2, "XZ", seed=0), target, iterations=20, snapshots=5)
+    q = target.dense()
+    for step, model in result.snapshots:
+        p = exact.probabilities(model)
+        assert result.kl[step] == pytest.approx(metrics.kl_divergence(q, p), abs=1e-12)
+        assert result.tvd[step] == pytest.approx(metrics.total_variation(q, p), abs=1e-12)
+        assert result.nll[step] == pytest.approx(metrics.negative_log_likelihood(q, p), abs=1e-12)
+        gradient = np.concatenate([g.ravel() for g in exact.gradient(model, target)])
+        assert result.gradient_norm[step] == pytest.approx(np.linalg.norm(gradient), rel=1e-9)
+    assert result.snapshots[-1][1] == result.model
+
+
+def test_amsgrad_follows_the_textbook():
+    """Independent re-statement of the update rule, with its bias corrections."""
+    target = datasets.load("bas", 4)
+    model = SqRBM.uniform(4, 2, "XZ", seed=3)
+    theta, m, v, largest = model.to_vector(), 0.0, 0.0, 0.0
+    for t in range(1, 26):
+        at = SqRBM.from_vector(theta, 4, 2, "XZ")
+        g = np.concatenate([x.ravel() for x in exact.gradient(at, target)])
+        m = 0.9 * m + 0.1 * g
+        v = 0.999 * v + 0.001 * g**2
+        largest = np.maximum(largest, v)
+        theta = theta - 0.1 * (m / (1 - 0.9**t)) / (np.sqrt(largest / (1 - 0.999**t)) + 1e-8)
+    result = train(model, target, iterations=25)
+    np.testing.assert_allclose(result.model.to_vector(), theta, rtol=1e-9)
+
+
+@pytest.mark.parametrize("optimizer", ["amsgrad", "adam", "sgd"])
+@pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine", "step"])
+def test_every_optimizer_and_schedule_descends(optimizer, schedule):
+    result = train(
+        SqRBM.uniform(4, 3, "XYZ", seed=1), datasets.load("parity", 4), iterations=150,
+        optimizer=optimizer, schedule=schedule, decay=0.5, decay_steps=50, momentum=0.5,
+    )  # fmt: skip
+    assert result.kl[-1] < result.kl[0]
+
+
+@pytest.mark.parametrize("data", ["bas", "on2", "parity"])
+@pytest.mark.parametrize("precision", ["double", "single"])
+def test_a_run_does_not_depend_on_its_batch(data, precision):
+    batch = run(small(data, snapshots=3, precision=precision))
+    for k in (0, 3):
+        model, target = SqRBM.uniform(6, 2, "XYZ", seed=k), datasets.load(data, 6, seed=k)
+        settings = TrainingSettings(iterations=40, snapshots=3, precision=precision)
+        assert same(run(Trainer([model], [target], settings), 7)[0], batch[k])
+
+
+@pytest.mark.parametrize("optimizer", ["amsgrad", "adam", "sgd"])
+@pytest.mark.parametrize("stop", [0, 1, 17, 39, 40])
+def test_restoring_a_checkpoint_changes_nothing(optimizer, stop):
+    settings = {"optimizer": optimizer, "records": 9, "snapshots": 4, "patience": 12}
+    whole = run(small("on2", **settings))
+    first = small("on2", **settings)
+    first.advance(stop)
+    second = small("on2", **settings)
+    second.restore(first.state())
+    assert second.iteration == first.iteration
+    for one, two in zip(whole, run(second), strict=True):
+        assert same(one, two)
+
+
+def test_early_stopping_ends_runs_apart():
+    trainer = small("bas", runs=6, iterations=3000, patience=40, min_delta=1e-3, snapshots=10)
+    results = run(trainer)
+    assert {r.stopped for r in results} == {"plateau"}
+    assert len({r.step[-1] for r in results}) > 1
+    for k, result in enumerate(results):
+        assert result.step.size == result.kl.size
+        assert np.isfinite(result.kl).all()
+        assert all(step <= result.step[-1] for step, _ in result.snapshots)
+        p = exact.probabilities(result.model)
+        q = datasets.load("bas", 6).dense()
+        assert result.kl[-1] == pytest.approx(metrics.kl_divergence(q, p), abs=1e-10)
+        alone = train(
+            SqRBM.uniform(6, 2, "XYZ", seed=k), datasets.load("bas", 6), iterations=3000,
+            patience=40, min_delta=1e-3, snapshots=10,
+        )  # fmt: skip
+        assert same(alone, result)
+
+
+def test_a_custom_negative_phase_is_used():
+    class Frozen:
+        def estimate(self, theta, rows):
+            return phases.Estimate(np.zeros_like(theta))
+
+        def state(self):
+            return {}
+
+        def restore(self, state):
+            pass
+
+    result = train(
+        SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), negative_phase=Frozen(),
+        iterations=3,
+    )  # fmt: skip
+    assert result.kl is None  # without log Z there is no divergence
+    assert result.gradient_norm.size == 4
+    with pytest.raises(ValueError, match="not kept"):
+        result.metric("kl")
+
+
+def test_divergence_is_an_error_not_a_nan():
+    with pytest.raises(FloatingPointError, match="lower the learning rate"):
+        train(
+            SqRBM.uniform(4, 2, "Z", seed=0), datasets.load("bas", 4), optimizer="sgd",
+            learning_rate=1e200, iterations=10,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "amsgard"}, "did you mean 'amsgrad'"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"iterations": -1}, "iterations"),
+        ({"iterations": 2.5}, "iterations"),
+        ({"beta1": 1.0}, "beta1"),
+        ({"records": 0}, "records"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"precision": "half"}, "precision"),
+        ({"negative_phase": "pdc"}, "negative_phase"),
+    ],
+)
+def test_bad_settings_name_their_field(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), **settings)
+
+
+def test_mismatched_batches_are_refused():
+    bas = datasets.load("bas", 4)
+    settings = TrainingSettings(iterations=1)
+    with pytest.raises(ValueError, match="one shape"):
+        Trainer([SqRBM.uniform(4, m, "Z", seed=0) for m in (1, 2)], [bas, bas], settings)
+    with pytest.raises(ValueError, match="visible units"):
+        Trainer([SqRBM.uniform(6, 1, "Z", seed=0)], [bas], settings)
+    with pytest.raises(ValueError, match="one size"):
+        Trainer(
+            [SqRBM.uniform(4, 1, "Z", seed=0)] * 2,
+            [bas, Target.uniform(np.eye(4)[:2])],
+            settings,
+        )
+    with pytest.raises(ValueError, match="lacks"):
+        small().restore({"iteration": np.array(1)})
+    with pytest.raises(ValueError, match="shape"):
+        small(runs=3).restore(small(runs=4).state())
+
+
+def test_zero_iterations_records_the_start():
+    result = train(SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), iterations=0)
+    assert result.step.tolist() == [0]
+    assert result.model == SqRBM.uniform(4, 1, "Z", seed=0)
+
+
+@pytest.mark.parametrize("last", [0, 1, 5, 40, 2000])
+@pytest.mark.parametrize("count", [None, 0, 1, 2, 7, 20, 200])
+def test_log_spaced_steps(last, count):
+    steps = log_spaced(last, count)
+    assert (np.diff(steps) > 0).all()
+    if count == 0:
+        assert steps.size == 0
+    elif count is None or count > last:
+        assert steps.tolist() == list(range(last + 1))
+    else:
+        assert steps.size == count
+        assert steps[-1] == last
+        assert count == 1 or steps[0] == 0
+
+
+def test_single_precision_trains_alike():
+    target = datasets.load("bas", 6)
+    model = SqRBM.uniform(6, 3, "XYZ", seed=2)
+    double, single = (
+        train(model, target, iterations=50, precision=p) for p in ("double", "single")
+    )
+    np.testing.assert_allclose(single.kl, double.kl, atol=2e-3)
+    assert not np.array_equal(single.kl, double.kl)
