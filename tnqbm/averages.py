@@ -15,10 +15,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, njit, prange
 from numpy.typing import NDArray
 
 from tnqbm.enumeration import LOG_2, TINY
+from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
 from tnqbm.simd import exp, exponent, lanes, load, mantissa, splat, sqrt, store, total
 
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}

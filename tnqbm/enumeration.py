@@ -29,9 +29,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import get_num_threads, get_thread_id, njit, prange
 from numpy.typing import NDArray
 
+from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
 from tnqbm.simd import (
     absolute,
     exp,

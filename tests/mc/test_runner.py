@@ -9,6 +9,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -265,7 +266,7 @@ def test_resume_with_a_changed_data_file_is_refused(tmp_path: Path) -> None:
     raw = tiny(data__name=str(data))
     run_study(raw, tmp_path / "out.h5", progress=False)
     data.write_text("0,1,1,0\n1,1,0,1\n")
-    with pytest.raises(StudyError, match="mine.csv was 'sha256:"):
+    with pytest.raises(StudyError, match=r"mine\.csv was 'sha256:"):
         run_study(raw, tmp_path / "out.h5", resume=True, progress=False)
 
 
@@ -419,7 +420,9 @@ class started:
     """The driver in a process of its own, killed at the end if it still runs."""
 
     def __init__(self, raw: dict[str, Any], folder: Path, **options: Any) -> None:
+        self.reports = tempfile.TemporaryDirectory()
         env = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
+        options["report"] = self.reports.name
         command = [sys.executable, str(DRIVER), json.dumps(raw), str(folder / "out.h5")]
         self.process = subprocess.Popen(
             [*command, json.dumps(options)],
@@ -436,13 +439,14 @@ class started:
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate()
+        self.reports.cleanup()
 
 
 def drive(raw: dict[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
-    with started(raw, folder, **options) as process:
-        stdout, stderr = process.communicate(timeout=120)
-    assert process.returncode == 0, stderr
-    found: dict[str, Any] = json.loads(stdout.splitlines()[-1])
+    with (driver := started(raw, folder, **options)) as process:
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+        found: dict[str, Any] = json.loads((Path(driver.reports.name) / "0.json").read_text())
     return found
 
 

@@ -100,9 +100,7 @@ def test_hidden_by_paulis_overrides_hidden() -> None:
     raw = study_dict(model__hidden=[9], model__hidden_by_paulis={"Z": [3, 6], "XYZ": [1, 2]})
     found = {(c["paulis"], c["hidden"]) for c in load_study(raw).combinations()}
     assert found == {("Z", 3), ("Z", 6), ("XZ", 9), ("XYZ", 1), ("XYZ", 2)}
-    alone = study_dict(
-        model__hidden=None, model__hidden_by_paulis={"Z": [3], "XZ": 2, "XYZ": [1]}
-    )
+    alone = study_dict(model__hidden=None, model__hidden_by_paulis={"Z": [3], "XZ": 2, "XYZ": [1]})
     assert len(load_study(alone).combinations()) == 6
 
 
@@ -115,8 +113,7 @@ def test_grid_is_the_union_of_its_products_without_duplicates() -> None:
         ]
     )
     found = [
-        (c["data"], c["visible"], c["paulis"], c["hidden"])
-        for c in load_study(raw).combinations()
+        (c["data"], c["visible"], c["paulis"], c["hidden"]) for c in load_study(raw).combinations()
     ]
     assert len(found) == len(set(found)) == 6 + 1 + 3
     assert ("bas", 6, "XZ", 2) in found
@@ -174,7 +171,10 @@ def test_a_study_survives_pickling() -> None:
         ({"model__hiden": 1}, ["model.hiden", "did you mean 'hidden'"]),
         ({"model__learning_rate": 0.1}, ["model.learning_rate", "belongs to [training]"]),
         ({"model__seeds": 3}, ["model.seeds", "top of the file"]),
-        ({"model__hidden_by_paulis": {"Y": [1]}}, ["hidden_by_paulis.Y", "model.paulis"]),
+        (
+            {"model__hidden_by_paulis": {"Y": [1]}},
+            ["model.hidden_by_paulis.Y", "choose from Z, XZ, XYZ"],
+        ),
         ({"model__hidden_by_paulis": {"ZZ": [1]}}, ["hidden_by_paulis", "repeats 'Z'"]),
         ({"data__name": "bsa"}, ["data.name = 'bsa'", "did you mean 'bas'"]),
         ({"data__name": "nothing.csv"}, ["data.name = 'nothing.csv'", "nothing.csv"]),
@@ -193,6 +193,9 @@ def test_a_study_survives_pickling() -> None:
         ({"name": None}, ["name: missing"]),
         ({"seeds": None}, ["seeds: missing", "seeds = 20"]),
         ({"seeds": 0}, ["seeds = 0"]),
+        ({"seeds": 10**12}, ["seeds = 1000000000000", "at most"]),
+        ({"seeds": [2**63]}, ["2^63 - 1"]),
+        ({"grid": [{"paulis": "Z", "hidden_by_paulis": {"XZ": 1}}]}, ["grid[0].hidden_by_paulis"]),
         ({"seeds": [1, 1]}, ["seed 1 is listed twice"]),
         ({"seeds": [1, -1]}, ["-1"]),
         ({"seeds": "20"}, ["seeds = '20'"]),
@@ -253,9 +256,7 @@ def test_a_grid_that_lacks_a_key_is_told_where() -> None:
     [("0,1,1,0\n0,2,1,1\n", "2"), ("0,1,1,0\n0,1\n", ""), ("", ""), ("0,1,1\n", "3")],
     ids=["a two", "ragged", "no rows", "wrong width"],
 )
-def test_bad_data_files_are_refused_before_any_work(
-    tmp_path: Path, rows: str, word: str
-) -> None:
+def test_bad_data_files_are_refused_before_any_work(tmp_path: Path, rows: str, word: str) -> None:
     (tmp_path / "mine.csv").write_text(rows)
     path = tmp_path / "study.toml"
     path.write_text(dump_toml(study_dict(data__name="mine.csv", model__visible=4)))
@@ -319,7 +320,13 @@ def test_streams_are_different_for_different_runs() -> None:
 
 def test_streams_never_change() -> None:
     # Archives are resumed and repeated years later: these numbers are part of the format.
-    coordinates = {"paulis": "XYZ", "visible": 6, "hidden": 2, "data": "bas", "gradient": "exact"}
+    coordinates: dict[str, Any] = {
+        "paulis": "XYZ",
+        "visible": 6,
+        "hidden": 2,
+        "data": "bas",
+        "gradient": "exact",
+    }
     assert initial_stream(0, coordinates, 1).generate_state(2).tolist() == INITIAL_WORDS
     assert target_stream(0, "on2", 6, 1).generate_state(2).tolist() == TARGET_WORDS
 
@@ -430,4 +437,4 @@ def test_study_is_immutable() -> None:
     study = load_study(SMALL)
     assert isinstance(study, Study)
     with pytest.raises(ValueError, match="frozen"):
-        study.seed = 3  # type: ignore[misc]
+        study.seed = 3  # type: ignore[misc,unused-ignore]

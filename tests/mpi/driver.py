@@ -1,10 +1,10 @@
-"""Run a study given as JSON, alone or as one rank of several, and print the outcome as JSON.
+"""Run a study given as JSON, alone or as one rank of several, and report the outcome as JSON.
 
     driver.py STUDY_JSON OUT OPTIONS_JSON
 
-Options: ``resume``, ``overwrite``; ``slow``, seconds of sleep in every chunk of at most 3
-updates; ``checkpoint_seconds``; ``fail``, coordinates of the runs that raise; ``die``, the rank
-that raises outside of any run.
+Options: ``report``, the folder in which rank K writes K.json; ``resume``, ``overwrite``;
+``slow``, seconds of sleep in every chunk of at most 3 updates; ``checkpoint_seconds``; ``fail``,
+coordinates of the runs that raise; ``die``, the rank that raises outside of any run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import mc
@@ -24,8 +25,11 @@ from tnqbm.training import Trainer
 
 def disturb(options: dict[str, Any]) -> None:
     """Slow trainings down and make some fail, as the options say."""
-    advance, begin, work = Trainer.advance, mc.train_task._begin, mc.runner._work
-    slow, fail = options.get("slow", 0.0), options.get("fail")
+    trainers: Any = Trainer
+    tasks: Any = mc.train_task
+    runner: Any = mc.runner
+    advance, begin, work = trainers.advance, tasks._begin, runner._work
+    slow, fail = options.get("slow", 0.0), options.get("fail", {})
 
     def slowly(trainer: Trainer, updates: int) -> None:
         if trainer.settings.iterations > 1:
@@ -44,11 +48,11 @@ def disturb(options: dict[str, Any]) -> None:
         return work(bench, *arguments)
 
     if slow:
-        Trainer.advance = slowly  # type: ignore[method-assign]
+        trainers.advance = slowly
     if fail:
-        mc.train_task._begin = failing
+        tasks._begin = failing
     if "die" in options:
-        mc.runner._work = dying
+        runner._work = dying
 
 
 def main() -> int:
@@ -57,26 +61,25 @@ def main() -> int:
     if "checkpoint_seconds" in options:
         study.setdefault("run", {})["checkpoint_seconds"] = options["checkpoint_seconds"]
     wanted = {name: options[name] for name in ("resume", "overwrite") if name in options}
+    found: dict[str, Any] = {}
+    code = 0
     try:
         mc.run_study(study, out, **wanted)
+        if launcher_rank() == 0:
+            archive = Archive(out)
+            found = {
+                "fingerprint": archive.fingerprint(),
+                "progress": archive.progress,
+                "ranks": sorted({int(run.provenance["rank"]) for run in archive.runs()}),
+                "provenance": archive.provenance,
+            }
     except Exception as error:
-        found = {"error": type(error).__name__, "message": str(error), "rank": launcher_rank()}
-        print(json.dumps(found), flush=True)
-        return getattr(error, "exit_code", 1)
-    if launcher_rank() == 0:
-        archive = Archive(out)
-        print(
-            json.dumps(
-                {
-                    "fingerprint": archive.fingerprint(),
-                    "progress": archive.progress,
-                    "ranks": sorted({int(run.provenance["rank"]) for run in archive.runs()}),
-                    "provenance": archive.provenance,
-                }
-            ),
-            flush=True,
-        )
-    return 0
+        found = {"error": type(error).__name__, "message": str(error)}
+        code = getattr(error, "exit_code", 1)
+    # Not printed: the launcher mixes what its ranks print.
+    report = Path(options["report"]) / f"{launcher_rank()}.json"
+    report.write_text(json.dumps(found))
+    return code
 
 
 if __name__ == "__main__":

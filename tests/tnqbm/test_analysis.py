@@ -175,3 +175,12 @@ def test_senseless_options_are_refused(tmp_path: Path, options: dict[str, Any]) 
     source = archive(tmp_path, [record(0.1)])
     with pytest.raises(ValueError, match=next(iter(options))):
         minimum_hidden_table(source, **options)
+
+
+def test_runs_whose_value_is_not_finite_are_left_out_and_said(tmp_path: Path) -> None:
+    source = archive(tmp_path, ladder({1: [0.5, float("nan")], 2: [0.1, 0.1]}))
+    (row,) = minimum_hidden_table(source)
+    assert row.m_min == 2
+    assert row.note == "1 run without a finite value left out"
+    first = final_groups(source)[0]
+    assert (first.seeds, first.dropped) == ((1,), 1)

@@ -73,7 +73,9 @@ def test_gradient_is_the_derivative_of_the_likelihood(paulis):
     for k in range(theta.size):
         e = np.zeros_like(theta)
         e[k] = step
-        assert gradient[k] == pytest.approx((nll(theta + e) - nll(theta - e)) / (2 * step), abs=1e-8)
+        assert gradient[k] == pytest.approx(
+            (nll(theta + e) - nll(theta - e)) / (2 * step), abs=1e-8
+        )
 
 
 def test_printed_equations_of_the_paper_are_not_the_gradient():

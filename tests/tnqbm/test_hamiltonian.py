@@ -9,9 +9,7 @@ from tnqbm.hamiltonian import pauli_string
 
 def random_terms(n_qubits, count, seed):
     rng = np.random.default_rng(seed)
-    return {
-        "".join(rng.choice(list("IXYZ"), n_qubits)): float(rng.normal()) for _ in range(count)
-    }
+    return {"".join(rng.choice(list("IXYZ"), n_qubits)): float(rng.normal()) for _ in range(count)}
 
 
 def test_gibbs_state_of_a_generic_hamiltonian():

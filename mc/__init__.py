@@ -1,0 +1,35 @@
+"""Monte Carlo and cluster runs on top of :mod:`tnqbm`: studies, their distribution over ranks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mc.distribute import RunFailed, StudyInterrupted
+    from mc.runner import run_study
+    from mc.study import Study, load_study
+
+# Imported on first use only: a study pulls in pydantic, a run pulls in Numba and perhaps MPI.
+_LAZY = {
+    "RunFailed": "mc.distribute",
+    "Study": "mc.study",
+    "StudyInterrupted": "mc.distribute",
+    "load_study": "mc.study",
+    "run_study": "mc.runner",
+}
+
+__all__ = ["RunFailed", "Study", "StudyInterrupted", "load_study", "run_study"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,143 @@
+"""``tnqbm run``: a study file in, an archive out, alone or on any number of MPI ranks."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from mc.cli_common import PATH, is_first_rank, print_json, print_table
+
+if TYPE_CHECKING:
+    from mc.study import Study
+
+
+@click.command()
+@click.argument("study", type=PATH, metavar="STUDY.toml")
+@click.option("-o", "--output", "out", type=PATH, metavar="OUT.h5", help="Archive to write.")
+@click.option("--resume", is_flag=True, help="Continue, or extend, what is in OUT.h5.")
+@click.option("--overwrite", is_flag=True, help="Delete what is in OUT.h5 and start anew.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--dry-run", is_flag=True, help="Check the study, show what would run, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def run(
+    study: str,
+    out: str | None,
+    resume: bool,
+    overwrite: bool,
+    no_progress: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train every run of a study and keep the results in an archive.
+
+    Stopped by Ctrl-C, SIGTERM or a crash, it leaves a resumable archive: the same command with
+    --resume goes on where it was and ends with the same numbers, on any number of ranks.
+
+    \b
+    Examples:
+      tnqbm run study.toml -o results.h5
+      mpiexec -n 4 tnqbm run study.toml -o results.h5 --resume
+      tnqbm run study.toml --dry-run
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
+    if out is None and not dry_run:
+        raise click.UsageError("say where the archive goes, for example: -o results.h5")
+
+    if dry_run:
+        from mc.study import load_study
+
+        plan = load_study(study)
+        if is_first_rank():
+            _show_plan(plan, as_json)
+        return
+
+    from mc.distribute import StudyInterrupted, abort_on_error, connect, get_comm, together
+    from mc.runner import run_study
+
+    assert out is not None
+    comm = get_comm()
+    ranks = connect(comm)
+    first = ranks.rank == 0
+    with abort_on_error(ranks):
+        checked = together(ranks, lambda: _load(study))
+    ranks.close()
+    start = time.perf_counter()
+    try:
+        path = run_study(
+            checked, out, comm, resume=resume, overwrite=overwrite, progress=not no_progress
+        )
+    except StudyInterrupted as stop:
+        if first:
+            command = shlex.join(["tnqbm", "run", study, "-o", out, "--resume"])
+            launcher = f"mpiexec -n {ranks.size} " if ranks.size > 1 else ""
+            click.echo(
+                f"Stopped with {stop.finished} of {stop.planned} runs finished; everything is "
+                f"saved. Continue with: {launcher}{command}",
+                err=True,
+            )
+        raise SystemExit(stop.exit_code) from None
+    if not first:
+        return
+    seconds = time.perf_counter() - start
+    runs = sum(len(group.seeds) for group in checked.plan())
+    if as_json:
+        print_json({"archive": str(path), "runs": runs, "seconds": seconds, "ranks": ranks.size})
+    else:
+        click.echo(f"all {runs} runs finished ({duration(seconds)} this time): {path}")
+        click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(path)])}")
+
+
+def _load(path: str) -> Study:
+    from mc.study import load_study
+
+    return load_study(path)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _show_plan(study: Study, as_json: bool) -> None:
+    plan, tasks = study.plan(), study.tasks()
+    total = sum(task.cost for task in tasks)
+    runs = sum(len(group.seeds) for group in plan)
+    costs: dict[str, float] = {}
+    for task in tasks:
+        name = repr(task.coordinates)
+        costs[name] = costs.get(name, 0.0) + task.cost
+    groups = [
+        {
+            **group.coordinates,
+            "runs": len(group.seeds),
+            "cost": costs[repr(group.coordinates)],
+        }
+        for group in plan
+    ]
+    if as_json:
+        summary = {"name": study.name, "runs": runs, "tasks": len(tasks), "cost": total}
+        print_json({**summary, "groups": groups})
+        return
+    names = list(groups[0])[:-2] if groups else []
+    print_table(
+        [*names, "runs", "share of the work"],
+        [
+            [*(str(group[name]) for name in names), str(group["runs"]), f"{share:.1%}"]
+            for group in groups
+            for share in [float(str(group["cost"])) / total]
+        ],
+        left=len(names),
+        title=f"{study.name}: {runs} runs in {len(groups)} groups, {len(tasks)} tasks",
+    )
+    click.echo(
+        f"Work: {total:.3g} terms (visible states x hidden units x Paulis x updates); "
+        f"up to {len(tasks)} ranks can share it."
+    )

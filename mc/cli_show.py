@@ -1,0 +1,278 @@
+"""``tnqbm show``, ``verify`` and ``merge``: what is in an archive, and is it whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mc.cli_common import PATH, number, parse_pairs, print_json, print_table
+
+if TYPE_CHECKING:
+    from tnqbm.archive import Archive
+
+_SUMMARY = ("runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std")
+_ORDER = ("data", "visible", "paulis", "hidden")
+
+
+@click.command()
+@click.argument("archive", type=PATH, metavar="OUT.h5")
+@click.option("--runs", is_flag=True, help="One row per finished run instead of per group.")
+@click.option("--min-hidden", is_flag=True, help="Least hidden units below a TVD, and ratios.")
+@click.option("--threshold", type=float, default=0.2, show_default=True, help="For --min-hidden.")
+@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
+@click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def show(
+    archive: str,
+    runs: bool,
+    min_hidden: bool,
+    threshold: float,
+    where: tuple[str, ...],
+    skip_damaged: bool,
+    as_json: bool,
+) -> None:
+    """Show how far a study is and what its runs reached.
+
+    Final total variation distance (TVD) and KL divergence (nats): mean and standard deviation
+    over the finished seeds of each group. Works while the study is running.
+
+    \b
+    Examples:
+      tnqbm show results.h5
+      tnqbm show results.h5 --where data=bas,visible=6 --json
+      tnqbm show results.h5 --min-hidden
+    """
+    from tnqbm.archive import Archive
+
+    if min_hidden and (runs or skip_damaged):
+        raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
+    source, select = Archive(archive), parse_pairs(where)
+    if skip_damaged:
+        for problem in source.problems:
+            click.echo(f"left out: {problem}", err=True)
+    if min_hidden:
+        _show_minima(source, threshold, select, as_json)
+    elif runs:
+        _show_runs(source, select, skip_damaged, as_json)
+    else:
+        _show_groups(source, select, skip_damaged, as_json)
+
+
+def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.summaries import check_select, matches
+
+    groups = archive.groups(skip_damaged=skip_damaged)
+    check_select(select, groups)
+    groups = [group for group in groups if matches(select, group)]
+    finished, planned = archive.progress
+    if as_json:
+        progress = {"finished": finished, "planned": planned}
+        print_json({"archive": str(archive.path), "progress": progress, "groups": groups})
+        return
+    keys, shared = _keys(groups)
+    print_table(
+        [*keys, "finished", "TVD", "±", "KL (nats)", "±"],
+        [
+            [
+                *(str(group.get(key, "")) for key in keys),
+                f"{group['finished']}/{group['runs']}",
+                *(number(group[name]) for name in _SUMMARY[2:]),
+            ]
+            for group in sorted(groups, key=lambda g: _sorting(g, keys))
+        ],
+        left=len(keys),
+        title=shared,
+    )
+    click.echo(_progress(finished, planned))
+
+
+def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.summaries import check_select, matches
+    from tnqbm.trajectory import METRICS
+
+    rows = archive.table(skip_damaged=skip_damaged)
+    check_select(select, rows)
+    rows = [row for row in rows if matches(select, row)]
+    finished, planned = archive.progress
+    if as_json:
+        progress = {"finished": finished, "planned": planned}
+        print_json({"archive": str(archive.path), "progress": progress, "runs": rows})
+        return
+    per_run = {*METRICS, "seed", "steps", "stopped", "started", "finished"}
+    keys, shared = _keys([{k: v for k, v in row.items() if k not in per_run} for row in rows])
+    keys.append("seed")
+    metrics = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
+    print_table(
+        [*keys, *metrics, "updates", "stopped by"],
+        [
+            [
+                *(str(row.get(key, "")) for key in keys),
+                *(number(row.get(name)) for name in metrics),
+                str(row["steps"]),
+                str(row["stopped"]),
+            ]
+            for row in sorted(rows, key=lambda r: _sorting(r, keys))
+        ],
+        left=len(keys),
+        title=shared,
+    )
+    click.echo(_progress(finished, planned))
+
+
+def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
+    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
+
+    minima = minimum_hidden_table(archive, threshold=threshold, select=select)
+    ratios = hidden_ratio_table(archive, threshold=threshold, select=select)
+    if as_json:
+        print_json(
+            {
+                "archive": str(archive.path),
+                "threshold": threshold,
+                "minimum_hidden": [_flat(row) for row in minima],
+                "ratios": [_flat(row) for row in ratios],
+            }
+        )
+        return
+    print_table(
+        ["data", "n", "paulis", "least m", "95 % interval", "seeds", "note"],
+        [
+            [
+                row.data,
+                str(row.visible),
+                row.paulis,
+                "–" if row.m_min is None else str(row.m_min),
+                _interval(row.low, row.high, f"> {row.tried[-1]}"),
+                str(row.seeds),
+                row.note,
+            ]
+            for row in minima
+        ],
+        left=3,
+        title=f"Least hidden units with mean TVD below {threshold:g}",
+    )
+    if ratios:
+        signs = {"at least": "≥ ", "at most": "≤ "}
+        print_table(
+            ["data", "n", "paulis", "m(RBM)/m", "95 % interval", "predicted"],
+            [
+                [
+                    row.data,
+                    str(row.visible),
+                    row.paulis,
+                    "–" if row.ratio is None else f"{signs.get(row.kind, '')}{row.ratio:.2f}",
+                    "" if row.kind != "value" else _interval(row.low, row.high, "∞"),
+                    str(row.prediction),
+                ]
+                for row in ratios
+            ],
+            left=3,
+            title="Hidden units of the RBM over those of each sqRBM",
+        )
+
+
+@click.command()
+@click.argument("archive", type=PATH, metavar="OUT.h5")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify(archive: str, as_json: bool) -> None:
+    """Check an archive's format and every checksum in it.
+
+    Says what is damaged and what is still whole. The exit code is 0 only if all is whole.
+
+    \b
+    Example:
+      tnqbm verify results.h5
+    """
+    from tnqbm.archive_verify import verify_archive
+
+    report = verify_archive(archive)
+    if as_json:
+        print_json({"archive": archive, **dataclasses.asdict(report)})
+    else:
+        for problem in report.problems:
+            click.echo(f"damaged: {problem}")
+        counts = f"{_count(report.blocks_checked, 'block')} checked, "
+        counts += f"{_count(report.runs_whole, 'run')} whole"
+        verdict = "whole" if report.ok else _count(len(report.problems), "problem")
+        click.echo(f"{archive}: {verdict}; {counts}")
+    if not report.ok:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("archives", type=PATH, nargs=-1, required=True, metavar="A.h5 B.h5 ...")
+@click.option("-o", "--output", "out", type=PATH, required=True, metavar="OUT.h5")
+@click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
+@click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out: rescue the rest.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def merge(
+    archives: tuple[str, ...], out: str, overwrite: bool, skip_damaged: bool, as_json: bool
+) -> None:
+    """Join several archives into a new one.
+
+    A run held by several of them is kept once; if its numbers differ, nothing is written. With
+    --skip-damaged and a single archive this rescues what is whole of it.
+
+    \b
+    Examples:
+      tnqbm merge part1.h5 part2.h5 -o all.h5
+      tnqbm merge damaged.h5 --skip-damaged -o rescued.h5
+    """
+    from tnqbm.archive import Archive
+    from tnqbm.archive import merge as merge_archives
+
+    merge_archives(archives, out, overwrite, skip_damaged=skip_damaged)
+    finished, planned = Archive(out).progress
+    if as_json:
+        print_json({"archive": out, "progress": {"finished": finished, "planned": planned}})
+    else:
+        click.echo(f"{out} holds {finished} of {planned} planned runs")
+        click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', out])}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _keys(groups: list[dict[str, Any]]) -> tuple[list[str], str]:
+    """Coordinates that get a column, the main ones first, and those that all groups share."""
+    present = dict.fromkeys(key for group in groups for key in group if key not in _SUMMARY)
+    columns, shared = [key for key in _ORDER if key in present], []
+    for key in present:
+        if key in _ORDER:
+            continue
+        if len({repr(group.get(key)) for group in groups}) == 1:
+            shared.append(f"{key} = {groups[0][key]}")
+        else:
+            columns.append(key)
+    return columns, ", ".join(shared)
+
+
+def _sorting(row: dict[str, Any], keys: list[str]) -> list[tuple[bool, int, Any]]:
+    values = [row.get(key, "") for key in keys]
+    return [
+        (isinstance(value, str), len(value) if key == "paulis" else 0, value)
+        for key, value in zip(keys, values, strict=True)
+    ]
+
+
+def _progress(finished: int, planned: int) -> str:
+    share = f" ({finished / planned:.0%})" if planned else ""
+    state = "complete" if finished == planned else "to be continued with: tnqbm run ... --resume"
+    return f"{finished} of {planned} runs finished{share}: {state}"
+
+
+def _flat(row: Any) -> dict[str, Any]:
+    """A result as one flat record, its further coordinates beside the main ones."""
+    record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    return {**dict(record.pop("other")), **record}
+
+
+def _interval(low: float | None, high: float | None, open_end: str) -> str:
+    def text(value: float | None) -> str:
+        return open_end if value is None else f"{value:.3g}"
+
+    return text(low) if low == high else f"{text(low)} to {text(high)}"

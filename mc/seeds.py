@@ -1,0 +1,47 @@
+"""Random streams of a run: functions of the study seed and the run's own coordinates only.
+
+No rank, thread, batch or order of execution enters, so a run's numbers are the same however and
+wherever it is computed, and do not change when other runs are added to the study.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+import numpy as np
+
+Coordinate = str | int | float
+
+
+def canonical_json(coordinates: Mapping[str, Coordinate]) -> str:
+    """One text per set of coordinates: keys sorted, no spaces, ASCII only."""
+    return json.dumps(dict(coordinates), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def stream_words(coordinates: Mapping[str, Coordinate]) -> tuple[int, int, int, int]:
+    """Four 32-bit words that name the coordinates: the start of the SHA-256 of their JSON."""
+    digest = hashlib.sha256(canonical_json(coordinates).encode()).digest()
+    first, second, third, fourth = (
+        int.from_bytes(digest[k : k + 4], "little") for k in (0, 4, 8, 12)
+    )
+    return first, second, third, fourth
+
+
+def initial_stream(
+    study_seed: int, coordinates: Mapping[str, Coordinate], seed: int
+) -> np.random.SeedSequence:
+    """Stream of a run's initial parameters; ``coordinates`` without the seed."""
+    words = stream_words({"purpose": "initial", **coordinates})
+    return np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
+
+
+def target_stream(study_seed: int, data: str, visible: int, seed: int) -> np.random.SeedSequence:
+    """Stream of a run's (random) target distribution.
+
+    It depends on the data set, the number of visible units and the seed alone: with the same
+    seed, every model is trained on the same target.
+    """
+    words = stream_words({"purpose": "target", "data": data, "visible": visible})
+    return np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))

@@ -1,0 +1,182 @@
+"""The doctor: what it finds here, and what it says of installations with faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from mc import doctor
+from mc.cli import cli
+from mc.doctor import Check, Report
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def report() -> Report:
+    return doctor.examine()
+
+
+def test_this_machine_is_ready(report: Report) -> None:
+    assert report.ready, report.verdict
+    assert report.verdict.startswith("ready")
+    names = {check.name for check in report.checks}
+    assert names >= {
+        *doctor.PACKAGES,
+        *(f"extra {extra}" for extra in doctor.EXTRAS),
+        "Python",
+        "tnqbm",
+        "MPI library",
+        "ranks x threads",
+        "HDF5",
+        "SIMD",
+        "kernels",
+        "Numba threads",
+        "kernel cache",
+    }
+
+
+def test_every_fault_and_note_that_can_be_mended_says_how(report: Report) -> None:
+    assert all(check.cure for check in report.checks if check.status == "fault")
+
+
+def test_versions_are_those_of_the_project_file() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    pairs = [re.split(">=", entry) for entry in project["dependencies"]]
+    assert dict(pairs) == doctor.PACKAGES
+    oldest = ".".join(map(str, doctor.OLDEST_PYTHON))
+    assert project["requires-python"] == f">={oldest}"
+    for extra, (package, _) in doctor.EXTRAS.items():
+        assert any(entry.startswith(package) for entry in project["optional-dependencies"][extra])
+
+
+def test_verdicts() -> None:
+    good = Check("numpy", "2.1")
+    note = Check("extra plot", "no matplotlib", "note", "pip install 'tnqbm[plot]'")
+    fault = Check("h5py", "not installed", "fault", "pip install h5py")
+    assert Report((good,)).verdict == "ready"
+    assert Report((good, note)).verdict == f"ready; optional: extra plot -> {note.cure}"
+    assert Report((good, note, fault)).verdict == (
+        "not ready: h5py: not installed -> pip install h5py"
+    )
+    assert not Report((fault,)).ready
+
+
+def test_the_command_ends_in_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = Report((Check("h5py", "not installed", "fault", "pip install h5py"),))
+    monkeypatch.setattr(doctor, "examine", lambda: fault)
+    result = CliRunner().invoke(cli, ["doctor"])
+    assert result.exit_code == 1
+    assert result.output.splitlines()[-1] == fault.verdict
+    result = CliRunner().invoke(cli, ["doctor", "--json"])
+    assert result.exit_code == 1
+    found = json.loads(result.output)
+    assert found["ready"] is False
+    assert found["checks"][0]["cure"] == "pip install h5py"
+
+
+def test_missing_and_old_packages_are_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"numpy": "1.26.4", "numba": "0.61.0rc1", "h5py": None}
+    real = doctor._version
+    monkeypatch.setattr(
+        doctor, "_version", lambda p: versions.get(p, real(p)) if p != "h5py" else None
+    )
+    checks = {check.name: check for check in doctor._packages()}
+    assert checks["numpy"].status == "fault"
+    assert "older than 2.0" in checks["numpy"].found
+    assert checks["numba"].status == "ok"
+    assert checks["h5py"].cure == "pip install 'h5py>=3.11'"
+    report = doctor.examine()
+    assert not report.ready
+    assert any(c.name == "HDF5" and "h5py" in c.found for c in report.checks)
+
+
+def test_no_mpi_library_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_ask", lambda command: ("", "cannot load MPI library"))
+    (check,) = doctor._mpi_alone()
+    assert (check.status, check.cure) == ("note", "pip install 'tnqbm[mpich]'")
+
+
+def test_a_foreign_mpiexec_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = tmp_path / "mpiexec"
+    # Starts the processes, but not as ranks of the MPI library in use.
+    foreign.write_text('#!/bin/sh\nshift 2\n"$@"; "$@"\n')
+    foreign.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    checks = {check.name: check for check in doctor._mpi_alone()}
+    if checks["MPI library"].status == "note":
+        pytest.skip("no MPI library here")
+    assert checks["mpiexec"].status == "note"
+    assert "another MPI" in checks["mpiexec"].found
+    assert checks["mpiexec"].cure
+
+
+def test_an_mpiexec_that_fails_is_told_with_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "mpiexec"
+    broken.write_text("#!/bin/sh\necho 'not on a login node' >&2\nexit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    checks = {check.name: check for check in doctor._mpi_alone()}
+    if checks["MPI library"].status == "note":
+        pytest.skip("no MPI library here")
+    assert "not on a login node" in checks["mpiexec"].found
+
+
+def test_too_many_threads_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "4096")
+    check = doctor._node(cores=2, node_ranks=1, ranks=1)
+    assert check.status == "note"
+    assert check.cure == "unset NUMBA_NUM_THREADS"
+
+
+def test_wrong_kernels_and_unwritable_caches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "_kernel_error", lambda: 1e-3)
+    assert doctor._kernels()[-1].status == "fault"
+    monkeypatch.setattr(doctor, "_kernel_error", lambda: float("nan"))
+    assert doctor._kernels()[-1].status == "fault"
+    monkeypatch.setattr(doctor, "_kernel_error", lambda: 0.0)
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(doctor, "_cache_folder", lambda: tmp_path / "file" / "cache")
+    cache = doctor._kernels()[-1]
+    assert (cache.name, cache.status) == ("kernel cache", "note")
+    assert cache.cure.startswith("export NUMBA_CACHE_DIR=")
+
+
+def test_a_check_that_crashes_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash() -> list[Check]:
+        raise OSError("the disk is on fire")
+
+    monkeypatch.setattr(doctor, "_hdf5", crash)
+    monkeypatch.setattr(doctor, "_mpi", list)
+    report = doctor.examine()
+    assert "the disk is on fire" in report.verdict
+
+
+def test_under_mpiexec_it_reports_the_ranks_once() -> None:
+    launcher = shutil.which("mpiexec") or str(Path(sys.executable).with_name("mpiexec"))
+    if not Path(launcher).exists():
+        pytest.skip("no mpiexec here")
+    code = "from mc.cli import cli; cli(['doctor', '--json'])"
+    done = subprocess.run(
+        [launcher, "-n", "2", sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {check["name"]: check["found"] for check in json.loads(done.stdout)["checks"]}
+    assert found["MPI ranks"].startswith("2 (")

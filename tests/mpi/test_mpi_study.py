@@ -1,0 +1,280 @@
+"""The same study on several MPI ranks: equal numbers, interruptions, and ranks that fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mc.workspace import Workspace
+from tnqbm.archive import Archive
+
+ROOT = Path(__file__).parents[2]
+DRIVER = ROOT / "tests" / "mpi" / "driver.py"
+BESIDE_PYTHON = Path(sys.executable).parent / "mpiexec"
+MPIEXEC = str(BESIDE_PYTHON) if BESIDE_PYTHON.exists() else shutil.which("mpiexec")
+
+pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'tnqbm[mpich]'")
+
+STUDY: dict[str, Any] = {
+    "name": "ranks",
+    "seeds": 4,
+    "model": {"paulis": ["Z", "XYZ"], "visible": [2, 4], "hidden": [1, 2]},
+    "data": {"name": ["bas", "on2"]},
+    "training": {"iterations": 30},
+    "output": {"records": 10, "snapshots": 2},
+    "run": {"batch": 2},
+}
+RUNS = 64
+
+
+def environment() -> dict[str, str]:
+    """No trace of a launcher that started the tests themselves; progress goes nowhere."""
+    launcher = ("PMI", "PMIX", "OMPI_", "SLURM_", "HYDI_", "MPI_LOCAL")
+    env = {key: value for key, value in os.environ.items() if not key.startswith(launcher)}
+    env.pop("NUMBA_NUM_THREADS", None)
+    return {**env, "PYTHONPATH": str(ROOT)}
+
+
+class started:
+    """The driver on several ranks; ended with all its ranks at the end if it still runs.
+
+    With ``ranks=0`` the driver runs without a launcher.
+    """
+
+    def __init__(self, ranks: int, out: Path, study: Any = None, **options: Any) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        env = {**environment(), **options.pop("env", {})}
+        options["report"] = self.folder.name
+        arguments = [json.dumps(study or STUDY), str(out), json.dumps(options)]
+        launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks else []
+        self.process = subprocess.Popen(
+            [*launcher, sys.executable, str(DRIVER), *arguments],
+            env=env,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def __enter__(self) -> started:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.communicate(timeout=20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+        self.process.communicate()
+        self.folder.cleanup()
+
+    def wait(self, seconds: float = 120.0) -> tuple[int, list[dict[str, Any]], str]:
+        """(exit code, the ranks' reports that are not empty, standard error) when it has ended."""
+        stderr = self.process.communicate(timeout=seconds)[1]
+        reports = [json.loads(p.read_text()) for p in sorted(Path(self.folder.name).iterdir())]
+        return self.process.returncode, [report for report in reports if report], stderr
+
+
+def drive(ranks: int, out: Path, study: Any = None, **options: Any) -> Any:
+    """What :meth:`started.wait` says of a run that nobody disturbs."""
+    with started(ranks, out, study, **options) as driver:
+        return driver.wait()
+
+
+def finish(ranks: int, out: Path, study: Any = None, **options: Any) -> dict[str, Any]:
+    """Run to the end and return what rank 0 says of the archive."""
+    code, reports, stderr = drive(ranks, out, study, **options)
+    assert code == 0, (reports, stderr)
+    assert len(reports) == 1
+    found: dict[str, Any] = reports[0]
+    return found
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def pids_of(out: Path) -> list[int]:
+    """The ranks at work on an output, by what they were started with."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if str(out).encode() in words and words[0] == sys.executable.encode():
+                found.append(int(entry.name))
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Fingerprint of the study on one process, without MPI."""
+    found = finish(0, tmp_path_factory.mktemp("reference") / "out.h5")
+    assert found["progress"] == [RUNS, RUNS]
+    return str(found["fingerprint"])
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_any_number_of_ranks_gives_the_same_bits(
+    tmp_path: Path, ranks: int, reference: str
+) -> None:
+    found = finish(ranks, tmp_path / "out.h5", slow=0.002)
+    assert found["fingerprint"] == reference
+    assert found["progress"] == [RUNS, RUNS]
+    # Every rank, rank 0 included, did some of the work.
+    assert found["ranks"] == list(range(ranks))
+    assert found["provenance"]["ranks"] == str(ranks)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_ranks_and_threads_do_not_exceed_the_cores(tmp_path: Path) -> None:
+    found = finish(2, tmp_path / "out.h5", {**STUDY, "seeds": 1})
+    cores = len(os.sched_getaffinity(0))
+    assert int(found["provenance"]["threads_per_rank"]) == max(1, cores // 2)
+
+
+def test_more_ranks_than_tasks(tmp_path: Path) -> None:
+    study = {**STUDY, "seeds": 1, "model": {"paulis": "Z", "visible": 2, "hidden": 1}}
+    study["data"] = {"name": "bas"}
+    assert finish(3, tmp_path / "out.h5", study)["progress"] == [1, 1]
+
+
+def test_progress_is_shown_once(tmp_path: Path) -> None:
+    code, _, stderr = drive(3, tmp_path / "out.h5")
+    assert code == 0
+    assert stderr.count("64 of 64 runs, 100 %") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_launcher_saves_everything(
+    tmp_path: Path, number: signal.Signals, reference: str
+) -> None:
+    out = tmp_path / "out.h5"
+    with started(2, out, slow=0.02) as driver:
+        wait_until(lambda: len(Workspace(out).parts()) >= 3)
+        driver.process.send_signal(number)
+        _, reports, stderr = driver.wait()
+    assert [report["error"] for report in reports] == ["StudyInterrupted"] * 2, stderr
+    archive = Archive(out)
+    finished, planned = archive.progress
+    assert 3 <= finished < planned == RUNS
+    assert archive.verify().ok
+    # A rank was in the middle of a task, and saved it, unless it was just between two.
+    assert len(list(Workspace(out).checkpoints.glob("*.h5"))) in (1, 2)
+    # On another number of ranks.
+    assert finish(3, out, resume=True)["fingerprint"] == reference
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds ranks through /proc")
+def test_a_signal_to_one_rank_stops_all(tmp_path: Path, reference: str) -> None:
+    out = tmp_path / "out.h5"
+    with started(2, out, slow=0.02) as driver:
+        wait_until(lambda: len(Workspace(out).parts()) >= 2)
+        os.kill(pids_of(out)[-1], signal.SIGTERM)
+        _, reports, stderr = driver.wait()
+    assert [report["error"] for report in reports] == ["StudyInterrupted"] * 2, stderr
+    assert finish(1, out, resume=True)["fingerprint"] == reference
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds ranks through /proc")
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_killed_rank_loses_no_finished_run(tmp_path: Path, victim: int, reference: str) -> None:
+    out = tmp_path / "out.h5"
+    with started(2, out, slow=0.02, checkpoint_seconds=0) as driver:
+        wait_until(lambda: len(Workspace(out).parts()) >= 3)
+        ranks = pids_of(out)
+        assert len(ranks) == 2
+        os.kill(ranks[victim], signal.SIGKILL)
+        code, _, _ = driver.wait()
+    assert code != 0
+    wait_until(lambda: not pids_of(out))
+    archive = Archive(out)
+    assert archive.progress[0] >= 6
+    assert archive.verify().ok
+    assert finish(2, out, resume=True)["fingerprint"] == reference
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_a_run_that_raises_reaches_the_user_and_hangs_nobody(
+    tmp_path: Path, reference: str
+) -> None:
+    out = tmp_path / "out.h5"
+    fail = {"paulis": "Z", "visible": 2, "hidden": 2, "data": "on2"}
+    code, reports, _ = drive(3, out, fail=fail)
+    assert code != 0
+    assert [report["error"] for report in reports] == ["RunFailed"] * 3
+    message = reports[0]["message"]
+    for word in (
+        "paulis = 'Z', visible = 2, hidden = 2, data = 'on2', gradient = 'exact', seed = ",
+        "ArithmeticError: this run cannot be done",
+        "--resume",
+    ):
+        assert word in message
+    assert 0 < Archive(out).progress[0] < RUNS
+    assert finish(2, out, resume=True)["fingerprint"] == reference
+
+
+@pytest.mark.parametrize("die", [0, 1])
+def test_a_rank_that_dies_elsewhere_takes_the_others_with_it(tmp_path: Path, die: int) -> None:
+    out = tmp_path / "out.h5"
+    code, _, stderr = drive(2, out, die=die, slow=0.02)
+    assert code != 0
+    assert f"rank {die} on" in stderr
+    assert "an accident outside of any run" in stderr
+    wait_until(lambda: not pids_of(out))
+    assert finish(2, out, resume=True)["progress"] == [RUNS, RUNS]
+
+
+def test_errors_before_the_work_are_raised_by_all_ranks(tmp_path: Path) -> None:
+    out = tmp_path / "absent" / "out.h5"
+    code, reports, _ = drive(2, out)
+    assert code != 0
+    assert [report["error"] for report in reports] == ["FileNotFoundError"] * 2
+    study = {**STUDY, "model": {**STUDY["model"], "paulis": "XZZ"}}
+    code, reports, _ = drive(2, tmp_path / "out.h5", study)
+    assert code != 0
+    assert [report["error"] for report in reports] == ["StudyError"] * 2
+
+
+def test_a_foreign_launcher_is_recognised(tmp_path: Path) -> None:
+    # An mpiexec of another MPI starts processes that are each alone in MPI.
+    env = {"OMPI_COMM_WORLD_SIZE": "4", "OMPI_COMM_WORLD_RANK": "2"}
+    code, reports, _ = drive(0, tmp_path / "out.h5", env=env)
+    assert code == 1
+    assert reports[0]["error"] == "RuntimeError"
+    assert "started 4 processes, but each of them is alone" in reports[0]["message"]
+    assert "mpiexec" in reports[0]["message"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_subcommunicator_is_enough(tmp_path: Path) -> None:
+    code = (
+        "import sys, json, mc; from mpi4py import MPI;"
+        "half = MPI.COMM_WORLD.Split(MPI.COMM_WORLD.rank % 2);"
+        "out = mc.run_study(json.loads(sys.argv[1]), f'{sys.argv[2]}-{MPI.COMM_WORLD.rank % 2}', "
+        "half, progress=False)"
+    )
+    study = {**STUDY, "seeds": 1}
+    command = [str(MPIEXEC), "-n", "3", sys.executable, "-c", code, json.dumps(study)]
+    out = tmp_path / "out.h5"
+    subprocess.run([*command, str(out)], env=environment(), check=True, timeout=120)
+    prints = {Archive(f"{out}-{k}").fingerprint() for k in range(2)}
+    assert len(prints) == 1

@@ -1,0 +1,246 @@
+"""Arrays and attributes in an HDF5 group, with a SHA-256 digest of what they say.
+
+The digest covers names, types, shapes and values, not their layout in the file, so it survives
+copying, repacking and other compression, and no damaged number is ever returned.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.errors import ArchiveError
+
+DIGEST = "sha256"
+"""Name of the attribute that holds the digest of a group's content."""
+
+_COMPACT_BYTES = 1024
+_CHUNK_BYTES = 1 << 20
+_MAX_ATTRIBUTE_BYTES = 60_000
+
+Arrays = dict[str, NDArray[Any]]
+Attribute = str | int | float
+
+
+def write_group(
+    group: Any,
+    arrays: Mapping[str, NDArray[Any]],
+    attributes: Mapping[str, Attribute],
+    *,
+    dims: Mapping[str, tuple[str, ...]] | None = None,
+    compress: bool = True,
+) -> str:
+    """Store arrays and attributes in an h5py group, with their digest, which is returned.
+
+    Array names may be nested ("a/b"). Arrays above 1 KiB are chunked, shuffled, compressed with
+    gzip and checksummed (Fletcher-32); smaller ones are stored in the object header. ``dims``
+    names the axes. Raises ValueError or TypeError for what cannot be stored.
+    """
+    stored = {name: storable(name, array) for name, array in arrays.items()}
+    names = set(stored)
+    for name in names:
+        if any(part in ("", ".", "..") for part in name.split("/")):
+            raise ValueError(f"array name {name!r} has an empty or dotted part")
+        parents = itertools.accumulate(name.split("/")[:-1], lambda a, b: f"{a}/{b}")
+        if clash := names.intersection(parents):
+            raise ValueError(f"array name {name!r} lies inside the array {clash.pop()!r}")
+    checked = {name: _attribute(name, value) for name, value in attributes.items()}
+    for name in sorted(stored):
+        dataset = _create(group, name, stored[name], np.asarray(arrays[name]).dtype.kind, compress)
+        for axis, label in enumerate((dims or {}).get(name, ())):
+            dataset.dims[axis].label = label
+    for name in sorted(checked):
+        set_attribute(group, name, checked[name])
+    digest = content_digest(stored, checked)
+    set_attribute(group, DIGEST, digest)
+    return digest
+
+
+def read_group(group: Any, where: str) -> tuple[Arrays, dict[str, Attribute]]:
+    """Arrays and attributes of a group written by :func:`write_group`, verified.
+
+    ``where`` names the group in error messages. Raises ArchiveError if anything cannot be read
+    or does not match the digest.
+    """
+    try:
+        arrays: Arrays = {}
+        _collect(group, "", arrays, group.file.id.get_filesize(), 0)
+        attributes = {name: plain_attribute(value) for name, value in group.attrs.items()}
+    except ArchiveError as exc:
+        raise ArchiveError(f"{where} is damaged: {exc}") from None
+    except Exception as exc:
+        # h5py raises nearly any type for a damaged file; all of them mean the same here.
+        raise ArchiveError(f"{where} is damaged: {first_line(exc)}") from None
+    expected = attributes.pop(DIGEST, None)
+    found = content_digest({k: storable(k, v) for k, v in arrays.items()}, attributes)
+    if expected != found:
+        raise ArchiveError(f"{where} is damaged: its content does not match its SHA-256 checksum")
+    return arrays, attributes
+
+
+def group_digest(group: Any) -> str:
+    """The digest that a group carries, whether or not it is right."""
+    return str(plain_attribute(group.attrs[DIGEST]))
+
+
+def content_digest(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Attribute]) -> str:
+    """SHA-256 of names, types, shapes and bytes, whatever the layout and compression."""
+    digest = hashlib.sha256()
+
+    def add(*parts: str | bytes) -> None:
+        for part in parts:
+            data = part.encode() if isinstance(part, str) else part
+            digest.update(len(data).to_bytes(8, "little"))
+            digest.update(data)
+
+    for name in sorted(attributes):
+        value = attributes[name]
+        add(
+            "attribute",
+            name,
+            type(value).__name__,
+            value.hex() if isinstance(value, float) else str(value),
+        )
+    for name in sorted(arrays):
+        array = arrays[name]
+        add("array", name, array.dtype.str, repr(array.shape), array.tobytes())
+    return digest.hexdigest()
+
+
+def storable(name: str, value: NDArray[Any]) -> NDArray[Any]:
+    """The array as it is stored: C order, little-endian, text as UTF-8 bytes.
+
+    Raises TypeError for a dtype that HDF5 cannot hold portably.
+    """
+    array = np.asarray(value)
+    kind = array.dtype.kind
+    if kind == "U":
+        array = np.char.encode(array, "utf-8")
+        kind = "S"
+    if kind == "S":
+        # HDF5 has no text of length zero.
+        return np.ascontiguousarray(array, f"S{max(1, array.dtype.itemsize)}").reshape(array.shape)
+    limit = {"f": 8, "c": 16}.get(kind, 8)
+    if kind not in "biufc" or array.dtype.itemsize > limit:
+        raise TypeError(
+            f"array {name!r} has dtype {array.dtype}, which cannot be stored; "
+            "use numbers of up to 64 bits, bool or text"
+        )
+    little = array.dtype.newbyteorder("<")
+    return np.ascontiguousarray(array, little).reshape(array.shape)
+
+
+def _create(group: Any, name: str, array: NDArray[Any], kind: str, compress: bool) -> Any:
+    import h5py
+
+    if kind == "U":
+        array = array.astype(h5py.string_dtype("utf-8", array.dtype.itemsize))
+    options: dict[str, Any] = {}
+    if 0 < array.nbytes <= _COMPACT_BYTES:
+        options["dcpl"] = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        options["dcpl"].set_layout(h5py.h5d.COMPACT)
+    elif array.ndim and array.size:
+        options = {"chunks": _chunks(array), "fletcher32": True}
+        if compress:
+            options |= {"compression": "gzip", "compression_opts": 4, "shuffle": True}
+    return group.create_dataset(name, data=array, dtype=array.dtype, **options)
+
+
+def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
+    """Whole array where it is small, else split from the first axis on to about 1 MiB."""
+    chunk = list(array.shape)
+    axis = 0
+    while int(np.prod(chunk, dtype=object)) * array.itemsize > _CHUNK_BYTES:
+        if chunk[axis] == 1:
+            axis += 1
+        else:
+            chunk[axis] = (chunk[axis] + 1) // 2
+    return tuple(chunk)
+
+
+def _collect(group: Any, prefix: str, out: Arrays, file_size: int, depth: int) -> None:
+    import h5py
+
+    if depth > 16:
+        raise ArchiveError("its groups are nested without end")
+    for name in group:
+        item = group[name]
+        if isinstance(item, h5py.Dataset):
+            out[prefix + name] = read_array(item, file_size)
+        elif isinstance(item, h5py.Group):
+            _collect(item, f"{prefix}{name}/", out, file_size, depth + 1)
+        else:
+            raise ArchiveError(f"{prefix}{name} is neither an array nor a group")
+
+
+def read_array(dataset: Any, file_size: int | None = None) -> NDArray[Any]:
+    """One array as it was given to :func:`write_group`; ArchiveError if that is impossible."""
+    import h5py
+
+    # gzip shrinks at most 1032-fold: a larger claim is damage, not something to allocate.
+    size = dataset.file.id.get_filesize() if file_size is None else file_size
+    if dataset.nbytes > 1100 * size + 4096:
+        raise ArchiveError(f"{dataset.name} claims {dataset.nbytes} bytes in a file of {size}")
+    value = np.asarray(dataset[()])
+    text = h5py.check_string_dtype(dataset.dtype)
+    if text is not None and text.length is None:
+        raise ArchiveError(f"{dataset.name} holds text of variable length")
+    if text is not None and text.encoding == "utf-8":
+        value = np.char.decode(value.astype(f"S{text.length}"), "utf-8")
+    return value
+
+
+def _attribute(name: str, value: object) -> Attribute:
+    if name == DIGEST:
+        raise ValueError(f"the attribute name {DIGEST!r} is reserved")
+    if isinstance(value, str):
+        size = len(value.encode())
+        if size > _MAX_ATTRIBUTE_BYTES:
+            raise ValueError(
+                f"attribute {name!r} has {size} bytes, more than HDF5 can hold "
+                f"({_MAX_ATTRIBUTE_BYTES}); store it as an array: np.array(text)"
+            )
+        if "\0" in value:
+            raise ValueError(f"attribute {name!r} contains a NUL character")
+        return str(value)
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"attribute {name!r} = {value} does not fit into 64 bits")
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value)
+    raise TypeError(f"attribute {name!r} must be str, int or float, got {type(value).__name__}")
+
+
+def set_attribute(group: Any, name: str, value: Attribute) -> None:
+    import h5py
+
+    if isinstance(value, str):
+        # Fixed length: it lies in the object header, not in a heap shared by the whole file.
+        data = value.encode()
+        group.attrs.create(name, data, dtype=h5py.string_dtype("utf-8", max(1, len(data))))
+    else:
+        group.attrs.create(name, value, dtype="<i8" if isinstance(value, int) else "<f8")
+
+
+def plain_attribute(value: Any) -> Attribute:
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, np.floating):
+        return float(value)
+    raise ArchiveError(f"it has an attribute of type {type(value).__name__}")
+
+
+def first_line(exc: BaseException) -> str:
+    """The first line of an error's message, for use inside another message."""
+    lines = str(exc).strip().splitlines()
+    return lines[0] if lines else type(exc).__name__

@@ -1,0 +1,326 @@
+"""One look for all figures: colours, panels, legends, titles. Used by :mod:`tnqbm.figures` only.
+
+matplotlib is imported inside the functions, never with the module.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.errors import MissingExtraError
+from tnqbm.summaries import Value, varying
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Axis = NDArray[Any]
+"""An object array of matplotlib axes, one for every panel (rows, columns)."""
+
+Other = tuple[tuple[str, Value], ...]
+SeriesKey = tuple[str, Other]
+
+COLOURS = {
+    "Z": "#0072B2",
+    "XZ": "#D55E00",
+    "XYZ": "#009E73",
+    "YZ": "#CC79A7",
+    "XY": "#E69F00",
+    "X": "#56B4E9",
+    "Y": "#000000",
+}
+"""Colour of each Pauli set, from the palette of Okabe and Ito (colour-blind safe)."""
+
+MARKERS = {"Z": "o", "XZ": "s", "XYZ": "^", "YZ": "D", "XY": "v", "X": "P", "Y": "X"}
+
+LABELS = {
+    "kl": "KL divergence (nats)",
+    "tvd": "Total variation distance",
+    "nll": "Negative log-likelihood (nats)",
+    "gradient_norm": "Gradient norm",
+}
+
+TITLES = {
+    "bas": "bars and stripes",
+    "on2": "n² random strings",
+    "cardinality": "cardinality",
+    "parity": "parity",
+}
+
+LINES = ("-", "--", ":", "-.")
+_STYLE: dict[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "figure.titlesize": 11,
+    "legend.fontsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e4e4e4",
+    "grid.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#555555",
+    "lines.linewidth": 1.5,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "tnqbm",
+    "savefig.dpi": 200,
+}
+_PANEL = (2.35, 1.9)  # inches
+_SINGLE = (4.6, 3.2)
+_MARGIN = (0.6, 0.45)  # axis labels at the left and bottom
+_NARROWEST = 5.2
+
+
+class Labelled(Protocol):
+    """What the layout needs to know of a result: where it belongs."""
+
+    @property
+    def data(self) -> str: ...
+    @property
+    def visible(self) -> int: ...
+    @property
+    def paulis(self) -> str: ...
+    @property
+    def other(self) -> Other: ...
+
+
+def require_matplotlib() -> None:
+    """Raise MissingExtraError if matplotlib is not installed."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("matplotlib", "plot", "drawing figures") from error
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The common settings, whatever the user's own matplotlib settings are."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+def letters(paulis: str) -> str:
+    """The Pauli set in the order X, Y, Z, under which its colour and marker are known."""
+    return "".join(sorted(paulis))
+
+
+def data_title(data: str) -> str:
+    """Title of a data set: the known ones in words, a file by its name, shortened if long."""
+    name = TITLES.get(data, Path(data).name)
+    return name if len(name) <= 24 else name[:11] + "…" + name[-12:]
+
+
+def data_order(names: Iterable[str]) -> list[str]:
+    """Data sets in the paper's order, then a user's own by name."""
+    known = list(TITLES)
+    return sorted(set(names), key=lambda d: (known.index(d) if d in known else len(known), d))
+
+
+def series_styles(items: Iterable[Labelled]) -> dict[SeriesKey, dict[str, Any]]:
+    """Colour, marker and label of every series, in the order of the legend.
+
+    Series that differ in more than their Pauli set (the gradient, say) get lighter colours and
+    the difference in their label.
+    """
+    keys = {(item.paulis, item.other) for item in items}
+    differing = varying(other for _, other in keys)
+    # Exact gradients are the yardstick: they keep the full colour.
+    variants = sorted(
+        {other for _, other in keys}, key=lambda o: (("gradient", "exact") not in o, repr(o))
+    )
+    styles = {}
+    for paulis, other in sorted(
+        keys, key=lambda k: (len(k[0]), k[0] != "Z", k[0], variants.index(k[1]))
+    ):
+        lightness = 0.55 * variants.index(other) / max(1, len(variants) - 1)
+        extra = [str(dict(other)[key]) for key in differing if key in dict(other)]
+        name = "RBM (Z)" if paulis == "Z" else f"sqRBM {paulis}"
+        styles[paulis, other] = {
+            "color": _lighter(COLOURS[letters(paulis)], lightness),
+            "marker": MARKERS[letters(paulis)],
+            "label": ", ".join([name, *extra]),
+        }
+    return styles
+
+
+def panel_grid(items: Sequence[Labelled]) -> tuple[Figure, Axis, dict[tuple[int, str], Axes]]:
+    """A panel for every n (rows) and data set (columns); those without runs say so.
+
+    The dictionary holds the panels with runs by (visible, data). All share the vertical axis.
+    """
+    visibles = sorted({item.visible for item in items})
+    datasets = data_order(item.data for item in items)
+    present = {(item.visible, item.data) for item in items}
+    figure, axes = grid(len(visibles), len(datasets), sharey=True)
+    panels = {}
+    for row, visible in enumerate(visibles):
+        for column, data in enumerate(datasets):
+            axis = axes[row, column]
+            axis.set_title(f"{data_title(data)}, n = {visible}")
+            if (visible, data) in present:
+                panels[visible, data] = axis
+            else:
+                empty(axis, "no runs")
+    return figure, axes, panels
+
+
+def grid(
+    rows: int, columns: int, *, sharey: bool = False, scale: float = 1.0
+) -> tuple[Figure, Axis]:
+    """An empty figure of rows x columns panels of the common size, and its axes (rows, columns)."""
+    from matplotlib.figure import Figure
+
+    single = rows * columns == 1
+    width, height = _SINGLE if single else (columns * _PANEL[0] * scale, rows * _PANEL[1] * scale)
+    size = (max(_NARROWEST, width + _MARGIN[0]), height + _MARGIN[1])
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    return figure, np.asarray(axes, dtype=np.object_)
+
+
+def empty(axis: Axes, text: str) -> None:
+    """Mark a panel that has nothing to show."""
+    axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", va="center", color="#888888")
+    axis.set_xticks([])
+    axis.tick_params(left=False)
+    axis.grid(visible=False)
+    for spine in axis.spines.values():
+        spine.set_color("#cccccc")
+
+
+def series_handles(styles: dict[SeriesKey, dict[str, Any]], *, markers: bool = True) -> list[Any]:
+    """Legend entries of the series."""
+    from matplotlib.lines import Line2D
+
+    hidden = {} if markers else {"marker": ""}
+    return [Line2D([], [], **{**entry, **hidden}) for entry in styles.values()]
+
+
+def line_handle(label: str, colour: str, line: Any) -> Any:
+    """Legend entry of a reference line or a line style."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, linestyle=line, label=label)
+
+
+def hollow_handle(label: str, marker: str) -> Any:
+    """Legend entry of a hollow marker."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color="#444444", linestyle="", marker=marker, mfc="white", label=label)
+
+
+def updates_axis(axes: Iterable[Axes], last: int) -> None:
+    """Logarithmic axis of updates from the start (0, put at the left end) to ``last``."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    decades = [0.0, *(10.0**k for k in range(math.floor(math.log10(max(last, 1))) + 1))]
+    for axis in axes:
+        # Linear up to one update, so that the starting point has a place on the axis.
+        axis.set_xscale("symlog", linthresh=1.0, linscale=0.35)
+        axis.set_xlim(0.0, max(last, 1))
+        axis.xaxis.set_major_locator(FixedLocator(decades))
+        axis.xaxis.set_minor_locator(NullLocator())
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}".replace(",", " ")))
+
+
+def hidden_axis(axis: Axes, *, log: bool) -> None:
+    """Axis of hidden units with whole numbers, logarithmic where m spans a wide range."""
+    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
+
+    if not log:
+        low, high = axis.get_xlim()
+        if high - low < 2:  # one or two values of m: room around them
+            axis.set_xlim(low - 1, high + 1)
+        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+        return
+    axis.set_xscale("log")
+    ticks = [c * 10.0**k for k in range(6) for c in (1, 2, 5)]
+    axis.xaxis.set_major_locator(FixedLocator(ticks))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def seeds_text(counts: Iterable[int], *, band: bool = True) -> str:
+    """How many seeds a figure averages over, and what its band is."""
+    low, high = min(counts := list(counts)), max(counts)
+    seeds = f"{low} seeds" if low == high else f"{low} to {high} seeds"
+    if high == 1:
+        return "1 seed"
+    return f"mean ± 1 standard deviation over {seeds}" if band else f"mean over {seeds}"
+
+
+def whole_axis(axis: Axes) -> None:
+    """Vertical axis of a count: from zero, whole numbers, room above the highest point."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_ylim(0.0, 1.08 * axis.get_ylim()[1])
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+
+
+def finish(
+    figure: Figure, axes: Axis, *, title: str, note: str, x: str, y: str, handles: list[Any]
+) -> None:
+    """Head of the figure (title, note, legend) and labels on the outer panels.
+
+    The head is laid out in inches, as constrained layout does not keep a title and a legend
+    above the panels apart. An empty ``y`` leaves the vertical labels as they are.
+    """
+    width, height = figure.get_size_inches()
+    rows = _legend_rows(handles, width)
+    head = 0.46 + 0.2 * len(rows)
+    figure.set_size_inches(width, height := height + head)
+    engine: Any = figure.get_layout_engine()
+    if engine is not None:
+        engine.set(rect=(0.0, 0.0, 1.0, 1.0 - head / height))
+    where: dict[str, Any] = {"ha": "center", "va": "top"}
+    figure.text(0.5, 1.0 - 0.07 / height, title, fontsize=11, fontweight="bold", **where)
+    figure.text(0.5, 1.0 - 0.28 / height, note, fontsize=8.5, color="#444444", **where)
+    for k, row in enumerate(rows):
+        figure.legend(
+            handles=row,
+            loc="upper center",
+            bbox_to_anchor=(0.5, 1.0 - (0.43 + 0.2 * k) / height),
+            ncols=len(row),
+            columnspacing=1.4,
+            handlelength=2.2,
+            borderaxespad=0.0,
+            borderpad=0.2,
+        ).set_in_layout(False)
+    for column in axes.T:
+        drawn = [axis for axis in column if len(axis.get_xticks())]
+        (drawn or list(column))[-1].set_xlabel(x)
+    if y:
+        for axis in axes[:, 0]:
+            axis.set_ylabel(y)
+
+
+def _legend_rows(handles: Sequence[Any], width: float) -> list[list[Any]]:
+    """Legend entries in as few rows as their estimated width (inches) allows, evenly filled."""
+    total = sum(0.62 + 0.075 * len(handle.get_label()) for handle in handles)
+    count = math.ceil(total / (width - 0.3))
+    per_row = math.ceil(len(handles) / count)
+    return [list(handles[k : k + per_row]) for k in range(0, len(handles), per_row)]
+
+
+def _lighter(colour: str, share: float) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    red, green, blue = (c + (1.0 - c) * share for c in to_rgb(colour))
+    return red, green, blue

@@ -1,0 +1,250 @@
+"""Finished runs by group: final values over seeds, learning curves, and the choice of runs.
+
+Everything here is plain NumPy; :mod:`tnqbm.analysis` and :mod:`tnqbm.figures` build on it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.trajectory import METRICS
+
+if TYPE_CHECKING:
+    from tnqbm.archive import Archive
+
+Float = NDArray[np.float64]
+Value = str | int | float
+Select = Mapping[str, Value | Collection[Value]]
+
+_MAIN = ("data", "visible", "paulis", "hidden")
+_PER_RUN = frozenset({*METRICS, "seed", "steps", "stopped", "started", "finished"})
+_PER_GROUP = frozenset({"runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std"})
+
+
+@dataclass(frozen=True)
+class FinalGroup:
+    """Final values of one metric for all finished runs that differ only in their seed.
+
+    ``other`` holds the coordinates beyond data, visible, paulis and hidden (for example the
+    gradient). ``values`` (S,) is aligned with ``seeds`` (S,) and finite; ``dropped`` counts runs
+    whose final value was not finite.
+    """
+
+    data: str
+    visible: int
+    paulis: str
+    hidden: int
+    other: tuple[tuple[str, Value], ...]
+    seeds: tuple[int, ...]
+    values: Float
+    dropped: int = 0
+
+    @property
+    def mean(self) -> float:
+        """Mean over seeds; NaN if no run is left."""
+        return float(self.values.mean()) if self.values.size else math.nan
+
+    @property
+    def std(self) -> float:
+        """Standard deviation over seeds (ddof = 0); NaN if no run is left."""
+        return float(self.values.std()) if self.values.size else math.nan
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """One metric against the number of updates: ``step``, ``mean``, ``std`` (T,) over runs."""
+
+    data: str
+    visible: int
+    paulis: str
+    hidden: int
+    other: tuple[tuple[str, Value], ...]
+    runs: int
+    step: NDArray[np.int64]
+    mean: Float
+    std: Float
+
+
+def as_archives(archives: Archive | Sequence[Archive]) -> list[Archive]:
+    """One archive or several as a list; ValueError if there is none."""
+    listed = list(archives) if isinstance(archives, Sequence) else [archives]
+    if not listed:
+        raise ValueError("no archive given")
+    return listed
+
+
+def final_groups(
+    archives: Archive | Sequence[Archive], metric: str = "tvd", *, select: Select | None = None
+) -> list[FinalGroup]:
+    """Final values of ``metric`` over seeds for every group, in the order n, data, paulis, m.
+
+    ``select`` keeps only runs whose coordinates match, for example
+    ``{"data": "bas", "visible": [6, 8]}``. A run held by several archives counts once.
+    Raises ValueError when the metric was not kept, when nothing matches, or when two archives
+    hold different results for the same run.
+    """
+    _check_metric(metric)
+    collected: dict[tuple[Any, ...], dict[int, float]] = {}
+    rows = [row for archive in as_archives(archives) for row in archive.table()]
+    if rows and all(row.get(metric) is None for row in rows):
+        raise ValueError(f"the metric {metric!r} was not kept in these runs")
+    everything = [_coordinates(row) for row in rows]
+    check_select(select, everything)
+    for row, coordinates in zip(rows, everything, strict=True):
+        if not matches(select, {**coordinates, "seed": row["seed"]}) or row.get(metric) is None:
+            continue
+        runs = collected.setdefault(_key(coordinates), {})
+        seed, value = int(row["seed"]), float(row[metric])
+        if seed in runs and not _same(runs[seed], value):
+            raise ValueError(
+                f"two archives hold different results for {describe(coordinates)}, seed {seed}: "
+                f"final {metric} {runs[seed]!r} and {value!r}; plot them one at a time"
+            )
+        runs[seed] = value
+    if not collected:
+        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+    return [_final_group(key, collected[key]) for key in sorted(collected, key=_order)]
+
+
+def mean_curves(
+    archives: Archive | Sequence[Archive], metric: str = "tvd", *, select: Select | None = None
+) -> list[LearningCurve]:
+    """Mean and standard deviation over seeds of ``metric`` after each recorded update.
+
+    A run that stopped early keeps its last value, as its parameters no longer change. Runs on
+    different schedules are put on the union of their steps, each holding its latest record.
+    Raises ValueError when the metric was not kept or nothing matches.
+    """
+    _check_metric(metric)
+    collected: dict[tuple[Any, ...], dict[int, tuple[NDArray[np.int64], Float]]] = {}
+    seen: list[dict[str, Any]] = []
+    for archive in as_archives(archives):
+        for run in archive.runs():
+            coordinates = {k: v for k, v in run.coordinates.items() if k != "seed"}
+            seen.append(coordinates)
+            if matches(select, run.coordinates):
+                rows = run.trajectory.metric(metric)
+                curves = collected.setdefault(_key(coordinates), {})
+                curves[int(run.coordinates["seed"])] = (run.trajectory.step, rows)
+    check_select(select, seen)
+    if not collected:
+        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+    return [_learning_curve(key, collected[key]) for key in sorted(collected, key=_order)]
+
+
+def matches(select: Select | None, coordinates: Mapping[str, Any]) -> bool:
+    """Whether a run's coordinates agree with every key of ``select``."""
+    return all(coordinates.get(k) in _allowed(v) for k, v in (select or {}).items())
+
+
+def check_select(select: Select | None, coordinates: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ValueError if a key or all values of ``select`` occur in no run; says what does.
+
+    ``coordinates`` may be rows of :meth:`Archive.table` or :meth:`Archive.groups`.
+    """
+    results = _PER_RUN | _PER_GROUP
+    listed = [{k: v for k, v in row.items() if k not in results} for row in coordinates]
+    for key, wanted in (select or {}).items():
+        if key == "seed" or not listed:
+            continue
+        present = {c[key] for c in listed if key in c}
+        if not present:
+            known = ", ".join(sorted({*(k for c in listed for k in c), "seed"}))
+            raise ValueError(f"no run has a coordinate {key!r}; there are: {known}")
+        if not present & set(_allowed(wanted)):
+            asked = ", ".join(map(str, _allowed(wanted)))
+            there = ", ".join(map(str, sorted(present, key=_mixed)))
+            raise ValueError(f"no run has {key} = {asked}; there are: {there}")
+
+
+def describe(coordinates: Mapping[str, Any]) -> str:
+    """Coordinates as ``key = value`` text for messages."""
+    return ", ".join(f"{key} = {value}" for key, value in coordinates.items())
+
+
+def varying(others: Iterable[tuple[tuple[str, Value], ...]]) -> list[str]:
+    """Keys among the further coordinates whose value is not the same in all groups."""
+    values: dict[str, set[Value | None]] = {}
+    listed = [dict(other) for other in others]
+    for key in {k for other in listed for k in other}:
+        values[key] = {other.get(key) for other in listed}
+    return sorted(key for key, found in values.items() if len(found) > 1)
+
+
+def _allowed(wanted: Value | Collection[Value]) -> list[Value]:
+    return [wanted] if isinstance(wanted, str | int | float) else list(wanted)
+
+
+def _mixed(value: Any) -> tuple[bool, Any]:
+    return (isinstance(value, str), value)
+
+
+def _same(one: float, two: float) -> bool:
+    return one == two or (math.isnan(one) and math.isnan(two))
+
+
+def _check_metric(metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"unknown metric {metric!r}; known: {', '.join(METRICS)}")
+
+
+def _coordinates(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in _PER_RUN}
+
+
+def _key(coordinates: Mapping[str, Any]) -> tuple[Any, ...]:
+    other = tuple(sorted((k, v) for k, v in coordinates.items() if k not in _MAIN))
+    return (
+        int(coordinates["visible"]),
+        str(coordinates["data"]),
+        str(coordinates["paulis"]),
+        other,
+        int(coordinates["hidden"]),
+    )
+
+
+def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    visible, data, paulis, other, hidden = key
+    return (visible, data, len(paulis), paulis, repr(other), hidden)
+
+
+def _final_group(key: tuple[Any, ...], runs: Mapping[int, float]) -> FinalGroup:
+    visible, data, paulis, other, hidden = key
+    seeds = sorted(seed for seed, value in runs.items() if math.isfinite(value))
+    values = np.array([runs[seed] for seed in seeds], dtype=np.float64)
+    dropped = len(runs) - len(seeds)
+    return FinalGroup(data, visible, paulis, hidden, other, tuple(seeds), values, dropped)
+
+
+def _learning_curve(
+    key: tuple[Any, ...], curves: Mapping[int, tuple[NDArray[np.int64], Float]]
+) -> LearningCurve:
+    visible, data, paulis, other, hidden = key
+    schedules = [step for step, _ in curves.values()]
+    grid = schedules[0] if len(schedules) == 1 else np.unique(np.concatenate(schedules))
+    held = []
+    for seed in sorted(curves):
+        step, rows = curves[seed]
+        latest = np.searchsorted(step, grid, side="right") - 1
+        held.append(np.where(latest >= 0, rows[np.maximum(latest, 0)], np.nan))
+    stacked = np.array(held)
+    # A step before a run's first record has no value for it; leave such steps out.
+    known = ~np.isnan(stacked).any(axis=0)
+    stacked = stacked[:, known]
+    return LearningCurve(
+        data,
+        visible,
+        paulis,
+        hidden,
+        other,
+        len(curves),
+        np.asarray(grid[known], dtype=np.int64),
+        stacked.mean(axis=0),
+        stacked.std(axis=0),
+    )
