@@ -457,17 +457,30 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
+def plan_time(out: Path) -> int:
+    try:
+        return Workspace(out).plan_file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def test_killed_at_random_moments(tmp_path: Path, reference: str) -> None:
     out = tmp_path / "out.h5"
     rng = random.Random(20240229)
+    finished = []
     for _ in range(5):
-        with started(tiny(), tmp_path, resume=True, slow=0.01, checkpoint_seconds=0) as process:
-            wait_until(lambda: Workspace(out).plan_file.exists() or process.poll() is not None)
-            time.sleep(rng.uniform(0.0, 0.6))
+        began = plan_time(out)
+        with started(tiny(), tmp_path, resume=True, slow=0.02, checkpoint_seconds=0) as process:
+            # Every start writes its plan after the imports, before the work.
+            wait_until(lambda before=began: plan_time(out) != before)  # type: ignore[misc]
+            time.sleep(rng.uniform(0.0, 0.8))
             process.kill()
         if Workspace(out).begun():
-            report = Archive(out).verify()
-            assert report.ok, report.problems
+            archive = Archive(out)
+            assert archive.verify().ok, archive.problems
+            finished.append(archive.progress[0])
+    assert finished == sorted(finished), "a finished run was lost"
+    assert finished[-1] > 0
     archive = run(tiny(), out, resume=True)
     assert archive.fingerprint() == reference
     assert archive.verify().ok

@@ -1,0 +1,49 @@
+# make demo   set up and run a small version of the paper's study under MPI
+# make test   set up and run the tests
+# make lint types benchmark figures clean
+PYTHON ?= python3
+VENV ?= .venv
+RANKS ?= $(shell nproc 2>/dev/null || echo 2)
+OUT ?= demo-output
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo test lint types check benchmark clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "tnqbm needs Python 3.11 or later; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpich,plot,table,dev]'
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@mkdir -p $(OUT)
+	$(BIN)/tnqbm doctor
+	$(BIN)/mpiexec -n $(RANKS) $(BIN)/tnqbm run scripts/studies/demo.toml -o $(OUT)/demo.h5 --overwrite
+	$(BIN)/tnqbm verify $(OUT)/demo.h5
+	$(BIN)/tnqbm show $(OUT)/demo.h5 --min-hidden
+	$(BIN)/tnqbm plot $(OUT)/demo.h5 --kind tvd -o $(OUT)/tvd.png --overwrite
+	$(BIN)/tnqbm plot $(OUT)/demo.h5 --kind learning -o $(OUT)/learning.png --overwrite
+	$(BIN)/tnqbm plot $(OUT)/demo.h5 --kind min-hidden -o $(OUT)/min-hidden.png --overwrite
+	@echo "archive: $(OUT)/demo.h5   figures: $(OUT)/*.png"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check: lint types test
+
+benchmark: $(STAMP)
+	$(BIN)/python scripts/benchmarks/exact_gradient.py
+
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info
