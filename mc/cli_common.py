@@ -25,6 +25,8 @@ class Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort):
+            raise  # click's own ways to end (--help); the first is a RuntimeError
         except click.ClickException as error:
             if is_first_rank():
                 raise

@@ -70,7 +70,9 @@ def archive(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command: str) -> None:
-    text = call(command, "--help").output
+    result = call(command, "--help")
+    text = result.stdout
+    assert not result.stderr
     assert "Example" in text
     assert f"tnqbm {command}" in text
     assert "--json" in text

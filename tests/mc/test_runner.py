@@ -473,7 +473,7 @@ def test_killed_at_random_moments(tmp_path: Path, reference: str) -> None:
         with started(tiny(), tmp_path, resume=True, slow=0.02, checkpoint_seconds=0) as process:
             # Every start writes its plan after the imports, before the work.
             wait_until(lambda before=began: plan_time(out) != before)  # type: ignore[misc]
-            time.sleep(rng.uniform(0.0, 0.8))
+            time.sleep(rng.uniform(0.3, 1.5))
             process.kill()
         if Workspace(out).begun():
             archive = Archive(out)
