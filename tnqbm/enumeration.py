@@ -45,6 +45,7 @@ from tnqbm.simd import (
     sqrt,
     store,
     total,
+    totals,
 )
 
 ROWS = 8
@@ -94,8 +95,8 @@ def _low_tables(par, n, m, P, nl, W, table, low, x0):
 
 
 @njit(**_OPTIONS)
-def _high_rows(par, n, m, P, nl, nt, top_state, high, c):
-    """Fields of the high bits and the bias: high[(row P + p) m + j], and -a.s in c[row]."""
+def _high_rows(par, n, m, P, nl, nt, top_state, base, high, c):
+    """Fields of the high bits and the bias: high[(j P + p) ROWS + row], and -a.s in c[row]."""
     for row in range(ROWS):
         acc = 0.0
         for i in range(nt):
@@ -103,48 +104,43 @@ def _high_rows(par, n, m, P, nl, nt, top_state, high, c):
         for bit in range(MID_BITS):
             acc -= _sign(row, bit) * par[n - 1 - nl - bit]
         c[row] = acc
-    weights = n + P * m
     for p in range(P):
-        base = high[p * m : (p + 1) * m]
         base[:] = par[n + p * m : n + (p + 1) * m]
-        at = weights + p * n * m
+        at = n + P * m + p * n * m
         for i in range(nt):
             _add_scaled(base, par[at + i * m : at + (i + 1) * m], _sign(top_state, nt - 1 - i))
         at += (n - nl - MID_BITS) * m
-        # Doubling over the three mid bits: row 2^bit + r is row r minus twice the coupling.
-        for bit in range(MID_BITS):
-            couplings = par[at + (MID_BITS - 1 - bit) * m : at + (MID_BITS - bit) * m]
-            for r in range(1 << bit):
-                here = high[(r * P + p) * m : (r * P + p + 1) * m]
-                there = ((1 << bit) + r) * P + p
-                _split(here, high[there * m : (there + 1) * m], couplings)
+        for j in range(m):
+            w2 = par[at + j]
+            w1 = par[at + m + j]
+            w0 = par[at + 2 * m + j]
+            k = (j * P + p) * ROWS
+            for pair in range(2):
+                outer = base[j] - w2 if pair else base[j] + w2
+                high[k] = outer + w1 + w0
+                high[k + 1] = outer + w1 - w0
+                high[k + 2] = outer - w1 + w0
+                high[k + 3] = outer - w1 - w0
+                k += 4
 
 
 @njit(**_OPTIONS)
-def _split(here, there, couplings):
-    for j in range(here.shape[0]):
-        value = here[j]
-        there[j] = value - couplings[j]
-        here[j] = value + couplings[j]
-
-
-@njit(**_OPTIONS)
-def _radius_1(low, at_low, high, at_high, W, m):
+def _radius_1(low, at_low, high, at_high, W):
     return absolute(load(low, at_low) + splat(high, at_high)) + TINY
 
 
 @njit(**_OPTIONS)
-def _radius_2(low, at_low, high, at_high, W, m):
+def _radius_2(low, at_low, high, at_high, W):
     x = load(low, at_low) + splat(high, at_high)
-    y = load(low, at_low + W) + splat(high, at_high + m)
+    y = load(low, at_low + W) + splat(high, at_high + ROWS)
     return sqrt(x * x + (y * y + TINY * TINY))
 
 
 @njit(**_OPTIONS)
-def _radius_3(low, at_low, high, at_high, W, m):
+def _radius_3(low, at_low, high, at_high, W):
     x = load(low, at_low) + splat(high, at_high)
-    y = load(low, at_low + W) + splat(high, at_high + m)
-    z = load(low, at_low + 2 * W) + splat(high, at_high + 2 * m)
+    y = load(low, at_low + W) + splat(high, at_high + ROWS)
+    z = load(low, at_low + 2 * W) + splat(high, at_high + 2 * ROWS)
     return sqrt(z * z + (x * x + (y * y + TINY * TINY)))
 
 
@@ -162,18 +158,18 @@ def _first_pass(P: int, radius: Any) -> Any:
                 rs = load(x0, v * W) + splat(c, row)
                 pr = rs * 0.0 + 1.0
                 at_low = v * m * P * W
-                at_high = row * P * m
+                at_high = row
                 at_t = (v * ROWS + row) * (m + 1) * W
                 for start in range(0, m, chunk):
                     for _ in range(start, min(start + chunk, m)):
-                        r = radius(low, at_low, high, at_high, W, m)
+                        r = radius(low, at_low, high, at_high, W)
                         e = exp(r * -2.0)
                         d = e + 1.0
                         rs = rs + r
                         pr = pr * d
                         store(t, at_t, (1.0 - e) / (d * r))
                         at_low += P * W
-                        at_high += 1
+                        at_high += P * ROWS
                         at_t += W
                     if m > chunk:
                         rs = rs + exponent(pr) * LOG_2
@@ -263,17 +259,11 @@ def _reduce_block(t, weight, high, m, P, V, W, first, row_sums, U, D, Y):
             store(D, 3 * at + W, load(D, 3 * at + W) + d1)
             store(D, 3 * at + 2 * W, load(D, 3 * at + 2 * W) + (b0 - b1))
         if j < m:
-            row_sums[0] = total(s0)
-            row_sums[1] = total(s1)
-            row_sums[2] = total(s2)
-            row_sums[3] = total(s3)
-            row_sums[4] = total(s4)
-            row_sums[5] = total(s5)
-            row_sums[6] = total(s6)
-            row_sums[7] = total(s7)
-            for row in range(ROWS):
-                for p in range(P):
-                    Y[(j * P + p) * ROWS + row] += row_sums[row] * high[(row * P + p) * m + j]
+            totals(s0, s1, s2, s3, s4, s5, s6, s7, row_sums)
+            for p in range(P):
+                at = (j * P + p) * ROWS
+                for row in range(ROWS):
+                    Y[at + row] += row_sums[row] * high[at + row]
 
 
 @njit(**_OPTIONS)
@@ -297,7 +287,7 @@ def _dot(x, at_x, step_x, y, at_y, step_y, V):
 
 
 @njit(**_OPTIONS)
-def _assemble(par, n, m, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):
+def _assemble(par, n, m, units, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):
     """Unnormalised moments of one shard into out = [sum, z (n), sigma (P,m), zsigma (P,n,m)].
 
     DT and YT hold the signed sums over the top bits, row i for unit i. ``signs`` holds a row of
@@ -316,7 +306,7 @@ def _assemble(par, n, m, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):
         out[n - nl - bit] = _dot(D, 3 * at + bit * W, 3 * W, signs, ones, W, V)
     for i in range(nt):
         out[1 + i] = _dot(DT, i * sizeU + at, W, signs, ones, W, V)
-    for j in range(m):
+    for j in range(units):
         at = j * L
         for p in range(P):
             at_low = (j * P + p) * W
@@ -405,6 +395,8 @@ def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, 
     at += ROWS
     row_sums = work[at : at + ROWS]
     at += ROWS
+    base = work[at : at + m]
+    at += m
     par = work[at : at + theta.shape[0]]
     at += theta.shape[0]
     # Two sets of sums: for the model's own weights and for q.
@@ -420,7 +412,7 @@ def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, 
     reference = 0.0
     for g in range(blocks):
         block = (shard << inner) + g
-        _high_rows(par, n, m, P, nl, nt, block, high, c)
+        _high_rows(par, n, m, P, nl, nt, block, base, high, c)
         _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t)
         best = _block_maximum(rs, V, W)
         if g == 0:
@@ -454,7 +446,8 @@ def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, 
             sign = _sign(last, nt - 1 - i)
             _add_scaled(DT[i * sizeU : (i + 1) * sizeU], U, sign)
             _add_scaled(YT[i * sizeY : (i + 1) * sizeY], Y, sign)
-        _assemble(par, n, m, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out[which])
+        units = m if moments else 0
+        _assemble(par, n, m, units, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out[which])
     return reference
 
 
@@ -507,7 +500,7 @@ def _all_log_weights(theta, n, m, P, nl, W, chunk, work, out):
         at += theta.shape[0]
         par[:] = theta
         _low_tables(par, n, m, P, nl, W, space[at : at + L], low, x0)
-        _high_rows(par, n, m, P, nl, nt, g, high, c)
+        _high_rows(par, n, m, P, nl, nt, g, space[at + L : at + L + m], high, c)
         _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t)
         for row in range(ROWS):
             for v in range(V):
@@ -532,7 +525,7 @@ class Enumerator:
         self._n = n + self._padding
         self._low_bits = min(6, self._n - MID_BITS)
         top = self._n - self._low_bits - MID_BITS
-        self._shard_bits = 0 if self._n < 14 else min(4, top)
+        self._shard_bits = min(4, max(0, self._n - 14))
         # Products of (1 + exp(-2r)) are folded into the log every so many units; together with
         # the headroom this keeps every weight and every sum inside the format's range.
         self._chunk, self._headroom = (32, 20.0) if precision == "single" else (512, 300.0)
@@ -540,7 +533,7 @@ class Enumerator:
         table, signs = (m + 1) * length, m * n_paulis * ROWS
         self._work_size = (
             length * m * n_paulis + length * (1 + 3 * ROWS) + ROWS * table
-            + (self._low_bits + 2) * length + signs + 2 * ROWS
+            + (self._low_bits + 2) * length + signs + 2 * ROWS + m
             + self._n + n_paulis * m * (1 + self._n)
             + 2 * ((4 + top) * table + (1 + top) * signs)
         )  # fmt: skip
@@ -598,18 +591,22 @@ class Enumerator:
             q = np.pad(q, ((0, 0), (0, (1 << self._n) - q.shape[1])))
         batch, shards, sets = padded.shape[0], 1 << self._shard_bits, 2 if q.shape[1] else 1
         reference = np.empty((batch, shards))
-        out = np.zeros((batch, shards, sets, 1 + padded.shape[1]))
+        out = np.empty((batch, shards, sets, 1 + padded.shape[1]))
         _all_shards(
             padded, q, self._n, self.m, self.n_paulis, self._low_bits, self._shard_bits,
             self._lanes, self._chunk, self._headroom, moments, self._workspace(), reference, out,
         )  # fmt: skip
         highest = reference.max(axis=1)
-        factor = np.exp(reference - highest[:, None])
-        sums = np.zeros_like(out[:, 0])
-        for shard in range(shards):  # a fixed order: never a library's reduction
-            sums[:, 0] += factor[:, shard, None] * out[:, shard, 0]
-            sums[:, 1:] += out[:, shard, 1:]
+        sums = out[:, 0]
+        if shards > 1:
+            factor = np.exp(reference - highest[:, None])
+            sums[:, 0] *= factor[:, 0, None]
+            for shard in range(1, shards):  # a fixed order: never a library's reduction
+                sums[:, 0] += factor[:, shard, None] * out[:, shard, 0]
+                sums[:, 1:] += out[:, shard, 1:]
         log_z = highest + np.log(sums[:, 0, 0]) - self._padding * LOG_2
+        if not moments:
+            return log_z, []
         return log_z, [self._unpadded(sums[:, k, 1:] / sums[:, k, :1]) for k in range(sets)]
 
     def _unpadded(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:

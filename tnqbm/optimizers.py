@@ -13,6 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.parallel import njit, prange
+
 Float = NDArray[np.float64]
 
 OPTIMIZERS = ("amsgrad", "adam", "sgd")
@@ -35,6 +37,21 @@ class Optimizer(Protocol):
         """Take over what :meth:`state` returned."""
 
 
+@njit(parallel=True, error_model="numpy", cache=True)
+def _adam_rows(theta, gradient, first, second, largest, beta1, beta2, epsilon, step, root):  # type: ignore[no-untyped-def]
+    """One update of every row; ``largest`` is ``second`` itself for plain Adam."""
+    for row in prange(theta.shape[0]):
+        for k in range(theta.shape[1]):
+            g = gradient[row, k]
+            m = beta1 * first[row, k] + (1.0 - beta1) * g
+            v = beta2 * second[row, k] + (1.0 - beta2) * (g * g)
+            first[row, k] = m
+            second[row, k] = v
+            v = max(largest[row, k], v)
+            largest[row, k] = v
+            theta[row, k] -= step * m / (math.sqrt(v) * root + epsilon)
+
+
 class Adam:
     """Adam (Kingma & Ba 2015), and AMSGrad (Reddi, Kale & Kumar 2018) with ``amsgrad=True``.
 
@@ -50,32 +67,21 @@ class Adam:
         self._first = np.zeros(shape)
         self._second = np.zeros(shape)
         self._largest = np.zeros(shape) if amsgrad else None
-        self._scratch = np.empty(shape)
 
     def update(self, theta: Float, gradient: Float, learning_rate: float) -> None:
         self._t += 1
-        first, second, scratch = self._first, self._second, self._scratch
-        np.multiply(gradient, 1.0 - self._beta1, out=scratch)
-        first *= self._beta1
-        first += scratch
-        np.multiply(gradient, gradient, out=scratch)
-        scratch *= 1.0 - self._beta2
-        second *= self._beta2
-        second += scratch
-        if self._largest is not None:
-            second = np.maximum(self._largest, second, out=self._largest)
-        np.sqrt(second, out=scratch)
-        scratch *= 1.0 / math.sqrt(1.0 - self._beta2**self._t)
-        scratch += self._epsilon
-        np.divide(first, scratch, out=scratch)
-        scratch *= learning_rate / (1.0 - self._beta1**self._t)
-        theta -= scratch
+        _adam_rows(
+            theta, gradient, self._first, self._second,
+            self._second if self._largest is None else self._largest,
+            self._beta1, self._beta2, self._epsilon,
+            learning_rate / (1.0 - self._beta1**self._t),
+            1.0 / math.sqrt(1.0 - self._beta2**self._t),
+        )  # fmt: skip
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         self._first, self._second = self._first[rows], self._second[rows]
         if self._largest is not None:
             self._largest = self._largest[rows]
-        self._scratch = np.empty_like(self._first)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         state: dict[str, NDArray[np.generic]] = {
@@ -93,7 +99,6 @@ class Adam:
         self._second = np.array(state["second"], dtype=np.float64)
         if self._largest is not None:
             self._largest = np.array(state["largest"], dtype=np.float64)
-        self._scratch = np.empty_like(self._first)
 
 
 class Momentum:

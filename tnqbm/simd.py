@@ -249,6 +249,44 @@ def total(typingctx: Any, x: Any) -> Any:
 
 
 @intrinsic
+def totals(
+    typingctx: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any, out: Any
+) -> Any:
+    """Write the sums over lanes of eight vectors to out[0:8], by a tree shared between them."""
+    if not (isinstance(a, Simd) and _is_flat(out) and out.dtype == a.scalar):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vectors = list(args[:8])
+        while len(vectors) > 1:
+            # Sums of even and odd neighbours of two vectors, side by side in one.
+            count = vectors[0].type.count
+            mask = ir.VectorType(ir.IntType(32), count)
+            even = ir.Constant(mask, [2 * k for k in range(count)])
+            odd = ir.Constant(mask, [2 * k + 1 for k in range(count)])
+            vectors = [
+                builder.fadd(builder.shuffle_vector(x, y, even), builder.shuffle_vector(x, y, odd))
+                for x, y in zip(vectors[::2], vectors[1::2], strict=True)
+            ]
+        result = vectors[0]
+        while result.type.count > 8:
+            half = ir.VectorType(ir.IntType(32), result.type.count // 2)
+            undefined = ir.Constant(result.type, ir.Undefined)
+            even = ir.Constant(half, [2 * k for k in range(half.count)])
+            odd = ir.Constant(half, [2 * k + 1 for k in range(half.count)])
+            result = builder.fadd(
+                builder.shuffle_vector(result, undefined, even),
+                builder.shuffle_vector(result, undefined, odd),
+            )
+        data = context.make_array(out)(context, builder, args[8]).data
+        instruction = builder.store(result, builder.bitcast(data, result.type.as_pointer()))
+        instruction.align = out.dtype.bitwidth // 8
+        return context.get_dummy_value()
+
+    return types.void(a, b, c, d, e, f, g, h, out), codegen
+
+
+@intrinsic
 def largest(typingctx: Any, x: Any) -> Any:
     """Largest lane."""
 
@@ -288,7 +326,7 @@ _FORMAT = {64: (52, 1023), 32: (23, 127)}
 #  log 2 in two parts) by precision. The lowest argument keeps the result a normal number.
 _EXP = {
     64: (
-        _exp_coefficients(11),
+        _exp_coefficients(10),
         -600.0,
         6755399441055744.0,
         52,

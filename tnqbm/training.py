@@ -150,11 +150,12 @@ class Trainer:
             return
         rate = self._learning_rate(self.iteration)
         self._optimizer.update(self._theta, gradient, rate)
-        if not (np.abs(self._theta) <= MAX_PARAMETER).all():
-            bad = int(self._rows[np.flatnonzero(~(np.abs(self._theta) <= MAX_PARAMETER).all(1))[0]])
+        # A NaN fails both comparisons.
+        if not (self._theta.max() <= MAX_PARAMETER and self._theta.min() >= -MAX_PARAMETER):
+            inside = (np.abs(self._theta) <= MAX_PARAMETER).all(axis=1)
             raise FloatingPointError(
-                f"the parameters of run {bad} of the batch stopped being finite at update "
-                f"{self.iteration + 1} (learning rate {rate:g}): lower the learning rate"
+                f"the parameters of run {self._rows[~inside][0]} of the batch stopped being finite "
+                f"at update {self.iteration + 1} (learning rate {rate:g}): lower the learning rate"
             )
         self.iteration += 1
 
