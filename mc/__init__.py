@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mc.distribute import RunFailed, StudyInterrupted
     from mc.runner import run_study
-    from mc.study import Study, load_study
+    from mc.study import Study
+    from mc.study_file import load_study
 
 # Imported on first use only: a study pulls in pydantic, a run pulls in Numba and perhaps MPI.
 _LAZY = {
     "RunFailed": "mc.distribute",
     "Study": "mc.study",
     "StudyInterrupted": "mc.distribute",
-    "load_study": "mc.study",
+    "load_study": "mc.study_file",
     "run_study": "mc.runner",
 }
 

@@ -117,7 +117,8 @@ def _saved_model(path: str) -> SqRBM:
 
 def _own_target(archive: Archive, coordinates: dict[str, Value]) -> Target:
     """The distribution that a run was trained on, from the study kept in the archive."""
-    from mc.study import is_data_file, load_study
+    from mc.study import is_data_file
+    from mc.study_file import load_study
 
     data = str(coordinates["data"])
     if is_data_file(data):

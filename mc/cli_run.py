@@ -48,7 +48,7 @@ def run(
         raise click.UsageError("say where the archive goes, for example: -o results.h5")
 
     if dry_run:
-        from mc.study import load_study
+        from mc.study_file import load_study
 
         plan = load_study(study)
         if is_first_rank():
@@ -92,7 +92,7 @@ def run(
 
 
 def _load(path: str) -> Study:
-    from mc.study import load_study
+    from mc.study_file import load_study
 
     return load_study(path)
 
@@ -118,12 +118,17 @@ def _show_plan(study: Study, as_json: bool) -> None:
         {
             **group.coordinates,
             "runs": len(group.seeds),
-            "cost": costs[repr(group.coordinates)],
+            "core_seconds": 1e-9 * costs[repr(group.coordinates)],
         }
         for group in plan
     ]
     if as_json:
-        summary = {"name": study.name, "runs": runs, "tasks": len(tasks), "cost": total}
+        summary = {
+            "name": study.name,
+            "runs": runs,
+            "tasks": len(tasks),
+            "core_seconds": 1e-9 * total,
+        }
         print_json({**summary, "groups": groups})
         return
     names = list(groups[0])[:-2] if groups else []
@@ -132,12 +137,12 @@ def _show_plan(study: Study, as_json: bool) -> None:
         [
             [*(str(group[name]) for name in names), str(group["runs"]), f"{share:.1%}"]
             for group in groups
-            for share in [float(str(group["cost"])) / total]
+            for share in [float(str(group["core_seconds"])) / total * 1e9]
         ],
         left=len(names),
         title=f"{study.name}: {runs} runs in {len(groups)} groups, {len(tasks)} tasks",
     )
     click.echo(
-        f"Work: {total:.3g} terms (visible states x hidden units x Paulis x updates); "
+        f"Work: about {duration(total * 1e-9)} of one core, good to a factor of two or so; "
         f"up to {len(tasks)} ranks can share it."
     )

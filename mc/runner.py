@@ -26,7 +26,8 @@ from mc.handout import Failure, Hand, Outcome, SignalWatch, deal
 from mc.progress import Progress
 from mc.provenance import now, study_provenance
 from mc.schedule import Task, run_key
-from mc.study import Study, load_study
+from mc.study import Study
+from mc.study_file import load_study
 from mc.train_task import Bench, train_task, warm_up
 from mc.workspace import SETTINGS, Workspace, check_same_study, identity_text
 

@@ -1,8 +1,4 @@
-"""Study files: a TOML text, validated and expanded into the runs it asks for.
-
-:func:`load_study` reports every problem of a study at once, each with its dotted key, the value
-found and, where one is near, the key or value that was probably meant.
-"""
+"""What a study is: its sections and values, and their expansion into the runs it asks for."""
 
 from __future__ import annotations
 
@@ -19,7 +15,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
 from mc.schedule import Key, Task, make_tasks
 from mc.seeds import Coordinate, initial_stream, target_stream
 from tnqbm.errors import StudyError
-from tnqbm.model import MAX_PARAMETER, check_paulis
+from tnqbm.model import MAX_PARAMETER
+from tnqbm.paulis import check_paulis
 from tnqbm.trajectory import METRICS
 
 if TYPE_CHECKING:
@@ -196,7 +193,8 @@ class Product(NamedTuple):
 
 
 class Study(_Section):
-    """A validated study. Build it with :func:`load_study`, which reports all problems at once.
+    """A validated study. Build it with
+    :func:`mc.study_file.load_study`, which reports all problems at once.
 
     ``seeds`` are the seeds of every combination, ``seed`` the root of all random streams. A
     Study is immutable and can be sent to other processes.
@@ -347,15 +345,3 @@ def _sha256(path: Path) -> str:
         return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise StudyError(f"data file {path} cannot be read: {error.strerror or error}") from error
-
-
-def load_study(source: str | Path | Mapping[str, Any]) -> Study:
-    """Read and check a study: a path, the TOML text itself (with a line break), or a mapping.
-
-    Raises StudyError listing every problem found. Combinations of data and sizes and data files
-    are checked too, so that a study that loads can run.
-    """
-    from mc.study_check import check_study, read_source
-
-    raw, text, folder, where = read_source(source)
-    return check_study(raw, text=text, folder=folder, where=where)

@@ -153,8 +153,8 @@ class Workspace:
                 if file.header_fault or file.faults:
                     fault = file.header_fault or next(iter(file.faults.values()))
                     raise ArchiveError(
-                        f"{fault}. It cannot be resumed as it is; `tnqbm verify {self.out}` lists "
-                        "what is still whole"
+                        f"{fault}. It cannot be resumed as it is: rescue what is whole with "
+                        f"`tnqbm merge --skip-damaged {self.out} -o NEW.h5`, then resume NEW.h5"
                     )
                 found.provenance = dict(file.header.provenance)
                 found.study_text = file.header.study_text
@@ -245,7 +245,7 @@ def check_same_study(
 
 def _earlier_identity(study: Study, out: Path, found: Found) -> dict[str, Any]:
     """Settings that made ``out``: as recorded, or (for merged archives) from its study text."""
-    from mc.study_check import check_study
+    from mc.study_file import check_study
 
     if SETTINGS in found.provenance:
         recorded: dict[str, Any] = json.loads(found.provenance[SETTINGS])

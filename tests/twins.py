@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tnqbm import SqRBM
-from tnqbm.model import spins, tanh_ratio
+from tnqbm.model import tanh_ratio
+from tnqbm.states import spins
 
 
 def all_states(n: int) -> np.ndarray:

@@ -37,7 +37,6 @@ from tnqbm.blocks import (
 from tnqbm.content import content_digest
 from tnqbm.errors import ArchiveError, MissingExtraError
 from tnqbm.model import SqRBM
-from tnqbm.storage import read_tree, write_tree
 from tnqbm.trajectory import METRICS, Trajectory
 
 if TYPE_CHECKING:
@@ -53,10 +52,8 @@ __all__ = [
     "RunRecord",
     "assemble",
     "block_name",
-    "load_model",
     "merge",
     "parts_folder",
-    "save_model",
     "write_block",
     "write_plan",
 ]
@@ -300,26 +297,3 @@ def _statistics(name: str, values: list[float]) -> dict[str, float | None]:
     if not values or not np.isfinite(values).all():
         return {f"{name}_mean": None, f"{name}_std": None}
     return {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
-
-
-def save_model(model: SqRBM, path: str | Path) -> None:
-    """Write a model to an HDF5 file of its own; FileExistsError if the file exists."""
-    write_tree(
-        path,
-        {"a": model.a, "b": model.b, "w": model.w},
-        {"paulis": model.paulis},
-        kind="model",
-        dims={"a": ("visible",), "b": ("pauli", "hidden"), "w": ("pauli", "visible", "hidden")},
-        overwrite=False,
-    )
-
-
-def load_model(path: str | Path) -> SqRBM:
-    """Read a model written by :func:`save_model`; ArchiveError if it is damaged or no model."""
-    arrays, attributes = read_tree(path, kind="model")
-    try:
-        return SqRBM(arrays["a"], arrays["b"], arrays["w"], str(attributes["paulis"]))
-    except KeyError as exc:
-        raise ArchiveError(f"{path} is damaged: it has no {exc.args[0]}") from None
-    except (ValueError, TypeError) as exc:
-        raise ArchiveError(f"{path} is damaged: {exc}") from None

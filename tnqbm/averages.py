@@ -12,21 +12,19 @@ and the gradients are collected in tables of the same shape. Vectors run over hi
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.enumeration import LOG_2, TINY
+from tnqbm.enumeration_tables import LOG_2, OPTIONS, TINY
 from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
 from tnqbm.simd import exp, exponent, lanes, load, mantissa, splat, sqrt, store, total
 
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
 _SHARDS = 16
 _STATES_PER_SHARD = 512
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _fill_tables(theta, n, m, P, width, row, tables):
     """tables[((chunk << width) + code) * row + p * padded + j]: partial fields, bias in chunk 0."""
     padded = row // P
@@ -52,7 +50,7 @@ def _fill_tables(theta, n, m, P, width, row, tables):
                         tables[here + p * padded + j] = value + theta[at + j]
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _visit_states(
     codes, q, first, last, P, width, row, W, tables, sums, scratch, with_sums, rs_out
 ):
@@ -93,7 +91,7 @@ def _visit_states(
         rs_out[k] = total(rs) + math.log(product)
 
 
-@njit(**_OPTIONS)
+@njit(**OPTIONS)
 def _collect(n, m, P, width, row, sums, out):
     """Fold the tables bit by bit into -sum q t Phi and -sum q s_i t Phi; destroys ``sums``."""
     padded = row // P
@@ -116,7 +114,7 @@ def _collect(n, m, P, width, row, sums, out):
             out[p * m + j] -= sums[p * padded + j]
 
 
-@njit(parallel=True, **_OPTIONS)
+@njit(parallel=True, **OPTIONS)
 def _all_averages(theta, n, m, P, codes, q, width, row, W, shards, with_sums, work, rs_out, out):
     """Every (model, shard of states); codes (1 or B, K, chunks), q (1 or B, K)."""
     own = codes.shape[0] > 1

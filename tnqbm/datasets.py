@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.limits import check_enumerable
-from tnqbm.model import as_states
+from tnqbm.states import as_states, index_of, states_of
 
 MAX_STATES = 1 << 22
 """Largest support built for ``cardinality`` and ``parity``."""
@@ -59,8 +59,7 @@ class Target:
         """Probabilities of all 2**n states, visible unit 1 the most significant bit."""
         check_enumerable(self.n_visible, dense=True)
         q = np.zeros(1 << self.n_visible)
-        powers = 1 << np.arange(self.n_visible - 1, -1, -1, dtype=np.int64)
-        q[self.states.astype(np.int64) @ powers] = self.probabilities
+        q[index_of(self.states)] = self.probabilities
         return q
 
     def entropy(self) -> float:
@@ -92,7 +91,7 @@ class Target:
         if not (np.isfinite(dense).all() and (dense >= 0).all()):
             raise ValueError("q must hold finite probabilities >= 0")
         support = np.flatnonzero(dense)
-        return cls(_bits(support, n), dense[support])
+        return cls(states_of(support, n), dense[support])
 
 
 def load(name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0) -> Target:
@@ -202,11 +201,6 @@ def _read_hdf5(path: Path) -> NDArray[np.generic]:
         return np.asarray(file[found[0]])
 
 
-def _bits(index: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
-    shifts = np.arange(n - 1, -1, -1, dtype=np.int64)
-    return ((index[:, None] >> shifts) & 1).astype(np.uint8)
-
-
 def _bas(n: int, seed: object) -> NDArray[np.uint8]:
     images = []
     for row in range(2):
@@ -231,11 +225,11 @@ def _on2(n: int, seed: int | np.random.SeedSequence) -> NDArray[np.uint8]:
 
 def _cardinality(n: int, seed: object) -> NDArray[np.uint8]:
     index = np.arange(1 << n, dtype=np.int64)
-    return _bits(index[np.bitwise_count(index) == n // 2], n)
+    return states_of(index[np.bitwise_count(index) == n // 2], n)
 
 
 def _parity(n: int, seed: object) -> NDArray[np.uint8]:
-    half = _bits(np.arange(1 << (n - 1), dtype=np.int64), n - 1) if n > 1 else np.zeros((1, 0))
+    half = states_of(np.arange(1 << (n - 1), dtype=np.int64), n - 1) if n > 1 else np.zeros((1, 0))
     last = half.sum(axis=1, keepdims=True) % 2
     return np.hstack([half, last]).astype(np.uint8)
 

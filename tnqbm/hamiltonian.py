@@ -13,9 +13,8 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from tnqbm.datasets import Target
-from tnqbm.model import PAULI_MATRICES, SqRBM
+from tnqbm.paulis import PAULI_MATRICES, Complex, pauli_string
 
-Complex = NDArray[np.complex128]
 Float = NDArray[np.float64]
 
 MAX_QUBITS = 11
@@ -67,22 +66,6 @@ class PauliHamiltonian:
             if not np.isfinite(value):
                 raise ValueError(f"the coefficient of {term!r} is {value}")
         self.terms = {term: float(value) for term, value in terms.items()}
-
-    @classmethod
-    def from_sqrbm(cls, model: SqRBM) -> PauliHamiltonian:
-        """The Hamiltonian of an sqRBM (paper, Definition 1)."""
-        n, m = model.n_visible, model.n_hidden
-
-        def string(letters: dict[int, str]) -> str:
-            return "".join(letters.get(k, "I") for k in range(n + m))
-
-        terms = {string({i: "Z"}): float(model.a[i]) for i in range(n)}
-        for p, pauli in enumerate(model.paulis):
-            for j in range(m):
-                terms[string({n + j: pauli})] = float(model.b[p, j])
-                for i in range(n):
-                    terms[string({i: "Z", n + j: pauli})] = float(model.w[p, i, j])
-        return cls(terms, n, n_qubits=n + m)
 
     def matrix(self) -> Complex:
         """H as a dense (2**q, 2**q) matrix; qubit 1 is the most significant bit."""
@@ -145,11 +128,3 @@ class PauliHamiltonian:
         unnormalised = scipy.linalg.expm(lowest * np.eye(h.shape[0]) - h)
         trace = float(np.real(np.trace(unnormalised)))
         return unnormalised / trace, float(np.log(trace) - lowest)
-
-
-def pauli_string(term: str) -> Complex:
-    """Dense matrix of a Pauli string, first letter the most significant qubit."""
-    result: Complex = np.eye(1, dtype=np.complex128)
-    for letter in term:
-        result = np.asarray(np.kron(result, PAULI_MATRICES[letter]))
-    return result

@@ -16,44 +16,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.errors import ArchiveError
+from tnqbm.paulis import PAULI_MATRICES, check_paulis
+from tnqbm.states import as_states, spins
+
 if TYPE_CHECKING:
     from tnqbm.hamiltonian import PauliHamiltonian
 
 Float = NDArray[np.float64]
 
-PAULI_MATRICES: dict[str, NDArray[np.complex128]] = {
-    "I": np.eye(2, dtype=np.complex128),
-    "X": np.array([[0, 1], [1, 0]], dtype=np.complex128),
-    "Y": np.array([[0, -1j], [1j, 0]], dtype=np.complex128),
-    "Z": np.array([[1, 0], [0, -1]], dtype=np.complex128),
-}
-
 MAX_PARAMETER = 1e100
 """Largest parameter magnitude accepted: squares of hidden fields must stay finite."""
-
-
-def check_paulis(paulis: str) -> str:
-    """Return ``paulis`` if it names one to three different Pauli matrices, else raise ValueError.
-
-    Any order of letters is allowed; it is the order of the rows of ``b`` and ``w``.
-    """
-    if not isinstance(paulis, str):
-        raise TypeError(f"paulis must be a string such as 'XYZ', got {type(paulis).__name__}")
-    if not paulis:
-        raise ValueError("paulis is empty: name one to three of X, Y, Z, for example 'XYZ'")
-    unknown = sorted(set(paulis) - set("XYZ"))
-    if unknown:
-        raise ValueError(
-            f"paulis = {paulis!r} contains {', '.join(map(repr, unknown))}; "
-            "only the letters X, Y and Z are allowed (upper case), for example 'XZ'"
-        )
-    if len(set(paulis)) != len(paulis):
-        doubled = sorted({p for p in paulis if paulis.count(p) > 1})
-        raise ValueError(
-            f"paulis = {paulis!r} repeats {', '.join(map(repr, doubled))}; "
-            "name each Pauli matrix at most once"
-        )
-    return paulis
 
 
 def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
@@ -69,28 +42,6 @@ def log_2cosh(r: Float) -> Float:
 def tanh_ratio(r: Float) -> Float:
     """tanh(r) / r for r >= 0, with its limit 1 at r = 0."""
     return np.divide(np.tanh(r), r, out=np.ones_like(r), where=r > 0)
-
-
-def as_states(v: ArrayLike, n_visible: int) -> NDArray[np.uint8]:
-    """Visible states as uint8 of shape (..., n); ValueError names the first bad entry."""
-    states = np.asarray(v)
-    if states.ndim == 0 or states.shape[-1] != n_visible:
-        raise ValueError(
-            f"visible states must have shape (..., {n_visible}) for {n_visible} visible units, "
-            f"got {states.shape}"
-        )
-    if states.dtype.kind not in "biuf":
-        raise ValueError(f"visible states must be numbers 0 and 1, got dtype {states.dtype}")
-    bad = ~((states == 0) | (states == 1))
-    if bad.any():
-        where = tuple(int(k) for k in np.argwhere(bad)[0])
-        raise ValueError(f"visible states must be 0 or 1; entry {where} is {states[where]!r}")
-    return states.astype(np.uint8)
-
-
-def spins(states: NDArray[np.uint8]) -> Float:
-    """Spins s = (-1)**v of visible bits v, as float64 of the same shape."""
-    return 1.0 - 2.0 * states.astype(np.float64)
 
 
 class SqRBM:
@@ -244,23 +195,47 @@ class SqRBM:
         )
 
     def hamiltonian(self) -> PauliHamiltonian:
-        """The same model as a sum of Pauli strings (visible qubits first)."""
+        """The same model as a sum of Pauli strings, visible qubits first (paper, Definition 1)."""
         from tnqbm.hamiltonian import PauliHamiltonian
 
-        return PauliHamiltonian.from_sqrbm(self)
+        n, m = self.n_visible, self.n_hidden
+
+        def string(letters: dict[int, str]) -> str:
+            return "".join(letters.get(k, "I") for k in range(n + m))
+
+        terms = {string({i: "Z"}): float(self.a[i]) for i in range(n)}
+        for p, pauli in enumerate(self.paulis):
+            for j in range(m):
+                terms[string({n + j: pauli})] = float(self.b[p, j])
+                for i in range(n):
+                    terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
+        return PauliHamiltonian(terms, n, n_qubits=n + m)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to an HDF5 file; refuses to overwrite (FileExistsError)."""
-        from tnqbm.archive import save_model
+        """Write the model to an HDF5 file of its own; FileExistsError if the file exists."""
+        from tnqbm.storage import write_tree
 
-        save_model(self, path)
+        write_tree(
+            path,
+            {"a": self.a, "b": self.b, "w": self.w},
+            {"paulis": self.paulis},
+            kind="model",
+            dims={"a": ("visible",), "b": ("pauli", "hidden"), "w": ("pauli", "visible", "hidden")},
+            overwrite=False,
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> SqRBM:
-        """Read a model written by :meth:`save`; tnqbm.ArchiveError if it is damaged."""
-        from tnqbm.archive import load_model
+        """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
+        from tnqbm.storage import read_tree
 
-        return load_model(path)
+        arrays, attributes = read_tree(path, kind="model")
+        try:
+            return cls(arrays["a"], arrays["b"], arrays["w"], str(attributes["paulis"]))
+        except KeyError as error:
+            raise ArchiveError(f"{path} is damaged: it has no {error.args[0]}") from None
+        except (ValueError, TypeError) as error:
+            raise ArchiveError(f"{path} is damaged: {error}") from None
 
 
 def _checked(name: str, value: ArrayLike, ndim: int) -> Float:

@@ -38,7 +38,7 @@ class Optimizer(Protocol):
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
-def _adam_rows(theta, gradient, first, second, largest, beta1, beta2, epsilon, step, root):  # type: ignore[no-untyped-def]
+def _adam_rows(theta, gradient, first, second, largest, beta1, beta2, epsilon, step, root):
     """One update of every row; ``largest`` is ``second`` itself for plain Adam."""
     for row in prange(theta.shape[0]):
         for k in range(theta.shape[1]):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tnqbm.enumeration import Enumerator
 from tnqbm.limits import check_enumerable
+from tnqbm.states import index_of
 
 Float = NDArray[np.float64]
 
@@ -108,10 +109,9 @@ def _exact(context: PhaseContext) -> NegativePhase:
     # Averaging the data inside the enumeration costs a sixth of it, listing K states apart about
     # three times their share of it.
     if n <= 20 and 16 * count > (1 << n):
-        powers = 1 << np.arange(n - 1, -1, -1, dtype=np.int64)
         dense = np.zeros((context.states.shape[0], 1 << n))
         for k, (states, q) in enumerate(zip(context.states, context.probabilities, strict=True)):
-            dense[k, states.astype(np.int64) @ powers] = q
+            dense[k, index_of(states)] = q
     return ExactPhase(
         n, context.n_hidden, context.n_paulis, precision=context.precision, dense_targets=dense
     )

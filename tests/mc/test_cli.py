@@ -307,7 +307,8 @@ def test_dry_run_shows_the_plan_and_does_nothing(study: Path) -> None:
     plan = json.loads(call("run", study, "--dry-run", "--json").output)
     assert plan["runs"] == 16
     assert len(plan["groups"]) == 8
-    assert sum(group["cost"] for group in plan["groups"]) == pytest.approx(plan["cost"])
+    shares = [group["core_seconds"] for group in plan["groups"]]
+    assert sum(shares) == pytest.approx(plan["core_seconds"])
     assert sorted(path.name for path in study.parent.iterdir()) == ["study.toml"]
 
 

@@ -78,7 +78,8 @@ def main() -> int:
         code = getattr(error, "exit_code", 1)
     # Not printed: the launcher mixes what its ranks print.
     report = Path(options["report"]) / f"{launcher_rank()}.json"
-    report.write_text(json.dumps(found))
+    report.with_suffix(".tmp").write_text(json.dumps(found))
+    report.with_suffix(".tmp").rename(report)
     return code
 
 

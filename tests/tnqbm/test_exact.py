@@ -13,7 +13,7 @@ from tnqbm import SqRBM, datasets, exact
 from tnqbm.averages import StateAverages
 from tnqbm.datasets import Target
 from tnqbm.enumeration import Enumerator
-from tnqbm.model import PAULI_MATRICES
+from tnqbm.paulis import PAULI_MATRICES
 
 PAULI_SETS = ["Z", "X", "XZ", "YZ", "XYZ", "ZXY"]
 

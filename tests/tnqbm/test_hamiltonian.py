@@ -4,7 +4,7 @@ import scipy.linalg
 
 from tnqbm import PauliHamiltonian, SqRBM, exact
 from tnqbm.datasets import Target
-from tnqbm.hamiltonian import pauli_string
+from tnqbm.paulis import pauli_string
 
 
 def random_terms(n_qubits, count, seed):

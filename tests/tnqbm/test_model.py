@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tnqbm import SqRBM
-from tnqbm.model import PAULI_MATRICES, log_2cosh, n_parameters, tanh_ratio
+from tnqbm.model import log_2cosh, n_parameters, tanh_ratio
+from tnqbm.paulis import PAULI_MATRICES
 
 
 @pytest.mark.parametrize("paulis", ["Z", "X", "XZ", "ZX", "YZ", "XYZ", "ZYX"])

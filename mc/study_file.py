@@ -1,4 +1,8 @@
-"""From a study's source to a checked Study, or to one error that lists every problem."""
+"""Study files: from a TOML text to a checked Study, or to one error that lists every problem.
+
+Each problem comes with its dotted key, the value found and, where one is near, the key or value
+that was probably meant.
+"""
 
 from __future__ import annotations
 
@@ -39,6 +43,16 @@ EXAMPLES = {
     "data": 'data = ["bas"]',
     "data.name": 'name = ["bas"]',
 }
+
+
+def load_study(source: str | Path | Mapping[str, Any]) -> Study:
+    """Read and check a study: a path, the TOML text itself (with a line break), or a mapping.
+
+    Raises StudyError listing every problem found. Combinations of data and sizes and data files
+    are checked too, so that a study that loads can run.
+    """
+    raw, text, folder, where = read_source(source)
+    return check_study(raw, text=text, folder=folder, where=where)
 
 
 def read_source(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str, Path, str]:
