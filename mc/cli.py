@@ -11,8 +11,10 @@ import click
 
 from mc.cli_common import Group, is_first_rank, print_json
 from mc.cli_evaluate import evaluate
+from mc.cli_logz import logz
 from mc.cli_plot import plot
 from mc.cli_run import run
+from mc.cli_sample import sample
 from mc.cli_show import merge, show, verify
 
 
@@ -73,7 +75,7 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-for command in (run, show, plot, verify, merge, evaluate):
+for command in (run, show, plot, verify, merge, evaluate, sample, logz):
     cli.add_command(command)
 
 

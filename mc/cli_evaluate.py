@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mc.cli_common import PATH, Value, parse_pairs, print_json
+from mc.cli_common import PATH, print_json
+from mc.cli_models import named_model
 
 if TYPE_CHECKING:
-    from tnqbm.archive import Archive, Run
     from tnqbm.datasets import Target
     from tnqbm.model import SqRBM
-
-_SUMMARY = ("runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std")
 
 
 @click.command()
@@ -44,23 +42,11 @@ def evaluate(
     """
     from tnqbm import exact
 
-    wanted = parse_pairs([*run, *more])
+    named = named_model(path, [*run, *more])
+    model = named.model
     target: Target | None = None
-    coordinates: dict[str, Value] = {}
-    if wanted:
-        from tnqbm.archive import Archive
-
-        archive = Archive(path)
-        if several := [key for key, values in wanted.items() if len(values) > 1]:
-            raise click.UsageError(f"name one run: {several[0]} has more than one value")
-        chosen = archive.run(**{key: values[0] for key, values in wanted.items()})
-        coordinates = dict(chosen.coordinates)
-        model = _final_model(chosen)
-        if data is None:
-            data = str(coordinates["data"])
-            target = _own_target(archive, coordinates)
-    else:
-        model = _saved_model(path)
+    if data is None and named.data is not None:
+        data, target = named.data, named.own_target()
     exact.check_enumerable(model.n_visible)
     if data is not None and target is None:
         from tnqbm import datasets
@@ -68,7 +54,7 @@ def evaluate(
         target = datasets.load(data, model.n_visible, seed=data_seed)
     result: dict[str, Any] = {
         "model": path,
-        "run": coordinates or None,
+        "run": named.coordinates or None,
         "paulis": model.paulis,
         "visible": model.n_visible,
         "hidden": model.n_hidden,
@@ -82,51 +68,6 @@ def evaluate(
         print_json(result)
         return
     _print(result)
-
-
-def _final_model(run: Run) -> SqRBM:
-    model = run.model
-    if model is None:
-        raise ValueError(
-            "this run's final parameters were not kept; let the study say model = true in [output]"
-        )
-    return model
-
-
-def _saved_model(path: str) -> SqRBM:
-    from tnqbm.errors import ArchiveError
-    from tnqbm.model import SqRBM
-
-    try:
-        return SqRBM.load(path)
-    except ArchiveError:
-        from tnqbm.archive import Archive
-
-        try:
-            groups = Archive(path).groups()
-        except (ArchiveError, OSError):
-            groups = []
-        if not groups:
-            raise
-        raise click.UsageError(
-            f"{path} is an archive of runs; name one of them, for example: --run "
-            + " ".join(f"{k}={v}" for k, v in groups[0].items() if k not in _SUMMARY)
-            + " seed=1"
-        ) from None
-
-
-def _own_target(archive: Archive, coordinates: dict[str, Value]) -> Target:
-    """The distribution that a run was trained on, from the study kept in the archive."""
-    from mc.study import is_data_file
-    from mc.study_file import load_study
-
-    data = str(coordinates["data"])
-    if is_data_file(data):
-        raise ValueError(
-            f"the run was trained on the file {data}, of which the archive holds only the name; "
-            f"say where it is: --data {data}"
-        )
-    return load_study(archive.study_text + "\n").target(coordinates, int(coordinates["seed"]))
 
 
 def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:

@@ -30,6 +30,7 @@ from mc.study import Study
 from mc.study_file import load_study
 from mc.train_task import Bench, train_task, warm_up
 from mc.workspace import SETTINGS, Workspace, check_same_study, identity_text
+from tnqbm.errors import StudyError
 
 CHUNK_SECONDS = 0.25
 """How long a rank trains between two looks at signals and messages."""
@@ -95,7 +96,6 @@ def _run(
 ) -> Path:
     # Rank 0's study counts, should a file have changed while the ranks were reading it.
     study = ranks.bcast(study)
-    settings = study.settings()
     threads = set_threads(ranks)
     with ExitStack() as stack:
         watch = stack.enter_context(SignalWatch())
@@ -104,8 +104,7 @@ def _run(
         )
         _check_visible(workspace, ranks)
         if start.tasks:
-            paulis = sorted({str(task.coordinates["paulis"]) for task in start.tasks})
-            _compile(paulis, settings, ranks)
+            _compile(study, start.tasks, ranks)
         display = Progress(
             study.name,
             planned=start.planned,
@@ -118,7 +117,6 @@ def _run(
 
         bench = Bench(
             study=study,
-            settings=settings,
             workspace=workspace,
             identity=identity_text(study.identity()),
             rank=ranks.rank,
@@ -144,6 +142,11 @@ def _prepare(
     stack: ExitStack,
 ) -> _Start:
     """Everything that can be wrong before the work, and the list of tasks. Rank 0 only."""
+    if study.run.ranks_per_run > 1:
+        raise StudyError(
+            f"run.ranks_per_run = {study.run.ranks_per_run}: this version computes every run on "
+            "one rank; leave the key out, and ranks share the runs of the study"
+        )
     workspace.check(resume=resume, overwrite=overwrite)
     plan = study.plan()
     identity = study.identity()
@@ -207,13 +210,18 @@ def _check_visible(workspace: Workspace, ranks: Ranks) -> None:
         )
 
 
-def _compile(paulis: list[str], settings: Any, ranks: Ranks) -> None:
+def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
     """Compile on one rank per node first: ranks that compile together race for Numba's cache."""
+    used: dict[str, set[str]] = {}
+    for task in tasks:
+        gradient, letters = (str(task.coordinates[key]) for key in ("gradient", "paulis"))
+        used.setdefault(gradient, set()).add(letters)
     for turn in (True, False):
         failure: Exception | None = None
         if (ranks.node_rank == 0) is turn:
             try:
-                warm_up(paulis, settings)
+                for gradient, paulis in used.items():
+                    warm_up(sorted(paulis), study.settings(gradient))
             except Exception as error:
                 failure = error
         failures = [found for found in ranks.gather(failure and repr(failure)) if found]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mc.seeds import Coordinate, canonical_json
+
+if TYPE_CHECKING:
+    from tnqbm.settings import TrainingSettings
 
 TASK_COST = 4e10
 """Largest cost of one task where the batch is chosen automatically: under a minute's work."""
@@ -38,6 +42,33 @@ def run_cost(coordinates: Mapping[str, Coordinate], iterations: int) -> float:
     sums = 2.0**n * (m * (0.4 * p + 1.3) + 4.0)
     optimizer = 35.0 * p * m * (n + 1)
     return iterations * (sums + optimizer + 7500.0)
+
+
+SUPPORT = 1000
+"""Rows of data assumed where an update uses all of them: only loading the data would tell."""
+
+
+def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSettings) -> float:
+    """Cost of one run with chains or minibatches, in the units of :func:`run_cost`; rough."""
+    n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+    p = len(str(coordinates["paulis"]))
+    averages = 0.5 * n * m * p + 4.0 * m  # of one state: its hidden fields, and their products
+    sweep = m * n * (p + 3.0)
+    enumeration = 2.0**n * (m * (0.4 * p + 1.3) + 4.0) if n <= 40 else 0.0
+    update = (settings.batch_size or SUPPORT) * averages + 35.0 * p * m * (n + 1) + 2e4
+    evaluation = 0.0
+    if settings.negative_phase == "exact":
+        update += enumeration
+    else:
+        rungs = settings.temperatures if settings.negative_phase == "tempered" else 1
+        update += settings.chains * (settings.steps * rungs * sweep + averages)
+        if settings.evaluate == "ais":
+            evaluation = settings.ais_chains * settings.ais_betas * sweep
+        elif settings.evaluate == "exact" or (settings.evaluate == "auto" and n <= 16):
+            evaluation = enumeration
+    records = settings.iterations + 1 if settings.records is None else settings.records
+    evaluations = records if settings.evaluations is None else settings.evaluations
+    return settings.iterations * update + min(records, evaluations) * evaluation
 
 
 @dataclass(frozen=True)
@@ -91,26 +122,29 @@ def batch_size(cost_per_run: float, n_seeds: int, total_cost: float, batch: int 
 def make_tasks(
     groups: Iterable[tuple[Mapping[str, Coordinate], Sequence[int]]],
     *,
-    iterations: int,
+    iterations: int = 0,
+    cost: Callable[[Mapping[str, Coordinate]], float] | None = None,
     batch: int | None,
     finished: Collection[Key] = frozenset(),
     begun: Iterable[tuple[Mapping[str, Coordinate], Sequence[int]]] = (),
 ) -> list[Task]:
     """Cut the runs that are not ``finished`` into tasks, the most expensive first.
 
+    ``cost`` gives the cost of one run; without it, runs are exact ones of ``iterations`` updates.
     ``begun`` are the (coordinates, seeds) of checkpoints: where all of a checkpoint's runs are
     still to do it becomes a task as it stands, whatever the batch would be today.
     """
     plan = [(dict(coordinates), list(seeds)) for coordinates, seeds in groups]
-    costs = [run_cost(coordinates, iterations) for coordinates, _ in plan]
+    each = cost or (lambda coordinates: run_cost(coordinates, iterations))
+    costs = [each(coordinates) for coordinates, _ in plan]
     total = sum(cost * len(seeds) for cost, (_, seeds) in zip(costs, plan, strict=True))
     adopted: dict[str, list[tuple[int, ...]]] = {}
     for coordinates, seeds in begun:
         adopted.setdefault(canonical_json(coordinates), []).append(tuple(seeds))
     found: list[Task] = []
-    for cost, (coordinates, seeds) in zip(costs, plan, strict=True):
+    for one, (coordinates, seeds) in zip(costs, plan, strict=True):
         name = canonical_json(coordinates)
-        size = batch_size(cost, len(seeds), total, batch)
+        size = batch_size(one, len(seeds), total, batch)
         chunks: list[tuple[int, ...]] = []
         todo = {seed for seed in seeds if (name, seed) not in finished}
         for chunk in adopted.get(name, []):
@@ -122,6 +156,6 @@ def make_tasks(
             rest = tuple(seed for seed in seeds[start : start + size] if seed in todo)
             if rest:
                 chunks.append(rest)
-        found += [Task(0, coordinates, chunk, cost * len(chunk)) for chunk in chunks]
+        found += [Task(0, coordinates, chunk, one * len(chunk)) for chunk in chunks]
     found.sort(key=lambda task: -task.cost)  # stable: equal costs keep the study's order
     return [Task(k, task.coordinates, task.seeds, task.cost) for k, task in enumerate(found)]

@@ -32,7 +32,10 @@ def stream_words(coordinates: Mapping[str, Coordinate]) -> tuple[int, int, int, 
 def initial_stream(
     study_seed: int, coordinates: Mapping[str, Coordinate], seed: int
 ) -> np.random.SeedSequence:
-    """Stream of a run's initial parameters; ``coordinates`` without the seed."""
+    """Stream of a run's initial parameters; ``coordinates`` without the seed.
+
+    Runs that differ in nothing but the gradient start alike if all are given as "exact".
+    """
     words = stream_words({"purpose": "initial", **coordinates})
     return np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
 
@@ -45,3 +48,10 @@ def target_stream(study_seed: int, data: str, visible: int, seed: int) -> np.ran
     """
     words = stream_words({"purpose": "target", "data": data, "visible": visible})
     return np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
+
+
+def chain_stream(study_seed: int, coordinates: Mapping[str, Coordinate], seed: int) -> int:
+    """64-bit key of a run's Markov chains and minibatches; ``coordinates`` with the gradient."""
+    words = stream_words({"purpose": "chains", **coordinates})
+    stream = np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
+    return int(stream.generate_state(1, np.uint64)[0])

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import functools
 import itertools
-import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import Field, PrivateAttr
 
-from mc.schedule import Key, Task, make_tasks
-from mc.seeds import Coordinate, initial_stream, target_stream
-from tnqbm.errors import StudyError
-from tnqbm.model import MAX_PARAMETER
-from tnqbm.paulis import check_paulis
+from mc.gradients import EXACT, label_settings
+from mc.identity import study_identity
+from mc.schedule import Key, Task, make_tasks, run_cost, sampling_cost
+from mc.sections import (
+    DataSection,
+    GradientSection,
+    GridSection,
+    ModelSection,
+    OutputSection,
+    RunSection,
+    Section,
+    Seeds,
+    TrainingSection,
+)
+from mc.seeds import Coordinate, chain_stream, initial_stream, target_stream
 from tnqbm.trajectory import METRICS
 
 if TYPE_CHECKING:
@@ -25,8 +33,10 @@ if TYPE_CHECKING:
     from tnqbm.model import SqRBM
     from tnqbm.settings import TrainingSettings
 
-DEFAULT_RECORDS = 200
-MAX_SEEDS = 1_000_000
+__all__ = [
+    "DATA_SUFFIXES", "SEEDED_DATA", "Product", "Study", "TrainingSection", "is_data_file",
+]  # fmt: skip
+
 SEEDED_DATA = ("on2",)
 """Data sets that are drawn at random; all others are the same for every seed."""
 DATA_SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
@@ -37,162 +47,18 @@ def is_data_file(name: str) -> bool:
     return "/" in name or "\\" in name or Path(name).suffix.lower() in DATA_SUFFIXES
 
 
-def _as_list(value: Any) -> Any:
-    return value if isinstance(value, list) else [value]
-
-
-def _paulis(value: Any) -> Any:
-    if not isinstance(value, str):
-        raise ValueError("must be a string of Pauli letters such as 'XYZ'")
-    try:
-        return check_paulis(value)
-    except ValueError as error:
-        raise ValueError(str(error).removeprefix(f"paulis = {value!r} ")) from None
-
-
-def _positive(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("must be a whole number, at least 1")
-    return value
-
-
-def _seeds(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("must be a number of seeds or a list of seeds")
-    if isinstance(value, int):
-        if value < 1:
-            raise ValueError("a number of seeds must be at least 1")
-        if value > MAX_SEEDS:
-            raise ValueError(f"at most {MAX_SEEDS} seeds; for one certain seed write a list, [7]")
-        return list(range(1, value + 1))
-    if not isinstance(value, list) or not value:
-        raise ValueError("must be a number of seeds (20 means 1 to 20) or a list of seeds")
-    bad = [seed for seed in value if isinstance(seed, bool) or not isinstance(seed, int)]
-    bad += [seed for seed in value if isinstance(seed, int) and not 0 <= seed < 2**63]
-    if bad:
-        raise ValueError(f"every seed must be a whole number from 0 to 2^63 - 1, not {bad[0]!r}")
-    if len(set(value)) < len(value):
-        twice = next(seed for k, seed in enumerate(value) if seed in value[:k])
-        raise ValueError(f"seed {twice} is listed twice")
-    return value
-
-
-def _scale(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("must be a number")
-    if not (math.isfinite(value) and 0 <= value <= MAX_PARAMETER):
-        raise ValueError("must be a finite number >= 0")
-    return float(value)
-
-
-def _records(value: Any) -> Any:
-    if value is None or value == "all":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError('must be a number of rows >= 1, or "all" for every iteration')
-    return value
-
-
-def _metrics(value: Any) -> Any:
-    value = _as_list(value)
-    unknown = [name for name in value if name not in METRICS]
-    if unknown or not value:
-        what = f"does not know {unknown[0]!r}" if unknown else "is empty"
-        raise ValueError(f"{what}; choose from {', '.join(METRICS)}")
-    return [name for name in METRICS if name in value]
-
-
-Count = Annotated[int, BeforeValidator(_positive)]
-Paulis = Annotated[str, BeforeValidator(_paulis)]
-PaulisList = Annotated[list[Paulis], BeforeValidator(_as_list), Field(min_length=1)]
-CountList = Annotated[list[Count], BeforeValidator(_as_list), Field(min_length=1)]
-DataList = Annotated[
-    list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list), Field(min_length=1)
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class ModelSection(_Section):
-    """[model]: which machines are trained, and how their parameters start."""
-
-    paulis: PaulisList | None = None
-    visible: CountList | None = None
-    hidden: CountList | None = None
-    hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
-    scale: Annotated[float, BeforeValidator(_scale)] = 1.0
-
-
-class DataSection(_Section):
-    """[data]: built-in data sets by name, or files relative to the study file."""
-
-    name: DataList | None = None
-
-
-class GridSection(_Section):
-    """[[grid]]: one product of values; what it leaves out comes from [model] and [data]."""
-
-    paulis: PaulisList | None = None
-    visible: CountList | None = None
-    hidden: CountList | None = None
-    hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
-    data: DataList | None = None
-
-
-class TrainingSection(_Section):
-    """[training]: fields of tnqbm.training.TrainingSettings; None means its default there."""
-
-    gradient: str = "exact"
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    beta1: float | None = None
-    beta2: float | None = None
-    epsilon: float | None = None
-    momentum: float | None = None
-    schedule: str | None = None
-    decay: float | None = None
-    decay_steps: int | None = None
-    iterations: int | None = None
-    patience: int | None = None
-    min_delta: float | None = None
-    precision: str | None = None
-
-    def given(self) -> dict[str, Any]:
-        """Settings in the names of TrainingSettings, without those left to its defaults."""
-        values = self.model_dump(exclude_none=True)
-        values["negative_phase"] = values.pop("gradient")
-        return values
-
-
-class OutputSection(_Section):
-    """[output]: what is kept of each run."""
-
-    records: Annotated[int | None, BeforeValidator(_records)] = DEFAULT_RECORDS
-    snapshots: Annotated[int, Field(ge=0)] = 0
-    metrics: Annotated[list[str], BeforeValidator(_metrics)] = list(METRICS)
-    model: bool = True
-
-
-class RunSection(_Section):
-    """[run]: how the work is done; nothing here changes a number."""
-
-    batch: Count | None = None
-    checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
-
-
 class Product(NamedTuple):
-    """Values to be combined: data x visible x paulis x (hidden of those paulis)."""
+    """Values to be combined: data x visible x paulis x (hidden of those paulis) x gradient."""
 
     paulis: list[str]
     visible: list[int]
     hidden: list[int]
     hidden_by_paulis: dict[str, list[int]]
     data: list[str]
+    gradient: list[str]
 
 
-class Study(_Section):
+class Study(Section):
     """A validated study. Build it with
     :func:`mc.study_file.load_study`, which reports all problems at once.
 
@@ -201,7 +67,7 @@ class Study(_Section):
     """
 
     name: Annotated[str, Field(min_length=1)]
-    seeds: Annotated[list[int], BeforeValidator(_seeds)]
+    seeds: Seeds
     seed: Annotated[int, Field(ge=0)] = 0
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
@@ -209,6 +75,7 @@ class Study(_Section):
     output: OutputSection = OutputSection()
     run: RunSection = RunSection()
     grid: list[GridSection] = Field(default_factory=list)
+    gradients: dict[str, GradientSection] = Field(default_factory=dict)
 
     _text: str = PrivateAttr("")
     _folder: str = PrivateAttr(".")
@@ -223,15 +90,35 @@ class Study(_Section):
         """Where relative data files are looked for: the study file's folder."""
         return Path(self._folder)
 
-    def settings(self) -> TrainingSettings:
-        """Settings of every training in the study; ValueError names a wrong field."""
+    def labels(self) -> list[str]:
+        """Labels of all gradients that the study uses, in order, each once."""
+        used = itertools.chain.from_iterable(product.gradient for product in self.products())
+        return list(dict.fromkeys(used))
+
+    def settings(self, gradient: str | None = None) -> TrainingSettings:
+        """Settings of the trainings with one of the gradients; the first one's if None.
+
+        ValueError names a wrong field.
+        """
         from tnqbm.settings import TrainingSettings
 
+        label = self.labels()[0] if gradient is None else gradient
         return TrainingSettings(
-            **self.training.given(),
+            **label_settings(label, self.training, self.gradients),
             records=self.output.records,
             snapshots=self.output.snapshots,
         )
+
+    def metrics(self, gradient: str) -> list[str]:
+        """Names of the metrics that runs with a gradient keep, where they are known.
+
+        By default log Z is kept only where it is estimated.
+        """
+        if self.output.metrics is not None:
+            return list(self.output.metrics)
+        if self.settings(gradient).negative_phase != EXACT:
+            return list(METRICS)
+        return [name for name in METRICS if not name.startswith("log_partition")]
 
     def products(self) -> Iterator[Product]:
         """One product of values per grid table (or the only one), defaults filled in."""
@@ -245,6 +132,7 @@ class Study(_Section):
                 hidden=grid.hidden or self.model.hidden or [],
                 hidden_by_paulis=by_paulis,
                 data=grid.data or self.data.name or [],
+                gradient=grid.gradient or self.training.gradient,
             )
 
     def combinations(self) -> list[dict[str, Coordinate]]:
@@ -254,13 +142,14 @@ class Study(_Section):
             for data, visible, paulis in itertools.product(
                 product.data, product.visible, product.paulis
             ):
-                for hidden in product.hidden_by_paulis.get(paulis, product.hidden):
+                all_hidden = product.hidden_by_paulis.get(paulis, product.hidden)
+                for hidden, gradient in itertools.product(all_hidden, product.gradient):
                     coordinates: dict[str, Coordinate] = {
                         "paulis": paulis,
                         "visible": visible,
                         "hidden": hidden,
                         "data": data,
-                        "gradient": self.training.gradient,
+                        "gradient": gradient,
                     }
                     found.setdefault(tuple(coordinates.values()), coordinates)
         return list(found.values())
@@ -286,23 +175,25 @@ class Study(_Section):
         """
         return make_tasks(
             [(coordinates, self.seeds) for coordinates in self.combinations()],
-            iterations=self.settings().iterations,
+            cost=self._cost,
             batch=self.run.batch,
             finished=finished,
             begun=begun,
         )
+
+    def _cost(self, coordinates: Mapping[str, Coordinate]) -> float:
+        settings = self.settings(str(coordinates["gradient"]))
+        if settings.negative_phase == EXACT and not settings.batch_size:
+            return run_cost(coordinates, settings.iterations)
+        return sampling_cost(coordinates, settings)
 
     def data_source(self, data: str) -> str:
         """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""
         return str(self.folder / data) if is_data_file(data) else data
 
     def target(self, coordinates: Mapping[str, Coordinate], seed: int) -> Target:
-        """Target distribution of one run."""
-        from tnqbm import datasets
-
-        data, visible = str(coordinates["data"]), int(coordinates["visible"])
-        stream = target_stream(self.seed, data, visible, seed)
-        return datasets.load(self.data_source(data), visible, seed=stream)
+        """Target distribution of one run: of the data, what it is trained on."""
+        return self._data_of(coordinates, seed)[0]
 
     def targets(self, coordinates: Mapping[str, Coordinate], seeds: Sequence[int]) -> list[Target]:
         """Target distributions of several runs; one object for all where the seed is not used."""
@@ -310,38 +201,64 @@ class Study(_Section):
             return [self.target(coordinates, seed) for seed in seeds]
         return [self.target(coordinates, seeds[0])] * len(seeds)
 
+    def test_target(self, coordinates: Mapping[str, Coordinate]) -> Target | None:
+        """The data that are held out, the same for all seeds, or None if there are none."""
+        return self._data_of(coordinates, 0)[1] if self.data.test_fraction else None
+
+    def _data_of(
+        self, coordinates: Mapping[str, Coordinate], seed: int
+    ) -> tuple[Target, Target | None]:
+        data, visible = str(coordinates["data"]), int(coordinates["visible"])
+        fraction = self.data.test_fraction
+        # A data set that is not drawn for every seed must not depend on one.
+        own = seed if data in SEEDED_DATA else 0
+        if is_data_file(data) or data in SEEDED_DATA:
+            return _load(self.data_source(data), visible, self.seed, own, fraction)
+        return _load_once(data, visible, self.seed, own, fraction)
+
     def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
-        """Initial parameters of one run, uniform in [-scale, scale]."""
+        """Initial parameters of one run, uniform in [-scale, scale].
+
+        They do not depend on the gradient. With ``fields = "data"`` the visible fields are
+        those of the data's first moments instead.
+        """
         from tnqbm.model import SqRBM
 
-        return SqRBM.uniform(
+        model = SqRBM.uniform(
             int(coordinates["visible"]),
             int(coordinates["hidden"]),
             str(coordinates["paulis"]),
             scale=self.model.scale,
-            seed=initial_stream(self.seed, coordinates, seed),
+            seed=initial_stream(self.seed, {**coordinates, "gradient": EXACT}, seed),
         )
+        if self.model.fields == "uniform":
+            return model
+        from tnqbm import datasets
+
+        fields = datasets.visible_fields(self.target(coordinates, seed))
+        return SqRBM(fields, model.b, model.w, model.paulis)
+
+    def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
+        """The 64-bit key of one run's chains and minibatches."""
+        return chain_stream(self.seed, coordinates, seed)
 
     def identity(self) -> dict[str, Any]:
         """Everything that decides a run's numbers besides its coordinates, by dotted key.
 
         Two studies with equal identities may share an archive; [run] is not part of it.
         """
-        settings = {f"training.{k}": v for k, v in dataclasses.asdict(self.settings()).items()}
-        for name in ("records", "snapshots"):
-            settings.pop(f"training.{name}")
-        settings["training.gradient"] = settings.pop("training.negative_phase")
-        output = {f"output.{key}": value for key, value in self.output.model_dump().items()}
-        files = sorted({str(c["data"]) for c in self.combinations()})
-        contents = {
-            f"data.{name}": _sha256(self.folder / name) for name in files if is_data_file(name)
-        }
-        alone = {"seed": self.seed, "model.scale": self.model.scale}
-        return {**alone, **settings, **output, **contents}
+        return study_identity(self)
 
 
-def _sha256(path: Path) -> str:
-    try:
-        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise StudyError(f"data file {path} cannot be read: {error.strerror or error}") from error
+def _load(
+    source: str, visible: int, root: int, seed: int, fraction: float
+) -> tuple[Target, Target | None]:
+    from tnqbm import datasets
+
+    if fraction:
+        return datasets.load_split(source, visible, test_fraction=fraction, seed=root)
+    return datasets.load(source, visible, seed=target_stream(root, source, visible, seed)), None
+
+
+_load_once = functools.lru_cache(maxsize=8)(_load)
+"""For built-in data sets, some of which take seconds to make."""

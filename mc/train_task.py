@@ -32,7 +32,6 @@ class Bench:
     """
 
     study: Study
-    settings: TrainingSettings
     workspace: Workspace
     identity: str
     rank: int
@@ -43,11 +42,20 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     """Compile (or load from the cache) what a training needs, with a training of two units."""
     import numpy as np
 
+    from mc.estimators import provide
     from tnqbm.datasets import Target
     from tnqbm.model import SqRBM
     from tnqbm.training import Trainer
 
-    quick = dataclasses.replace(settings, iterations=1)
+    provide()
+    quick = dataclasses.replace(
+        settings,
+        iterations=1,
+        batch_size=min(2, settings.batch_size),
+        chains=min(2, settings.chains),
+        ais_chains=min(2, settings.ais_chains),
+        ais_betas=min(3, settings.ais_betas),
+    )
     target = Target.from_dense(np.full(4, 0.25))
     for letters in paulis:
         model = SqRBM.uniform(2, 1, letters, seed=0)
@@ -63,7 +71,7 @@ def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
     Whatever goes wrong in a run is raised, ValueError, OSError or other.
     """
     trainer, started = _begin(bench, task)
-    total = max(1, bench.settings.iterations)
+    total = max(1, trainer.settings.iterations)
     path = bench.workspace.checkpoint(task)
     saved = time.monotonic()
     chunk = 1
@@ -89,12 +97,24 @@ def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
 
 def _begin(bench: Bench, task: Task) -> tuple[Trainer, str]:
     """A trainer at the start, or where the task's checkpoint left it, and when it started."""
+    import numpy as np
+
+    from mc.estimators import provide
     from tnqbm.training import Trainer
 
-    study = bench.study
-    models = [study.initial_model(task.coordinates, seed) for seed in task.seeds]
-    targets = study.targets(task.coordinates, task.seeds)
-    trainer = Trainer(models, targets, bench.settings)
+    provide()
+    study, coordinates = bench.study, task.coordinates
+    settings = study.settings(str(coordinates["gradient"]))
+    models = [study.initial_model(coordinates, seed) for seed in task.seeds]
+    targets = study.targets(coordinates, task.seeds)
+    keys = np.array([study.key(coordinates, seed) for seed in task.seeds], dtype=np.uint64)
+    test = study.test_target(coordinates)
+    tests = None if test is None else [test] * len(models)
+
+    def fresh() -> Trainer:
+        return Trainer(models, targets, settings, keys=keys, tests=tests)
+
+    trainer = fresh()
     path = bench.workspace.checkpoint(task)
     try:
         checkpoint = load_checkpoint(path)
@@ -107,16 +127,16 @@ def _begin(bench: Bench, task: Task) -> tuple[Trainer, str]:
             trainer.restore(checkpoint.state)
             return trainer, checkpoint.started
     # A checkpoint that cannot be used costs time, never a number: start from the beginning.
-    return Trainer(models, targets, bench.settings), now()
+    return fresh(), now()
 
 
 def _store(bench: Bench, task: Task, trajectories: Sequence[Trajectory], started: str) -> None:
     from tnqbm.archive import RunRecord, write_block
 
     finished = now()
-    kept = bench.study.output
-    unwanted: dict[str, None] = {name: None for name in METRICS if name not in kept.metrics}
-    if not kept.model:
+    wanted = bench.study.metrics(str(task.coordinates["gradient"]))
+    unwanted: dict[str, None] = {name: None for name in METRICS if name not in wanted}
+    if not bench.study.output.model:
         unwanted["model"] = None
     coordinates: dict[str, Coordinate] = dict(task.coordinates)
     records = [

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mc.identity import identity_changes, planned_labels
 from mc.lock import Lock
 from mc.schedule import Key, Task, run_key
 from tnqbm.errors import ArchiveError, StudyError
@@ -217,13 +218,7 @@ def check_same_study(
     More runs (seeds, hidden units, data sets) than before are welcome.
     """
     before = _earlier_identity(study, out, found)
-    lines = []
-    for key, value in before.items():
-        # A data file that the study no longer uses shows up among the missing runs below.
-        if key in identity and identity[key] != value:
-            lines.append(f"{key} was {_shown(value)} and is now {_shown(identity[key])}")
-        elif key not in identity and not key.startswith("data."):
-            lines.append(f"{key} was {_shown(value)} and is not known to this version")
+    lines = identity_changes(before, identity, planned_labels(key for key, _ in found.planned))
     if lines:
         raise StudyError(
             "\n  ".join(
@@ -259,8 +254,3 @@ def _earlier_identity(study: Study, out: Path, found: Found) -> dict[str, Any]:
             f"{out} cannot be resumed: it does not say which settings made it, and its study "
             f"cannot be read ({error}); choose another output"
         ) from error
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -44,7 +44,12 @@ from tnqbm.storage import (
 )
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Latest version of the format, the one that is read. A file is written in the first version that
+has everything in it, so that older programs can read what they could have written."""
+
+_SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"})
+"""Data sets of blocks that version 1 did not know."""
 _SURVEY_SECONDS = 60.0
 
 
@@ -213,8 +218,10 @@ def write_archive_file(
     origin = {str(key): str(value) for key, value in provenance.items()}
 
     def fill(root: Any) -> None:
-        set_format(root, FORMAT, FORMAT_VERSION, kind)
-        entries = fill_blocks(root.create_group("blocks"))
+        blocks = root.create_group("blocks")
+        entries = fill_blocks(blocks)
+        newer = any(name in blocks[entry.name] for entry in entries for name in _SINCE_VERSION_2)
+        set_format(root, FORMAT, FORMAT_VERSION if newer else 1, kind)
         contents = [
             {
                 "block": entry.name,

@@ -313,6 +313,8 @@ def finish(
 
 def _legend_rows(handles: Sequence[Any], width: float) -> list[list[Any]]:
     """Legend entries in as few rows as their estimated width (inches) allows, evenly filled."""
+    if not handles:
+        return []
     total = sum(0.62 + 0.075 * len(handle.get_label()) for handle in handles)
     count = math.ceil(total / (width - 0.3))
     per_row = math.ceil(len(handles) / count)

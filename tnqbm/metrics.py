@@ -7,6 +7,8 @@ from numpy.typing import ArrayLike, NDArray
 
 Float = NDArray[np.float64]
 
+_LARGEST_LOG = 300.0
+
 
 def kl_divergence(q: ArrayLike, p: ArrayLike) -> float:
     """KL(q || p) = sum q log(q / p) in nats; inf where p vanishes on the support of q."""
@@ -33,9 +35,11 @@ def negative_log_likelihood(q: ArrayLike, p: ArrayLike) -> float:
 def on_support(log_p: Float, q: Float) -> dict[str, Float]:
     """KL, TVD and NLL from normalised log p and q on the support of q alone; (..., K) -> (...).
 
-    TVD = 0.5 [sum_S |q - p| + 1 - p(S)], so no sum over all states is needed.
+    TVD = 0.5 [sum_S |q - p| + 1 - p(S)], so no sum over all states is needed. With an estimate of
+    log Z, p may exceed one; results then stay within their bounds.
     """
-    p = np.exp(log_p)
+    # A log Z that is far too small must not overflow; true probabilities are untouched.
+    p = np.exp(np.minimum(log_p, _LARGEST_LOG))
     nll = -(q * log_p).sum(axis=-1)
     log_q = np.log(q, out=np.zeros_like(q), where=q > 0)
     kl = nll + (q * log_q).sum(axis=-1)

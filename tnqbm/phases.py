@@ -1,23 +1,36 @@
 """The negative phase of training behind one protocol, and its exact member.
 
-Every estimator (enumeration, and later Markov chains, tensor networks, quantum hardware) answers
-one question: the model's averages of s_i, sigma_j^P and s_i sigma_j^P, for a batch of models.
+Every estimator (enumeration, Markov chains, tensor networks, quantum hardware) answers one
+question: the model's averages of s_i, sigma_j^P and s_i sigma_j^P, for a batch of models. Where
+an estimator does not know log Z on the way, an evaluator finds it for the rows that are recorded.
+
+Both are known by name. Other packages add theirs with :func:`register` and
+:func:`register_log_partition`, or as entry points of the groups ``tnqbm.negative_phases`` and
+``tnqbm.log_partition``: objects with the signature of a factory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.enumeration import Enumerator
 from tnqbm.limits import check_enumerable
+from tnqbm.settings import TrainingSettings
 from tnqbm.states import index_of
+from tnqbm.teams import Alone, Team
 
 Float = NDArray[np.float64]
+
+PHASE_GROUP = "tnqbm.negative_phases"
+LOG_PARTITION_GROUP = "tnqbm.log_partition"
 
 
 @dataclass(frozen=True)
@@ -37,8 +50,14 @@ class Estimate:
 class NegativePhase(Protocol):
     """Estimator of the model's averages for batches of models of one shape."""
 
-    def estimate(self, theta: Float, rows: NDArray[np.intp]) -> Estimate:
-        """Averages under theta (B, n_parameters), the parameters of runs ``rows`` (B,)."""
+    def estimate(
+        self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
+    ) -> Estimate:
+        """Averages under theta (B, n_parameters), the parameters of runs ``rows`` (B,).
+
+        ``data`` (B, K, n) is the update's minibatch, this process's share of it, and None (or
+        left out) where updates use the whole data set.
+        """
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Arrays (chains, random streams) that a checkpoint must keep; empty if none."""
@@ -66,7 +85,9 @@ class ExactPhase:
         self._enumerator = Enumerator(n, m, n_paulis, precision)
         self._targets = dense_targets
 
-    def estimate(self, theta: Float, rows: NDArray[np.intp]) -> Estimate:
+    def estimate(
+        self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
+    ) -> Estimate:
         if self._targets is None:
             log_z, moments = self._enumerator.moments(theta)
             return Estimate(moments, log_z)
@@ -85,10 +106,11 @@ class ExactPhase:
 
 @dataclass(frozen=True)
 class PhaseContext:
-    """What a negative phase may know when it is built: shapes, and the targets of the batch.
+    """What a negative phase may know when it is built: shapes, and the data of the batch.
 
     ``states`` (1 or B, K, n) and ``probabilities`` (1 or B, K), as in
-    :class:`tnqbm.averages.StateAverages`.
+    :class:`tnqbm.averages.StateAverages`. ``keys`` (B,) uint64 names the random stream of each
+    run, from which everything random must follow. The processes of ``team`` share every run.
     """
 
     n_visible: int
@@ -97,18 +119,28 @@ class PhaseContext:
     precision: str
     states: NDArray[np.uint8]
     probabilities: Float
+    keys: NDArray[np.uint64] = field(kw_only=True)
+    settings: TrainingSettings = field(default_factory=TrainingSettings, kw_only=True)
+    team: Team = field(default_factory=Alone, kw_only=True)
 
 
 Factory = Callable[[PhaseContext], NegativePhase]
+
+LogPartition = Callable[[Float, NDArray[np.intp], int], tuple[Float, Float]]
+"""log Z and its standard error, each (B,), from theta (B, n_parameters), the parameters of runs
+``rows`` (B,), and the number of updates done: a function of these and the context alone."""
+
+LogPartitionFactory = Callable[[PhaseContext], LogPartition]
 
 
 def _exact(context: PhaseContext) -> NegativePhase:
     n, count = context.n_visible, context.states.shape[1]
     check_enumerable(n)
     dense = None
+    whole = not context.settings.batch_size
     # Averaging the data inside the enumeration costs a sixth of it, listing K states apart about
     # three times their share of it.
-    if n <= 20 and 16 * count > (1 << n):
+    if whole and n <= 20 and 16 * count > (1 << n):
         dense = np.zeros((context.states.shape[0], 1 << n))
         for k, (states, q) in enumerate(zip(context.states, context.probabilities, strict=True)):
             dense[k, index_of(states)] = q
@@ -117,7 +149,20 @@ def _exact(context: PhaseContext) -> NegativePhase:
     )
 
 
+def _enumerated(context: PhaseContext) -> LogPartition:
+    check_enumerable(context.n_visible)
+    enumerator = Enumerator(
+        context.n_visible, context.n_hidden, context.n_paulis, context.precision
+    )
+
+    def log_partition(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
+        return enumerator.log_partition(theta), np.zeros(theta.shape[0])
+
+    return log_partition
+
+
 _FACTORIES: dict[str, Factory] = {"exact": _exact}
+_EVALUATORS: dict[str, LogPartitionFactory] = {"exact": _enumerated}
 
 
 def register(name: str, factory: Factory) -> None:
@@ -127,13 +172,51 @@ def register(name: str, factory: Factory) -> None:
     _FACTORIES[name] = factory
 
 
+def register_log_partition(name: str, factory: LogPartitionFactory) -> None:
+    """Make ``evaluate=name`` available to training; ValueError if the name is taken."""
+    if name in _EVALUATORS or name in ("auto", "none"):
+        raise ValueError(f"an evaluator of log Z named {name!r} exists already")
+    _EVALUATORS[name] = factory
+
+
 def names() -> tuple[str, ...]:
     """Names of the negative phases that training knows."""
-    return tuple(_FACTORIES)
+    return tuple(dict.fromkeys([*_FACTORIES, *_installed(PHASE_GROUP)]))
+
+
+def log_partition_names() -> tuple[str, ...]:
+    """Names of the evaluators of log Z that training knows."""
+    return tuple(dict.fromkeys([*_EVALUATORS, *_installed(LOG_PARTITION_GROUP)]))
 
 
 def make(name: str, context: PhaseContext) -> NegativePhase:
     """The negative phase ``name`` for a batch; ValueError names the known ones."""
-    if name not in _FACTORIES:
-        raise ValueError(f"negative_phase: {name!r} is not one of {', '.join(names())}")
-    return _FACTORIES[name](context)
+    return _find("negative_phase", name, _FACTORIES, PHASE_GROUP, names)(context)
+
+
+def log_partition(name: str, context: PhaseContext) -> LogPartition:
+    """The evaluator of log Z ``name`` for a batch; ValueError names the known ones."""
+    return _find("evaluate", name, _EVALUATORS, LOG_PARTITION_GROUP, log_partition_names)(context)
+
+
+@cache
+def _installed(group: str) -> dict[str, EntryPoint]:
+    """Entry points of installed packages; found once, on the first question about a name."""
+    return {point.name: point for point in entry_points(group=group)}
+
+
+def _find(
+    setting: str,
+    name: str,
+    known: dict[str, Any],
+    group: str,
+    list_names: Callable[[], Sequence[str]],
+) -> Any:
+    if name not in known:
+        point = _installed(group).get(name)
+        if point is None:
+            near = difflib.get_close_matches(name, list_names(), 1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{setting}: {name!r} is not one of {', '.join(list_names())}{hint}")
+        known[name] = point.load()
+    return known[name]

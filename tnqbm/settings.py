@@ -14,21 +14,57 @@ from tnqbm.optimizers import OPTIMIZERS, SCHEDULES
 
 PRECISIONS = ("double", "single")
 
+EXACT_EVALUATION = 16
+"""Most visible units at which ``evaluate = "auto"`` enumerates."""
+
+_INTEGERS = {
+    "iterations": 0, "snapshots": 0, "patience": 0, "decay_steps": 1, "batch_size": 0, "steps": 1,
+    "chains": 1, "temperatures": 2, "ais_chains": 1, "ais_betas": 2,
+}  # fmt: skip
+_NUMBERS = (
+    "learning_rate", "beta1", "beta2", "epsilon", "momentum", "decay", "min_delta",
+    "weight_decay", "clip", "inertia",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a model is trained. ValueError with "field: what is wrong" if a value is impossible.
 
-    negative_phase : name of the estimator of the model's averages ("exact").
+    The estimator of the gradient:
+
+    negative_phase : name of the estimator of the model's averages; "exact" enumerates, others
+        draw samples.
+    batch_size : rows of data that each update averages over; 0 uses all of them.
+    steps : sweeps of the chains per update, the k of CD-k.
+    chains : number of Markov chains.
+    kernel : what a sweep does, by name; "auto" leaves the choice to the estimator.
+    inertia : of the kernels that have one.
+    temperatures : rungs of the ladder of a tempered estimator, at least 2.
+
+    The update:
+
     optimizer : "amsgrad", "adam" or "sgd"; beta1, beta2, epsilon for the first two, momentum
         for the last.
     learning_rate, schedule, decay, decay_steps : see :func:`tnqbm.optimizers.schedule`.
+    centred : follow the centred (enhanced) gradient, see :func:`tnqbm.gradients.centred`.
+    weight_decay : this multiple of w is added to the gradient with respect to w (L2).
+    clip : largest Euclidean norm of a run's gradient, the last thing done to it; 0: any.
     iterations : number of updates.
+    patience : 0, or stop at the first recorded row at which the KL divergence has not fallen by
+        more than min_delta during that many updates. Rows without a KL divergence do not count.
+    precision : "double" or "single" arithmetic inside the kernels.
+
+    What is kept:
+
     records : metric rows kept, log-spaced over the updates; None keeps every update.
     snapshots : parameter snapshots kept, log-spaced, the first update and the last included.
-    patience : 0, or stop at the first recorded row at which the KL divergence has not fallen by
-        more than min_delta during that many updates.
-    precision : "double" or "single" arithmetic inside the kernels.
+    evaluate : how log Z of recorded rows is found, on which KL, TVD and NLL rest, where the
+        estimator does not know it: "exact" enumerates, "ais" anneals, "none" leaves it open,
+        and "auto" is "exact" for at most 16 visible units and "none" above.
+    evaluations : at how many of the recorded rows that is done, log-spaced, the last one always;
+        None: at all.
+    ais_chains, ais_betas : chains and temperatures of "ais".
     """
 
     negative_phase: str = "exact"
@@ -47,29 +83,56 @@ class TrainingSettings:
     patience: int = 0
     min_delta: float = 0.0
     precision: str = "double"
+    batch_size: int = 0
+    centred: bool = False
+    weight_decay: float = 0.0
+    clip: float = 0.0
+    steps: int = 1
+    chains: int = 100
+    kernel: str = "auto"
+    inertia: float = 0.0
+    temperatures: int = 10
+    evaluate: str = "auto"
+    evaluations: int | None = None
+    ais_chains: int = 200
+    ais_betas: int = 500
 
     def __post_init__(self) -> None:
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
-        _integer("iterations", self.iterations, 0)
-        _integer("snapshots", self.snapshots, 0)
-        _integer("patience", self.patience, 0)
-        _integer("decay_steps", self.decay_steps, 1)
-        if self.records is not None:
-            _integer("records", self.records, 1)
-        _number("learning_rate", self.learning_rate, low=0.0)
-        _number("beta1", self.beta1, low=0.0, below=1.0)
-        _number("beta2", self.beta2, low=0.0, below=1.0)
-        _number("epsilon", self.epsilon, low=0.0)
-        _number("momentum", self.momentum, low=0.0, below=1.0)
-        _number("decay", self.decay, low=0.0)
-        _number("min_delta", self.min_delta, low=0.0)
+        for name, low in _INTEGERS.items():
+            _integer(name, getattr(self, name), low)
+        for name in ("records", "evaluations"):
+            if getattr(self, name) is not None:
+                _integer(name, getattr(self, name), 1)
+        for name in _NUMBERS:
+            below = 1.0 if name in ("beta1", "beta2", "momentum") else math.inf
+            _number(name, getattr(self, name), low=0.0, below=below)
+        if not isinstance(self.centred, bool):
+            raise ValueError(f"centred: must be true or false, got {self.centred!r}")
+        # Names that packages may add to are checked where the thing is built.
+        for name in ("kernel", "evaluate"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise ValueError(f"{name}: must be a name, got {getattr(self, name)!r}")
 
     @property
     def recorded_steps(self) -> NDArray[np.int64]:
         """Numbers of updates after which a metric row is kept; 0 is the start."""
         return log_spaced(self.iterations, self.records)
+
+    @property
+    def evaluated_steps(self) -> NDArray[np.int64]:
+        """Those of :attr:`recorded_steps` at which log Z is asked for, if it has to be."""
+        steps, count = self.recorded_steps, self.evaluations
+        if count is None or count >= steps.size:
+            return steps
+        if steps.size > self.iterations:
+            return log_spaced(self.iterations, count)
+        # The rows are log-spaced themselves.
+        first = 0 if count > 1 else steps.size - 1
+        rows = np.round(np.linspace(first, steps.size - 1, count)).astype(np.int64)
+        return np.asarray(steps[rows])
 
     @property
     def snapshot_steps(self) -> NDArray[np.int64]:

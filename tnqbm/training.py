@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm import metrics, optimizers, phases
+from tnqbm import gradients, metrics, optimizers, phases
 from tnqbm.averages import StateAverages
 from tnqbm.datasets import Target
+from tnqbm.minibatches import Minibatches
 from tnqbm.model import MAX_PARAMETER, SqRBM
 from tnqbm.phases import NegativePhase, PhaseContext
 from tnqbm.settings import TrainingSettings
+from tnqbm.teams import Alone, Team
+from tnqbm.training_inputs import checked_keys, common_shape, evaluator, stacked, stacked_tests
 from tnqbm.trajectory import METRICS, Trajectory
 
 __all__ = ["Trainer", "TrainingSettings", "train"]
+
+Float = NDArray[np.float64]
 
 
 def train(
@@ -28,15 +34,19 @@ def train(
     iterations: int = 2000,
     records: int | None = None,
     snapshots: int = 0,
+    seed: int | np.random.SeedSequence = 0,
+    test: Target | None = None,
     callback: Callable[[int], None] | None = None,
     **settings: object,
 ) -> Trajectory:
     """Train a model on a target by minimising the negative log-likelihood.
 
     ``negative_phase`` is a registered name or an object with that protocol; the other settings
-    are those of :class:`TrainingSettings`. ``callback`` is called with the number of updates
-    done, after each. Exact training draws no random numbers: the start is ``model`` itself.
-    Raises ValueError on impossible settings or if model and target differ in size.
+    are those of :class:`TrainingSettings`. The start is ``model`` itself; ``seed`` names the
+    random stream of chains and minibatches, and exact training on all data draws nothing from
+    it. The negative log-likelihood of ``test`` data is recorded along with the other metrics.
+    ``callback`` is called with the number of updates done, after each. Raises ValueError on
+    impossible settings or if model and target differ in size.
     """
     named = negative_phase if isinstance(negative_phase, str) else "exact"
     checked = TrainingSettings(
@@ -49,7 +59,10 @@ def train(
         **settings,  # type: ignore[arg-type]
     )
     phase = None if isinstance(negative_phase, str) else negative_phase
-    trainer = Trainer([model], [target], checked, phase=phase)
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    keys = root.generate_state(1, np.uint64)
+    tests = None if test is None else [test]
+    trainer = Trainer([model], [target], checked, phase=phase, keys=keys, tests=tests)
     while not trainer.finished:
         trainer.advance(1)
         if callback is not None:
@@ -61,8 +74,13 @@ class Trainer:
     """Trains several models of one shape together, each on its own target.
 
     All targets must have supports of one size. A run's numbers do not depend on which other
-    runs share its batch. Raises ValueError if shapes differ. ``phase`` overrides the negative
-    phase named in the settings.
+    runs share its batch, nor on how many processes are in ``team``; all members of one must be
+    given the same and do the same. Raises ValueError if shapes differ.
+
+    ``phase`` overrides the negative phase named in the settings. ``keys`` (runs,) uint64 names
+    the random stream of each run; by default they follow from the run's place. ``tests`` are
+    data apart from the targets, one for each run and of one size, whose negative log-likelihood
+    is recorded.
     """
 
     def __init__(
@@ -72,20 +90,40 @@ class Trainer:
         settings: TrainingSettings,
         *,
         phase: NegativePhase | None = None,
+        keys: NDArray[np.uint64] | None = None,
+        team: Team | None = None,
+        tests: Sequence[Target] | None = None,
     ) -> None:
-        self._shape = _common_shape(models, targets)
+        self._shape = common_shape(models, targets)
         self.settings = settings
         n, m, paulis = self._shape
-        shared = all(target is targets[0] for target in targets)
-        unique = targets[:1] if shared else targets
-        states = np.stack([target.states for target in unique])
-        q = np.stack([target.probabilities for target in unique])
-        self._q = q
-        self._data = StateAverages(states, q, m, len(paulis), settings.precision)
-        self._phase = phase or phases.make(
-            settings.negative_phase,
-            PhaseContext(n, m, len(paulis), settings.precision, states, q),
+        states, self._q = stacked(targets)
+        self._states = states
+        self._tests = stacked_tests(tests, len(models), n)
+        self._team = team or Alone()
+        context = PhaseContext(
+            n,
+            m,
+            len(paulis),
+            settings.precision,
+            states,
+            self._q,
+            keys=checked_keys(keys, len(models)),
+            settings=settings,
+            team=self._team,
         )
+        self._batches: Minibatches | None = None
+        if settings.batch_size:
+            self._batches = Minibatches(
+                states, self._q, context.keys, settings.batch_size, self._team
+            )
+            from tnqbm.sample_moments import SampleMoments
+
+            self._moments = SampleMoments(n, m, len(paulis), settings.precision)
+        self._phase = phase or phases.make(settings.negative_phase, context)
+        # The exact phase gives log Z itself.
+        known = phase is None and settings.negative_phase == "exact"
+        self._evaluate = None if known else evaluator(context)
         self._theta = np.stack([model.to_vector() for model in models])
         self._optimizer = optimizers.make(
             settings.optimizer,
@@ -105,10 +143,12 @@ class Trainer:
         self.iteration = 0
         """Updates done."""
         self._steps = settings.recorded_steps
+        self._evaluated_steps = settings.evaluated_steps
         self._snapshot_steps = settings.snapshot_steps
         batch, size = self._theta.shape
         self._rows = np.arange(batch)  # runs still training
         self._metrics = np.full((len(METRICS), batch, self._steps.size), np.nan)
+        self._known = np.zeros(len(METRICS), dtype=np.int64)  # metrics recorded at least once
         self._recorded = np.zeros(batch, dtype=np.int64)
         self._snapshots = np.full((batch, self._snapshot_steps.size, size), np.nan)
         self._final = self._theta.copy()
@@ -126,6 +166,19 @@ class Trainer:
     def n_runs(self) -> int:
         return int(self._final.shape[0])
 
+    @cached_property
+    def _data(self) -> StateAverages:
+        # Large data sets need it only where the whole of them is averaged over.
+        return self._averages_over(self._states, self._q)
+
+    @cached_property
+    def _test(self) -> tuple[StateAverages, Float] | None:
+        return self._tests and (self._averages_over(*self._tests), self._tests[1])
+
+    def _averages_over(self, states: NDArray[np.uint8], q: Float) -> StateAverages:
+        _, m, paulis = self._shape
+        return StateAverages(states, q, m, len(paulis), self.settings.precision)
+
     def advance(self, updates: int) -> None:
         """Do at most ``updates`` further updates; the last call also records the final row."""
         for _ in range(updates):
@@ -137,7 +190,7 @@ class Trainer:
 
     def _step(self) -> None:
         self._take_snapshot()
-        record = self._is_recorded(self.iteration)
+        record = _contains(self._steps, self.iteration)
         last = self.iteration == self.settings.iterations
         if last and not record:
             self._finish()
@@ -159,48 +212,88 @@ class Trainer:
             )
         self.iteration += 1
 
-    def _is_recorded(self, step: int) -> bool:
-        at = np.searchsorted(self._steps, step)
-        return bool(at < self._steps.size and self._steps[at] == step)
-
     def _gradient(self, record: bool) -> NDArray[np.float64]:
-        estimate = self._phase.estimate(self._theta, self._rows)
-        log_weights = None
-        positive = estimate.clamped
-        if positive is None and record:
-            positive, log_weights = self._data.moments_and_log_weights(self._theta, self._rows)
-        elif positive is None:
-            positive = self._data.moments(self._theta, self._rows)
-        elif record:
-            log_weights = self._data.log_weights(self._theta, self._rows)
-        gradient = positive - estimate.moments
-        if log_weights is not None:
-            self._record(gradient, log_weights, estimate.log_partition)
+        positive, negative, log_weights, log_z, error = self._averages(record)
+        gradient = positive - negative
+        if record:
+            self._record(gradient, log_weights, log_z, error)
+        settings = self.settings
+        n, m, paulis = self._shape
+        if settings.centred:
+            gradient = gradients.centred(positive, negative, n, m, len(paulis))
+        if settings.weight_decay:
+            first = n + len(paulis) * m
+            gradients.add_weight_decay(gradient, self._theta, settings.weight_decay, first)
+        if settings.clip:
+            gradients.clip(gradient, settings.clip)
         return gradient
+
+    def _averages(
+        self, record: bool
+    ) -> tuple[Float, Float, Float | None, Float | None, Float | None]:
+        """Averages of data and model and, for a record, log weights, log Z and its error."""
+        theta, rows = self._theta, self._rows
+        data = self._batches.draw(rows, self.iteration) if self._batches else None
+        estimate = (
+            self._phase.estimate(theta, rows)
+            if data is None
+            else self._phase.estimate(theta, rows, data)
+        )
+        log_z = estimate.log_partition if record else None
+        error = None
+        evaluated = record and _contains(self._evaluated_steps, self.iteration)
+        if log_z is None and evaluated and self._evaluate is not None:
+            log_z, error = self._evaluate(theta, rows, self.iteration)
+        log_weights = None
+        positive = estimate.clamped if data is None else self._minibatch(data)
+        if positive is None and log_z is not None:
+            positive, log_weights = self._data.moments_and_log_weights(theta, rows)
+        elif positive is None:
+            positive = self._data.moments(theta, rows)
+        elif log_z is not None:
+            log_weights = self._data.log_weights(theta, rows)
+        return positive, estimate.moments, log_weights, log_z, error
+
+    def _minibatch(self, data: NDArray[np.uint8]) -> Float:
+        """The data's averages over a minibatch, of which this process has a share."""
+        sums = self._moments.sums(self._theta, data)
+        self._team.add(sums)
+        return self._moments.mean(sums, self.settings.batch_size)
 
     def _record(
         self,
-        gradient: NDArray[np.float64],
-        log_weights: NDArray[np.float64],
-        log_partition: NDArray[np.float64] | None,
+        gradient: Float,
+        log_weights: Float | None,
+        log_z: Float | None,
+        error: Float | None,
     ) -> None:
         at = int(np.searchsorted(self._steps, self.iteration))
-        q = self._q if self._q.shape[0] == 1 else self._q[self._rows]
         values = {"gradient_norm": np.sqrt((gradient * gradient).sum(axis=1))}
-        if log_partition is not None:
-            values |= metrics.on_support(log_weights - log_partition[:, None], q)
+        if log_z is not None and log_weights is not None:
+            q = self._q if self._q.shape[0] == 1 else self._q[self._rows]
+            values |= metrics.on_support(log_weights - log_z[:, None], q)
+            values["log_partition"] = log_z
+            if error is not None:
+                values["log_partition_error"] = error
+            if self._test is not None:
+                averages, q = self._test
+                q = q if q.shape[0] == 1 else q[self._rows]
+                log_p = averages.log_weights(self._theta, self._rows) - log_z[:, None]
+                values["test_nll"] = -(q * log_p).sum(axis=-1)
         for k, name in enumerate(METRICS):
             if name in values:
                 self._metrics[k, self._rows, at] = values[name]
+                self._known[k] = 1
         self._recorded[self._rows] = at + 1
 
     def _stop_on_plateau(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         at = int(np.searchsorted(self._steps, self.iteration))
         kl = self._metrics[METRICS.index("kl"), self._rows, at]
+        known = ~np.isnan(kl)
         better = kl < self._best[self._rows] - self.settings.min_delta
         self._best[self._rows[better]] = kl[better]
         self._best_at[self._rows[better]] = self.iteration
-        going = self.iteration - self._best_at[self._rows] < self.settings.patience
+        going = ~known | (self.iteration - self._best_at[self._rows] < self.settings.patience)
         if not going.all():
             stopped = self._rows[~going]
             self._final[stopped] = self._theta[~going]
@@ -228,8 +321,8 @@ class Trainer:
         for run in range(self.n_runs):
             count = int(self._recorded[run])
             rows = {
-                name: None if np.isnan(values[run, :count]).all() else values[run, :count].copy()
-                for name, values in zip(METRICS, self._metrics, strict=True)
+                name: values[run, :count].copy() if known else None
+                for name, values, known in zip(METRICS, self._metrics, self._known, strict=True)
             }
             kept = self._snapshot_steps <= self._stopped_at[run]
             results.append(
@@ -262,6 +355,7 @@ class Trainer:
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue from :meth:`state`; ValueError if it belongs to another kind of trainer."""
+        state = _completed(state)
         missing = [name for name in ("iteration", "complete", *_STATE) if name not in state]
         if missing:
             raise ValueError(f"checkpoint lacks {', '.join(missing)}")
@@ -279,25 +373,22 @@ class Trainer:
 
 
 _STATE = (
-    "theta", "rows", "metrics", "recorded", "snapshots", "final", "best", "best_at", "stopped_at",
+    "theta", "rows", "metrics", "known", "recorded", "snapshots", "final", "best", "best_at",
+    "stopped_at",
 )  # fmt: skip
 
 
-def _common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[int, int, str]:
-    if not models or len(models) != len(targets):
-        raise ValueError(
-            f"need as many targets as models and at least one, got {len(models)} models and "
-            f"{len(targets)} targets"
-        )
-    shapes = {(model.n_visible, model.n_hidden, model.paulis) for model in models}
-    if len(shapes) > 1:
-        raise ValueError(f"models trained together must have one shape, got {sorted(shapes)}")
-    shape = shapes.pop()
-    for target in targets:
-        if target.n_visible != shape[0]:
-            raise ValueError(
-                f"the target has {target.n_visible} visible units, the model {shape[0]}"
-            )
-    if len({target.n_states for target in targets}) > 1:
-        raise ValueError("targets trained together must have supports of one size")
-    return shape
+def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
+    """A checkpoint of a version that kept fewer metrics, with rows for the others."""
+    found = state.get("metrics")
+    if "known" in state or found is None or found.ndim != 3:
+        return state
+    rows = np.full((len(METRICS), *found.shape[1:]), np.nan)
+    rows[: found.shape[0]] = found[: len(METRICS)]
+    known = ~np.isnan(rows).all(axis=(1, 2))
+    return {**state, "metrics": rows, "known": known.astype(np.int64)}
+
+
+def _contains(steps: NDArray[np.int64], step: int) -> bool:
+    at = np.searchsorted(steps, step)
+    return bool(at < steps.size and steps[at] == step)

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from tnqbm.model import SqRBM
 
-METRICS = ("kl", "tvd", "nll", "gradient_norm")
-"""Names of the recorded metrics, in the order in which they are stored."""
+METRICS = (
+    "kl", "tvd", "nll", "gradient_norm", "log_partition", "log_partition_error", "test_nll",
+)  # fmt: skip
+"""Names of the recorded metrics, in the order in which they are stored. New ones go to the end."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,11 @@ class Trajectory:
     """Metric rows of one run; row k belongs to the parameters after ``step[k]`` updates.
 
     ``kl``, ``nll`` in nats, ``tvd`` in [0, 1], ``gradient_norm`` the Euclidean norm of the
-    gradient of the negative log-likelihood at those parameters; each (T,) and aligned with
-    ``step`` (T,). A metric that was not kept is None, and so is ``model``. ``stopped`` is
-    "iterations" or, after early stopping, "plateau".
+    (estimated) gradient of the negative log-likelihood at those parameters, ``log_partition`` is
+    log Z and ``log_partition_error`` its standard error where an evaluator found it, ``test_nll``
+    the negative log-likelihood of test data in nats; each (T,) and aligned with ``step`` (T,),
+    NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
+    is None, and so is ``model``. ``stopped`` is "iterations" or, after early stopping, "plateau".
     """
 
     step: NDArray[np.int64]
@@ -29,6 +33,9 @@ class Trajectory:
     tvd: NDArray[np.float64] | None = None
     nll: NDArray[np.float64] | None = None
     gradient_norm: NDArray[np.float64] | None = None
+    log_partition: NDArray[np.float64] | None = None
+    log_partition_error: NDArray[np.float64] | None = None
+    test_nll: NDArray[np.float64] | None = None
     model: SqRBM | None = None
     snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
     stopped: str = "iterations"

@@ -320,12 +320,28 @@ def test_a_closed_archive_says_so(tmp_path: Path) -> None:
         _ = later.trajectory
 
 
+@pytest.mark.parametrize(("metrics", "version"), [(METRICS, 2), (METRICS[:4], 1), ((), 1)])
+def test_a_file_has_the_first_version_that_can_hold_it(
+    tmp_path: Path, metrics: tuple[str, ...], version: int
+) -> None:
+    old = records(coordinates("Z"), [1], metrics=METRICS[:4])
+    made = records(coordinates(), [1, 2], metrics=metrics)
+    path = make_archive(tmp_path / "a.h5", [old, made])
+    with h5py.File(path, "r") as file:
+        assert file.attrs["format_version"] == version
+    archive = Archive(path)
+    assert archive.verify().ok
+    assert archive.run(paulis="Z").trajectory.log_partition is None
+    row = archive.table()[-1]
+    assert (row["test_nll"] is not None) is (version == 2)
+
+
 def test_plain_hdf5_readers_understand_an_archive(tmp_path: Path) -> None:
     made = records(coordinates(), [1, 2], rows=100)
     path = make_archive(tmp_path / "a.h5", [made])
     with h5py.File(path, "r") as file:
         assert file.attrs["format"] == b"tnqbm-archive"
-        assert file.attrs["format_version"] == 1
+        assert file.attrs["format_version"] == 2
         (block,) = file["blocks"].values()
         assert json.loads(block.attrs["coordinates"]) == coordinates()
         assert [dim.label for dim in block["tvd"].dims] == ["seed", "record"]

@@ -1,0 +1,296 @@
+"""``tnqbm sample``: samples of a saved model or of a run's final model."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mc.cli_common import PATH, number, print_json, print_table
+from mc.cli_models import NamedModel, named_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mc.sampling import Info
+    from tnqbm.datasets import Target
+
+PICTURES = 100
+"""Most samples in a picture."""
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
+@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@click.option("-n", "--samples", type=int, default=100, show_default=True, help="Per chain.")
+@click.option("--chains", type=int, default=100, show_default=True, help="Independent chains.")
+@click.option(
+    "--kernel",
+    default="auto",
+    show_default=True,
+    help="block, bloch, thermal, collapsed, measured; auto takes the fastest here.",
+)
+@click.option("--burn-in", type=int, help="Sweeps left out. [default: from a pilot run]")
+@click.option("--thin", type=int, help="Sweeps per kept sample. [default: from a pilot run]")
+@click.option("--clamp", metavar="UNIT=BIT,...", help="Hold units fixed; the first is 0.")
+@click.option("--clamp-file", type=PATH, help="One row of 0, 1 and -1 (free), .csv or .npy.")
+@click.option(
+    "--init",
+    type=click.Choice(["random", "data"]),
+    default="random",
+    show_default=True,
+    help="Where chains start.",
+)
+@click.option("--data", metavar="NAME|FILE", help="Data to start from. [default: the run's own]")
+@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@click.option(
+    "--precision",
+    type=click.Choice(["double", "single"]),
+    default="double",
+    show_default=True,
+    help="Arithmetic in the kernels.",
+)
+@click.option("--inertia", type=float, default=0.0, show_default=True, help="Of kernel thermal.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
+@click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
+@click.option("--shape", metavar="HxW", help="Rows and columns of a picture, e.g. 8x8.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def sample(
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    samples: int,
+    chains: int,
+    kernel: str,
+    burn_in: int | None,
+    thin: int | None,
+    clamp: str | None,
+    clamp_file: str | None,
+    init: str,
+    data: str | None,
+    data_seed: int,
+    precision: str,
+    inertia: float,
+    seed: int,
+    out: str | None,
+    picture: str | None,
+    shape: str | None,
+    overwrite: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Draw samples of p(v), or complete partly given ones, and say whether the chains mixed.
+
+    The model is one saved with SqRBM.save, or the final model of an archive's run. Row
+    c * SAMPLES + k of the file is sample k of chain c. --clamp holds visible units fixed and
+    samples the others from their conditional distribution. The same seed and kernel give the
+    same samples; "auto" measures time, and says what it took.
+
+    \b
+    Examples:
+      tnqbm sample model.h5 -n 100 --chains 100 -o samples.h5
+      tnqbm sample results.h5 --run paulis=XYZ hidden=2 seed=1 --clamp 0=1,5=0 -o samples.csv
+      tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
+    """
+    from mc import samples_file
+
+    if clamp and clamp_file:
+        raise click.UsageError("--clamp and --clamp-file exclude each other")
+    if shape and not picture:
+        raise click.UsageError("--shape is about --picture, which is missing")
+    if out is not None:
+        samples_file.check_samples_path(out, overwrite=overwrite)
+    if picture is not None:
+        from tnqbm import figures, figures_layout
+
+        figures_layout.require_matplotlib()
+        figures.check_figure_path(picture, overwrite=overwrite)
+    named = named_model(path, [*run, *more])
+    n = named.model.n_visible
+    sides = _sides(shape, n) if picture else (1, n)
+    held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
+    start = _start_data(named, data, data_seed) if init == "data" else None
+
+    from mc.sampling import MixingWarning
+    from mc.sampling import sample as draw
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        states, info = draw(
+            named.model,
+            samples,
+            n_chains=chains,
+            kernel=kernel,
+            init=init,
+            data=start,
+            burn_in=burn_in,
+            thin=thin,
+            clamp=held,
+            precision=precision,
+            inertia=inertia,
+            seed=seed,
+            progress=not no_progress,
+        )
+    for one in caught:
+        if issubclass(one.category, MixingWarning):
+            click.echo(f"Warning: {one.message}", err=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    result: dict[str, Any] = {
+        "model": path,
+        "run": named.coordinates or None,
+        "paulis": named.model.paulis,
+        "visible": n,
+        "hidden": named.model.n_hidden,
+        "chains": chains,
+        "samples_per_chain": samples,
+        "seed": seed,
+        "init": init,
+        "data": (data or named.data) if init == "data" else None,
+        "clamp": clamp or clamp_file,
+        "precision": precision,
+        "inertia": inertia,
+        **info.as_dict(),
+    }
+    if out is not None:
+        _write(out, states, result, overwrite)
+    if picture is not None:
+        _draw(picture, states, sides, overwrite)
+    result |= {"samples": out, "picture": picture}
+    if as_json:
+        print_json(result)
+    else:
+        _print(result, info)
+
+
+def _parse_clamp(text: str) -> dict[int, int]:
+    clamp: dict[int, int] = {}
+    for piece in text.split(","):
+        unit, equals, value = (part.strip() for part in piece.partition("="))
+        if not (equals and unit.isdecimal() and value in ("0", "1")):
+            raise click.UsageError(
+                f"--clamp: {piece.strip()!r} is not of the form unit=bit, for example 0=1,5=0"
+            )
+        if int(unit) in clamp:
+            raise click.UsageError(f"--clamp names unit {int(unit)} twice")
+        clamp[int(unit)] = int(value)
+    return clamp
+
+
+def _read_clamp(path: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"no clamp file {path}")
+    try:
+        if source.suffix.lower() == ".npy":
+            return np.ravel(np.load(source, allow_pickle=False))
+        return np.ravel(np.loadtxt(source, delimiter=",", ndmin=1, dtype=np.float64))
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: expected one row of 0, 1 and -1: {error}") from None
+
+
+def _start_data(named: NamedModel, data: str | None, data_seed: int) -> Target:
+    if data is None:
+        if named.data is None:
+            raise click.UsageError("--init data needs --data: a saved model does not know its data")
+        return named.own_target()
+    from tnqbm import datasets
+
+    return datasets.load(data, named.model.n_visible, seed=data_seed)
+
+
+def _sides(shape: str | None, n: int) -> tuple[int, int]:
+    """Height and width of a picture of n units."""
+    if shape is None:
+        side = math.isqrt(n)
+        return (side, side) if side * side == n else (2, n // 2) if n % 2 == 0 else (1, n)
+    height, times, width = shape.lower().partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        raise click.UsageError(f"--shape: {shape!r} is not of the form HxW, for example 8x8")
+    if int(height) * int(width) != n:
+        raise click.UsageError(f"--shape {shape} has not as many pixels as visible units ({n})")
+    return int(height), int(width)
+
+
+def _write(out: str, states: NDArray[np.uint8], result: dict[str, Any], overwrite: bool) -> None:
+    import platform
+
+    from mc.provenance import commit, now, version
+    from mc.samples_file import attribute, write_samples
+    from tnqbm import __version__
+
+    facts = {
+        **{key: value for key, value in result.items() if value is not None and value != ""},
+        "tnqbm": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "numba", "h5py")},
+        "commit": commit(),
+        "written": now(),
+    }
+    facts = {key: attribute(value) for key, value in facts.items() if value != ""}
+    write_samples(out, states, facts, overwrite=overwrite)
+
+
+def _draw(picture: str, states: NDArray[np.uint8], sides: tuple[int, int], overwrite: bool) -> None:
+    """The last samples of all chains, as many as there is room for."""
+    from tnqbm import figures, figures_samples
+
+    chains, kept, n = states.shape
+    each = max(1, min(kept, PICTURES // chains))
+    rows = states[:PICTURES, kept - each :].reshape(-1, n)
+    figure, _ = figures_samples.grid(rows, shape=sides)
+    figures.save_figure(figure, picture, overwrite=overwrite)
+
+
+def _print(result: dict[str, Any], info: Info) -> None:
+    if info.pilots:
+        print_table(
+            ("pilot", "sweeps", "tau energy", "tau visible", "acceptance", "ESS/s", "note"),
+            [
+                (
+                    pilot.kernel,
+                    str(pilot.sweeps),
+                    number(pilot.time_energy, 2),
+                    number(pilot.time_visible, 2),
+                    number(pilot.acceptance, 3),
+                    "–" if math.isnan(pilot.ess_per_second) else f"{pilot.ess_per_second:.3g}",
+                    ("chosen" if pilot.kernel == info.kernel else "")
+                    + ("" if pilot.settled else " too short"),
+                )
+                for pilot in info.pilots
+            ],
+            left=1,
+        )
+    lines = {
+        "kernel": info.kernel,
+        "samples": f"{result['chains']} chains x {result['samples_per_chain']}",
+        "sweeps per chain": f"{info.sweeps}, burn-in {info.burn_in}, thin {info.thin}",
+        "acceptance": f"{info.acceptance:.3f}, least {info.acceptance_min:.3f}",
+        "effective samples": f"energy {_count(info.ess_energy)}, "
+        f"slowest visible mean {_count(info.ess_visible)}",
+        "R-hat": f"energy {number(info.rhat_energy, 3)}, "
+        f"largest visible {number(info.rhat_visible, 3)}",
+        "mixed": "yes" if info.mixed else "no",
+        "seconds": f"{info.seconds:.1f}",
+        "samples written": result["samples"],
+        "picture written": result["picture"],
+    }
+    for key, value in lines.items():
+        if value is not None:
+            click.echo(f"{key:<20}{value}")
+    for note in info.warnings:
+        click.echo(f"{'note':<20}{note}")
+
+
+def _count(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.0f}"

@@ -1,0 +1,41 @@
+"""The estimators of this package, by the names that training knows them under.
+
+An installed package offers them to :mod:`tnqbm.phases` as entry points. From a checkout that is
+not installed there are none, so studies ask for them here first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+PHASES = {
+    "cd": "mc.divergence:cd",
+    "pcd": "mc.divergence:pcd",
+    "tempered": "mc.divergence:tempered",
+}
+"""Negative phases: contrastive divergence, persistent, and persistent with tempering."""
+
+LOG_PARTITION = {"ais": "mc.likelihood:ais_log_partition"}
+"""Evaluators of log Z: annealed importance sampling."""
+
+
+def provide() -> None:
+    """Make this package's estimators known to training, if they are not yet; imports none."""
+    from tnqbm import phases
+
+    for name in PHASES.keys() - set(phases.names()):
+        phases.register(name, _later(PHASES[name]))
+    for name in LOG_PARTITION.keys() - set(phases.log_partition_names()):
+        phases.register_log_partition(name, _later(LOG_PARTITION[name]))
+
+
+def _later(place: str) -> Callable[[Any], Any]:
+    """A factory that imports the real one, ``module:name``, when it is first called."""
+    module, _, name = place.partition(":")
+
+    def factory(context: Any) -> Any:
+        return getattr(import_module(module), name)(context)
+
+    return factory

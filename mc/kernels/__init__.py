@@ -1,0 +1,9 @@
+"""Numba kernels that move many Markov chains of an sqRBM at once.
+
+A number drawn is a function of (key, chain, sweep, site), see :mod:`tnqbm.philox`: results depend
+neither on threads and ranks nor on how chains and sweeps are grouped into calls.
+"""
+
+from mc.kernels.sweeper import KERNELS, Sweeper, check_kernel, is_exact
+
+__all__ = ["KERNELS", "Sweeper", "check_kernel", "is_exact"]

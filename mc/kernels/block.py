@@ -1,0 +1,248 @@
+"""Two-block Gibbs sampling of models with one Pauli, the classical RBM.
+
+Given v the hidden spins are independent with log odds of -1 equal to 2 Phi_j, and given h the
+visible ones with 2 (a_i + sum_j w_ij h_j). Here lanes are units, not chains: the units of a layer
+are read four at a time as a 4-bit code, and a table per code holds the partial field of its 16
+patterns, so that four multiplications and additions become one addition. Tables are built for a
+block of output units and a few input codes at a time, which fits the first-level cache, and are
+used by all chains of a tile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.kernels.lanes import OPTIONS, odds
+from tnqbm.parallel import get_thread_id, njit, prange
+from tnqbm.philox import uniforms
+from tnqbm.simd import load, store
+from tnqbm.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
+
+BITS = 4
+PATTERNS = 1 << BITS
+VECTORS = 4
+"""Vectors of output units whose sums stay in registers."""
+
+CODES = 8
+"""Input codes whose tables are held at a time: 8 x 16 patterns x 4 vectors are 32 KB."""
+
+
+@njit(**OPTIONS)
+def pad_weights(theta, n, m, rows, transposed):
+    """rows[0] the biases and rows[1 + k] the weights of input k; zero beyond the last unit.
+
+    From visible to hidden units, or the other way round if ``transposed``.
+    """
+    rows[:] = 0.0
+    if transposed:
+        for i in range(n):
+            rows[0, i] = theta[i]
+            for j in range(m):
+                rows[1 + j, i] = theta[n + m + i * m + j]
+    else:
+        rows[0, :m] = theta[n : n + m]
+        for i in range(n):
+            for j in range(m):
+                rows[1 + i, j] = theta[n + m + i * m + j]
+
+
+@njit(**OPTIONS)
+def _fill_tables(rows, first, last, at, W, tables):
+    """tables[(((code - first) 16 + pattern) 4 + vector) W + lane] for output units from ``at``."""
+    inputs, units = rows.shape[0] - 1, rows.shape[1]
+    flat = rows.reshape(rows.size)
+    row = VECTORS * W
+    for code in range(first, last):
+        base = (code - first) * PATTERNS * row
+        for vector in range(VECTORS):
+            to = base + vector * W
+            total = load(flat, at) * 0.0
+            for bit in range(BITS):
+                unit = min(code * BITS + bit, inputs - 1)
+                here = load(flat, (1 + unit) * units + at + vector * W)
+                if code * BITS + bit < inputs:
+                    total = total + here
+            store(tables, to, total)
+            for bit in range(BITS):
+                unit = min(code * BITS + bit, inputs - 1)
+                twice = load(flat, (1 + unit) * units + at + vector * W) * 2.0
+                if code * BITS + bit >= inputs:
+                    twice = twice * 0.0
+                for pattern in range(1 << bit):
+                    value = load(tables, to + pattern * row) - twice
+                    store(tables, to + (pattern + (1 << bit)) * row, value)
+
+
+@njit(**OPTIONS)
+def _add_tables(codes, chains, first, last, W, tables, sums):
+    """sums[chain] += the table rows of its codes first..last - 1."""
+    row = VECTORS * W
+    for chain in range(chains):
+        to = chain * row
+        x0 = load(sums, to)
+        x1 = load(sums, to + W)
+        x2 = load(sums, to + 2 * W)
+        x3 = load(sums, to + 3 * W)
+        for code in range(first, last):
+            pattern = (code - first) * PATTERNS + codes[chain, code]
+            at = pattern * row
+            x0 = x0 + load(tables, at)
+            x1 = x1 + load(tables, at + W)
+            x2 = x2 + load(tables, at + 2 * W)
+            x3 = x3 + load(tables, at + 3 * W)
+        store(sums, to, x0)
+        store(sums, to + W, x1)
+        store(sums, to + 2 * W, x2)
+        store(sums, to + 3 * W, x3)
+
+
+@njit(**OPTIONS)
+def _draw(field, u):
+    """Bits that are 1 (spin -1) with probability 1/(1 + exp(-2 field))."""
+    return less_bits(u + u * odds(field * -2.0), field * 0.0 + 1.0)
+
+
+@njit(**OPTIONS)
+def _half_step(rows, codes, chains, key, chain0, sweep, purpose, W, tables, sums, out):
+    """Draw a layer given the other: codes (chains, input codes) -> out (chains, output codes)."""
+    inputs, units = rows.shape[0] - 1, rows.shape[1]
+    n_codes = (inputs + BITS - 1) // BITS
+    flat = rows.reshape(rows.size)
+    row = VECTORS * W
+    for at in range(0, units, row):
+        for chain in range(chains):
+            for k in range(0, row, W):
+                store(sums, chain * row + k, load(flat, at + k))
+        for first in range(0, n_codes, CODES):
+            last = min(n_codes, first + CODES)
+            _fill_tables(rows, first, last, at, W, tables)
+            _add_tables(codes, chains, first, last, W, tables, sums)
+        like = load(flat, 0)
+        for chain in range(chains):
+            k = 0
+            while k < VECTORS:
+                site = (purpose << 24) + (at // W + k) * W
+                found = uniforms(key, chain0 + chain, 0, sweep, site, 1, like)
+                for word in range(len(found)):
+                    field = load(sums, chain * row + (k + word) * W)
+                    bits = _draw(field, found[word])
+                    bits_to_nibbles(out[chain], (at + (k + word) * W) // BITS, bits, like)
+                k += len(found)
+
+
+@njit(**OPTIONS)
+def _take_codes(state, W, like, codes):
+    """Codes of one chain's bits."""
+    n = state.shape[0]
+    codes[:] = 0
+    whole = n - n % W
+    for i in range(0, whole, W):
+        bits_to_nibbles(codes, i // BITS, bytes_to_bits(state, i, like), like)
+    for i in range(whole, n):
+        codes[i // BITS] |= state[i] << (i % BITS)
+
+
+@njit(**OPTIONS)
+def _put_state(codes, W, like, state):
+    """Write one chain's bits."""
+    n = state.shape[0]
+    whole = n - n % W
+    for i in range(0, whole, W):
+        bits = 0
+        for k in range(W // BITS):
+            bits |= codes[i // BITS + k] << (BITS * k)
+        bits_to_bytes(state, i, bits, like)
+    for i in range(whole, n):
+        state[i] = (codes[i // BITS] >> (i % BITS)) & 1
+
+
+@njit(**OPTIONS)
+def _restore_fixed(start, fixed, codes):
+    """Put the bits of fixed units back."""
+    for chain in range(start.shape[0]):
+        for k in range(start.shape[1]):
+            codes[chain, k] = (codes[chain, k] & ~fixed[k]) | (start[chain, k] & fixed[k])
+
+
+@njit(**OPTIONS)
+def _count_changes(before, after, n):
+    """Bits among the first n that differ between two rows of codes."""
+    changed = 0
+    for i in range(n):
+        changed += ((before[i // BITS] ^ after[i // BITS]) >> (i % BITS)) & 1
+    return changed
+
+
+@njit(parallel=True, **OPTIONS)
+def pad_all(theta, n, m, down, up):
+    """Weights of every model for both directions, see :func:`pad_weights`."""
+    for b in prange(theta.shape[0]):
+        pad_weights(theta[b], n, m, down[b], False)
+        pad_weights(theta[b], n, m, up[b], True)
+
+
+@njit(parallel=True, **OPTIONS)
+def block_chains(
+    down, up, W, tile, keys, clock, steps, first_chain, fixed, states, work, codes, rates
+):  # fmt: skip
+    """Every model of a batch, its chains in tiles.
+
+    ``down`` (B, n + 1, .) and ``up`` (B, m + 1, .) from :func:`pad_all`; ``fixed`` (codes,) bits of
+    units that keep their value; ``work`` (threads, .) and ``codes`` (threads, 4, tile, .) scratch.
+    The changed bits of the last sweep stand for all sweeps in ``rates`` (B, C).
+    """
+    n = down.shape[1] - 1
+    chains = states.shape[1]
+    tiles = (chains + tile - 1) // tile
+    held = False
+    for k in range(fixed.shape[0]):
+        held = held or fixed[k] != 0
+    for task in prange(states.shape[0] * tiles):
+        b = task // tiles
+        first = task % tiles * tile
+        count = min(tile, chains - first)
+        thread = get_thread_id()
+        tables = work[thread, : CODES * PATTERNS * VECTORS * W]
+        sums = work[thread, CODES * PATTERNS * VECTORS * W :]
+        visible, hidden, start, before = (
+            codes[thread, 0, :count], codes[thread, 1, :count], codes[thread, 2, :count],
+            codes[thread, 3, :count],
+        )  # fmt: skip
+        like = load(tables, 0) * 0.0
+        for chain in range(count):
+            _take_codes(states[b, first + chain], W, like, visible[chain])
+            if held:
+                start[chain] = visible[chain]
+        for step in range(steps):
+            if step == steps - 1:
+                before[:] = visible
+            chain0, sweep = first_chain + first, clock + step
+            _half_step(
+                down[b], visible, count, keys[b], chain0, sweep, 1, W, tables, sums, hidden
+            )
+            _half_step(up[b], hidden, count, keys[b], chain0, sweep, 0, W, tables, sums, visible)
+            if held:
+                _restore_fixed(start, fixed, visible)
+        for chain in range(count):
+            _put_state(visible[chain], W, like, states[b, first + chain])
+            rates[b, first + chain] = steps * _count_changes(before[chain], visible[chain], n)
+
+
+def padded(units: int, width: int) -> int:
+    """Units rounded up to whole register blocks."""
+    block = VECTORS * width
+    return -(-max(units, 1) // block) * block
+
+
+def work_size(tile: int, width: int) -> int:
+    """Scratch numbers of a thread."""
+    return (CODES * PATTERNS + tile) * VECTORS * width
+
+
+def fixed_codes(free: NDArray[np.intp], n: int, width: int) -> NDArray[np.uint8]:
+    """Codes whose bits mark the units that are not free."""
+    fixed = np.zeros(padded(n, width), dtype=np.uint8)
+    fixed[:n] = 1
+    fixed[free] = 0
+    return np.asarray(fixed.reshape(-1, BITS) @ (1 << np.arange(BITS)), dtype=np.uint8)

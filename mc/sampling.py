@@ -1,0 +1,348 @@
+"""The front door to sampling p(v): chains, their burn-in and spacing, and whether they mixed."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mc.chains import (
+    FREE,
+    Chains,
+    Clamp,
+    Seed,
+    Start,
+    States,
+    clamped_values,
+    key_of,
+    starting_states,
+)
+from mc.diagnostics import (
+    MIN_DRAWS,
+    bit_diagnostics,
+    disagree,
+    effective_sample_size,
+    split_rhat,
+)
+from mc.kernels import KERNELS, check_kernel, is_exact
+from mc.memory import check_memory
+from mc.pilot import CHAINS, Pilot, fastest, run_pilots
+from mc.ticker import Ticker
+from tnqbm.datasets import Target
+from tnqbm.model import SqRBM
+
+FALLBACK = "collapsed"
+"""The kernel that is always exact, applies to every model and mixes best per sweep."""
+
+MIN_ESS = 100
+"""Effective samples, over all chains, below which a run counts as too short."""
+
+TRACE = 50
+"""Draws per chain that are diagnosed at least; the end of the burn-in fills up shorter runs."""
+
+PRECISIONS = ("double", "single")
+
+_MAIN, _START, _PILOT, _PILOT_START = range(4)
+
+
+class MixingWarning(UserWarning):
+    """The chains have not mixed, or were too short to tell; the samples may misrepresent p(v)."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What :func:`sample` did and whether its chains mixed.
+
+    ``kernel`` was used; ``exact``: it has p(v) as its stationary distribution. ``acceptance``,
+    ``acceptance_min``: mean and least over chains of accepted proposals per sweep (Metropolis
+    kernels) or of free bits that changed per sweep (Gibbs kernels). ``ess_energy``,
+    ``ess_visible``: effective samples, of all that were kept, for the mean energy -log p~ and for
+    the slowest visible mean; ``rhat_energy``, ``rhat_visible``: split R-hat of the energy and the
+    largest of a free unit; nan for what never changed or is undefined. ``sweeps`` per chain in
+    all (pilots apart), of which ``burn_in`` came before the first kept sample interval and
+    ``thin`` lie between two; ``seconds`` all in all. ``pilots``: figures of the pilot runs.
+    ``mixed``: no sign of trouble; else ``warnings`` say what was seen.
+    """
+
+    kernel: str
+    exact: bool
+    acceptance: float
+    acceptance_min: float
+    ess_energy: float
+    rhat_energy: float
+    ess_visible: float
+    rhat_visible: float
+    sweeps: int
+    burn_in: int
+    thin: int
+    seconds: float
+    pilots: tuple[Pilot, ...]
+    mixed: bool
+    warnings: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields in plain types, pilots as dictionaries."""
+        pilots = [{**asdict(one), "ess_per_second": one.ess_per_second} for one in self.pilots]
+        return {**asdict(self), "pilots": pilots}
+
+
+def sample(
+    model: SqRBM,
+    n_samples: int,
+    *,
+    n_chains: int = 100,
+    kernel: str = "auto",
+    init: Start = "random",
+    data: Target | ArrayLike | None = None,
+    burn_in: int | None = None,
+    thin: int | None = None,
+    clamp: Clamp | None = None,
+    precision: str = "double",
+    inertia: float = 0.0,
+    seed: Seed,
+    progress: bool = False,
+) -> tuple[States, Info]:
+    """Samples of p(v), or of p(free units | clamped units), from Markov chains.
+
+    Parameters
+    ----------
+    n_samples : samples kept per chain.
+    n_chains : independent chains.
+    kernel : one of :data:`mc.kernels.KERNELS`, or "auto": pilot runs of all exact kernels that
+        apply, and the one with the most effective samples per second (of the energy and of the
+        slowest visible mean, whichever has fewer). That is a measurement of time: on another
+        machine, or another day, it can come out differently. ``Info.kernel`` says what was
+        chosen; given back as ``kernel`` it gives the same samples bit for bit. Near ties, and
+        pilots too short for the autocorrelation times, give "collapsed".
+    init : "random" (fair bits), "data" (rows of ``data``, a Target or an array (N, n)), or an
+        array (chains, n) of starting states.
+    burn_in, thin : sweeps left out, and sweeps from one kept sample to the next. None takes 20
+        and 1 autocorrelation times (the longer of the energy's and the slowest visible mean's)
+        from a pilot run, which is a function of the seed.
+    clamp : units held fixed, for completion and conditional generation: a mapping {unit: 0 or 1},
+        units counted from 0, or an array (n,) with -1 for free units. Starting states are
+        overwritten there.
+    precision : "double" or "single" arithmetic in the kernels.
+    inertia : of the thermal kernel.
+    seed : a whole number or a SeedSequence; chain c's samples depend on it, on c, and on the
+        other arguments, not on ``n_chains``, threads or the machine's speed.
+    progress : show it on standard error.
+
+    Returns
+    -------
+    samples : (chains, n_samples, n) uint8
+    info : :class:`Info`; if not ``info.mixed``, a :class:`MixingWarning` is issued too.
+
+    Raises TypeError or ValueError naming the argument that is wrong, and MemoryError with a
+    forecast if the samples would not fit, before any work.
+    """
+    began = time.perf_counter()
+    n, paulis = model.n_visible, len(model.paulis)
+    n_samples = _whole("n_samples", n_samples, 1)
+    n_chains = _whole("n_chains", n_chains, 1)
+    burn_in = None if burn_in is None else _whole("burn_in", burn_in, 0)
+    thin = None if thin is None else _whole("thin", thin, 1)
+    if kernel != "auto":
+        check_kernel(kernel, paulis)
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
+    held = clamped_values(clamp, n)
+    free = held == FREE
+    _check_init(init, n_chains, n)
+    check_memory(
+        n_chains * n_samples * n + 48 * n_chains * (n_samples + TRACE),
+        f"keeping {n_chains} chains x {n_samples} samples x {n} visible units",
+        "keep fewer samples, or draw them in portions with different seeds",
+    )
+    start = starting_states(init, n_chains, n, data=data, seed=_stream(seed, _START))
+
+    def make(name: str, states: States, key: int) -> Chains:
+        return Chains(model, name, states, key, held=held, precision=precision, inertia=inertia)
+
+    pilots: tuple[Pilot, ...] = ()
+    if kernel == "auto" or burn_in is None or thin is None:
+        # A start of its own, so that the pilot is the same for every number of chains.
+        pilot_start = starting_states(init, CHAINS, n, data=data, seed=_stream(seed, _PILOT_START))
+
+        def make_pilot(name: str) -> Chains:
+            return make(name, pilot_start, key_of(seed, _PILOT, *name.encode()))
+
+        names = _applicable(paulis) if kernel == "auto" else [kernel]
+        size = n * model.n_hidden * paulis
+        pilots = run_pilots(make_pilot, names, size=size, free=free)
+    chosen = fastest(pilots, FALLBACK if kernel == "auto" else kernel) if pilots else None
+    name = kernel if chosen is None else chosen.kernel
+    burn_in = chosen.burn_in if burn_in is None and chosen else burn_in or 0
+    thin = chosen.thin if thin is None and chosen else thin or 1
+
+    chains = make(name, start, key_of(seed, _MAIN))
+    apart = bool((chains.states != chains.states[0]).any())
+    with Ticker("sampling", burn_in + thin * n_samples, shown=progress) as ticker:
+        trace = _run(chains, n_samples, burn_in, thin, ticker.advance)
+    judged = _judge(trace, free, apart)
+    notes = list(judged.troubles)
+    if chosen is not None and not chosen.settled:
+        notes.append(
+            f"the pilot run ({chosen.sweeps} sweeps) was too short for the autocorrelation time, "
+            f"about {chosen.time:.0f} sweeps or more; burn_in = {burn_in} and thin = {thin} may be "
+            "too small"
+        )
+    if not is_exact(name, paulis):
+        notes.append(f"the kernel {name!r} only approximates p(v) for {paulis} Paulis")
+    mixed = not judged.troubles
+    if not mixed:
+        warnings.warn(MixingWarning(_advice(judged.troubles, name)), stacklevel=2)
+    info = Info(
+        kernel=name,
+        exact=is_exact(name, paulis),
+        acceptance=float(trace.acceptance.mean()),
+        acceptance_min=float(trace.acceptance.min()),
+        ess_energy=judged.ess_energy,
+        rhat_energy=judged.rhat_energy,
+        ess_visible=judged.ess_visible,
+        rhat_visible=judged.rhat_visible,
+        sweeps=chains.sweeps,
+        burn_in=burn_in,
+        thin=thin,
+        seconds=time.perf_counter() - began,
+        pilots=pilots,
+        mixed=mixed,
+        warnings=tuple(notes),
+    )
+    return trace.samples, info
+
+
+@dataclass(frozen=True)
+class _Trace:
+    """Kept samples (chains, samples, n), states before them (chains, early, n), the energies of
+    both (chains, early + samples), and acceptance (chains,)."""
+
+    samples: States
+    early: States
+    energies: NDArray[np.float64]
+    acceptance: NDArray[np.float64]
+
+
+def _run(
+    chains: Chains, n_samples: int, burn_in: int, thin: int, report: Callable[[int], None]
+) -> _Trace:
+    count, n = chains.states.shape
+    # Few samples per chain say little about mixing. Stationary chains were so in the second half
+    # of the burn-in as well.
+    early = min(max(0, TRACE - n_samples), burn_in // 2 // thin)
+    before = np.empty((count, early, n), dtype=np.uint8)
+    samples = np.empty((count, n_samples, n), dtype=np.uint8)
+    energies = np.empty((count, early + n_samples))
+    acceptance = np.zeros(count)
+    left = burn_in - early * thin
+    piece = max(1, left // 200)
+    while left > 0:
+        steps = min(piece, left)
+        chains.advance(steps)
+        report(steps)
+        left -= steps
+    for k in range(early + n_samples):
+        accepted = chains.advance(thin)
+        report(thin)
+        if k < early:
+            before[:, k] = chains.states
+        else:
+            samples[:, k - early] = chains.states
+            acceptance += accepted / n_samples
+        energies[:, k] = chains.energies()
+    return _Trace(samples, before, energies, acceptance)
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    ess_energy: float
+    rhat_energy: float
+    ess_visible: float
+    rhat_visible: float
+    troubles: tuple[str, ...]
+
+
+def _judge(trace: _Trace, free: NDArray[np.bool_], apart: bool) -> _Judgement:
+    """Diagnostics of a run; ``apart``: its chains started in different states."""
+    chains, kept, n = trace.samples.shape
+    draws = trace.energies.shape[1]
+    states = np.concatenate([trace.early, trace.samples], axis=1) if draws > kept else trace.samples
+    units = np.flatnonzero(free)
+    bits = bit_diagnostics(states if units.size == n else states[:, :, units])
+    rhat_energy = split_rhat(trace.energies)
+    ess_energy = effective_sample_size(trace.energies) * kept / draws
+    ess_visible = bits.ess_min * kept / draws
+    troubles = []
+    least = min(MIN_ESS, chains * kept / 4)
+    still = bool((states == states[0, 0]).all())
+    if draws < MIN_DRAWS or (chains == 1 and draws < 2 * MIN_DRAWS):
+        troubles.append(
+            f"{draws} draws per chain are too few to tell whether the chains have mixed"
+        )
+    elif still and not apart:
+        troubles.append("no chain ever left the state in which all of them started")
+    if disagree(rhat_energy, chains, draws):
+        troubles.append(f"R-hat of the energy is {rhat_energy:.2f}")
+    if bits.unmixed.any():
+        where = np.flatnonzero(bits.unmixed)
+        worst = where[np.argmax(bits.rhat[where])]
+        troubles.append(
+            f"R-hat of the visible means is up to {bits.rhat[worst]:.2f} (unit {units[worst]}; "
+            f"{where.size} of {units.size} units disagree between chains)"
+        )
+    for what, ess in (("energy", ess_energy), ("slowest visible mean", ess_visible)):
+        if ess < least:
+            troubles.append(
+                f"{chains * kept} samples are worth only {ess:.0f} independent ones for the {what}"
+            )
+    return _Judgement(ess_energy, rhat_energy, ess_visible, bits.rhat_max, tuple(troubles))
+
+
+def _advice(troubles: tuple[str, ...], kernel: str) -> str:
+    other = "" if kernel == FALLBACK else f" or kernel = {FALLBACK!r}"
+    return (
+        f"the chains have not mixed: {'; '.join(troubles)}. Try a longer burn_in and more samples "
+        f"per chain{other}; if chains stay in different modes, use more chains started from the "
+        "data (init = 'data'), or parallel tempering"
+    )
+
+
+def _applicable(n_paulis: int) -> list[str]:
+    """The exact kernels for so many Paulis."""
+    found = []
+    for name in KERNELS:
+        try:
+            check_kernel(name, n_paulis)
+        except ValueError:
+            continue
+        if is_exact(name, n_paulis):
+            found.append(name)
+    return found
+
+
+def _check_init(init: Start, n_chains: int, n: int) -> None:
+    if isinstance(init, str):
+        return
+    shape = np.shape(init)
+    if shape != (n_chains, n):
+        raise ValueError(
+            f"init must be 'random', 'data' or an array (n_chains, n) = ({n_chains}, {n}) of 0 "
+            f"and 1, got an array of shape {shape}"
+        )
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)
+
+
+def _stream(seed: Seed, *path: int) -> np.random.SeedSequence:
+    return np.random.SeedSequence(key_of(seed, *path))

@@ -1,0 +1,196 @@
+"""The tables of a study file and their values, each checked by itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from tnqbm.model import MAX_PARAMETER
+from tnqbm.paulis import check_paulis
+from tnqbm.trajectory import METRICS
+
+DEFAULT_RECORDS = 200
+MAX_SEEDS = 1_000_000
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+def _paulis(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be a string of Pauli letters such as 'XYZ'")
+    try:
+        return check_paulis(value)
+    except ValueError as error:
+        raise ValueError(str(error).removeprefix(f"paulis = {value!r} ")) from None
+
+
+def _positive(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("must be a whole number, at least 1")
+    return value
+
+
+def _seeds(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number of seeds or a list of seeds")
+    if isinstance(value, int):
+        if value < 1:
+            raise ValueError("a number of seeds must be at least 1")
+        if value > MAX_SEEDS:
+            raise ValueError(f"at most {MAX_SEEDS} seeds; for one certain seed write a list, [7]")
+        return list(range(1, value + 1))
+    if not isinstance(value, list) or not value:
+        raise ValueError("must be a number of seeds (20 means 1 to 20) or a list of seeds")
+    bad = [seed for seed in value if isinstance(seed, bool) or not isinstance(seed, int)]
+    bad += [seed for seed in value if isinstance(seed, int) and not 0 <= seed < 2**63]
+    if bad:
+        raise ValueError(f"every seed must be a whole number from 0 to 2^63 - 1, not {bad[0]!r}")
+    if len(set(value)) < len(value):
+        twice = next(seed for k, seed in enumerate(value) if seed in value[:k])
+        raise ValueError(f"seed {twice} is listed twice")
+    return value
+
+
+def _scale(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    if not (math.isfinite(value) and 0 <= value <= MAX_PARAMETER):
+        raise ValueError("must be a finite number >= 0")
+    return float(value)
+
+
+def _records(value: Any) -> Any:
+    if value is None or value == "all":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError('must be a number of rows >= 1, or "all" for every iteration')
+    return value
+
+
+def _fraction(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number")
+    if not 0 <= value < 1:
+        raise ValueError("must be at least 0 and below 1")
+    return float(value)
+
+
+def _metrics(value: Any) -> Any:
+    value = _as_list(value)
+    unknown = [name for name in value if name not in METRICS]
+    if unknown or not value:
+        what = f"does not know {unknown[0]!r}" if unknown else "is empty"
+        raise ValueError(f"{what}; choose from {', '.join(METRICS)}")
+    return [name for name in METRICS if name in value]
+
+
+Seeds = Annotated[list[int], BeforeValidator(_seeds)]
+Count = Annotated[int, BeforeValidator(_positive)]
+Paulis = Annotated[str, BeforeValidator(_paulis)]
+PaulisList = Annotated[list[Paulis], BeforeValidator(_as_list), Field(min_length=1)]
+CountList = Annotated[list[Count], BeforeValidator(_as_list), Field(min_length=1)]
+NameList = Annotated[
+    list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list), Field(min_length=1)
+]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ModelSection(Section):
+    """[model]: which machines are trained, and how their parameters start."""
+
+    paulis: PaulisList | None = None
+    visible: CountList | None = None
+    hidden: CountList | None = None
+    hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
+    scale: Annotated[float, BeforeValidator(_scale)] = 1.0
+    fields: Literal["uniform", "data"] = "uniform"
+
+
+class DataSection(Section):
+    """[data]: built-in data sets by name, or files relative to the study file."""
+
+    name: NameList | None = None
+    test_fraction: Annotated[float, BeforeValidator(_fraction)] = 0.0
+
+
+class GridSection(Section):
+    """[[grid]]: one product of values; what it leaves out comes from the tables above."""
+
+    paulis: PaulisList | None = None
+    visible: CountList | None = None
+    hidden: CountList | None = None
+    hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
+    data: NameList | None = None
+    gradient: NameList | None = None
+
+
+class TrainingKeys(Section):
+    """Fields of tnqbm.training.TrainingSettings; None means that the next table decides."""
+
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    beta1: float | None = None
+    beta2: float | None = None
+    epsilon: float | None = None
+    momentum: float | None = None
+    schedule: str | None = None
+    decay: float | None = None
+    decay_steps: int | None = None
+    iterations: int | None = None
+    patience: int | None = None
+    min_delta: float | None = None
+    precision: str | None = None
+    batch_size: int | None = None
+    centred: bool | None = None
+    weight_decay: float | None = None
+    clip: float | None = None
+    steps: int | None = None
+    chains: int | None = None
+    kernel: str | None = None
+    inertia: float | None = None
+    temperatures: int | None = None
+    evaluate: str | None = None
+    evaluations: int | None = None
+    ais_chains: int | None = None
+    ais_betas: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The settings that are given, in the names of TrainingSettings."""
+        return self.model_dump(exclude_none=True, include=set(TrainingKeys.model_fields))
+
+
+class TrainingSection(TrainingKeys):
+    """[training]: how all models are trained, and by which estimators of the gradient."""
+
+    gradient: NameList = ["exact"]
+
+
+class GradientSection(TrainingKeys):
+    """[gradients.NAME]: an estimator under a name of one's own, and where it is trained otherwise
+    than [training] says."""
+
+    method: Annotated[str, Field(min_length=1)] | None = None
+
+
+class OutputSection(Section):
+    """[output]: what is kept of each run."""
+
+    records: Annotated[int | None, BeforeValidator(_records)] = DEFAULT_RECORDS
+    snapshots: Annotated[int, Field(ge=0)] = 0
+    metrics: Annotated[list[str], BeforeValidator(_metrics)] | None = None
+    model: bool = True
+
+
+class RunSection(Section):
+    """[run]: how the work is done; nothing here changes a number."""
+
+    batch: Count | None = None
+    ranks_per_run: Count = 1
+    checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0

@@ -1,0 +1,235 @@
+"""Samples by parallel tempering, with a ladder that adapts itself before the first one is kept."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mc.interpolation import reference_fields
+from mc.memory import check_memory
+from mc.streams import stream_key
+from mc.tempering import Tempering
+from mc.ticker import Ticker
+from tnqbm.datasets import Target
+from tnqbm.model import SqRBM
+from tnqbm.states import as_states
+
+Float = NDArray[np.float64]
+
+FIRST_TEMPERATURES = 10
+FIRST_SWEEPS = 64
+MOST_SWEEPS = 1024
+"""Sweeps between two changes of the ladder while it adapts: doubled each time up to here."""
+TUNINGS = 8
+
+
+class TemperingWarning(UserWarning):
+    """The ladder does not carry states from one end to the other."""
+
+
+@dataclass(frozen=True)
+class TemperedInfo:
+    """How a tempered run went.
+
+    ``betas`` (R,) inverse temperatures; ``swap_rates`` (R - 1,) mean acceptance of swaps of
+    neighbours; ``acceptance`` (R,) of the sweeps; ``round_trips`` (ladders,) of states from
+    beta = 1 to the other end and back, once the ladder was settled; ``sweeps`` of every chain in
+    all, of which ``ladder_sweeps`` to adapt the ladder and ``burn_in`` after it; ``thin`` sweeps
+    between two samples; ``ess_energy`` and ``rhat_energy`` of the energies of the samples (nan
+    where undefined); ``mixed`` whether no warning was given.
+    """
+
+    kernel: str
+    betas: Float
+    swap_rates: Float
+    acceptance: Float
+    round_trips: NDArray[np.int64]
+    sweeps: int
+    ladder_sweeps: int
+    burn_in: int
+    thin: int
+    ess_energy: float
+    rhat_energy: float
+    seconds: float
+    mixed: bool
+    warnings: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields by name."""
+        return asdict(self)
+
+
+def tune_ladder(
+    tempering: Tempering,
+    theta: Float,
+    *,
+    target_swap_rate: float = 0.5,
+    max_temperatures: int = 64,
+    ticker: Ticker | None = None,
+) -> int:
+    """Choose number and places of the temperatures of ``tempering``; the sweeps it took.
+
+    The rejection rates of neighbours are measured and made equal, again and again with longer
+    runs, and so many temperatures taken that each pair swaps with probability
+    ``target_swap_rate`` (one half keeps states moving fastest for a given amount of work, Syed et
+    al. 2022, section 4). All models of a batch get the number that the hardest one needs.
+    """
+    if not 0.0 < target_swap_rate < 1.0:
+        raise ValueError(f"target_swap_rate must be between 0 and 1, got {target_swap_rate!r}")
+    if max_temperatures < 2:
+        raise ValueError(f"max_temperatures must be at least 2, got {max_temperatures}")
+    spent, sweeps = 0, FIRST_SWEEPS
+    for _ in range(TUNINGS):
+        tempering.advance(theta, sweeps)
+        spent += sweeps
+        if ticker is not None:
+            ticker.advance(sweeps)
+        count = tempering.betas.shape[1]
+        rejected = (1.0 - tempering.swap_rates).sum(axis=1)
+        wanted = 1 + math.ceil(float(rejected.max()) / (1.0 - target_swap_rate))
+        wanted = min(max(wanted, 2), max_temperatures)
+        # All pairs already swap about as often as they should: the numbers only jitter now.
+        lowest = float(tempering.swap_rates.min())
+        settled = abs(wanted - count) <= max(1, count // 10) and lowest > 0.6 * target_swap_rate
+        tempering.retune(max(wanted, count) if settled else wanted)
+        if settled and sweeps > FIRST_SWEEPS:
+            break
+        sweeps = min(2 * sweeps, MOST_SWEEPS)
+    return spent
+
+
+def sample_tempered(
+    model: SqRBM,
+    n_samples: int,
+    *,
+    n_ladders: int = 10,
+    betas: Literal["adaptive"] | ArrayLike = "adaptive",
+    kernel: str = "auto",
+    burn_in: int | None = None,
+    thin: int | None = None,
+    target_swap_rate: float = 0.5,
+    max_temperatures: int = 64,
+    precision: str = "double",
+    reference: Target | ArrayLike | None = None,
+    start: ArrayLike | None = None,
+    seed: int | np.random.SeedSequence,
+    progress: bool = False,
+) -> tuple[NDArray[np.uint8], TemperedInfo]:
+    """Visible states of a model by parallel tempering: (n_ladders, n_samples, n) uint8, and Info.
+
+    n_samples : states kept per ladder (at beta = 1).
+    betas : "adaptive" (:func:`tune_ladder`, before any sample is kept) or increasing numbers
+        that end with 1.
+    burn_in, thin : sweeps before the first sample (after the ladder is settled) and between two;
+        by default 40 and 1 times the number of temperatures, some twenty and one half round trips.
+    reference : data, a Target or rows (K, n), whose first moments the hot end has; default: it
+        has the model's own fields.
+    start : states (n_ladders, n) to begin from; default random.
+
+    The same seed gives the same samples. Warns (TemperingWarning) if states make no round trips
+    or the ladders disagree. ValueError on impossible arguments.
+    """
+    for name, value, least in (
+        ("n_samples", n_samples, 1),
+        ("burn_in", 0 if burn_in is None else burn_in, 0),
+        ("thin", 1 if thin is None else thin, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    begun = time.perf_counter()
+    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    adaptive = isinstance(betas, str)
+    if isinstance(betas, str) and betas != "adaptive":
+        raise ValueError(f"betas: {betas!r} is not 'adaptive' or a list of numbers up to 1")
+    most = max_temperatures if adaptive else int(np.size(betas))
+    check_memory(
+        2 * 8 * most * model.n_parameters + n_ladders * n * (n_samples + 4 * most),
+        f"tempering with {most} temperatures",
+        "take fewer temperatures (max_temperatures), ladders or samples",
+    )
+    theta = model.to_vector()[None]
+    tempering = Tempering(
+        n,
+        m,
+        p,
+        betas=np.linspace(0.0, 1.0, min(FIRST_TEMPERATURES, most)) if adaptive else betas,
+        n_ladders=n_ladders,
+        keys=np.array([stream_key(seed)], dtype=np.uint64),
+        kernel=kernel,
+        precision=precision,
+        reference=None if reference is None else reference_fields(reference, n),
+        start=None if start is None else as_states(start, n),
+    )
+    ladder_sweeps = 0
+    if adaptive:
+        ladder_sweeps = tune_ladder(
+            tempering,
+            theta,
+            target_swap_rate=target_swap_rate,
+            max_temperatures=max_temperatures,
+        )
+    temperatures = tempering.betas.shape[1]
+    burn_in = 40 * temperatures if burn_in is None else burn_in
+    thin = temperatures if thin is None else thin
+    samples = np.empty((n_ladders, n_samples, n), dtype=np.uint8)
+    with Ticker("tempering", burn_in + thin * n_samples, shown=progress) as ticker:
+        tempering.advance(theta, burn_in)
+        ticker.advance(burn_in)
+        for k in range(n_samples):
+            tempering.advance(theta, thin)
+            samples[:, k] = tempering.states[0]
+            ticker.advance(thin)
+    ess, rhat, complaints = _judge(theta, samples, tempering)
+    for text in complaints:
+        warnings.warn(text, TemperingWarning, stacklevel=2)
+    return samples, TemperedInfo(
+        kernel=tempering.kernel,
+        betas=tempering.betas[0],
+        swap_rates=tempering.swap_rates[0],
+        acceptance=tempering.acceptance[0],
+        round_trips=tempering.round_trips[0],
+        sweeps=ladder_sweeps + burn_in + thin * n_samples,
+        ladder_sweeps=ladder_sweeps,
+        burn_in=burn_in,
+        thin=thin,
+        ess_energy=ess,
+        rhat_energy=rhat,
+        seconds=time.perf_counter() - begun,
+        mixed=not complaints,
+        warnings=complaints,
+    )
+
+
+def _judge(
+    theta: Float, samples: NDArray[np.uint8], tempering: Tempering
+) -> tuple[float, float, list[str]]:
+    """Effective sample size and R-hat of the energy, and what is wrong with the run."""
+    from mc.diagnostics import disagree, effective_sample_size, split_rhat
+
+    ladders, count, n = samples.shape
+    flat = samples.reshape(1, ladders * count, n)
+    energy = -tempering.log_weights(theta, flat).reshape(ladders, count)
+    ess, rhat = effective_sample_size(energy), split_rhat(energy)
+    complaints = []
+    temperatures = tempering.betas.shape[1]
+    trips = int(tempering.round_trips.sum())
+    if temperatures > 1 and trips == 0:
+        worst = int(np.argmin(tempering.swap_rates[0]))
+        low, high = tempering.betas[0, worst : worst + 2]
+        complaints.append(
+            f"no state went through the ladder of {temperatures} temperatures and back; the "
+            f"rarest swap, between beta = {low:.3g} and {high:.3g}, is accepted with probability "
+            f"{tempering.swap_rates[0, worst]:.2g}: take more samples, or allow more temperatures"
+        )
+    if disagree(rhat, ladders, count):
+        complaints.append(
+            f"the ladders disagree: R-hat of the energy is {rhat:.3g}; take a longer burn-in, "
+            "more samples, or allow more temperatures"
+        )
+    return ess, rhat, complaints

@@ -1,0 +1,82 @@
+"""What a trainer is given, checked and brought into the arrays it works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm import phases
+from tnqbm.datasets import Target
+from tnqbm.model import SqRBM
+from tnqbm.phases import LogPartition, PhaseContext
+from tnqbm.settings import EXACT_EVALUATION
+
+Float = NDArray[np.float64]
+
+
+def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[int, int, str]:
+    """n, m and Paulis of all models; ValueError unless models and targets fit each other."""
+    if not models or len(models) != len(targets):
+        raise ValueError(
+            f"need as many targets as models and at least one, got {len(models)} models and "
+            f"{len(targets)} targets"
+        )
+    shapes = {(model.n_visible, model.n_hidden, model.paulis) for model in models}
+    if len(shapes) > 1:
+        raise ValueError(f"models trained together must have one shape, got {sorted(shapes)}")
+    shape = shapes.pop()
+    for target in targets:
+        if target.n_visible != shape[0]:
+            raise ValueError(
+                f"the target has {target.n_visible} visible units, the model {shape[0]}"
+            )
+    if len({target.n_states for target in targets}) > 1:
+        raise ValueError("targets trained together must have supports of one size")
+    return shape
+
+
+def stacked(targets: Sequence[Target]) -> tuple[NDArray[np.uint8], Float]:
+    """States (1 or B, K, n) and probabilities (1 or B, K); one if all targets are one object."""
+    shared = all(target is targets[0] for target in targets)
+    unique = targets[:1] if shared else targets
+    states = np.stack([target.states for target in unique])
+    return states, np.stack([target.probabilities for target in unique])
+
+
+def stacked_tests(
+    tests: Sequence[Target] | None, runs: int, n: int
+) -> tuple[NDArray[np.uint8], Float] | None:
+    """:func:`stacked` test data, if there are any; ValueError if they do not fit the models."""
+    if tests is None:
+        return None
+    if len(tests) != runs:
+        raise ValueError(f"need test data for each of the {runs} models, got {len(tests)}")
+    for test in tests:
+        if test.n_visible != n:
+            raise ValueError(f"the test data have {test.n_visible} visible units, the model {n}")
+    if len({test.n_states for test in tests}) > 1:
+        raise ValueError("test data of runs trained together must have supports of one size")
+    return stacked(tests)
+
+
+def checked_keys(keys: NDArray[np.uint64] | None, runs: int) -> NDArray[np.uint64]:
+    """One 64-bit key per run, (runs,) uint64; ValueError if they are none."""
+    if keys is None:
+        return np.random.SeedSequence(0).generate_state(runs, np.uint64)
+    found = np.asarray(keys)
+    if found.shape != (runs,) or found.dtype != np.uint64:
+        raise ValueError(
+            f"keys must be an array ({runs},) of uint64, one for each model, got {found.dtype} "
+            f"of shape {found.shape}"
+        )
+    return found
+
+
+def evaluator(context: PhaseContext) -> LogPartition | None:
+    """What finds log Z of recorded rows if the negative phase does not know it."""
+    name = context.settings.evaluate
+    if name == "auto":
+        name = "exact" if context.n_visible <= EXACT_EVALUATION else "none"
+    return None if name == "none" else phases.log_partition(name, context)
