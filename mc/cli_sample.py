@@ -59,7 +59,9 @@ PICTURES = 100
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
 @click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
 @click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
-@click.option("--shape", metavar="HxW", help="Rows and columns of a picture, e.g. 8x8.")
+@click.option(
+    "--shape", metavar="HxW", help="Height and width of a picture. [default: the squarest]"
+)
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--no-progress", is_flag=True, help="Show no progress bar.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -115,7 +117,7 @@ def sample(
         figures.check_figure_path(picture, overwrite=overwrite)
     named = named_model(path, [*run, *more])
     n = named.model.n_visible
-    sides = _sides(shape, n) if picture else (1, n)
+    sides = _sides(shape, n) if shape else None
     held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
     start = _start_data(named, data, data_seed) if init == "data" else None
 
@@ -209,11 +211,8 @@ def _start_data(named: NamedModel, data: str | None, data_seed: int) -> Target:
     return datasets.load(data, named.model.n_visible, seed=data_seed)
 
 
-def _sides(shape: str | None, n: int) -> tuple[int, int]:
+def _sides(shape: str, n: int) -> tuple[int, int]:
     """Height and width of a picture of n units."""
-    if shape is None:
-        side = math.isqrt(n)
-        return (side, side) if side * side == n else (2, n // 2) if n % 2 == 0 else (1, n)
     height, times, width = shape.lower().partition("x")
     if not (times and height.isdecimal() and width.isdecimal()):
         raise click.UsageError(f"--shape: {shape!r} is not of the form HxW, for example 8x8")
@@ -241,14 +240,16 @@ def _write(out: str, states: NDArray[np.uint8], result: dict[str, Any], overwrit
     write_samples(out, states, facts, overwrite=overwrite)
 
 
-def _draw(picture: str, states: NDArray[np.uint8], sides: tuple[int, int], overwrite: bool) -> None:
+def _draw(
+    picture: str, states: NDArray[np.uint8], sides: tuple[int, int] | None, overwrite: bool
+) -> None:
     """The last samples of all chains, as many as there is room for."""
     from tnqbm import figures, figures_samples
 
     chains, kept, n = states.shape
     each = max(1, min(kept, PICTURES // chains))
     rows = states[:PICTURES, kept - each :].reshape(-1, n)
-    figure, _ = figures_samples.grid(rows, shape=sides)
+    figure, _ = figures_samples.grid(rows, sides, count=len(rows))
     figures.save_figure(figure, picture, overwrite=overwrite)
 
 

@@ -61,8 +61,7 @@ def label_settings(
         meant_method = (meant or {}).get("negative_phase", table.method)
         if meant_method != table.method:
             raise ValueError(
-                f"method: {table.method!r} is not what the name {label!r} says; "
-                "choose another name"
+                f"method: {table.method!r} is not what the name {label!r} says; choose another name"
             )
         given["negative_phase"] = table.method
     elif meant is None:

@@ -29,7 +29,7 @@ from mc.diagnostics import (
     effective_sample_size,
     split_rhat,
 )
-from mc.kernels import KERNELS, check_kernel, is_exact
+from mc.kernels import check_kernel, is_exact
 from mc.memory import check_memory
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
 from mc.ticker import Ticker
@@ -172,7 +172,7 @@ def sample(
         def make_pilot(name: str) -> Chains:
             return make(name, pilot_start, key_of(seed, _PILOT, *name.encode()))
 
-        names = _applicable(paulis) if kernel == "auto" else [kernel]
+        names = _candidates(paulis) if kernel == "auto" else [kernel]
         size = n * model.n_hidden * paulis
         pilots = run_pilots(make_pilot, names, size=size, free=free)
     chosen = fastest(pilots, FALLBACK if kernel == "auto" else kernel) if pilots else None
@@ -312,17 +312,10 @@ def _advice(troubles: tuple[str, ...], kernel: str) -> str:
     )
 
 
-def _applicable(n_paulis: int) -> list[str]:
-    """The exact kernels for so many Paulis."""
-    found = []
-    for name in KERNELS:
-        try:
-            check_kernel(name, n_paulis)
-        except ValueError:
-            continue
-        if is_exact(name, n_paulis):
-            found.append(name)
-    return found
+def _candidates(n_paulis: int) -> list[str]:
+    """The exact kernels for so many Paulis, each once: with one, "bloch" is "block"."""
+    first = "block" if n_paulis == 1 else "bloch"
+    return [first, "thermal", "collapsed", "measured"]
 
 
 def _check_init(init: Start, n_chains: int, n: int) -> None:

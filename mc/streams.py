@@ -21,8 +21,6 @@ def stream_key(seed: int | np.random.SeedSequence, *path: int) -> int:
     return int(child.generate_state(1, np.uint64)[0])
 
 
-def stream_keys(
-    seed: int | np.random.SeedSequence, count: int, *path: int
-) -> NDArray[np.uint64]:
+def stream_keys(seed: int | np.random.SeedSequence, count: int, *path: int) -> NDArray[np.uint64]:
     """Keys of the streams (*path, 0), ..., (*path, count - 1), as an array (count,)."""
     return np.array([stream_key(seed, *path, k) for k in range(count)], dtype=np.uint64)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import difflib
 import itertools
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mc import study as sections
-from mc.study import Study, is_data_file
+from mc import sections
+from mc.gradients import OWN_LABEL
+from mc.study import Study
+from mc.study_checks import EXAMPLES, near_value, study_problems
 from mc.toml_text import dump_toml
 from tnqbm.errors import StudyError
 
@@ -33,16 +35,6 @@ SECTIONS: dict[str, type[BaseModel]] = {
 PAULI_CHOICES = [
     "".join(letters) for k in (3, 2, 1) for letters in itertools.permutations("XYZ", k)
 ]
-
-EXAMPLES = {
-    "name": 'name = "bas-small"',
-    "seeds": "seeds = 20",
-    "paulis": 'paulis = ["Z", "XZ", "XYZ"]',
-    "visible": "visible = [6]",
-    "hidden": "hidden = [1, 2, 3]",
-    "data": 'data = ["bas"]',
-    "data.name": 'name = ["bas"]',
-}
 
 
 def load_study(source: str | Path | Mapping[str, Any]) -> Study:
@@ -107,16 +99,20 @@ def check_study(raw: dict[str, Any], *, text: str, folder: Path, where: str) -> 
             # Its well-formed values can still be checked for sense.
             clean[name] = section.model_validate(_well_formed(section, value))
     grids = _check_grids(raw.get("grid", []), problems)
-    top = {key: value for key, value in raw.items() if key not in SECTIONS and key != "grid"}
+    gradients = _check_gradients(raw.get("gradients", {}), problems)
+    apart = {*SECTIONS, "grid", "gradients"}
+    top = {key: value for key, value in raw.items() if key not in apart}
     study = _validated(Study, top, (), problems)
     # With a wrong name or wrong seeds the rest can still be checked, on a stand-in.
     study = study or Study(name="-", seeds=[1])
-    study = study.model_copy(update={**clean, "grid": grids or []})
+    parts = {"grid": grids or [], "gradients": gradients or {}}
+    study = study.model_copy(update={**clean, **parts})
     study._text, study._folder = text, str(folder)
-    if grids is not None and {"model", "data"} <= clean.keys():
-        problems += _missing(study)
-        problems += _wrong_combinations(study)
-    problems += _wrong_settings(study)
+    problems += study_problems(
+        study,
+        products=grids is not None and {"model", "data"} <= clean.keys(),
+        labels=grids is not None and gradients is not None,
+    )
     if problems:
         count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise StudyError("\n  ".join([f"{where} has {count}:", *problems]))
@@ -134,6 +130,28 @@ def _check_grids(value: Any, problems: list[str]) -> list[sections.GridSection] 
             continue
         found.append(_validated(sections.GridSection, table, ("grid", k), problems))
     return None if None in found or len(found) < len(value) else [g for g in found if g]
+
+
+def _check_gradients(value: Any, problems: list[str]) -> dict[str, sections.GradientSection] | None:
+    if not isinstance(value, Mapping):
+        problems.append(f"gradients = {value!r}: must be tables headed [gradients.NAME]")
+        return None
+    found: dict[str, sections.GradientSection | None] = {}
+    for name, table in value.items():
+        if not OWN_LABEL.fullmatch(name):
+            problems.append(
+                f"gradients.{name!r}: a name starts with a letter and has letters, digits and "
+                "_ . + - in it"
+            )
+            found[name] = None
+        elif not isinstance(table, Mapping):
+            problems.append(f"gradients.{name} = {table!r}: must be a table, [gradients.{name}]")
+            found[name] = None
+        else:
+            path = ("gradients", name)
+            found[name] = _validated(sections.GradientSection, table, path, problems)
+    good = {name: table for name, table in found.items() if table is not None}
+    return good if len(good) == len(found) else None
 
 
 def _validated(
@@ -202,13 +220,8 @@ def _explain(
         if entry["type"] == "too_short":
             message = "is empty"
     if location and "paulis" in str(location) and isinstance(value, str):
-        message += _near_value(value.upper(), PAULI_CHOICES)
+        message += near_value(value.upper(), PAULI_CHOICES)
     return f"{key} = {value!r}: {message}"
-
-
-def _near_value(value: str, choices: Sequence[str]) -> str:
-    near = difflib.get_close_matches(value, choices, 1, 0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(choices)}"
 
 
 def _near_key(section: type[BaseModel], key: str) -> str:
@@ -226,105 +239,3 @@ def _near_key(section: type[BaseModel], key: str) -> str:
         if other is not section and near:
             return f"; did you mean {near[0]!r}, which belongs to [{name}]?"
     return f"; keys here: {', '.join(known)}"
-
-
-def _missing(study: Study) -> list[str]:
-    """Keys that neither the grid tables nor [model] and [data] give."""
-    problems = []
-    for k, product in enumerate(study.products()):
-        uncovered = set(product.paulis) - set(product.hidden_by_paulis)
-        wanted = {
-            "model.paulis": product.paulis,
-            "model.visible": product.visible,
-            "model.hidden": product.hidden or (not uncovered and product.paulis),
-            "data.name": product.data,
-        }
-        for key, value in wanted.items():
-            if not value:
-                word = "data" if key == "data.name" else key.rpartition(".")[2]
-                line = f"{key}: missing; for example {EXAMPLES.get(key, EXAMPLES[word])}"
-                if study.grid:
-                    line = f"grid[{k}].{word}: missing; give it here, or as {key} for all"
-                problems.append(line)
-        # What a grid table inherits may well be for another table's Paulis.
-        own = not study.grid or study.grid[k].hidden_by_paulis
-        stray = set(product.hidden_by_paulis) - set(product.paulis)
-        if stray and product.paulis and own:
-            name, at = min(stray), f"grid[{k}]" if study.grid else "model"
-            near = _near_value(name, product.paulis)
-            problems.append(f"{at}.hidden_by_paulis.{name}: not one of the paulis here{near}")
-    return problems
-
-
-def _wrong_combinations(study: Study) -> list[str]:
-    """Data and sizes that do not fit each other, each reported once."""
-    from tnqbm import datasets
-    from tnqbm.limits import check_enumerable
-
-    problems: dict[str, None] = {}
-    for k, product in enumerate(study.products()):
-        at = f"grid[{k}]." if study.grid else ""
-        visible_key = f"{at}visible" if study.grid else "model.visible"
-        data_key = f"{at}data" if study.grid else "data.name"
-        fitting = []
-        for n in dict.fromkeys(product.visible):
-            message = _failure(check_enumerable, n)
-            if message and study.training.gradient == "exact":
-                problems[f"{visible_key} = {n}: {message}"] = None
-            else:
-                fitting.append(n)
-        for name in dict.fromkeys(product.data):
-            from_file = is_data_file(name)
-            if not from_file and name not in datasets.NAMES:
-                near = _near_value(name, datasets.NAMES)
-                problems[f"{data_key} = {name!r}: no such data set, nor a data file{near}"] = None
-                continue
-            check: Callable[..., Any] = datasets.load if from_file else datasets.check
-            for n in fitting:
-                message = _failure(check, study.data_source(name), n)
-                if message:
-                    problems[f"{data_key} = {name!r} with {visible_key} = {n}: {message}"] = None
-    return list(problems)
-
-
-def _failure(check: Callable[..., Any], *arguments: Any) -> str:
-    """What ``check(*arguments)`` complains about, or an empty text."""
-    try:
-        check(*arguments)
-    except (ValueError, OSError, ImportError) as error:
-        return str(error)
-    except Exception as error:  # e.g. ArchiveError for a damaged .h5 data file
-        return f"{type(error).__name__}: {error}"
-    return ""
-
-
-def _wrong_settings(study: Study) -> list[str]:
-    """All complaints of TrainingSettings, which stops at the first, under the file's keys."""
-    from tnqbm import phases
-    from tnqbm.settings import TrainingSettings
-
-    problems: list[str] = []
-    gradient = study.training.gradient
-    if gradient not in phases.names():
-        near = _near_value(gradient, phases.names())
-        problems.append(f"training.gradient = {gradient!r}: not an estimator of gradients{near}")
-    given = study.training.given()
-    given |= {"records": study.output.records, "snapshots": study.output.snapshots}
-    seen: set[str] = set()
-    while True:
-        try:
-            TrainingSettings(**given)
-            return problems
-        except ValueError as error:
-            field, _, message = str(error).partition(": ")
-        if field in seen:
-            return problems
-        seen.add(field)
-        if not message:  # not about one field
-            return [*problems, f"training: {field}"]
-        section = "output" if field in ("records", "snapshots") else "training"
-        value = given.pop(field, None)
-        shown = "" if value is None else f" = {value!r}"
-        # The value is shown already.
-        message = message.removeprefix(f"{value!r} is ").removesuffix(f", got {value!r}")
-        problems.append(f"{section}.{field}{shown}: {message}")

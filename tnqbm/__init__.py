@@ -24,8 +24,8 @@ _EXPORTS = {
     "train": "tnqbm.training",
 }
 _MODULES = (
-    "analysis", "archive", "datasets", "exact", "figures", "hamiltonian", "metrics", "optimizers",
-    "phases",
+    "analysis", "archive", "datasets", "exact", "figures", "figures_samples", "hamiltonian",
+    "metrics", "optimizers", "phases", "quality",
 )  # fmt: skip
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
@@ -36,10 +36,12 @@ if TYPE_CHECKING:
     from tnqbm import datasets as datasets
     from tnqbm import exact as exact
     from tnqbm import figures as figures
+    from tnqbm import figures_samples as figures_samples
     from tnqbm import hamiltonian as hamiltonian
     from tnqbm import metrics as metrics
     from tnqbm import optimizers as optimizers
     from tnqbm import phases as phases
+    from tnqbm import quality as quality
     from tnqbm.archive import Archive as Archive
     from tnqbm.datasets import Target as Target
     from tnqbm.errors import ArchiveError as ArchiveError

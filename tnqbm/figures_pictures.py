@@ -26,13 +26,14 @@ SAMPLES = layout.COLOURS["Z"]
 TEST = layout.COLOURS["XZ"]
 
 _UNKNOWN = "#a8a8a8"
-_TABLE = ("white", DATA, SAMPLES, _UNKNOWN, "#dcebf5", "#d4d4d4")
+_TABLE = ("white", DATA, SAMPLES, _UNKNOWN, "#dcebf5", "#c4c4c4")
 _HIDDEN, _FREE, _BLANK = 3, 4, 5
 # Numbers of colours: 0 paper, 1 ink of data, 2 ink of samples, then a pixel that is not known, the
 # tinted paper of completed zeros, and the frame.
 _WIDTH = 5.2  # inches, of every figure here
 _TALLEST = 8.5
 _GAP = 0.12
+_LARGEST = 0.75  # width of a single picture
 
 Bits = NDArray[np.uint8]
 
@@ -206,7 +207,8 @@ def _draw(
     ratios = [mosaic.shape[0] / mosaic.shape[1] for mosaic in mosaics]
     below = 0.44 if columns else 0.1
     gaps = _GAP * (len(blocks) - 1)
-    width = min(_WIDTH - 0.2, (_TALLEST - below - gaps) / sum(ratios))
+    widest = min(_WIDTH - 0.2, _LARGEST * blocks[0].shape[1])
+    width = min(widest, (_TALLEST - below - gaps) / sum(ratios))
     with layout.style():
         figure = Figure(figsize=(_WIDTH, sum(ratios) * width + gaps + below))
         axes = np.asarray(
@@ -243,8 +245,8 @@ def _show(axis: Axes, mosaic: NDArray[np.float64]) -> None:
 
 def _scale(size: tuple[int, int]) -> tuple[int, int]:
     """Dots to a pixel and in a frame, so that frames look alike for small and large pictures."""
-    scale = math.ceil(20 / max(size))
-    return scale, max(1, round(0.06 * scale * max(size)))
+    scale = math.ceil(24 / max(size))
+    return scale, max(1, round(0.09 * scale * max(size)))
 
 
 def _mosaic(block: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.float64]:

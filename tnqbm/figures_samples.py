@@ -49,10 +49,10 @@ def moments(qualities: Qualities) -> tuple[Figure, Axis]:
         figure, axes = layout.grid(len(named), 2, scale=1.25)
         for row, (name, quality) in enumerate(named.items()):
             for axis, part, title in (
-                (axes[row, 0], quality.first, "means ⟨sᵢ⟩"),
-                (axes[row, 1], quality.second, "correlations ⟨sᵢsⱼ⟩ − ⟨sᵢ⟩⟨sⱼ⟩"),
+                (axes[row, 0], quality.first, "Means ⟨sᵢ⟩"),
+                (axes[row, 1], quality.second, "Correlations ⟨sᵢsⱼ⟩ − ⟨sᵢ⟩⟨sⱼ⟩"),
             ):
-                axis.set_title(f"{name}: {title}" if name else title.capitalize())
+                axis.set_title(f"{_short(name)}: {title.split()[0].lower()}" if name else title)
                 _draw_moments(axis, part, _colour(name, row))
             axes[row, 0].set_ylabel("Samples")
         layout.finish(
@@ -80,7 +80,7 @@ def energies(qualities: Qualities) -> tuple[Figure, Axis]:
         figure, axes = layout.grid(math.ceil(len(parts) / columns), columns, scale=1.25)
         for axis, (name, part) in zip(axes.flat, parts.items(), strict=False):
             if name:
-                axis.set_title(name)
+                axis.set_title(_short(name))
             _draw_energies(axis, part)
         for axis in axes.flat[len(parts) :]:
             axis.set_xticks([])
@@ -133,7 +133,7 @@ def adversarial(qualities: Qualities) -> tuple[Figure, Axis]:
             axis.set_ylabel("Privacy loss")
             _say(axis, "closer to the data", "closer to held-out rows")
         for axis in axes.flat:
-            axis.set_xticks(place, [name or "samples" for name in named])
+            axis.set_xticks(place, [_short(name) or "samples" for name in named])
             axis.set_xlim(-0.6, len(named) - 0.4)
             axis.grid(visible=False, axis="x")
             if sum(len(name) + 2 for name in named) > 44 / axes.size:
@@ -149,8 +149,8 @@ def adversarial(qualities: Qualities) -> tuple[Figure, Axis]:
             x="",
             y="",
             handles=[
-                _patch("AA truth (seen from the data)", "#777777"),
-                _patch("AA syn (seen from the samples)", "#777777", hollow=True),
+                _patch("AA truth (of data)", "#777777"),
+                _patch("AA syn (of samples)", "#777777", hollow=True),
             ],
         )
     return figure, axes
@@ -172,7 +172,8 @@ def coverage(qualities: Qualities) -> tuple[Figure, Axis]:
         figure.set_size_inches(5.2, 0.5 + 2.1 * len(parts))
         for axis, (name, part) in zip(axes[:, 0], parts.items(), strict=True):
             _draw_coverage(axis, part)
-            axis.set_title(f"{name}: {_covered(part)}" if name else _covered(part), fontsize=8.5)
+            head = f"{_short(name)}\n" if name else ""
+            axis.set_title(head + _covered(part), fontsize=8.5)
             axis.set_ylabel("Frequency")
         handles = [
             layout.line_handle("target", DATA, "-"),
@@ -332,6 +333,10 @@ def _wanted(part: Part | None, what: str, argument: str, name: str) -> Part:
     return part
 
 
+def _short(name: str) -> str:
+    return name if len(name) <= 24 else name[:11] + "…" + name[-12:]
+
+
 def _colour(name: str, position: int) -> str:
     """The Pauli set's colour if the name is one, else the palette's next; blue when alone."""
     if layout.letters(name) in layout.COLOURS:
@@ -341,8 +346,8 @@ def _colour(name: str, position: int) -> str:
 
 def _text(measure: Measure) -> str:
     """Value and error, both to the error's second digit at most."""
-    value, error = measure
-    if not (math.isfinite(error) and error > 0.0):
+    value, error = round(measure.value, 12), measure.standard_error
+    if not (math.isfinite(error) and error > 1e-9):  # none, or rounding
         return f"{value:.3g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
     digits -= error * 10.0 ** (digits - 1) >= 3.0 and digits > 0

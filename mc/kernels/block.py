@@ -24,27 +24,29 @@ PATTERNS = 1 << BITS
 VECTORS = 4
 """Vectors of output units whose sums stay in registers."""
 
-CODES = 8
-"""Input codes whose tables are held at a time: 8 x 16 patterns x 4 vectors are 32 KB."""
+CODES = 4
+"""Input codes whose tables are held at a time: 4 x 16 patterns x 4 vectors are 16 KB."""
 
 
 @njit(**OPTIONS)
-def pad_weights(theta, n, m, rows, transposed):
-    """rows[0] the biases and rows[1 + k] the weights of input k; zero beyond the last unit.
+def pad_weights(theta, n, m, down, up):
+    """Weights from visible to hidden units (``down``) and back (``up``).
 
-    From visible to hidden units, or the other way round if ``transposed``.
+    Row 0 holds the biases, row 1 + k the weights of input k; zero beyond the last unit.
     """
-    rows[:] = 0.0
-    if transposed:
-        for i in range(n):
-            rows[0, i] = theta[i]
-            for j in range(m):
-                rows[1 + j, i] = theta[n + m + i * m + j]
-    else:
-        rows[0, :m] = theta[n : n + m]
-        for i in range(n):
-            for j in range(m):
-                rows[1 + i, j] = theta[n + m + i * m + j]
+    down[0, :m] = theta[n : n + m]
+    down[:, m:] = 0.0
+    up[0, :n] = theta[:n]
+    up[:, n:] = 0.0
+    weights = n + m
+    for i in range(n):
+        row = theta[weights + i * m : weights + (i + 1) * m]
+        down[1 + i, :m] = row
+    # Eight columns at a time, so that every cache line of the transpose is filled in one go.
+    for i in range(0, n, 8):
+        for j in range(m):
+            for k in range(i, min(i + 8, n)):
+                up[1 + j, k] = theta[weights + k * m + j]
 
 
 @njit(**OPTIONS)
@@ -53,22 +55,22 @@ def _fill_tables(rows, first, last, at, W, tables):
     inputs, units = rows.shape[0] - 1, rows.shape[1]
     flat = rows.reshape(rows.size)
     row = VECTORS * W
+    zero = load(flat, at) * 0.0
     for code in range(first, last):
         base = (code - first) * PATTERNS * row
+        known = min(BITS, inputs - code * BITS)
         for vector in range(VECTORS):
             to = base + vector * W
-            total = load(flat, at) * 0.0
-            for bit in range(BITS):
-                unit = min(code * BITS + bit, inputs - 1)
-                here = load(flat, (1 + unit) * units + at + vector * W)
-                if code * BITS + bit < inputs:
-                    total = total + here
+            here = (1 + code * BITS) * units + at + vector * W
+            total = zero
+            for bit in range(known):
+                total = total + load(flat, here + bit * units)
             store(tables, to, total)
             for bit in range(BITS):
-                unit = min(code * BITS + bit, inputs - 1)
-                twice = load(flat, (1 + unit) * units + at + vector * W) * 2.0
-                if code * BITS + bit >= inputs:
-                    twice = twice * 0.0
+                # Patterns of units beyond the last differ in nothing.
+                twice = zero
+                if bit < known:
+                    twice = load(flat, here + bit * units) * 2.0
                 for pattern in range(1 << bit):
                     value = load(tables, to + pattern * row) - twice
                     store(tables, to + (pattern + (1 << bit)) * row, value)
@@ -85,8 +87,7 @@ def _add_tables(codes, chains, first, last, W, tables, sums):
         x2 = load(sums, to + 2 * W)
         x3 = load(sums, to + 3 * W)
         for code in range(first, last):
-            pattern = (code - first) * PATTERNS + codes[chain, code]
-            at = pattern * row
+            at = ((code - first) * PATTERNS + codes[chain, code]) * row
             x0 = x0 + load(tables, at)
             x1 = x1 + load(tables, at + W)
             x2 = x2 + load(tables, at + 2 * W)
@@ -178,8 +179,7 @@ def _count_changes(before, after, n):
 def pad_all(theta, n, m, down, up):
     """Weights of every model for both directions, see :func:`pad_weights`."""
     for b in prange(theta.shape[0]):
-        pad_weights(theta[b], n, m, down[b], False)
-        pad_weights(theta[b], n, m, up[b], True)
+        pad_weights(theta[b], n, m, down[b], up[b])
 
 
 @njit(parallel=True, **OPTIONS)

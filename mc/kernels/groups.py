@@ -17,7 +17,7 @@ from mc.kernels.lanes import (
     visible_energy,
 )
 from mc.kernels.measured import measured_sweep
-from mc.kernels.whole import bloch_sweep, mean_fields, thermal_sweep
+from mc.kernels.whole import mean_fields, thermal_sweep, vector_sweep
 from tnqbm.parallel import get_thread_id, njit, prange
 from tnqbm.simd import load, store
 
@@ -88,8 +88,8 @@ def measured_chains(
 
 
 @njit(parallel=True, **OPTIONS)
-def bloch_chains(
-    pars, n, m, P, W, keys, clock, steps, first_chain, free, states, work, rates
+def vector_chains(
+    pars, n, m, P, W, keys, clock, steps, first_chain, free, bloch, states, work, rates
 ):  # fmt: skip
     groups = (states.shape[1] + W - 1) // W
     row = (m * P + 1) * W
@@ -110,9 +110,9 @@ def bloch_chains(
         take_spins(states[b], first, W, s)
         hidden_fields(pars[b], n, m * P, W, s, phi)
         for step in range(steps):
-            _add(total, bloch_sweep(
-                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, s, phi, t, h,
-                new_s, new_phi, draws,
+            _add(total, vector_sweep(
+                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, bloch, s, phi,
+                t, h, new_s, new_phi, draws,
             ))  # fmt: skip
         put_spins(states[b], first, W, s)
         _report(total, first, rates[b])
@@ -120,7 +120,7 @@ def bloch_chains(
 
 @njit(parallel=True, **OPTIONS)
 def thermal_chains(
-    pars, n, m, P, W, keys, clock, steps, first_chain, free, inertia, corrected, states, work, rates
+    pars, n, m, P, W, keys, clock, steps, first_chain, free, inertia, states, work, rates
 ):  # fmt: skip
     groups = (states.shape[1] + W - 1) // W
     row = (m * P + 1) * W
@@ -145,7 +145,7 @@ def thermal_chains(
         for step in range(steps):
             _add(total, thermal_sweep(
                 pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, inertia,
-                corrected, s, phi, t, h, new_s, new_phi, new_h, draws,
+                s, phi, t, h, new_s, new_phi, new_h, draws,
             ))  # fmt: skip
         put_spins(states[b], first, W, s)
         _report(total, first, rates[b])

@@ -25,7 +25,7 @@ _TILE = 128
 def is_exact(name: str, n_paulis: int) -> bool:
     """Whether a kernel leaves the model's distribution invariant."""
     check_kernel(name, n_paulis)
-    return name != "thermal-uncorrected"
+    return name != "thermal-uncorrected" or n_paulis == 1
 
 
 def check_kernel(name: str, n_paulis: int) -> None:
@@ -117,18 +117,19 @@ class Sweeper:
             self.free,
         )  # fmt: skip
         work = self._scratch()
-        moves = 1
-        if self.kernel in ("thermal", "thermal-uncorrected"):
-            corrected = self.kernel == "thermal"
-            groups.thermal_chains(*common, self.inertia, corrected, states, work, rates)
-            moves = 1 if corrected else self.free.size
-        elif self.kernel == "bloch":
-            groups.bloch_chains(*common, states, work, rates)
-            moves = 1 if self.n_paulis > 1 else self.free.size
+        moves = self.free.size
+        if self.kernel == "thermal":
+            groups.thermal_chains(*common, self.inertia, states, work, rates)
+            moves = 1
+        elif self.kernel in ("bloch", "thermal-uncorrected"):
+            # With one Pauli the two are the same, and there is nothing to correct.
+            bloch = self.kernel == "bloch" and self.n_paulis > 1
+            groups.vector_chains(*common, bloch, states, work, rates)
+            moves = 1 if bloch else moves
+        elif self.kernel == "measured":
+            groups.measured_chains(*common, states, work, rates)
         else:
-            driver = {"collapsed": groups.collapsed_chains, "measured": groups.measured_chains}
-            driver[self.kernel](*common, states, work, rates)
-            moves = self.free.size
+            groups.collapsed_chains(*common, states, work, rates)
         return np.asarray(rates / (steps * moves))
 
     def log_weights(

@@ -1,14 +1,19 @@
 """Whole-vector moves: all visible bits drawn at once, accepted by a Metropolis-Hastings test.
 
-``bloch`` gives every qubit a classical Bloch vector n_j: for two and three Paulis a point of the unit
-sphere with density ~ exp(n.Phi_j) (von Mises-Fisher; with two Paulis the third component of Phi is
-zero), for one Pauli n = +-1. The bits given the vectors are independent with log odds
-2(-a_i + sum w n), which is reversible for exp(-a.s) prod_j sinh(r_j)/r_j. Accepting with
-probability min(1, prod g(r'_j)/g(r_j)), g = r coth r, makes it exact; for one Pauli g = 1.
+``bloch`` gives every qubit a classical Bloch vector n_j, a point of the unit sphere with density
+~ exp(n.Phi_j) (von Mises-Fisher; with two Paulis the third component of Phi is zero). The bits
+given the vectors are independent with log odds 2(-a_i + sum w n), which is reversible for
+exp(-a.s) prod_j sinh(r_j)/r_j. Accepting with probability min(1, prod g(r'_j)/g(r_j)),
+g = r coth r, makes it exact.
 
 ``thermal`` puts the thermal expectations <sigma_j^P> in the place of the vectors: log odds
-2(theta_i + kappa s_i), theta_i = -a_i - sum w <sigma> = d log p~/d s_i, with an inertia kappa. With
-the Metropolis-Hastings test it is exact; without, it is biased.
+2(theta_i + kappa s_i), theta_i = -a_i - sum w <sigma> = d log p~/d s_i, with an inertia kappa; exact by
+the Metropolis-Hastings test.
+
+``thermal-uncorrected`` measures each qubit in the eigenbasis of its thermal state and draws the bits
+in the field of the outcomes, on average the field of the thermal states, without a test. For one
+Pauli that is block Gibbs sampling; for more it is biased, since outcomes along Phi_j(v) do not
+commute with those along Phi_j(v').
 """
 
 from __future__ import annotations
@@ -59,13 +64,17 @@ def draw_spins(free, W, h, draws, s, proposal):
 
 
 @njit(**OPTIONS)
-def _signs(phi, m, W, draws, t):
-    """n_j = +-1 with P(+1) = 1/(1 + exp(-2 Phi_j))."""
+def _outcomes(phi, m, P, W, draws, t):
+    """Each qubit measured in its thermal eigenbasis: -(outcome) Phi_j / r_j."""
     one = load(phi, 0) * 0.0 + 1.0
     for j in range(m):
+        r = field_length(phi, j, P, W)
+        e = exp(r * -2.0)
         u = load(draws, j * W)
-        test = u + u * odds(load(phi, j * W) * -2.0)
-        store(t, j * W, where_less(test, one, one, one * -1.0))
+        scale = where_less(u + u * e, e, one * -1.0, one) / r
+        for p in range(P):
+            at = (j * P + p) * W
+            store(t, at, load(phi, at) * scale)
 
 
 @njit(**OPTIONS)
@@ -120,15 +129,18 @@ def _log_correction(phi, m, P, W):
 
 
 @njit(**OPTIONS)
-def bloch_sweep(par, n, m, P, W, key, chain, sweep, free, s, phi, t, h, new_s, new_phi, draws):
+def vector_sweep(
+    par, n, m, P, W, key, chain, sweep, free, bloch, s, phi, t, h, new_s, new_phi, draws
+):  # fmt: skip
     """One move of W chains, with ``phi`` the fields of s before and after; 1 where accepted.
 
-    For one Pauli every move is accepted and the changed bits are counted instead.
+    With ``bloch`` vectors, or else with measured outcomes in their place and without a test: every
+    move is accepted then, and the changed bits are counted instead.
     """
     Q = m * P
-    if P == 1:
+    if not bloch:
         draw_rows(key, chain, sweep, 1, m, W, draws)
-        _signs(phi, m, W, draws, t)
+        _outcomes(phi, m, P, W, draws, t)
     else:
         draw_rows(key, chain, sweep, 1, 2 * m, W, draws)
         _vectors(phi, m, P, W, draws, t)
@@ -137,7 +149,7 @@ def bloch_sweep(par, n, m, P, W, key, chain, sweep, free, s, phi, t, h, new_s, n
     changed = draw_spins(free, W, h, draws, s, new_s)
     hidden_fields(par, n, Q, W, new_s, new_phi)
     one = changed * 0.0 + 1.0
-    if P == 1:
+    if not bloch:
         test = one * 0.0
         accepted = changed
     else:
@@ -180,31 +192,23 @@ def _log_proposal(free, W, h, s):
 
 @njit(**OPTIONS)
 def thermal_sweep(
-    par, n, m, P, W, key, chain, sweep, free, inertia, corrected,
+    par, n, m, P, W, key, chain, sweep, free, inertia,
     s, phi, t, h, new_s, new_phi, new_h, draws,
 ):  # fmt: skip
-    """One move of W chains, with ``phi``, ``h`` of s before and after; 1 where accepted.
-
-    Without correction every move is accepted and the changed bits are counted instead.
-    """
+    """One move of W chains, with ``phi``, ``h`` of s before and after; 1 where accepted."""
     Q = m * P
     draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
-    changed = draw_spins(free, W, h, draws, s, new_s)
+    draw_spins(free, W, h, draws, s, new_s)
     hidden_fields(par, n, Q, W, new_s, new_phi)
     mean_fields(par, n, m, P, W, inertia, new_s, new_phi, t, new_h)
-    one = changed * 0.0 + 1.0
-    if corrected:
-        draw_rows(key, chain, sweep, 2, 1, W, draws)
-        before = hidden_weight(phi, m, P, W) - visible_energy(par, n, W, s)
-        after = hidden_weight(new_phi, m, P, W) - visible_energy(par, n, W, new_s)
-        forward = _log_proposal(free, W, h, new_s)
-        backward = _log_proposal(free, W, new_h, s)
-        test = load(draws, 0) * odds(before - after + forward - backward)
-        accepted = where_less(test, one, one, one * 0.0)
-    else:
-        test = one * 0.0
-        accepted = changed
+    draw_rows(key, chain, sweep, 2, 1, W, draws)
+    before = hidden_weight(phi, m, P, W) - visible_energy(par, n, W, s)
+    after = hidden_weight(new_phi, m, P, W) - visible_energy(par, n, W, new_s)
+    forward = _log_proposal(free, W, h, new_s)
+    backward = _log_proposal(free, W, new_h, s)
+    test = load(draws, 0) * odds(before - after + forward - backward)
+    one = before * 0.0 + 1.0
     select(test, one, n, W, new_s, s)
     select(test, one, Q, W, new_phi, phi)
     select(test, one, n, W, new_h, h)
-    return accepted
+    return where_less(test, one, one, one * 0.0)
