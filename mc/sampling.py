@@ -313,9 +313,8 @@ def _advice(troubles: tuple[str, ...], kernel: str) -> str:
 
 
 def _candidates(n_paulis: int) -> list[str]:
-    """The exact kernels for so many Paulis, each once: with one, "bloch" is "block"."""
-    first = "block" if n_paulis == 1 else "bloch"
-    return [first, "thermal", "collapsed", "measured"]
+    """The kernels that are exact for so many Paulis."""
+    return [*(["block"] if n_paulis == 1 else []), "bloch", "thermal", "collapsed", "measured"]
 
 
 def _check_init(init: Start, n_chains: int, n: int) -> None:

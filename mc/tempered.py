@@ -71,28 +71,29 @@ def tune_ladder(
     *,
     target_swap_rate: float = 0.5,
     max_temperatures: int = 64,
-    ticker: Ticker | None = None,
 ) -> int:
     """Choose number and places of the temperatures of ``tempering``; the sweeps it took.
 
-    The rejection rates of neighbours are measured and made equal, again and again with longer
-    runs, and so many temperatures taken that each pair swaps with probability
-    ``target_swap_rate`` (one half keeps states moving fastest for a given amount of work, Syed et
-    al. 2022, section 4). All models of a batch get the number that the hardest one needs.
+    A pilot run of annealing lays out a first ladder. Then swap rates are measured and made equal,
+    again and again with longer runs, and so many temperatures taken that each pair swaps with
+    probability ``target_swap_rate`` (about one half carries states through the ladder fastest for
+    a given amount of work, Syed et al. 2022, section 4). All models of a batch get the number
+    that the hardest one needs.
     """
     if not 0.0 < target_swap_rate < 1.0:
         raise ValueError(f"target_swap_rate must be between 0 and 1, got {target_swap_rate!r}")
     if max_temperatures < 2:
         raise ValueError(f"max_temperatures must be at least 2, got {max_temperatures}")
+    from scipy.special import erfcinv
+
+    step = float(erfcinv(target_swap_rate))
+    tempering.lay_out(theta, min(FIRST_TEMPERATURES, max_temperatures))
     spent, sweeps = 0, FIRST_SWEEPS
     for _ in range(TUNINGS):
         tempering.advance(theta, sweeps)
         spent += sweeps
-        if ticker is not None:
-            ticker.advance(sweeps)
         count = tempering.betas.shape[1]
-        rejected = (1.0 - tempering.swap_rates).sum(axis=1)
-        wanted = 1 + math.ceil(float(rejected.max()) / (1.0 - target_swap_rate))
+        wanted = 1 + math.ceil(float(tempering.lengths.sum(axis=1).max()) / step)
         wanted = min(max(wanted, 2), max_temperatures)
         # All pairs already swap about as often as they should: the numbers only jitter now.
         lowest = float(tempering.swap_rates.min())
@@ -147,6 +148,8 @@ def sample_tempered(
     adaptive = isinstance(betas, str)
     if isinstance(betas, str) and betas != "adaptive":
         raise ValueError(f"betas: {betas!r} is not 'adaptive' or a list of numbers up to 1")
+    if adaptive and max_temperatures < 2:
+        raise ValueError(f"max_temperatures must be at least 2, got {max_temperatures}")
     most = max_temperatures if adaptive else int(np.size(betas))
     check_memory(
         2 * 8 * most * model.n_parameters + n_ladders * n * (n_samples + 4 * most),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.annealing import choose_kernel
+from mc.annealing import adaptive_betas, choose_kernel
 from mc.interpolation import Path
 from mc.kernels import Sweeper
 from mc.streams import stream_key
@@ -24,6 +24,9 @@ _SWAPS = 1 << 20
 """Place of the swaps' random stream beside those of the temperatures 0, 1, 2, ..."""
 
 _HOT, _COLD = 1, 2
+
+MIN_RATE = 1e-3
+"""Swap rates are not told apart below this one."""
 
 
 def swap_log_ratio(
@@ -121,6 +124,14 @@ class Tempering:
         return rates
 
     @property
+    def lengths(self) -> Float:
+        """Distances of neighbouring temperatures (B, R - 1): acceptance = erfc(length)."""
+        from scipy.special import erfcinv
+
+        rates = np.nan_to_num(self.swap_rates, nan=1.0)
+        return np.asarray(erfcinv(np.clip(rates, MIN_RATE, 1.0)))
+
+    @property
     def acceptance(self) -> Float:
         """Mean acceptance of the sweeps at every temperature, (B, R)."""
         return self._moved / max(1, self._swept)
@@ -163,21 +174,32 @@ class Tempering:
     def retune(self, temperatures: int | None = None) -> None:
         """Place the inverse temperatures anew so that all neighbours swap equally often.
 
-        The rejection rates so far, summed along the ladder, are the path's length (communication
-        barrier, Syed et al. 2022, section 5); ``temperatures`` (default: as many as there are)
-        divide it evenly. Chains go to the nearest temperature, and the counters are reset. For
-        use before the samples that are kept, as the ladder then depends on the chains; and not
-        by processes that share ladders, each of which knows its own only.
+        Acceptance falls with the distance of two temperatures as erfc(length) where energies are
+        normally distributed (Kofke, J. Chem. Phys. 117, 6911, 2002), so that lengths, other than
+        rejection rates, add up along the ladder; ``temperatures`` (default: as many as there are)
+        divide them evenly. For use before the samples that are kept, as the ladder then depends
+        on the chains; and not by processes that share ladders, each of which knows its own only.
         """
-        rates, old = self.swap_rates, self.betas
-        count = old.shape[1] if temperatures is None else temperatures
+        count = self.betas.shape[1] if temperatures is None else temperatures
         if count < 1:
             raise ValueError(f"temperatures must be at least 1, got {count}")
-        betas = np.stack([_respaced(b, r, count) for b, r in zip(old, rates, strict=True)])
-        nearest = np.abs(betas[:, :, None] - old[:, None, :]).argmin(axis=2)
+        pairs = zip(self.betas, self.lengths, strict=True)
+        self.replace_betas(np.stack([_respaced(b, x, count) for b, x in pairs]))
+
+    def lay_out(self, theta: Float, temperatures: int) -> None:
+        """A first ladder for models theta (B, size), from a pilot run of annealing."""
+        path = Path(theta, *self._shape, self._reference)
+        self.replace_betas(adaptive_betas(path, temperatures, keys=self._keys, kernel=self.kernel))
+
+    def replace_betas(self, betas: ArrayLike) -> None:
+        """Go on with other inverse temperatures, (R,) or (B, R).
+
+        Chains go to the nearest one, and the counters are reset.
+        """
+        old, self.betas = self.betas, _check_ladder(betas, self._keys.size)
+        nearest = np.abs(self.betas[:, :, None] - old[:, None, :]).argmin(axis=2)
         self.chains = np.stack([c[k] for c, k in zip(self.chains, nearest, strict=True)])
-        self.betas = betas
-        self._row_keys = self._keys_of_rows(count)
+        self._row_keys = self._keys_of_rows(self.betas.shape[1])
         self.reset_counters()
 
     def log_weights(self, theta: Float, states: States) -> Float:
@@ -313,15 +335,14 @@ def _check_ladder(betas: ArrayLike, batch: int) -> Float:
     return array
 
 
-def _respaced(betas: Float, rates: Float, count: int) -> Float:
-    """``count`` inverse temperatures from the first to the last, of equal rejection between."""
+def _respaced(betas: Float, lengths: Float, count: int) -> Float:
+    """``count`` inverse temperatures from the first to the last, equally far from each other."""
     if count == 1:
         return np.ones(1)
     if betas.size == 1:
         return np.linspace(0.0, 1.0, count)
-    rejected = 1.0 - np.where(np.isnan(rates), 0.0, rates)
     # A floor keeps temperatures apart where every swap was accepted.
-    length = np.append(0.0, np.cumsum(np.maximum(rejected, 1e-3)))
-    placed = np.interp(np.linspace(0.0, length[-1], count), length, betas)
+    along = np.append(0.0, np.cumsum(np.maximum(lengths, 1e-3)))
+    placed = np.interp(np.linspace(0.0, along[-1], count), along, betas)
     placed[-1] = 1.0
     return np.asarray(placed)

@@ -177,8 +177,8 @@ def test_auto_compares_all_exact_kernels(paulis: str) -> None:
     model = SqRBM.uniform(6, 3, paulis, scale=0.5, seed=3)
     _, info = sample(model, 50, seed=5)
     names = {pilot.kernel for pilot in info.pilots}
-    first = "block" if paulis == "Z" else "bloch"
-    assert names == {first, "thermal", "collapsed", "measured"}
+    assert names - {"block"} == {"bloch", "thermal", "collapsed", "measured"}
+    assert ("block" in names) == (paulis == "Z")
     assert all(is_exact(name, len(paulis)) for name in names)
     assert info.kernel in names
     assert info.exact

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ def test_every_temperature_has_its_distribution(p: int) -> None:
             assert p_value(tempering.chains[b, r], expected) > 1e-5
 
 
-def swap_only(rounds: int = 40) -> list[float]:
+def swap_only(rounds: int = 41) -> list[float]:
     """p-values at all temperatures after swaps alone, from exact samples."""
     theta, ladders = models(1, scale=2.0), 4000
     tempering = make(ladders=ladders)
@@ -81,7 +81,7 @@ def swap_only(rounds: int = 40) -> list[float]:
         tempering.chains[0, r] = states[rng.choice(16, size=ladders, p=p / p.sum())]
     for _ in range(rounds):
         tempering._swap(ladder, tempering.chains, np.arange(1))
-    assert (tempering._identity[0, :, 0] != np.arange(4)).any()
+    assert (tempering._identity != np.arange(4)[None, :, None]).any(axis=1).mean() > 0.5
     return [p_value(tempering.chains[0, r], p) for r, p in enumerate(expected)]
 
 
@@ -106,8 +106,7 @@ def test_a_wrong_swap_rule_is_noticed(wrong: Any, monkeypatch: pytest.MonkeyPatc
 
 def two_modes(n: int = 14) -> SqRBM:
     """A ferromagnet with a field: two modes that single flips cannot connect, one the heavier."""
-    model = SqRBM(np.full(n, 0.05), np.zeros((1, n)), np.full((1, n, n), 0.6), "Z")
-    return model
+    return SqRBM(np.full(n, 0.05), np.zeros((1, n)), np.full((1, n, n), 0.6), "Z")
 
 
 def test_both_modes_are_visited_in_their_proportion() -> None:
@@ -182,7 +181,7 @@ def test_rates_are_those_of_independent_neighbours() -> None:
     ladder = Path(theta, 4, 3, 3).ladder(tempering.betas)
     log_weights = [enumerate_model(SqRBM.from_vector(x, 4, 3, "XYZ"))[2] for x in ladder]
     expected = []
-    for low, high in zip(log_weights, log_weights[1:], strict=False):
+    for low, high in pairwise(log_weights):
         pair = np.exp(low - np.logaddexp.reduce(low))[:, None] * np.exp(
             high - np.logaddexp.reduce(high)
         )
@@ -310,7 +309,7 @@ def test_retuning_makes_swap_rates_even() -> None:
 
 
 def test_ladder_gets_the_swap_rate_asked_for() -> None:
-    theta = np.stack([two_modes(20).to_vector(), 0.5 * two_modes(20).to_vector()])
+    theta = np.stack([two_modes(20).to_vector(), 0.7 * two_modes(20).to_vector()])
     for target in (0.3, 0.6):
         tempering = make(20, 20, 1, count=2, betas=[0.0, 1.0], ladders=20)
         tune_ladder(tempering, theta, target_swap_rate=target)
@@ -390,6 +389,5 @@ def test_a_ladder_that_does_not_connect_is_reported() -> None:
 def test_bad_sampling_arguments(options: dict[str, Any], says: str) -> None:
     model = SqRBM.uniform(6, 3, "XZ", seed=1)
     count = options.pop("n_samples", 3)
-    with warnings.catch_warnings(), pytest.raises(ValueError, match=says):
-        warnings.simplefilter("error")
+    with pytest.raises(ValueError, match=says):
         sample_tempered(model, count, seed=1, **options)

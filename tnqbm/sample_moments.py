@@ -1,0 +1,279 @@
+"""Averages over samples: chains of a Monte Carlo run, minibatches of data.
+
+For every model of a batch and every visible state, the hidden qubits are summed exactly:
+<sigma_j^P>_v = -tanh(r_j)/r_j Phi_j^P (Rao-Blackwell: no noise from sampling them). Sums over
+:data:`tnqbm.teams.SHARD` states are floating-point numbers added in one fixed order; sums of shards
+are fixed-point integers, so that the total does not depend on threads, ranks, or their order.
+
+Lanes are hidden units. Products with spins keep 16 sums in registers: four states times four
+vectors of fields, or eight visible units times two vectors.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.enumeration_tables import OPTIONS, TINY
+from tnqbm.model import n_parameters
+from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
+from tnqbm.simd import exp, lanes, load, splat, sqrt, store
+from tnqbm.teams import SHARD
+
+SCALE = 2.0**36
+"""Fixed-point unit: a shard's sum is kept to 1.5e-11, and 2^27 states cannot overflow."""
+
+STATES = 4
+VECTORS = 4
+UNITS = 8
+"""Register blocks: fields of STATES x VECTORS, averages of UNITS x 2."""
+
+
+@njit(parallel=True, **OPTIONS)
+def _pad_parameters(theta, n, m, P, row, out):
+    """out (B, n + 1, row): hidden fields b, then w of each visible unit; p after p, padded."""
+    padded = row // P
+    for b in prange(theta.shape[0]):
+        for p in range(P):
+            at = p * padded
+            out[b, :, at + m : at + padded] = 0.0
+            out[b, 0, at : at + m] = theta[b, n + p * m : n + (p + 1) * m]
+            for i in range(n):
+                first = n + P * m + (p * n + i) * m
+                out[b, 1 + i, at : at + m] = theta[b, first : first + m]
+
+
+@njit(**OPTIONS)
+def _take_spins(states, first, count, stride, spins):
+    """spins[k * stride + i] of ``count`` states; rows up to SHARD beyond them are zero."""
+    spins[:] = 0.0
+    n = states.shape[1]
+    for k in range(count):
+        for i in range(n):
+            spins[k * stride + i] = 1.0 - 2.0 * states[first + k, i]
+
+
+@njit(**OPTIONS)
+def _fields(weights, n, row, W, count, stride, spins, phi):
+    """phi[k * row + q] = b_q + sum_i s_ki w_iq for whole blocks of states and fields."""
+    for k in range(0, count, STATES):
+        s0, s1, s2, s3 = k * stride, (k + 1) * stride, (k + 2) * stride, (k + 3) * stride
+        for q in range(0, row, 2 * W):
+            a0 = load(weights, q)
+            a1 = load(weights, q + W)
+            b0, b1, c0, c1, d0, d1 = a0, a1, a0, a1, a0, a1
+            for i in range(n):
+                at = (1 + i) * row + q
+                x0 = load(weights, at)
+                x1 = load(weights, at + W)
+                s = splat(spins, s0 + i)
+                a0 = a0 + s * x0
+                a1 = a1 + s * x1
+                s = splat(spins, s1 + i)
+                b0 = b0 + s * x0
+                b1 = b1 + s * x1
+                s = splat(spins, s2 + i)
+                c0 = c0 + s * x0
+                c1 = c1 + s * x1
+                s = splat(spins, s3 + i)
+                d0 = d0 + s * x0
+                d1 = d1 + s * x1
+            to = k * row + q
+            store(phi, to, a0)
+            store(phi, to + W, a1)
+            store(phi, to + row, b0)
+            store(phi, to + row + W, b1)
+            store(phi, to + 2 * row, c0)
+            store(phi, to + 2 * row + W, c1)
+            store(phi, to + 3 * row, d0)
+            store(phi, to + 3 * row + W, d1)
+
+
+@njit(**OPTIONS)
+def _expectations(count, P, row, W, phi):
+    """Replace fields by <sigma> = -tanh(r)/r Phi."""
+    padded = row // P
+    for k in range(count):
+        for j in range(0, padded, W):
+            at = k * row + j
+            square = load(phi, at) * 0.0 + TINY * TINY
+            for p in range(P):
+                x = load(phi, at + p * padded)
+                square = square + x * x
+            r = sqrt(square)
+            e = exp(r * -2.0)
+            ratio = (e - 1.0) / ((e + 1.0) * r)
+            for p in range(P):
+                store(phi, at + p * padded, load(phi, at + p * padded) * ratio)
+
+
+@njit(**OPTIONS)
+def _add_row(values, out):
+    """out += values in fixed point."""
+    for k in range(values.shape[0]):
+        out[k] += np.int64(math.floor(values[k] * SCALE + 0.5))
+
+
+@njit(**OPTIONS)
+def _products(n, m, P, row, W, count, stride, spins, sigma, block, out):
+    """Add sum_k s_ki sigma_kq of a shard to out[(p n + i) m + j]."""
+    padded = row // P
+    for q in range(0, row, 2 * W):
+        for i in range(0, n, UNITS):
+            zero = load(sigma, 0) * 0.0
+            a0, a1, b0, b1, c0, c1, d0, d1 = zero, zero, zero, zero, zero, zero, zero, zero
+            e0, e1, f0, f1, g0, g1, h0, h1 = zero, zero, zero, zero, zero, zero, zero, zero
+            for k in range(count):
+                x0 = load(sigma, k * row + q)
+                x1 = load(sigma, k * row + q + W)
+                at = k * stride + i
+                s = splat(spins, at)
+                a0 = a0 + s * x0
+                a1 = a1 + s * x1
+                s = splat(spins, at + 1)
+                b0 = b0 + s * x0
+                b1 = b1 + s * x1
+                s = splat(spins, at + 2)
+                c0 = c0 + s * x0
+                c1 = c1 + s * x1
+                s = splat(spins, at + 3)
+                d0 = d0 + s * x0
+                d1 = d1 + s * x1
+                s = splat(spins, at + 4)
+                e0 = e0 + s * x0
+                e1 = e1 + s * x1
+                s = splat(spins, at + 5)
+                f0 = f0 + s * x0
+                f1 = f1 + s * x1
+                s = splat(spins, at + 6)
+                g0 = g0 + s * x0
+                g1 = g1 + s * x1
+                s = splat(spins, at + 7)
+                h0 = h0 + s * x0
+                h1 = h1 + s * x1
+            store(block, 0, a0)
+            store(block, W, a1)
+            store(block, 2 * W, b0)
+            store(block, 3 * W, b1)
+            store(block, 4 * W, c0)
+            store(block, 5 * W, c1)
+            store(block, 6 * W, d0)
+            store(block, 7 * W, d1)
+            store(block, 8 * W, e0)
+            store(block, 9 * W, e1)
+            store(block, 10 * W, f0)
+            store(block, 11 * W, f1)
+            store(block, 12 * W, g0)
+            store(block, 13 * W, g1)
+            store(block, 14 * W, h0)
+            store(block, 15 * W, h1)
+            p, j = q // padded, q % padded
+            width = min(2 * W, m - j)
+            if width > 0:
+                for unit in range(min(UNITS, n - i)):
+                    to = (p * n + i + unit) * m + j
+                    _add_row(block[2 * W * unit : 2 * W * unit + width], out[to : to + width])
+
+
+@njit(**OPTIONS)
+def _single_sums(n, m, P, row, count, stride, spins, sigma, total, out):
+    """Add sum_k s_ki to out[i] and sum_k sigma_kq to out[n + p m + j]."""
+    total[:n] = 0.0
+    for k in range(count):
+        for i in range(n):
+            total[i] += spins[k * stride + i]
+    _add_row(total[:n], out[:n])
+    total[:row] = 0.0
+    for k in range(count):
+        for q in range(row):
+            total[q] += sigma[k * row + q]
+    padded = row // P
+    for p in range(P):
+        _add_row(total[p * padded : p * padded + m], out[n + p * m : n + (p + 1) * m])
+
+
+@njit(parallel=True, **OPTIONS)
+def _all_sums(weights, n, m, P, row, W, shard, states, work, out):
+    """Every (model, shard); out (threads, B, size)."""
+    count = states.shape[1]
+    shards = (count + shard - 1) // shard
+    stride = (n + UNITS - 1) // UNITS * UNITS
+    for task in prange(states.shape[0] * shards):
+        b = task // shards
+        first = task % shards * shard
+        here = min(shard, count - first)
+        thread = get_thread_id()
+        space = work[thread]
+        block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
+        spins, space = space[: shard * stride], space[shard * stride :]
+        phi, total = space[: shard * row], space[shard * row :]
+        _take_spins(states[b], first, here, stride, spins)
+        flat = weights[b].reshape((n + 1) * row)
+        _fields(flat, n, row, W, here, stride, spins, phi)
+        _expectations(here, P, row, W, phi)
+        _single_sums(n, m, P, row, here, stride, spins, phi, total, out[thread, b])
+        _products(
+            n, m, P, row, W, here, stride, spins, phi, block, out[thread, b, n + P * m :]
+        )
+
+
+class SampleMoments:
+    """Averages of s_i, sigma_j^P and s_i sigma_j^P over states, for batches of models of a shape.
+
+    ``precision`` is "double" or "single" arithmetic. Not safe for use by several Python threads at
+    once.
+    """
+
+    def __init__(self, n: int, m: int, n_paulis: int, precision: str = "double") -> None:
+        self.n, self.m, self.n_paulis = n, m, n_paulis
+        self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
+        self._lanes = lanes(self._dtype)
+        # Whole register blocks of two vectors for every Pauli.
+        self._row = n_paulis * max(1, -(-m // (2 * self._lanes))) * 2 * self._lanes
+        self._size = n_parameters(n, m, n_paulis)
+        self._weights: NDArray[Any] = np.empty((0, 0, 0), self._dtype)
+        self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
+
+    def sums(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Fixed-point sums over states (B, K, n) under theta (B, size), (B, size).
+
+        Sums of parts of a list of states add up to the sum of the whole, bit by bit, if every part
+        but the last holds whole shards.
+        """
+        batch = theta.shape[0]
+        if theta.shape != (batch, self._size) or states.shape[::2] != (batch, self.n):
+            raise ValueError(
+                f"theta must have shape (B, {self._size}) and states (B, K, {self.n}), got "
+                f"{theta.shape} and {states.shape}"
+            )
+        if self._weights.shape[0] != batch:
+            self._weights = np.empty((batch, self.n + 1, self._row), self._dtype)
+        threads = get_num_threads()
+        if self._work.shape[0] < threads:
+            stride = -(-self.n // UNITS) * UNITS
+            size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
+            size += max(self.n, self._row)
+            self._work = np.empty((threads, -(-size // 16) * 16), self._dtype)
+        out = np.zeros((threads, batch, self._size), np.int64)
+        if states.size:
+            _pad_parameters(
+                np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._weights
+            )
+            _all_sums(
+                self._weights, self.n, self.m, self.n_paulis, self._row, self._lanes, SHARD,
+                np.ascontiguousarray(states), self._work, out,
+            )  # fmt: skip
+        return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
+
+    def mean(self, sums: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+        """Averages from the sums over ``total`` states."""
+        return np.asarray(sums * (1.0 / (SCALE * total)))
+
+    def average(
+        self, theta: NDArray[np.float64], states: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        """Averages over states (B, K, n) under theta (B, size), (B, size)."""
+        return self.mean(self.sums(theta, states), states.shape[1])
