@@ -106,9 +106,7 @@ class ContrastiveDivergence:
         self._share = share(self._total, context.team)
         self._updates = 0
 
-    def estimate(
-        self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None
-    ) -> Estimate:
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
         states = self._draw(rows) if data is None else np.array(data, order="C")
         steps = self._context.settings.steps
         self._sweeper.sweep(
@@ -150,9 +148,7 @@ class PersistentChains:
         self._updates = 0
         self._chains = _random_bits(context, self._share)
 
-    def estimate(
-        self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None
-    ) -> Estimate:
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
         chains = _take(self._chains, rows)
         steps = self._context.settings.steps
         self._sweeper.sweep(
@@ -205,9 +201,7 @@ class TemperedChains:
             first_ladder=first,
         )
 
-    def estimate(
-        self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None
-    ) -> Estimate:
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
         self._ladders.advance(theta, self._context.settings.steps, rows=rows)
         states = np.ascontiguousarray(self._ladders.states[rows])
         return self._averages.of(theta, states, self._total)

@@ -33,6 +33,7 @@ PACKAGES = {
     "click": "8.1",
     "rich": "13.7",
     "pydantic": "2.7",
+    "arviz-stats": "0.6",
 }
 """Packages that are always needed, with the oldest version that works."""
 

@@ -43,7 +43,7 @@ def study_identity(study: Study) -> dict[str, Any]:
     if study.data.test_fraction:
         found["data.test_fraction"] = study.data.test_fraction
     defaults = dataclasses.asdict(TrainingSettings())
-    kept = {"records": study.output.records, "snapshots": study.output.snapshots}
+    kept: dict[str, Any] = {"records": study.output.records, "snapshots": study.output.snapshots}
     base = dataclasses.asdict(TrainingSettings(**study.training.given(), **kept))
     for name, value in base.items():
         if name in ("negative_phase", *kept):

@@ -45,10 +45,10 @@ class Pilot:
 
     ``sweeps`` in all, of which the last ``recorded`` were looked at; ``time_energy`` and
     ``time_visible`` are the integrated autocorrelation times, in sweeps, of the energy and of the
-    slowest visible mean (nan for one that is constant). ``settled``: the record is at least 30 of
-    them long. ``seconds_per_sweep`` of all 32 chains, and ``ess_per_second``, the effective
-    samples of the slower of the two in a second (nan if both are constant), are of this machine
-    and moment.
+    slowest visible mean (nan for one that is constant), not resolved below a 512th of the
+    record. ``settled``: the record is at least 30 of them long. ``seconds_per_sweep`` of all 32
+    chains, and ``ess_per_second``, the effective samples of the slower of the two in a second
+    (nan if both are constant), are of this machine and moment.
     """
 
     kernel: str

@@ -306,9 +306,9 @@ def _judge(trace: _Trace, free: NDArray[np.bool_], apart: bool) -> _Judgement:
 def _advice(troubles: tuple[str, ...], kernel: str) -> str:
     other = "" if kernel == FALLBACK else f" or kernel = {FALLBACK!r}"
     return (
-        f"the chains have not mixed: {'; '.join(troubles)}. Try a longer burn_in and more samples "
-        f"per chain{other}; if chains stay in different modes, use more chains started from the "
-        "data (init = 'data'), or parallel tempering"
+        f"the chains may not have mixed: {'; '.join(troubles)}. Try a longer burn_in and more "
+        f"samples per chain{other}; if chains stay in different modes, use more chains started "
+        "from the data (init = 'data'), or parallel tempering"
     )
 
 

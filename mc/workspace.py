@@ -218,7 +218,8 @@ def check_same_study(
     More runs (seeds, hidden units, data sets) than before are welcome.
     """
     before = _earlier_identity(study, out, found)
-    lines = identity_changes(before, identity, planned_labels(key for key, _ in found.planned))
+    labels = planned_labels(key for key, _ in found.planned)
+    lines = identity_changes(before, identity, labels.intersection(study.labels()))
     if lines:
         raise StudyError(
             "\n  ".join(

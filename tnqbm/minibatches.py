@@ -29,7 +29,7 @@ def epoch_rows(probabilities: NDArray[np.float64]) -> NDArray[np.int32] | None:
     whole = np.round(counts)
     if (np.abs(counts - whole) > 1e-7 * whole).any() or whole.sum() > MAX_ROWS:
         return None
-    # Of a ratio this large the fraction could not be seen.
+    # Whether a ratio this large is whole cannot be told from rounded probabilities.
     if whole.max() > 1e6:
         return None
     states = np.arange(probabilities.size, dtype=np.int32)
@@ -72,7 +72,7 @@ class Minibatches:
         self._keys = [
             {what: _philox_key(int(key), what) for what in (_EPOCH, _DRAW)} for key in keys
         ]
-        self._orders: list[dict[int, NDArray[np.int32]]] = [{} for _ in keys]
+        self._orders: list[dict[int, NDArray[np.intp]]] = [{} for _ in keys]
 
     def rows(self, run: int, update: int) -> NDArray[np.intp]:
         """Indices of the states that this process averages over in an update of one run."""
@@ -84,19 +84,17 @@ class Minibatches:
             words = _words(self._keys[run][_DRAW], update, self._size)[first:last]
             uniform = (words >> np.uint64(11)).astype(np.float64) * _WORD
             found = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
-            return np.minimum(found, cumulative.size - 1).astype(np.intp)
+            return np.asarray(np.minimum(found, cumulative.size - 1), dtype=np.intp)
         assert listed is not None
-        position = np.arange(start + first, start + last, dtype=np.int64)
-        epoch, place = np.divmod(position, listed.size)
-        out = np.empty(position.size, dtype=np.intp)
         # The epochs of the whole minibatch, whatever this process's share of it.
-        current = range(start // listed.size, (start + self._size - 1) // listed.size + 1)
-        orders = {number: self._order(run, number, listed.size) for number in current}
+        epochs = range(start // listed.size, (start + self._size - 1) // listed.size + 1)
+        orders = {number: self._order(run, number, listed) for number in epochs}
         self._orders[run] = orders
+        pieces = []
         for number, order in orders.items():
-            here = epoch == number
-            out[here] = listed[order[place[here]]]
-        return out
+            begin = number * listed.size
+            pieces.append(order[max(0, start + first - begin) : max(0, start + last - begin)])
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
     def draw(self, runs: NDArray[np.intp], update: int) -> NDArray[np.uint8]:
         """This process's share of an update's data, (runs, share, n), in C order."""
@@ -107,17 +105,17 @@ class Minibatches:
             np.take(states, self.rows(run, update), axis=0, out=out[k])
         return out
 
-    def _order(self, run: int, epoch: int, count: int) -> NDArray[np.int32]:
-        """The shuffled order of an epoch: the ranks of random words, ties by position."""
+    def _order(self, run: int, epoch: int, listed: NDArray[np.int32]) -> NDArray[np.intp]:
+        """The rows of an epoch in shuffled order: ranks of random words, ties by position."""
         known = self._orders[run].get(epoch)
         if known is not None:
             return known
-        words = _words(self._keys[run][_EPOCH], epoch, count)
-        return np.argsort(words, kind="stable").astype(np.int32)
+        words = _words(self._keys[run][_EPOCH], epoch, listed.size)
+        return listed[np.argsort(words, kind="stable")].astype(np.intp)
 
 
 def _philox_key(key: int, what: int) -> NDArray[np.uint64]:
-    return np.random.SeedSequence([key, what]).generate_state(2, np.uint64)
+    return np.asarray(np.random.SeedSequence([key, what]).generate_state(2, np.uint64), np.uint64)
 
 
 def _words(key: NDArray[np.uint64], number: int, count: int) -> NDArray[np.uint64]:

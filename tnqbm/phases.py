@@ -191,12 +191,16 @@ def log_partition_names() -> tuple[str, ...]:
 
 def make(name: str, context: PhaseContext) -> NegativePhase:
     """The negative phase ``name`` for a batch; ValueError names the known ones."""
-    return _find("negative_phase", name, _FACTORIES, PHASE_GROUP, names)(context)
+    factory: Factory = _find("negative_phase", name, _FACTORIES, PHASE_GROUP, names)
+    return factory(context)
 
 
 def log_partition(name: str, context: PhaseContext) -> LogPartition:
     """The evaluator of log Z ``name`` for a batch; ValueError names the known ones."""
-    return _find("evaluate", name, _EVALUATORS, LOG_PARTITION_GROUP, log_partition_names)(context)
+    factory: LogPartitionFactory = _find(
+        "evaluate", name, _EVALUATORS, LOG_PARTITION_GROUP, log_partition_names
+    )
+    return factory(context)
 
 
 @cache

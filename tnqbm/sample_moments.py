@@ -5,7 +5,7 @@ For every model of a batch and every visible state, the hidden qubits are summed
 :data:`tnqbm.teams.SHARD` states are floating-point numbers added in one fixed order; sums of shards
 are fixed-point integers, so that the total does not depend on threads, ranks, or their order.
 
-Lanes are hidden units. Products with spins keep 16 sums in registers: four states times four
+Lanes are hidden units. Products with spins keep their sums in registers: four states times two
 vectors of fields, or eight visible units times two vectors.
 """
 
@@ -27,23 +27,22 @@ SCALE = 2.0**36
 """Fixed-point unit: a shard's sum is kept to 1.5e-11, and 2^27 states cannot overflow."""
 
 STATES = 4
-VECTORS = 4
 UNITS = 8
-"""Register blocks: fields of STATES x VECTORS, averages of UNITS x 2."""
+"""Register blocks: fields of STATES x 2 vectors, averages of UNITS x 2 vectors."""
 
 
-@njit(parallel=True, **OPTIONS)
+@njit(**OPTIONS)
 def _pad_parameters(theta, n, m, P, row, out):
-    """out (B, n + 1, row): hidden fields b, then w of each visible unit; p after p, padded."""
+    """out[(1 + i) row + q]: weights of visible unit i, and the fields b before them; padded."""
     padded = row // P
-    for b in prange(theta.shape[0]):
+    for k in range(n + 1):
         for p in range(P):
-            at = p * padded
-            out[b, :, at + m : at + padded] = 0.0
-            out[b, 0, at : at + m] = theta[b, n + p * m : n + (p + 1) * m]
-            for i in range(n):
-                first = n + P * m + (p * n + i) * m
-                out[b, 1 + i, at : at + m] = theta[b, first : first + m]
+            to = k * row + p * padded
+            at = n + p * m if k == 0 else n + P * m + (p * n + k - 1) * m
+            for j in range(m):
+                out[to + j] = theta[at + j]
+            for j in range(m, padded):
+                out[to + j] = 0.0
 
 
 @njit(**OPTIONS)
@@ -196,8 +195,11 @@ def _single_sums(n, m, P, row, count, stride, spins, sigma, total, out):
 
 
 @njit(parallel=True, **OPTIONS)
-def _all_sums(weights, n, m, P, row, W, shard, states, work, out):
-    """Every (model, shard); out (threads, B, size)."""
+def _all_sums(theta, n, m, P, row, W, shard, states, owner, weights, work, sums):
+    """Every (model, shard). owner, weights, work and sums (threads, ...) belong to a thread each;
+
+    ``owner``, -1 at the start, is the model whose weights the thread holds.
+    """
     count = states.shape[1]
     shards = (count + shard - 1) // shard
     stride = (n + UNITS - 1) // UNITS * UNITS
@@ -206,18 +208,26 @@ def _all_sums(weights, n, m, P, row, W, shard, states, work, out):
         first = task % shards * shard
         here = min(shard, count - first)
         thread = get_thread_id()
+        if owner[thread] != b:
+            _pad_parameters(theta[b], n, m, P, row, weights[thread])
+            owner[thread] = b
         space = work[thread]
         block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
         spins, space = space[: shard * stride], space[shard * stride :]
         phi, total = space[: shard * row], space[shard * row :]
         _take_spins(states[b], first, here, stride, spins)
-        flat = weights[b].reshape((n + 1) * row)
-        _fields(flat, n, row, W, here, stride, spins, phi)
+        _fields(weights[thread], n, row, W, here, stride, spins, phi)
         _expectations(here, P, row, W, phi)
-        _single_sums(n, m, P, row, here, stride, spins, phi, total, out[thread, b])
-        _products(
-            n, m, P, row, W, here, stride, spins, phi, block, out[thread, b, n + P * m :]
-        )
+        out = sums[thread, b]
+        _single_sums(n, m, P, row, here, stride, spins, phi, total, out)
+        _products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
+
+
+@njit(**OPTIONS)
+def _scaled(sums, factor, out):
+    """out = sums (as numbers) times a factor."""
+    for k in range(sums.size):
+        out[k] = sums[k] * factor
 
 
 class SampleMoments:
@@ -234,7 +244,7 @@ class SampleMoments:
         # Whole register blocks of two vectors for every Pauli.
         self._row = n_paulis * max(1, -(-m // (2 * self._lanes))) * 2 * self._lanes
         self._size = n_parameters(n, m, n_paulis)
-        self._weights: NDArray[Any] = np.empty((0, 0, 0), self._dtype)
+        self._weights: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
 
     def sums(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -249,31 +259,28 @@ class SampleMoments:
                 f"theta must have shape (B, {self._size}) and states (B, K, {self.n}), got "
                 f"{theta.shape} and {states.shape}"
             )
-        if self._weights.shape[0] != batch:
-            self._weights = np.empty((batch, self.n + 1, self._row), self._dtype)
         threads = get_num_threads()
         if self._work.shape[0] < threads:
+            self._weights = np.empty((threads, (self.n + 1) * self._row), self._dtype)
             stride = -(-self.n // UNITS) * UNITS
             size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
             size += max(self.n, self._row)
             self._work = np.empty((threads, -(-size // 16) * 16), self._dtype)
         out = np.zeros((threads, batch, self._size), np.int64)
         if states.size:
-            _pad_parameters(
-                np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._weights
-            )
             _all_sums(
-                self._weights, self.n, self.m, self.n_paulis, self._row, self._lanes, SHARD,
-                np.ascontiguousarray(states), self._work, out,
+                np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._lanes,
+                SHARD, np.ascontiguousarray(states), np.full(threads, -1), self._weights,
+                self._work, out,
             )  # fmt: skip
         return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
 
     def mean(self, sums: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         """Averages from the sums over ``total`` states."""
-        return np.asarray(sums * (1.0 / (SCALE * total)))
+        means = np.empty(sums.shape)
+        _scaled(np.ascontiguousarray(sums).ravel(), 1.0 / (SCALE * total), means.ravel())
+        return means
 
-    def average(
-        self, theta: NDArray[np.float64], states: NDArray[np.uint8]
-    ) -> NDArray[np.float64]:
+    def average(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Averages over states (B, K, n) under theta (B, size), (B, size)."""
         return self.mean(self.sums(theta, states), states.shape[1])

@@ -130,10 +130,10 @@ def _circle_coefficients(degree: int) -> tuple[list[float], list[float]]:
     return _in_powers(cosine, top), _in_powers(sine, top)
 
 
-# (polynomial, mantissa bits, exponent bias, bits of sqrt(1/2)) by precision.
+# (polynomial, mantissa bits, bits of sqrt(1/2)) by precision.
 _LOG = {
-    64: (_log_coefficients(9), 52, 1023, 0x3FE6A09E667F3BCD),
-    32: (_log_coefficients(4), 23, 127, 0x3F3504F3),
+    64: (_log_coefficients(9), 52, 0x3FE6A09E667F3BCD),
+    32: (_log_coefficients(4), 23, 0x3F3504F3),
 }
 _CIRCLE = {64: _circle_coefficients(9), 32: _circle_coefficients(5)}
 
@@ -169,7 +169,7 @@ def log(typingctx: Any, x: Any) -> Any:
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = args[0].type
-        poly, mantissa_bits, bias, middle = _LOG[x.scalar.bitwidth]
+        poly, mantissa_bits, middle = _LOG[x.scalar.bitwidth]
         integers = ir.VectorType(ir.IntType(x.scalar.bitwidth), vector.count)
         do = _Arithmetic(builder, vector)
 
@@ -209,21 +209,3 @@ def unit_circle(typingctx: Any, u: Any) -> Any:
         return context.make_tuple(builder, signature.return_type, (double_cosine, double_sine))
 
     return types.UniTuple(u, 2)(u), codegen
-
-
-@intrinsic
-def fill(typingctx: Any, array: Any, value: Any) -> Any:
-    """The scalar ``value`` in every lane of a vector of the flat array's precision."""
-    if not _is_flat(array):
-        return None
-    result = Simd(array.dtype)
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scalar = context.cast(builder, args[1], signature.args[1], array.dtype)
-        vector = context.get_value_type(result)
-        undefined = ir.Constant(vector, ir.Undefined)
-        one = builder.insert_element(undefined, scalar, ir.IntType(32)(0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), [0] * vector.count)
-        return builder.shuffle_vector(one, undefined, mask)
-
-    return result(array, types.float64), codegen

@@ -16,7 +16,14 @@ from tnqbm.model import MAX_PARAMETER, SqRBM
 from tnqbm.phases import NegativePhase, PhaseContext
 from tnqbm.settings import TrainingSettings
 from tnqbm.teams import Alone, Team
-from tnqbm.training_inputs import checked_keys, common_shape, evaluator, stacked, stacked_tests
+from tnqbm.training_inputs import (
+    checked_keys,
+    common_shape,
+    evaluator,
+    run_keys,
+    stacked,
+    stacked_tests,
+)
 from tnqbm.trajectory import METRICS, Trajectory
 
 __all__ = ["Trainer", "TrainingSettings", "train"]
@@ -59,9 +66,8 @@ def train(
         **settings,  # type: ignore[arg-type]
     )
     phase = None if isinstance(negative_phase, str) else negative_phase
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    keys = root.generate_state(1, np.uint64)
     tests = None if test is None else [test]
+    keys = run_keys(seed, 1)
     trainer = Trainer([model], [target], checked, phase=phase, keys=keys, tests=tests)
     while not trainer.finished:
         trainer.advance(1)
@@ -385,8 +391,9 @@ def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray
         return state
     rows = np.full((len(METRICS), *found.shape[1:]), np.nan)
     rows[: found.shape[0]] = found[: len(METRICS)]
-    known = ~np.isnan(rows).all(axis=(1, 2))
-    return {**state, "metrics": rows, "known": known.astype(np.int64)}
+    known = np.array(~np.isnan(rows).all(axis=(1, 2)))
+    more: dict[str, NDArray[np.generic]] = {"metrics": rows, "known": known.astype(np.int64)}
+    return {**state, **more}
 
 
 def _contains(steps: NDArray[np.int64], step: int) -> bool:

@@ -61,10 +61,16 @@ def stacked_tests(
     return stacked(tests)
 
 
+def run_keys(seed: int | np.random.SeedSequence, runs: int) -> NDArray[np.uint64]:
+    """Keys (runs,) from a seed, for runs that no study names; the first do not depend on more."""
+    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    return root.generate_state(runs, np.uint64).astype(np.uint64, copy=False)
+
+
 def checked_keys(keys: NDArray[np.uint64] | None, runs: int) -> NDArray[np.uint64]:
     """One 64-bit key per run, (runs,) uint64; ValueError if they are none."""
     if keys is None:
-        return np.random.SeedSequence(0).generate_state(runs, np.uint64)
+        return run_keys(0, runs)
     found = np.asarray(keys)
     if found.shape != (runs,) or found.dtype != np.uint64:
         raise ValueError(

@@ -176,23 +176,18 @@ def _count_changes(before, after, n):
 
 
 @njit(parallel=True, **OPTIONS)
-def pad_all(theta, n, m, down, up):
-    """Weights of every model for both directions, see :func:`pad_weights`."""
-    for b in prange(theta.shape[0]):
-        pad_weights(theta[b], n, m, down[b], up[b])
-
-
-@njit(parallel=True, **OPTIONS)
 def block_chains(
-    down, up, W, tile, keys, clock, steps, first_chain, fixed, states, work, codes, rates
+    theta, m, W, tile, keys, clock, steps, first_chain, fixed, states, owner, down, up, work, codes,
+    rates,
 ):  # fmt: skip
     """Every model of a batch, its chains in tiles.
 
-    ``down`` (B, n + 1, .) and ``up`` (B, m + 1, .) from :func:`pad_all`; ``fixed`` (codes,) bits of
-    units that keep their value; ``work`` (threads, .) and ``codes`` (threads, 4, tile, .) scratch.
-    The changed bits of the last sweep stand for all sweeps in ``rates`` (B, C).
+    ``fixed`` (codes,) bits of units that keep their value. Scratch of every thread: ``owner``
+    (threads,), -1 at the start, the model whose weights ``down`` (threads, n + 1, .) and ``up``
+    (threads, m + 1, .) hold; ``work`` (threads, .); ``codes`` (threads, 4, tile, .). The changed
+    bits of the last sweep stand for all sweeps in ``rates`` (B, C).
     """
-    n = down.shape[1] - 1
+    n = states.shape[2]
     chains = states.shape[1]
     tiles = (chains + tile - 1) // tile
     held = False
@@ -203,6 +198,9 @@ def block_chains(
         first = task % tiles * tile
         count = min(tile, chains - first)
         thread = get_thread_id()
+        if owner[thread] != b:
+            pad_weights(theta[b], n, m, down[thread], up[thread])
+            owner[thread] = b
         tables = work[thread, : CODES * PATTERNS * VECTORS * W]
         sums = work[thread, CODES * PATTERNS * VECTORS * W :]
         visible, hidden, start, before = (
@@ -219,9 +217,11 @@ def block_chains(
                 before[:] = visible
             chain0, sweep = first_chain + first, clock + step
             _half_step(
-                down[b], visible, count, keys[b], chain0, sweep, 1, W, tables, sums, hidden
+                down[thread], visible, count, keys[b], chain0, sweep, 1, W, tables, sums, hidden
             )
-            _half_step(up[b], hidden, count, keys[b], chain0, sweep, 0, W, tables, sums, visible)
+            _half_step(
+                up[thread], hidden, count, keys[b], chain0, sweep, 0, W, tables, sums, visible
+            )
             if held:
                 _restore_fixed(start, fixed, visible)
         for chain in range(count):

@@ -84,8 +84,8 @@ class Sweeper:
         self._size = n_parameters(n, m, n_paulis)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._pars: NDArray[Any] = np.empty((0, 0), self._dtype)
-        self._down: NDArray[Any] = np.empty((0, 0, 0), self._dtype)
-        self._up: NDArray[Any] = np.empty((0, 0, 0), self._dtype)
+        self._tables: tuple[NDArray[Any], ...] | None = None
+        self._tile = 0
         self._fixed = block.fixed_codes(self.free, n, self._lanes)
 
     def sweep(
@@ -156,18 +156,20 @@ class Sweeper:
         rates: NDArray[np.float64],
     ) -> None:
         batch, chains, n = states.shape
-        wide = block.padded(n, self._lanes), block.padded(self.m, self._lanes)
-        if self._down.shape[0] != batch:
-            self._down = np.empty((batch, n + 1, wide[1]), self._dtype)
-            self._up = np.empty((batch, self.m + 1, wide[0]), self._dtype)
-        block.pad_all(np.ascontiguousarray(theta), n, self.m, self._down, self._up)
         threads = get_num_threads()
         tile = min(_TILE, max(1, -(-batch * chains // threads)))
-        codes = np.empty((threads, 4, tile, max(wide) // block.BITS), np.uint8)
-        work = np.empty((threads, block.work_size(tile, self._lanes)), self._dtype)
+        if self._tables is None or self._tables[0].shape[0] < threads or self._tile < tile:
+            wide = block.padded(n, self._lanes), block.padded(self.m, self._lanes)
+            self._tile = tile
+            self._tables = (
+                np.empty((threads, n + 1, wide[1]), self._dtype),
+                np.empty((threads, self.m + 1, wide[0]), self._dtype),
+                np.empty((threads, block.work_size(tile, self._lanes)), self._dtype),
+                np.empty((threads, 4, tile, max(wide) // block.BITS), np.uint8),
+            )
         block.block_chains(
-            self._down, self._up, self._lanes, tile, keys, clock, steps, first_chain, self._fixed,
-            states, work, codes, rates,
+            np.ascontiguousarray(theta), self.m, self._lanes, tile, keys, clock, steps, first_chain,
+            self._fixed, states, np.full(threads, -1), *self._tables, rates,
         )  # fmt: skip
 
     def _check(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> None:
@@ -185,7 +187,9 @@ class Sweeper:
                 f"states must be a contiguous uint8 array of shape ({batch}, chains, {self.n}), "
                 f"got {states.dtype} {states.shape}"
             )
-        if self._dtype == np.float32 and not np.abs(theta).max() <= MAX_SINGLE:
+        # A NaN fails both comparisons.
+        single = self._dtype == np.float32
+        if single and not (theta.max() <= MAX_SINGLE and theta.min() >= -MAX_SINGLE):
             raise ValueError(
                 f"parameters exceed {MAX_SINGLE:g} in magnitude (or are not finite): "
                 "use precision = 'double'"

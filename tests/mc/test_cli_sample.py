@@ -131,7 +131,7 @@ def test_chains_that_did_not_mix_give_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "modes.h5"
     SqRBM(np.zeros(6), np.zeros((1, 2)), np.full((1, 6, 2), 4.0), "Z").save(path)
     result = call(path, *QUICK, "--burn-in", "20", "--thin", "1")
-    assert "Warning: the chains have not mixed" in result.stderr
+    assert "Warning: the chains may not have mixed" in result.stderr
     assert "mixed               no" in result.stdout
     found = json.loads(call(path, *QUICK, "--burn-in", "20", "--thin", "1", "--json").stdout)
     assert found["mixed"] is False

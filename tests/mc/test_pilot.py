@@ -14,7 +14,7 @@ from mc.pilot import CHAINS, MAX_BURN_IN, MAX_SWEEPS, MAX_THIN, Pilot, fastest, 
 
 
 class Telegraph:
-    """Chains of which bit i flips with probability ``flip[i]`` a sweep; the energy is their sum."""
+    """Chains of which bit i flips with probability ``flip[i]`` a sweep; the energy is bit 0."""
 
     def __init__(self, flip: list[float], seed: int = 1, apart: bool = True) -> None:
         self._rng = np.random.default_rng(seed)
@@ -30,7 +30,7 @@ class Telegraph:
         return np.full(CHAINS, self._flip.mean())
 
     def energies(self) -> np.ndarray:
-        return self.states.sum(axis=1).astype(float)
+        return self.states[:, 0].astype(float)
 
 
 def pilot_of(chains: Telegraph, size: int = 1) -> Pilot:

@@ -18,7 +18,9 @@ def moments(model: SqRBM, target: Target) -> tuple[np.ndarray, np.ndarray]:
 
 
 def nll(model: SqRBM, target: Target) -> float:
-    return float(exact.log_partition(model) - target.probabilities @ model.log_weight(target.states))
+    return float(
+        exact.log_partition(model) - target.probabilities @ model.log_weight(target.states)
+    )
 
 
 def jacobian(model: SqRBM, mu: np.ndarray, offset: np.ndarray) -> np.ndarray:

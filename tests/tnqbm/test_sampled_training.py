@@ -396,6 +396,4 @@ def test_keys_and_test_data_must_fit() -> None:
     with pytest.raises(ValueError, match="test data have 6 visible units, the model 4"):
         train(model, bas, test=datasets.load("bas", 6))
     with pytest.raises(ValueError, match="test data of runs trained together"):
-        Trainer(
-            [model] * 2, [bas] * 2, settings, tests=[bas, Target.uniform(np.eye(4)[:2])]
-        )
+        Trainer([model] * 2, [bas] * 2, settings, tests=[bas, Target.uniform(np.eye(4)[:2])])
