@@ -1,7 +1,8 @@
 """Drivers of the lane-per-chain kernels: every model of a batch, its chains in groups of W.
 
-Arguments: ``pars`` (B, size) packed parameters, ``states`` (B, C, n) bits changed in place, ``rates``
-(B, C) accepted moves or changed bits summed over the sweeps, ``work`` (threads, size) scratch.
+Arguments: ``pars`` (B, size) packed parameters, ``states`` (B, C, n) bits changed in place,
+``rates`` (B, C) accepted moves or changed bits summed over the sweeps, ``work`` (threads, size)
+scratch.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def collapsed_chains(
         take_spins(states[b], first, W, s)
         for step in range(steps):
             _add(total, collapsed_sweep(
-                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, s, phi, draws,
+                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, s, phi,
+                draws,
             ))  # fmt: skip
         put_spins(states[b], first, W, s)
         _report(total, first, rates[b])
@@ -111,8 +113,8 @@ def vector_chains(
         hidden_fields(pars[b], n, m * P, W, s, phi)
         for step in range(steps):
             _add(total, vector_sweep(
-                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, bloch, s, phi,
-                t, h, new_s, new_phi, draws,
+                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, bloch, s,
+                phi, t, h, new_s, new_phi, draws,
             ))  # fmt: skip
         put_spins(states[b], first, W, s)
         _report(total, first, rates[b])

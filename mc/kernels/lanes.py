@@ -2,9 +2,9 @@
 
 For a group of W chains, ``s`` (n * W,) holds spins and ``phi`` (Q * W,) hidden fields, where
 Q = m P counts the fields of all hidden qubits, those of one qubit side by side: field q = j P + p,
-lane l is ``phi[q * W + l]``. Parameters come packed in the same order: ``par`` is a (n), b (Q), then
-w (n, Q). (Rows in the order of :meth:`tnqbm.SqRBM.to_vector` lie a power of two apart for the usual
-sizes and would compete for the same cache lines.)
+lane l is ``phi[q * W + l]``. Parameters come packed in the same order: ``par`` is a (n), b (Q),
+then w (n, Q). (Rows in the order of :meth:`tnqbm.SqRBM.to_vector` lie a power of two apart for the
+usual sizes and would compete for the same cache lines.)
 
 Weights are broadcast to the lanes, so that no arithmetic runs across lanes and every hidden layer
 size is equally efficient. Eight sums at a time stay in registers.

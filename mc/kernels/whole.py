@@ -7,12 +7,12 @@ exp(-a.s) prod_j sinh(r_j)/r_j. Accepting with probability min(1, prod g(r'_j)/g
 g = r coth r, makes it exact.
 
 ``thermal`` puts the thermal expectations <sigma_j^P> in the place of the vectors: log odds
-2(theta_i + kappa s_i), theta_i = -a_i - sum w <sigma> = d log p~/d s_i, with an inertia kappa; exact by
-the Metropolis-Hastings test.
+2(theta_i + kappa s_i), theta_i = -a_i - sum w <sigma> = d log p~/d s_i, with an inertia kappa;
+exact by the Metropolis-Hastings test.
 
-``thermal-uncorrected`` measures each qubit in the eigenbasis of its thermal state and draws the bits
-in the field of the outcomes, on average the field of the thermal states, without a test. For one
-Pauli that is block Gibbs sampling; for more it is biased, since outcomes along Phi_j(v) do not
+``thermal-uncorrected`` measures each qubit in the eigenbasis of its thermal state and draws the
+bits in the field of the outcomes, on average the field of the thermal states, without a test. For
+one Pauli that is block Gibbs sampling; for more it is biased: outcomes along Phi_j(v) do not
 commute with those along Phi_j(v').
 """
 

@@ -138,7 +138,7 @@ def test_samples_that_are_not_of_the_model_show() -> None:
     assert found.forward is not None
     assert found.reverse is not None
     assert abs(found.forward.value - log_z) < 4 * found.forward.standard_error
-    assert found.reverse.value < log_z - 10 * found.reverse.standard_error
+    assert found.reverse.value < log_z - 6 * found.reverse.standard_error
 
 
 def test_reference_data(model: SqRBM) -> None:
