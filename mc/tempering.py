@@ -148,7 +148,7 @@ class Tempering:
 
         theta : (B, size) parameters of the models, or of ``rows`` alone if only these advance.
         """
-        everything = rows is None or rows.size == self._keys.size
+        everything = rows is None or np.array_equal(rows, np.arange(self._keys.size))
         which = slice(None) if everything else rows
         chains = self.chains if everything else np.ascontiguousarray(self.chains[which])
         reference = self._reference

@@ -20,7 +20,7 @@ from mc.cli_common import number, parse_pairs, plain
 from tests.synthetic import ladder, record, write
 from tnqbm.model import SqRBM
 
-COMMANDS = ["run", "show", "plot", "verify", "merge", "evaluate", "sample", "doctor"]
+COMMANDS = ["run", "show", "plot", "verify", "merge", "evaluate", "sample", "logz", "doctor"]
 
 STUDY = """
 name = "tiny"

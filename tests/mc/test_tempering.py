@@ -251,6 +251,9 @@ def test_some_models_of_a_batch_advance() -> None:
     some.advance(theta[[0, 2]], 6, rows=np.array([0, 2]))
     np.testing.assert_array_equal(some.chains[[0, 2]], every.chains[[0, 2]])
     np.testing.assert_array_equal(some.chains[1], before)
+    shuffled = make(count=3)
+    shuffled.advance(theta[[2, 0, 1]], 6, rows=np.array([2, 0, 1]))
+    np.testing.assert_array_equal(shuffled.chains, every.chains)
     with pytest.raises(ValueError, match="theta has 3 rows, but 2 models"):
         some.advance(theta, 1, rows=np.array([0, 2]))
 

@@ -1,0 +1,99 @@
+"""One thread, turns that alternate, tables: what the sampling and training benchmarks share."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def one_thread() -> None:
+    """Leave this process one core and every library one thread; call before importing any.
+
+    Where the system has CPU affinity, it holds whatever a library thinks of the variables.
+    """
+    for variable in THREADS:
+        os.environ[variable] = "1"
+    os.environ["XLA_FLAGS"] = (
+        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1 "
+        + os.environ.get("XLA_FLAGS", "")
+    )
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def best_seconds(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, seconds: float
+) -> dict[str, float]:
+    """Smallest duration of one call of each, over ``rounds`` turns of about ``seconds``.
+
+    All have a turn in every round, so that other work on the machine meets all of them. A call
+    that comes before the clock starts compiles what has to be compiled; every turn begins with one
+    that does not count, which brings its data back into the caches.
+    """
+    best = dict.fromkeys(calls, math.inf)
+    for call in calls.values():
+        call()
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            now = time.perf_counter()
+            end = now + seconds
+            # A call longer than a turn counts at once.
+            if now - start > seconds:
+                best[name] = min(best[name], now - start)
+            while now < end:
+                start = now
+                call()
+                now = time.perf_counter()
+                best[name] = min(best[name], now - start)
+    return best
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Rows of equal keys as a table; floats with three digits, None as a dash."""
+    if not rows:
+        return
+    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[k]) for line in cells) for k in range(len(cells[0]))]
+    for line in cells:
+        print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    json.dump(document, sys.stdout, indent=1)
+    print()
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Versions of those packages that are installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return str(value)
