@@ -44,6 +44,9 @@ check: lint types test
 
 benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmarks/exact_gradient.py
+	$(BIN)/python scripts/benchmarks/gibbs.py
+	$(BIN)/python scripts/benchmarks/collapsed.py
+	$(BIN)/python scripts/benchmarks/pcd.py
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info

@@ -17,7 +17,7 @@ KINDS = ("learning", "tvd", "min-hidden")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
 @click.option(
     "--metric",
-    type=click.Choice(["tvd", "kl", "nll", "gradient_norm"]),
+    type=click.Choice(["tvd", "kl", "nll", "gradient_norm", "test_nll"]),
     default="tvd",
     show_default=True,
     help="What to draw (learning, tvd).",

@@ -98,6 +98,9 @@ class Ranks(Protocol):
     def meet(self, *, on_node: bool = False) -> None:
         """Return once all ranks (of this node) have come here (collective)."""
 
+    def split(self, size: int) -> Any:
+        """A new mpi4py communicator of this rank's ``size`` consecutive ranks (collective)."""
+
     def abort(self, code: int) -> None:
         """End all ranks at once; they get no chance to say anything."""
 
@@ -125,6 +128,9 @@ class OneRank:
     def meet(self, *, on_node: bool = False) -> None:
         return None
 
+    def split(self, size: int) -> Any:
+        raise RuntimeError("a single process cannot be divided")
+
     def abort(self, code: int) -> None:
         raise SystemExit(code)
 
@@ -143,6 +149,7 @@ class MpiRanks:
         self._node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
         self.rank, self.size = int(self._comm.rank), int(self._comm.size)
         self.node_rank, self.node_size = int(self._node.rank), int(self._node.size)
+        self._parts: list[Any] = []
 
     def send(self, message: Any, to: int) -> None:
         self._comm.send(message, dest=to, tag=MESSAGE_TAG)
@@ -169,10 +176,16 @@ class MpiRanks:
             time.sleep(pause)
             pause = min(0.05, 1.2 * pause)
 
+    def split(self, size: int) -> Any:
+        self._parts.append(self._comm.Split(self.rank // size, self.rank))
+        return self._parts[-1]
+
     def abort(self, code: int) -> None:
         self._mpi.COMM_WORLD.Abort(code)
 
     def close(self) -> None:
+        for part in reversed(self._parts):
+            part.Free()
         self._node.Free()
         self._comm.Free()
 

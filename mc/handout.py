@@ -4,6 +4,10 @@ Rank 0 keeps the list of tasks and computes as well: between two chunks of its o
 answers the others' requests. Every rank talks to rank 0 alone. A signal to any rank, or a run
 that raises, stops the hand-out; every rank then saves what it is doing and leaves.
 
+Where several ranks share a run, only the leaders of teams ask for tasks and report on them; each
+passes rank 0's ("task", index) and ("none",) on to its followers. Signals and goodbyes still go
+between rank 0 and every rank.
+
 Messages to rank 0: ("want",), ("progress", fraction), ("done",), ("saved",), ("failed", Failure),
 ("signal", number), ("bye",). Messages from rank 0: ("task", index), ("none",), ("stop",),
 ("goodbye",).
@@ -153,6 +157,43 @@ class WorkerHand:
                 return message
 
 
+class FollowerHand(WorkerHand):
+    """The hand-out as seen from a rank that follows the leader of its team."""
+
+    def next_task(self) -> Task | None:
+        answer = self._wait_for("task", "none")
+        return None if answer[0] == "none" else self._tasks[answer[1]]
+
+    def tick(self, fraction: float) -> bool:
+        self._look()
+        return False  # the leader decides for all
+
+    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
+        return None
+
+
+class LeaderHand:
+    """The hand-out as seen from the leader of a team, whose ``followers`` do as it does."""
+
+    def __init__(self, own: Hand, ranks: Ranks, followers: Sequence[int]) -> None:
+        self._own, self._ranks, self._followers = own, ranks, followers
+
+    def next_task(self) -> Task | None:
+        task = self._own.next_task()
+        for rank in self._followers:
+            self._ranks.send(("none",) if task is None else ("task", task.index), rank)
+        return task
+
+    def tick(self, fraction: float) -> bool:
+        return self._own.tick(fraction)
+
+    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
+        self._own.end_task(failure, saved=saved)
+
+    def finish(self) -> Outcome | None:
+        return self._own.finish()
+
+
 @dataclass
 class Board:
     """Where every task stands: what the progress display needs."""
@@ -287,8 +328,18 @@ def deal(
     tasks: Sequence[Task],
     watch: SignalWatch,
     on_change: Callable[[Board, bool], None],
+    *,
+    team: int = 1,
 ) -> Hand:
-    """This rank's end of the hand-out; ``on_change(board, last)`` is called on rank 0, often."""
+    """This rank's end of the hand-out; ``on_change(board, last)`` is called on rank 0, often.
+
+    ``team`` is how many consecutive ranks share a task.
+    """
+    if ranks.rank % team:
+        return FollowerHand(ranks, tasks, watch)
+    own: Hand = WorkerHand(ranks, tasks, watch)
     if ranks.rank == 0:
-        return RootHand(ranks, tasks, watch, on_change)
-    return WorkerHand(ranks, tasks, watch)
+        own = RootHand(ranks, tasks, watch, on_change)
+    if team == 1:
+        return own
+    return LeaderHand(own, ranks, range(ranks.rank + 1, ranks.rank + team))

@@ -28,6 +28,7 @@ from mc.provenance import now, study_provenance
 from mc.schedule import Task, run_key
 from mc.study import Study
 from mc.study_file import load_study
+from mc.team import FailedAlone, MemberFailed, join, most_members, team_words, wrong_number
 from mc.train_task import Bench, train_task, warm_up
 from mc.workspace import SETTINGS, Workspace, check_same_study, identity_text
 from tnqbm.errors import StudyError
@@ -70,7 +71,8 @@ def run_study(
     ``study`` is a Study or what :func:`mc.load_study` takes; ``out`` the archive to be made.
     ``comm`` is an mpi4py communicator; by default the ranks of the MPI launcher, if one started
     this process, else this process alone. Collective: every rank must call it, and all return or
-    raise together. The numbers do not depend on ranks, threads, batches or interruptions.
+    raise together. The numbers do not depend on ranks, threads, batches or interruptions, nor on
+    the study's ``ranks_per_run``, of which the number of ranks must be a multiple.
 
     ``resume`` continues where an earlier start stopped (or starts, if there was none): settings
     must be the same, runs may be added. ``overwrite`` replaces an existing archive. ``progress``
@@ -105,27 +107,31 @@ def _run(
         _check_visible(workspace, ranks)
         if start.tasks:
             _compile(study, start.tasks, ranks)
+        size = study.run.ranks_per_run
+        teams = ranks.size // size
         display = Progress(
             study.name,
             planned=start.planned,
             finished=start.finished,
             planned_cost=start.planned_cost,
             finished_cost=start.finished_cost,
-            ranks=ranks.size,
+            ranks=teams,
             shown=shown and ranks.rank == 0,
         )
-
         bench = Bench(
             study=study,
             workspace=workspace,
             identity=identity_text(study.identity()),
             rank=ranks.rank,
-            chunk_seconds=ROOT_CHUNK_SECONDS if ranks.rank == 0 < ranks.size - 1 else CHUNK_SECONDS,
+            chunk_seconds=ROOT_CHUNK_SECONDS if ranks.rank == 0 < teams - 1 else CHUNK_SECONDS,
+            team=join(ranks, size),
         )
         with display:
             for warning in start.warnings:
                 display.say(f"warning: {warning}")
-            hand = deal(ranks, start.tasks, watch, display.update)
+            if size > 1:
+                display.say(team_words(ranks.size, size))
+            hand = deal(ranks, start.tasks, watch, display.update, team=size)
             error = _work(bench, hand, start.tasks, ranks)
             outcome = hand.finish()
         together(ranks, lambda: _conclude(study, workspace, start, outcome, error))
@@ -142,11 +148,9 @@ def _prepare(
     stack: ExitStack,
 ) -> _Start:
     """Everything that can be wrong before the work, and the list of tasks. Rank 0 only."""
-    if study.run.ranks_per_run > 1:
-        raise StudyError(
-            f"run.ranks_per_run = {study.run.ranks_per_run}: this version computes every run on "
-            "one rank; leave the key out, and ranks share the runs of the study"
-        )
+    size = study.run.ranks_per_run
+    if wrong := wrong_number(ranks.size, size):
+        raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
     workspace.check(resume=resume, overwrite=overwrite)
     plan = study.plan()
     identity = study.identity()
@@ -164,6 +168,8 @@ def _prepare(
         check_same_study(study, workspace.out, found, identity, plan)
     checkpoints, warnings = usable_checkpoints(workspace.checkpoints, text)
     provenance = study_provenance(ranks, threads) | {SETTINGS: text, "starts": "1"}
+    if size > 1:
+        provenance["ranks_per_run"] = str(size)
     if found.provenance:
         provenance["started"] = found.provenance.get("started", provenance["started"])
         provenance["starts"] = str(int(found.provenance.get("starts", "0")) + 1)
@@ -182,8 +188,20 @@ def _prepare(
         planned=len(runs),
         finished_cost=planned_cost - sum(task.cost for task in tasks),
         planned_cost=planned_cost,
-        warnings=[*found.warnings, *warnings],
+        warnings=[*found.warnings, *warnings, *_idle_members(study)],
     )
+
+
+def _idle_members(study: Study) -> list[str]:
+    """Warnings of gradients that leave some ranks of a team without work."""
+    size = study.run.ranks_per_run
+    most = {label: most_members(study.settings(label)) for label in study.labels()}
+    return [
+        f"run.ranks_per_run = {size}: the chains and minibatches of {label!r} occupy at most "
+        f"{count} of them"
+        for label, count in most.items()
+        if count < size
+    ]
 
 
 def _drop_superseded(workspace: Workspace, tasks: list[Task]) -> None:
@@ -235,6 +253,14 @@ def _work(bench: Bench, hand: Hand, tasks: list[Task], ranks: Ranks) -> Exceptio
     while (task := hand.next_task()) is not None:
         try:
             done = train_task(bench, task, hand)
+        except FailedAlone as error:
+            # The others of the team wait for this rank for ever: all that is left is to end them.
+            raise RunFailed(
+                task.coordinates, task.seeds, ranks.rank, str(error), traceback.format_exc()
+            ) from error
+        except MemberFailed as error:
+            raised = error
+            hand.end_task(Failure(task.index, error.rank, error.cause, error.details))
         except Exception as error:
             raised = error
             cause = f"{type(error).__name__}: {error}"

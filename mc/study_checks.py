@@ -37,6 +37,7 @@ def study_problems(study: Study, *, products: bool, labels: bool) -> list[str]:
     good = _good_settings(study) if labels else {}
     if products:
         problems += _wrong_combinations(study, good)
+    problems += _wrong_teams(study, good)
     return problems + settings
 
 
@@ -166,6 +167,26 @@ def _wrong_evaluator(given: Mapping[str, Any], section: str) -> Iterator[str]:
     if name and name not in choices:
         near = near_value(name, choices)
         yield f"{section}.evaluate = {name!r}: no such way to find log Z{near}"
+
+
+def _wrong_teams(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
+    """Gradients that several ranks cannot work on together."""
+    from mc.team import most_members
+
+    size = study.run.ranks_per_run
+    for label, one in settings.items():
+        if size == 1:
+            return
+        if one.negative_phase == EXACT:
+            yield (
+                f"run.ranks_per_run = {size}: {label!r} enumerates, which several ranks cannot "
+                "share; leave the key out, or put exact gradients into a study of their own"
+            )
+        elif one.negative_phase == "tempered" and most_members(one) < size:
+            yield (
+                f"run.ranks_per_run = {size}: the {one.chains} chains of {label!r} can be shared "
+                f"by at most {most_members(one)} (64 or more for each rank)"
+            )
 
 
 # --- combinations ------------------------------------------------------------------------------

@@ -238,9 +238,9 @@ class Archive:
     def table(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
         """One flat dict for every finished run, in the order of :meth:`runs`.
 
-        Keys: the coordinates and ``seed``; the final ``kl``, ``tvd``, ``nll``, ``gradient_norm``
-        (None if not kept); ``steps`` (updates done), ``stopped`` ("iterations" or "plateau"),
-        ``started`` and ``finished`` (ISO 8601, UTC). Raises ArchiveError if a block is damaged,
+        Keys: the coordinates and ``seed``; the final value of every metric of
+        :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
+        ("iterations" or "plateau"), ``started`` and ``finished`` (ISO 8601, UTC). Raises ArchiveError if a block is damaged,
         unless ``skip_damaged``.
         """
         usable = self._sources.usable(skip_damaged)

@@ -276,7 +276,9 @@ def _choose_hidden(
 
 
 def _set_limits(axes: Iterable[Axes], metric: str) -> None:
-    """All metrics are at least 0, the total variation distance at most 1; bands may not be."""
+    """Metrics but log Z are at least 0, the total variation at most 1; bands may not be."""
+    if metric == "log_partition":
+        return
     for axis in axes:
         top = axis.get_ylim()[1]
         axis.set_ylim(0.0, min(top, 1.0) if metric == "tvd" else top)

@@ -45,6 +45,9 @@ LABELS = {
     "tvd": "Total variation distance",
     "nll": "Negative log-likelihood (nats)",
     "gradient_norm": "Gradient norm",
+    "log_partition": "log Z",
+    "log_partition_error": "Standard error of log Z",
+    "test_nll": "Negative log-likelihood of test data (nats)",
 }
 
 TITLES = {

@@ -172,6 +172,13 @@ class Trainer:
     def n_runs(self) -> int:
         return int(self._final.shape[0])
 
+    @property
+    def parameters(self) -> NDArray[np.float64]:
+        """Current parameters of the runs that go on, (runs, n_parameters); read-only, no copy."""
+        view = self._theta.view()
+        view.flags.writeable = False
+        return view
+
     @cached_property
     def _data(self) -> StateAverages:
         # Large data sets need it only where the whole of them is averaged over.

@@ -1,7 +1,7 @@
 """Block Gibbs sampling of a classical RBM with NumPy, JAX, PyTorch and scikit-learn.
 
 Each is written as a competent user would write it who wants speed: single precision, bits in
-{0, 1}, buffers used again, chains in groups that fit the second-level cache. A maker takes the
+{0, 1}, buffers used again, chains in groups that stay near the caches. A maker takes the
 parameters of the spin model of :class:`tnqbm.SqRBM` with paulis "Z" and the first states, and
 returns an object with ``sweep(steps)`` and ``states()``, or None where the library is missing.
 """
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-GROUP = 256
-"""Chains that are swept together."""
+GROUP = 1024
+"""Chains that are swept together: fewer make products with large weights slow."""
 
 
 class Sampler(Protocol):
@@ -118,11 +118,12 @@ class TorchGibbs:
 
 
 class JaxGibbs:
-    """Compiled, a scan over sweeps.
+    """Compiled, a scan over sweeps, group by group.
 
-    ``hashed`` replaces JAX's Threefry by an integer hash of a counter (three multiplications,
-    weaker than any generator of these libraries), which XLA fuses with the comparison: what is
-    left when random numbers cost next to nothing.
+    ``hashed`` replaces the numbers of JAX's Threefry by an integer hash of a counter and a 64-bit
+    key, which Threefry draws anew for every layer: four multiplications a number that XLA fuses
+    with the comparison. Weaker than the generators of these libraries; it shows what is left when
+    random numbers cost little.
     """
 
     def __init__(self, bits: Bits, states: NDArray[np.uint8], hashed: bool = False) -> None:
@@ -131,18 +132,22 @@ class JaxGibbs:
 
         self._jax = jax
         weights, visible, hidden = bits.weights, bits.visible, bits.hidden
-        n, m = weights.shape
+        # Groups of one size: the whole if it has no divisor near the size wanted.
         chains = states.shape[0]
+        fitting = [k for k in range(GROUP // 2, GROUP + 1) if chains % k == 0]
+        self._groups = chains // max(fitting) if fitting and chains > GROUP else 1
 
         def uniform(key: Any, shape: tuple[int, int]) -> Any:
             if not hashed:
                 return jax.random.uniform(key, shape)
             row = jax.lax.broadcasted_iota(jnp.uint32, shape, 0)
-            column = jax.lax.broadcasted_iota(jnp.uint32, shape, 1)
-            x = row * jnp.uint32(shape[1]) + column + key
-            for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-                x = (x ^ (x >> shift)) * jnp.uint32(factor)
-            x = ((x ^ (x >> 16)) >> 9) | jnp.uint32(0x3F800000)
+            x = row * jnp.uint32(shape[1]) + jax.lax.broadcasted_iota(jnp.uint32, shape, 1)
+            for word in jax.random.bits(key, (2,), jnp.uint32):
+                x = x ^ word
+                for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+                    x = (x ^ (x >> shift)) * jnp.uint32(factor)
+                x = x ^ (x >> 16)
+            x = (x >> 9) | jnp.uint32(0x3F800000)
             return jax.lax.bitcast_convert_type(x, jnp.float32) - 1
 
         def draw(key: Any, odds: Any) -> Any:
@@ -152,26 +157,28 @@ class JaxGibbs:
 
         def one(carry: Any, _: Any) -> tuple[Any, None]:
             v, key = carry
-            if hashed:
-                first, second, key = key, key + chains * m, key + chains * (n + m)
-            else:
-                key, first, second = jax.random.split(key, 3)
+            key, first, second = jax.random.split(key, 3)
             h = draw(first, hidden + v @ weights)
             return (draw(second, visible + h @ weights.T), key), None
 
         def sweeps(v: Any, key: Any, steps: int) -> Any:
-            return jax.lax.scan(one, (v, key), None, length=steps)[0]
+            def group(pair: Any) -> Any:
+                return jax.lax.scan(one, pair, None, length=steps)[0][0]
+
+            key, *own = jax.random.split(key, 1 + v.shape[0])
+            return jax.lax.map(group, (v, jnp.stack(own))), key
 
         self._sweeps = jax.jit(sweeps, static_argnums=2, donate_argnums=0)
-        self._key = jnp.uint32(12345) if hashed else jax.random.key(1)
-        self._v = jnp.asarray(states.astype(np.float32))
+        self._key = jax.random.key(1)
+        grouped = states.reshape(self._groups, -1, states.shape[1])
+        self._v = jnp.asarray(grouped.astype(np.float32))
 
     def sweep(self, steps: int) -> None:
         self._v, self._key = self._sweeps(self._v, self._key, steps)
         self._jax.block_until_ready(self._v)
 
     def states(self) -> NDArray[np.uint8]:
-        return np.asarray(self._v).astype(np.uint8)
+        return np.asarray(self._v).astype(np.uint8).reshape(-1, self._v.shape[-1])
 
 
 class SklearnGibbs:

@@ -4,7 +4,8 @@
 
 Options: ``report``, the folder in which rank K writes K.json; ``resume``, ``overwrite``;
 ``slow``, seconds of sleep in every chunk of at most 3 updates; ``checkpoint_seconds``; ``fail``,
-coordinates of the runs that raise; ``die``, the rank that raises outside of any run.
+coordinates of the runs that raise, on ``fail_rank`` alone if given, and amid training after
+``fail_at`` updates if given; ``die``, the rank that raises outside of any run.
 """
 
 from __future__ import annotations
@@ -29,16 +30,22 @@ def disturb(options: dict[str, Any]) -> None:
     tasks: Any = mc.train_task
     runner: Any = mc.runner
     advance, begin, work = trainers.advance, tasks._begin, runner._work
-    slow, fail = options.get("slow", 0.0), options.get("fail", {})
+    slow, fail = options.get("slow", 0.0), options.get("fail")
+    mine = launcher_rank() == options.get("fail_rank", launcher_rank())
+    failing_now = False
 
     def slowly(trainer: Trainer, updates: int) -> None:
         if trainer.settings.iterations > 1:
             time.sleep(slow)
             updates = min(updates, 3)
+            if failing_now and trainer.iteration >= options["fail_at"]:
+                raise ArithmeticError("this update cannot be done")
         advance(trainer, updates)
 
     def failing(bench: Any, task: Any) -> Any:
-        if all(task.coordinates[name] == value for name, value in fail.items()):
+        nonlocal failing_now
+        failing_now = mine and all(task.coordinates[name] == fail[name] for name in fail)
+        if failing_now and "fail_at" not in options:
             raise ArithmeticError("this run cannot be done")
         return begin(bench, task)
 
@@ -47,9 +54,9 @@ def disturb(options: dict[str, Any]) -> None:
             raise RuntimeError("an accident outside of any run")
         return work(bench, *arguments)
 
-    if slow:
+    if slow or "fail_at" in options:
         trainers.advance = slowly
-    if fail:
+    if fail is not None:
         tasks._begin = failing
     if "die" in options:
         runner._work = dying

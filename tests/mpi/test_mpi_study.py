@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mc.workspace import Workspace
+from tests.mpi import launching
+from tests.mpi.launching import (
+    MPIEXEC,
+    environment,
+    finds_ranks,
+    needs_mpiexec,
+    pids_of,
+    wait_until,
+)
 from tnqbm.archive import Archive
 
-ROOT = Path(__file__).parents[2]
-DRIVER = ROOT / "tests" / "mpi" / "driver.py"
-BESIDE_PYTHON = Path(sys.executable).parent / "mpiexec"
-MPIEXEC = str(BESIDE_PYTHON) if BESIDE_PYTHON.exists() else shutil.which("mpiexec")
-
-pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'tnqbm[mpich]'")
+pytestmark = needs_mpiexec
 
 STUDY: dict[str, Any] = {
     "name": "ranks",
@@ -38,89 +39,16 @@ STUDY: dict[str, Any] = {
 RUNS = 64
 
 
-def environment() -> dict[str, str]:
-    """No trace of a launcher that started the tests themselves; progress goes nowhere."""
-    launcher = ("PMI", "PMIX", "OMPI_", "SLURM_", "HYDI_", "MPI_LOCAL")
-    env = {key: value for key, value in os.environ.items() if not key.startswith(launcher)}
-    env.pop("NUMBA_NUM_THREADS", None)
-    return {**env, "PYTHONPATH": str(ROOT)}
-
-
-class started:
-    """The driver on several ranks; ended with all its ranks at the end if it still runs.
-
-    With ``ranks=0`` the driver runs without a launcher.
-    """
-
-    def __init__(self, ranks: int, out: Path, study: Any = None, **options: Any) -> None:
-        self.folder = tempfile.TemporaryDirectory()
-        env = {**environment(), **options.pop("env", {})}
-        options["report"] = self.folder.name
-        arguments = [json.dumps(study or STUDY), str(out), json.dumps(options)]
-        launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks else []
-        self.process = subprocess.Popen(
-            [*launcher, sys.executable, str(DRIVER), *arguments],
-            env=env,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-
-    def __enter__(self) -> started:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.communicate(timeout=20)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-        self.process.communicate()
-        self.folder.cleanup()
-
-    def wait(self, seconds: float = 120.0) -> tuple[int, list[dict[str, Any]], str]:
-        """(exit code, the ranks' reports that are not empty, standard error) when it has ended."""
-        stderr = self.process.communicate(timeout=seconds)[1]
-        reports = [json.loads(p.read_text()) for p in sorted(Path(self.folder.name).glob("*.json"))]
-        return self.process.returncode, [report for report in reports if report], stderr
+def started(ranks: int, out: Path, study: Any = None, **options: Any) -> launching.started:
+    return launching.started(ranks, out, study or STUDY, **options)
 
 
 def drive(ranks: int, out: Path, study: Any = None, **options: Any) -> Any:
-    """What :meth:`started.wait` says of a run that nobody disturbs."""
-    with started(ranks, out, study, **options) as driver:
-        return driver.wait()
+    return launching.drive(ranks, out, study or STUDY, **options)
 
 
 def finish(ranks: int, out: Path, study: Any = None, **options: Any) -> dict[str, Any]:
-    """Run to the end and return what rank 0 says of the archive."""
-    code, reports, stderr = drive(ranks, out, study, **options)
-    assert code == 0, (reports, stderr)
-    assert len(reports) == 1
-    found: dict[str, Any] = reports[0]
-    return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
-
-
-def pids_of(out: Path) -> list[int]:
-    """The ranks at work on an output, by what they were started with."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if str(out).encode() in words and words[0] == sys.executable.encode():
-                found.append(int(entry.name))
-    return sorted(found)
+    return launching.finish(ranks, out, study or STUDY, **options)
 
 
 @pytest.fixture(scope="module")
@@ -184,7 +112,7 @@ def test_a_signal_to_the_launcher_saves_everything(
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds ranks through /proc")
+@finds_ranks
 def test_a_signal_to_one_rank_stops_all(tmp_path: Path, reference: str) -> None:
     out = tmp_path / "out.h5"
     with started(2, out, slow=0.02) as driver:
@@ -195,7 +123,7 @@ def test_a_signal_to_one_rank_stops_all(tmp_path: Path, reference: str) -> None:
     assert finish(1, out, resume=True)["fingerprint"] == reference
 
 
-@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds ranks through /proc")
+@finds_ranks
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_rank_loses_no_finished_run(tmp_path: Path, victim: int, reference: str) -> None:
     out = tmp_path / "out.h5"
