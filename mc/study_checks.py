@@ -11,6 +11,7 @@ from typing import Any
 
 from mc.gradients import EXACT, label_settings, methods
 from mc.study import SEEDED_DATA, Product, Study, is_data_file
+from mc.team import most_members
 from tnqbm.settings import TrainingSettings
 
 EXAMPLES = {
@@ -171,8 +172,6 @@ def _wrong_evaluator(given: Mapping[str, Any], section: str) -> Iterator[str]:
 
 def _wrong_teams(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
     """Gradients that several ranks cannot work on together."""
-    from mc.team import most_members
-
     size = study.run.ranks_per_run
     for label, one in settings.items():
         if size == 1:

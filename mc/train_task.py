@@ -53,6 +53,7 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     quick = dataclasses.replace(
         settings,
         iterations=1,
+        learning_rate=0.0,  # whatever the study's is: this training must not fail
         batch_size=min(2, settings.batch_size),
         chains=min(2, settings.chains),
         ais_chains=min(2, settings.ais_chains),

@@ -240,8 +240,8 @@ class Archive:
 
         Keys: the coordinates and ``seed``; the final value of every metric of
         :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
-        ("iterations" or "plateau"), ``started`` and ``finished`` (ISO 8601, UTC). Raises ArchiveError if a block is damaged,
-        unless ``skip_damaged``.
+        ("iterations" or "plateau"), ``started`` and ``finished`` (ISO 8601, UTC). Raises
+        ArchiveError if a block is damaged, unless ``skip_damaged``.
         """
         usable = self._sources.usable(skip_damaged)
         table = []

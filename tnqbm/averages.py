@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tnqbm.enumeration_tables import LOG_2, OPTIONS, TINY
 from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
-from tnqbm.simd import exp, exponent, lanes, load, mantissa, splat, sqrt, store, total
+from tnqbm.simd import aligned, exp, exponent, lanes, load, mantissa, splat, sqrt, store, total
 
 _SHARDS = 16
 _STATES_PER_SHARD = 512
@@ -226,7 +226,7 @@ class StateAverages:
         shared = self.states.shape[0] == 1
         which: NDArray[np.intp] | slice = slice(None) if shared or rows is None else rows
         if self._work.shape[0] < get_num_threads():
-            self._work = np.empty((get_num_threads(), self._work_size), self._dtype)
+            self._work = aligned((get_num_threads(), self._work_size), self._dtype)
         log_2cosh = np.empty((batch, self.states.shape[1]))
         sums = np.zeros((batch, self._shards, p * m * (n + 1)))
         _all_averages(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tnqbm.enumeration_kernels import all_log_weights, all_shards
 from tnqbm.enumeration_tables import LOG_2, MID_BITS, ROWS
 from tnqbm.parallel import get_num_threads
-from tnqbm.simd import lanes
+from tnqbm.simd import aligned, lanes
 
 
 class Enumerator:
@@ -49,7 +49,7 @@ class Enumerator:
         # Whole cache lines per thread, so that threads never write to the same one.
         if self._work.shape[0] < get_num_threads():
             size = -(-self._work_size // 16) * 16
-            self._work = np.empty((get_num_threads(), size), self._dtype)
+            self._work = aligned((get_num_threads(), size), self._dtype)
         return self._work
 
     def _padded(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:

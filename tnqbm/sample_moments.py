@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tnqbm.enumeration_tables import OPTIONS, TINY
 from tnqbm.model import n_parameters
 from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
-from tnqbm.simd import exp, lanes, load, splat, sqrt, store
+from tnqbm.simd import aligned, exp, lanes, load, splat, sqrt, store
 from tnqbm.teams import SHARD
 
 SCALE = 2.0**36
@@ -261,11 +261,11 @@ class SampleMoments:
             )
         threads = get_num_threads()
         if self._work.shape[0] < threads:
-            self._weights = np.empty((threads, (self.n + 1) * self._row), self._dtype)
+            self._weights = aligned((threads, (self.n + 1) * self._row), self._dtype)
             stride = -(-self.n // UNITS) * UNITS
             size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
             size += max(self.n, self._row)
-            self._work = np.empty((threads, -(-size // 16) * 16), self._dtype)
+            self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
         out = np.zeros((threads, batch, self._size), np.int64)
         if states.size:
             _all_sums(

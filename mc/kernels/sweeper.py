@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import block, groups
 from tnqbm.model import n_parameters
 from tnqbm.parallel import get_num_threads
-from tnqbm.simd import lanes
+from tnqbm.simd import aligned, lanes
 
 KERNELS = ("block", "bloch", "thermal", "collapsed", "measured", "thermal-uncorrected")
 """Names of the kernels; the last is approximate for two and three Paulis."""
@@ -162,9 +162,9 @@ class Sweeper:
             wide = block.padded(n, self._lanes), block.padded(self.m, self._lanes)
             self._tile = tile
             self._tables = (
-                np.empty((threads, n + 1, wide[1]), self._dtype),
-                np.empty((threads, self.m + 1, wide[0]), self._dtype),
-                np.empty((threads, block.work_size(tile, self._lanes)), self._dtype),
+                aligned((threads, n + 1, wide[1]), self._dtype),
+                aligned((threads, self.m + 1, wide[0]), self._dtype),
+                aligned((threads, block.work_size(tile, self._lanes)), self._dtype),
                 np.empty((threads, 4, tile, max(wide) // block.BITS), np.uint8),
             )
         block.block_chains(
@@ -206,5 +206,5 @@ class Sweeper:
         if self._work.shape[0] < threads:
             size = groups.work_size(self.n, self.m, self.n_paulis, self._lanes)
             # Whole cache lines per thread.
-            self._work = np.zeros((threads, -(-size // 16) * 16), self._dtype)
+            self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
         return self._work

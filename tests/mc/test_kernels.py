@@ -79,30 +79,30 @@ def test_exact_kernels_keep_the_distribution(kernel: str, paulis: str, precision
     # 4 kernels x 7 Pauli sets, block and uncorrected x 3, in two precisions: 68 tests.
     n, m = SHAPES[PAULIS.index(paulis) % 3]
     expected = probabilities((n, m, paulis, 0.7, 0))
-    start = equilibrium(expected, 20_000, n)
+    start = equilibrium(expected, 100_000, n)
     inertia = 0.5 if paulis in ("Y", "YZ") else 0.0
-    end = moved(kernel, model_of(n, m, paulis, 0.7), start, 3, precision=precision, inertia=inertia)
+    end = moved(kernel, model_of(n, m, paulis, 0.7), start, 8, precision=precision, inertia=inertia)
     assert (end != start).any(axis=0).all()
     assert passes(chi_squared(end, expected))
 
 
 @pytest.mark.parametrize("paulis", ["XY", "XZ", "YZ", "XYZ"])
 def test_the_uncorrected_kernel_does_not(paulis: str) -> None:
-    """Negative control of the test above, with its sizes: a wrong kernel is found out."""
+    """Negative control of the test above, with a fifth of its chains: it is found out."""
     n, m = SHAPES[PAULIS.index(paulis) % 3]
     expected = probabilities((n, m, paulis, 0.7, 0))
     model = model_of(n, m, paulis, 0.7)
     start = equilibrium(expected, 20_000, n)
-    assert chi_squared(moved("thermal-uncorrected", model, start, 3), expected) < 1e-10
+    assert chi_squared(moved("thermal-uncorrected", model, start, 8), expected) < 1e-10
     assert passes(chi_squared(start, expected))
 
 
 def test_a_sampler_of_another_model_is_found_out() -> None:
-    """Negative control: the size of error that these tests can see, 0.1 in one field of four."""
+    """Negative control: an error of 0.1 in one field of four is seen by fewer chains."""
     expected = probabilities((4, 3, "XZ", 0.7, 0))
     model = model_of(4, 3, "XZ", 0.7)
     other = SqRBM(model.a + np.array([0.1, 0, 0, 0]), model.b, model.w, "XZ")
-    end = moved("collapsed", other, equilibrium(expected, 20_000, 4), 3)
+    end = moved("collapsed", other, equilibrium(expected, 40_000, 4), 8)
     assert chi_squared(end, expected) < 1e-10
 
 

@@ -539,11 +539,3 @@ def test_metrics_are_kept_as_asked(noisy: None, tmp_path: Path) -> None:
         assert path.kl is None
         assert path.log_partition is not None
         assert path.log_partition_error is None
-
-
-def test_several_ranks_per_run_are_refused_for_now(tmp_path: Path) -> None:
-    raw = tiny(run={"batch": 2, "ranks_per_run": 2})
-    load_study(raw)
-    with pytest.raises(StudyError, match=r"run\.ranks_per_run = 2: .* one rank"):
-        run_study(raw, tmp_path / "out.h5", progress=False)
-    assert list(tmp_path.iterdir()) == []

@@ -56,6 +56,7 @@ def disturb(options: dict[str, Any]) -> None:
 
     if slow or "fail_at" in options:
         trainers.advance = slowly
+        tasks.PATIENCE_SECONDS = 1.0
     if fail is not None:
         tasks._begin = failing
     if "die" in options:

@@ -74,10 +74,7 @@ def test_shards_add_up_bit_by_bit(p: int, precision: str) -> None:
     whole = moments.sums(theta, states)
     assert whole.dtype == np.int64
     edges = [0, SHARD, 4 * SHARD, 4 * SHARD, 7 * SHARD, states.shape[1]]
-    parts = [
-        moments.sums(theta, states[:, first:last])
-        for first, last in pairwise(edges)
-    ]
+    parts = [moments.sums(theta, states[:, first:last]) for first, last in pairwise(edges)]
     np.testing.assert_array_equal(sum(reversed(parts)), whole)
     # Shards may come in any order, too.
     order = np.random.default_rng(1).permutation(7)
