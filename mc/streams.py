@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 def stream_key(seed: int | np.random.SeedSequence, *path: int) -> int:
     """The 64-bit key of the stream ``path`` below ``seed``.
 
-    Equal arguments give equal keys; different ones give independent keys.
+    Equal arguments give equal keys; different ones, with entries of the path below 2**32, give
+    independent keys.
     """
     root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     child = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, *path))

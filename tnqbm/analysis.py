@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.summaries import FinalGroup, Float, Select, Value, final_groups
+from tnqbm.summaries import FinalGroup, Float, Other, Select, final_groups
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
@@ -38,7 +38,7 @@ class MinimumHidden:
     data: str
     visible: int
     paulis: str
-    other: tuple[tuple[str, Value], ...]
+    other: Other
     m_min: int | None
     low: int | None
     high: int | None
@@ -69,7 +69,7 @@ class HiddenRatio:
     data: str
     visible: int
     paulis: str
-    other: tuple[tuple[str, Value], ...]
+    other: Other
     ratio: float | None
     kind: str
     low: float | None
@@ -144,6 +144,30 @@ def hidden_ratio_table(
     return ratios
 
 
+def resampled_means(group: FinalGroup, resamples: int = 2000, *, seed: int = 0) -> Float:
+    """Means (resamples,) over seeds drawn anew with replacement from a group's values.
+
+    They depend on ``seed`` and the group alone. Raises ValueError if the group has no value.
+    """
+    size = group.values.size
+    if size == 0:
+        raise ValueError("a group without finite values has no mean to resample")
+    name = repr((group.visible, group.data, group.paulis, group.other, group.hidden))
+    words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
+    rng = np.random.default_rng([seed, *(int(word) for word in words)])
+    means: Float = group.values[rng.integers(size, size=(resamples, size))].mean(axis=1)
+    return means
+
+
+def mean_interval(
+    group: FinalGroup, confidence: float = 0.95, *, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Central bootstrap interval of a group's mean over seeds; ValueError if it has no value."""
+    low, high = _interval(resampled_means(group, resamples, seed=seed), confidence)
+    assert low is not None and high is not None  # values of a group are finite
+    return low, high
+
+
 def _bootstrap(
     archives: Archive | Sequence[Archive],
     threshold: float,
@@ -173,14 +197,9 @@ def _bootstrap(
 
 def _resampled_means(group: FinalGroup, threshold: float, resamples: int, seed: int) -> Float:
     """Means (resamples,) of the group's values drawn anew, or its mean where that is certain."""
-    size = group.values.size
-    if abs(group.mean - threshold) > _CERTAIN * group.std / math.sqrt(size):
+    if abs(group.mean - threshold) > _CERTAIN * group.std / math.sqrt(group.values.size):
         return np.full(resamples, group.mean)
-    name = repr((group.visible, group.data, group.paulis, group.other, group.hidden))
-    words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
-    rng = np.random.default_rng([seed, *(int(word) for word in words)])
-    means: Float = group.values[rng.integers(size, size=(resamples, size))].mean(axis=1)
-    return means
+    return resampled_means(group, resamples, seed=seed)
 
 
 def _minimum(

@@ -6,7 +6,7 @@ matplotlib is imported inside the functions, never with the module.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.errors import MissingExtraError
-from tnqbm.summaries import Value, varying
+from tnqbm.summaries import Other, gradient_parts, variant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 Axis = NDArray[Any]
 """An object array of matplotlib axes, one for every panel (rows, columns)."""
 
-Other = tuple[tuple[str, Value], ...]
-SeriesKey = tuple[str, Other]
+Styles = Mapping[Any, dict[str, Any]]
+"""What matplotlib draws a series with, by the series: color, marker, label and so on."""
 
 COLOURS = {
     "Z": "#0072B2",
@@ -39,6 +39,11 @@ COLOURS = {
 """Colour of each Pauli set, from the palette of Okabe and Ito (colour-blind safe)."""
 
 MARKERS = {"Z": "o", "XZ": "s", "XYZ": "^", "YZ": "D", "XY": "v", "X": "P", "Y": "X"}
+
+GRADIENTS = {"exact": "#000000", "cd": "#D55E00", "pcd": "#0072B2", "tempered": "#009E73"}
+"""Colour of each estimator of the gradient, from the same palette."""
+
+_MORE_GRADIENTS = ("#CC79A7", "#E69F00", "#56B4E9", "#8A6D3B")
 
 LABELS = {
     "kl": "KL divergence (nats)",
@@ -58,6 +63,15 @@ TITLES = {
 }
 
 LINES = ("-", "--", ":", "-.")
+_SWEEPS = (
+    (2, "-", "o"),
+    (10, "-.", "D"),
+    (100, "--", "s"),
+    (math.inf, (0, (4, 1, 1, 1, 1, 1)), "v"),
+)
+"""Line and marker of a gradient with fewer sweeps per update than so many."""
+_SPARE = ((":", "^"), ((0, (5, 3)), "P"), ((0, (3, 1, 1, 1)), "X"), ((0, (1, 3)), "*"))
+"""For gradients of the same method whose sweeps give them the same line."""
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -84,6 +98,7 @@ _PANEL = (2.35, 1.9)  # inches
 _SINGLE = (4.6, 3.2)
 _MARGIN = (0.6, 0.45)  # axis labels at the left and bottom
 _NARROWEST = 5.2
+_MOST_ROWS = 12
 
 
 class Labelled(Protocol):
@@ -135,56 +150,105 @@ def data_order(names: Iterable[str]) -> list[str]:
     return sorted(set(names), key=lambda d: (known.index(d) if d in known else len(known), d))
 
 
-def series_styles(items: Iterable[Labelled]) -> dict[SeriesKey, dict[str, Any]]:
-    """Colour, marker and label of every series, in the order of the legend.
+def paulis_name(paulis: str) -> str:
+    """A model's name by its Pauli set."""
+    return "RBM (Z)" if paulis == "Z" else f"sqRBM {paulis}"
 
-    Series that differ in more than their Pauli set (the gradient, say) get lighter colours and
-    the difference in their label.
-    """
-    keys = {(item.paulis, item.other) for item in items}
-    differing = varying(other for _, other in keys)
-    # Exact gradients are the yardstick: they keep the full colour.
-    variants = sorted(
-        {other for _, other in keys}, key=lambda o: (("gradient", "exact") not in o, repr(o))
-    )
-    styles = {}
-    for paulis, other in sorted(
-        keys, key=lambda k: (len(k[0]), k[0] != "Z", k[0], variants.index(k[1]))
-    ):
-        lightness = 0.55 * variants.index(other) / max(1, len(variants) - 1)
-        extra = [str(dict(other)[key]) for key in differing if key in dict(other)]
-        name = "RBM (Z)" if paulis == "Z" else f"sqRBM {paulis}"
-        styles[paulis, other] = {
-            "color": _lighter(COLOURS[letters(paulis)], lightness),
+
+def paulis_order(paulis: Iterable[str]) -> list[str]:
+    """Pauli sets by size, the classical RBM before other single letters."""
+    return sorted(set(paulis), key=lambda p: (len(p), p != "Z", p))
+
+
+def series_styles(items: Iterable[Labelled]) -> dict[str, dict[str, Any]]:
+    """Colour, marker and label of every Pauli set, in the order of the legend."""
+    return {
+        paulis: {
+            "color": COLOURS[letters(paulis)],
             "marker": MARKERS[letters(paulis)],
-            "label": ", ".join([name, *extra]),
+            "label": paulis_name(paulis),
+        }
+        for paulis in paulis_order(item.paulis for item in items)
+    }
+
+
+def gradient_styles(items: Iterable[Labelled]) -> dict[Other, dict[str, Any]]:
+    """Colour, marker, line and label of every variant, in the order of the legend.
+
+    The colour says the method and the line the number of sweeps, the same in all figures: exact
+    gradients are black. Labels of a study's own that are of no known method get colours of the
+    rest of the palette, in alphabetical order.
+    """
+    names = variant_names(item.other for item in items)
+    methods = {other: gradient_parts(_gradient(other)) for other in names}
+    strange = sorted({method for method, _ in methods.values() if method not in GRADIENTS})
+    more = {m: _MORE_GRADIENTS[k % len(_MORE_GRADIENTS)] for k, m in enumerate(strange)}
+    styles: dict[Other, dict[str, Any]] = {}
+    taken: set[tuple[str, str]] = set()
+    for other, name in names.items():
+        method, sweeps = methods[other]
+        usual = next((line, mark) for below, line, mark in _SWEEPS if (sweeps or 1) < below)
+        choices = [usual, *_SPARE]
+        line, marker = next((c for c in choices if (method, c[1]) not in taken), usual)
+        taken.add((method, marker))
+        styles[other] = {
+            "color": GRADIENTS[method] if method in GRADIENTS else more[method],
+            "linestyle": line,
+            "marker": marker,
+            "label": name,
         }
     return styles
 
 
-def panel_grid(items: Sequence[Labelled]) -> tuple[Figure, Axis, dict[tuple[int, str], Axes]]:
-    """A panel for every n (rows) and data set (columns); those without runs say so.
+def _gradient(other: Other) -> str:
+    return str(dict(other).get("gradient", ""))
 
-    The dictionary holds the panels with runs by (visible, data). All share the vertical axis.
+
+Panels = dict[tuple[int, str, Other], "Axes"]
+"""Panels with runs by n, data set and variant."""
+
+
+def panel_grid(items: Sequence[Labelled], *, sharey: bool) -> tuple[Figure, Axis, Panels]:
+    """A panel for every n and variant (rows) and data set (columns); those without runs say so.
+
+    All panels share the vertical axis, or those of a data set do. Raises ValueError if there
+    would be too many rows to look at.
     """
-    visibles = sorted({item.visible for item in items})
+    names = variant_names(item.other for item in items)
+    rows = [(n, other) for n in sorted({item.visible for item in items}) for other in names]
+    check_rows(len(rows), [item.other for item in items])
     datasets = data_order(item.data for item in items)
-    present = {(item.visible, item.data) for item in items}
-    figure, axes = grid(len(visibles), len(datasets), sharey=True)
+    present = {(item.visible, item.data, item.other) for item in items}
+    figure, axes = grid(len(rows), len(datasets), sharey=True if sharey else "col")
     panels = {}
-    for row, visible in enumerate(visibles):
+    for row, (visible, other) in enumerate(rows):
         for column, data in enumerate(datasets):
             axis = axes[row, column]
-            axis.set_title(f"{data_title(data)}, n = {visible}")
-            if (visible, data) in present:
-                panels[visible, data] = axis
+            title = f"{data_title(data)}, n = {visible}"
+            if len(names) > 1:  # one line would be too long
+                title = f"{data_title(data)}\nn = {visible}, {names[other]}"
+            axis.set_title(title)
+            if (visible, data, other) in present:
+                panels[visible, data, other] = axis
             else:
                 empty(axis, "no runs")
     return figure, axes, panels
 
 
+def check_rows(count: int, others: Iterable[Other]) -> None:
+    """Raise ValueError, saying how to choose, if a figure would have too many rows of panels."""
+    if count <= _MOST_ROWS:
+        return
+    names = list(variant_names(others).values())
+    choice = f"gradient (there are {', '.join(names)}) or visible" if len(names) > 1 else "visible"
+    raise ValueError(
+        f"the figure would have {count} rows of panels, more than {_MOST_ROWS}; choose fewer "
+        f"values of {choice}"
+    )
+
+
 def grid(
-    rows: int, columns: int, *, sharey: bool = False, scale: float = 1.0
+    rows: int, columns: int, *, sharey: bool | str = False, scale: float = 1.0
 ) -> tuple[Figure, Axis]:
     """An empty figure of rows x columns panels of the common size, and its axes (rows, columns)."""
     from matplotlib.figure import Figure
@@ -193,7 +257,8 @@ def grid(
     width, height = _SINGLE if single else (columns * _PANEL[0] * scale, rows * _PANEL[1] * scale)
     size = (max(_NARROWEST, width + _MARGIN[0]), height + _MARGIN[1])
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharey=sharey)
+    shared: Any = sharey
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=shared)
     return figure, np.asarray(axes, dtype=np.object_)
 
 
@@ -207,7 +272,7 @@ def empty(axis: Axes, text: str) -> None:
         spine.set_color("#cccccc")
 
 
-def series_handles(styles: dict[SeriesKey, dict[str, Any]], *, markers: bool = True) -> list[Any]:
+def series_handles(styles: Styles, *, markers: bool = True) -> list[Any]:
     """Legend entries of the series."""
     from matplotlib.lines import Line2D
 
@@ -260,13 +325,24 @@ def hidden_axis(axis: Axes, *, log: bool) -> None:
     axis.xaxis.set_major_formatter(ScalarFormatter())
 
 
-def seeds_text(counts: Iterable[int], *, band: bool = True) -> str:
+def set_limits(axes: Iterable[Axes], metric: str) -> None:
+    """The vertical axis from 0 for metrics to be compared with 0, to 1 at most for the TVD."""
+    if metric not in ("kl", "tvd", "gradient_norm"):
+        return
+    for axis in axes:
+        top = axis.get_ylim()[1]  # a band may reach lower or higher than values can
+        axis.set_ylim(0.0, min(top, 1.0) if metric == "tvd" else top)
+
+
+def seeds_text(
+    counts: Iterable[int], *, band: bool = True, what: str = "1 standard deviation"
+) -> str:
     """How many seeds a figure averages over, and what its band is."""
     low, high = min(counts := list(counts)), max(counts)
     seeds = f"{low} seeds" if low == high else f"{low} to {high} seeds"
     if high == 1:
         return "1 seed"
-    return f"mean ± 1 standard deviation over {seeds}" if band else f"mean over {seeds}"
+    return f"mean ± {what} over {seeds}" if band else f"mean over {seeds}"
 
 
 def whole_axis(axis: Axes) -> None:
@@ -322,10 +398,3 @@ def _legend_rows(handles: Sequence[Any], width: float) -> list[list[Any]]:
     count = math.ceil(total / (width - 0.3))
     per_row = math.ceil(len(handles) / count)
     return [list(handles[k : k + per_row]) for k in range(0, len(handles), per_row)]
-
-
-def _lighter(colour: str, share: float) -> tuple[float, float, float]:
-    from matplotlib.colors import to_rgb
-
-    red, green, blue = (c + (1.0 - c) * share for c in to_rgb(colour))
-    return red, green, blue

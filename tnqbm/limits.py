@@ -18,10 +18,10 @@ def check_enumerable(n: int, *, dense: bool = False) -> None:
         raise ValueError(
             f"an array over all 2**{n} visible states would take {8 * 2.0**n / 1e9:.0f} GB "
             f"(the limit is n = {limit}); use SqRBM.log_weight on the states of interest "
-            "together with exact.log_partition"
+            "together with exact.log_partition, or samples from mc.sample"
         )
     raise ValueError(
         f"exact enumeration over 2**{n} visible states is out of reach (the limit is "
-        f"n = {limit}); use fewer visible units, or work with unnormalised probabilities "
-        "through SqRBM.log_weight, which needs no partition function at any n"
+        f"n = {limit}); mc.sample draws samples of such models, mc.log_partition estimates log Z "
+        "with an error bar, and training takes a sampled gradient such as 'pcd'"
     )

@@ -19,6 +19,10 @@ if "OMP_WAIT_POLICY" not in os.environ:
 import numba
 from numba import get_num_threads, get_thread_id, njit, prange, set_num_threads
 
+from tnqbm import kernel_cache
+
+kernel_cache.install()
+
 __all__ = [
     "get_num_threads",
     "get_thread_id",

@@ -24,7 +24,7 @@ from tnqbm.simd import aligned, exp, lanes, load, splat, sqrt, store
 from tnqbm.teams import SHARD
 
 SCALE = 2.0**36
-"""Fixed-point unit: a shard's sum is kept to 1.5e-11, and 2^27 states cannot overflow."""
+"""Fixed-point unit: a shard's sum is kept to 1.5e-11, and fewer than 2^27 states cannot overflow."""
 
 STATES = 4
 UNITS = 8

@@ -1,11 +1,14 @@
 """Finished runs by group: final values over seeds, learning curves, and the choice of runs.
 
-Everything here is plain NumPy; :mod:`tnqbm.analysis` and :mod:`tnqbm.figures` build on it.
+Everything here is plain NumPy; :mod:`tnqbm.analysis` and :mod:`tnqbm.figures` build on it. A
+variant is what runs of the same data, n, Pauli set and m can still differ in, above all the
+gradient.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +24,10 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Value = str | int | float
 Select = Mapping[str, Value | Collection[Value]]
+Other = tuple[tuple[str, Value], ...]
+
+METHODS = ("exact", "cd", "pcd", "tempered", "tensor", "quantum")
+"""Estimators of the gradient, in the order of tables and legends; others follow by name."""
 
 _MAIN = ("data", "visible", "paulis", "hidden")
 _PER_RUN = frozenset({*METRICS, "seed", "steps", "stopped", "started", "finished"})
@@ -40,7 +47,7 @@ class FinalGroup:
     visible: int
     paulis: str
     hidden: int
-    other: tuple[tuple[str, Value], ...]
+    other: Other
     seeds: tuple[int, ...]
     values: Float
     dropped: int = 0
@@ -64,11 +71,35 @@ class LearningCurve:
     visible: int
     paulis: str
     hidden: int
-    other: tuple[tuple[str, Value], ...]
+    other: Other
     runs: int
     step: NDArray[np.int64]
     mean: Float
     std: Float
+
+
+@dataclass(frozen=True)
+class LikelihoodCurve:
+    """Log-likelihood per row of data, -nll and -test_nll in nats, against the number of updates.
+
+    ``train``, ``test`` (T,) are means over ``runs`` seeds, ``test_std`` (T,) the spread of the
+    test values over seeds, and ``error`` (T,) the standard error that log Z gives both means.
+    ``final_train``, ``final_test`` (S,) are the last values, one for each seed.
+    """
+
+    data: str
+    visible: int
+    paulis: str
+    hidden: int
+    other: Other
+    runs: int
+    step: NDArray[np.int64]
+    train: Float
+    test: Float
+    test_std: Float
+    error: Float
+    final_train: Float
+    final_test: Float
 
 
 def as_archives(archives: Archive | Sequence[Archive]) -> list[Archive]:
@@ -82,7 +113,7 @@ def as_archives(archives: Archive | Sequence[Archive]) -> list[Archive]:
 def final_groups(
     archives: Archive | Sequence[Archive], metric: str = "tvd", *, select: Select | None = None
 ) -> list[FinalGroup]:
-    """Final values of ``metric`` over seeds for every group, in the order n, data, paulis, m.
+    """Final values of ``metric`` over seeds for every group, in the order n, data, gradient, paulis, m.
 
     ``select`` keeps only runs whose coordinates match, for example
     ``{"data": "bas", "visible": [6, 8]}``. A run held by several archives counts once.
@@ -122,20 +153,35 @@ def mean_curves(
     Raises ValueError when the metric was not kept or nothing matches.
     """
     _check_metric(metric)
-    collected: dict[tuple[Any, ...], dict[int, tuple[NDArray[np.int64], Float]]] = {}
-    seen: list[dict[str, Any]] = []
-    for archive in as_archives(archives):
-        for run in archive.runs():
-            coordinates = {k: v for k, v in run.coordinates.items() if k != "seed"}
-            seen.append(coordinates)
-            if matches(select, run.coordinates):
-                rows = run.trajectory.metric(metric)
-                curves = collected.setdefault(_key(coordinates), {})
-                curves[int(run.coordinates["seed"])] = (run.trajectory.step, rows)
-    check_select(select, seen)
+    collected = _collect(archives, (metric,), select)
     if not collected:
-        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
-    return [_learning_curve(key, collected[key]) for key in sorted(collected, key=_order)]
+        raise ValueError(f"the metric {metric!r} was not kept in these runs")
+    curves = [_learning_curve(key, collected[key]) for key in sorted(collected, key=_order)]
+    known = [curve for curve in curves if curve.step.size]
+    if not known:
+        raise ValueError(f"no finished run has a value of {metric}")
+    return known
+
+
+def likelihood_curves(
+    archives: Archive | Sequence[Archive], *, select: Select | None = None
+) -> list[LikelihoodCurve]:
+    """Train and test log-likelihood over seeds at the updates where log Z was found.
+
+    Runs without test data are left out. The errors of log Z of different runs are independent,
+    so that of a mean over S runs is the root of their summed squares, over S; an exact log Z has
+    none. Raises ValueError when no run has test data or nothing matches.
+    """
+    collected = _collect(archives, ("nll", "test_nll"), select, ("log_partition_error",))
+    if not collected:
+        raise ValueError(
+            "these runs have no test data; let the study hold some out: test_fraction in [data]"
+        )
+    curves = [_likelihood_curve(key, collected[key]) for key in sorted(collected, key=_order)]
+    known = [curve for curve in curves if curve.step.size]
+    if not known:
+        raise ValueError("no finished run has a finite log-likelihood of test data")
+    return known
 
 
 def matches(select: Select | None, coordinates: Mapping[str, Any]) -> bool:
@@ -168,7 +214,37 @@ def describe(coordinates: Mapping[str, Any]) -> str:
     return ", ".join(f"{key} = {value}" for key, value in coordinates.items())
 
 
-def varying(others: Iterable[tuple[tuple[str, Value], ...]]) -> list[str]:
+def gradient_parts(label: str) -> tuple[str, int | None]:
+    """Method and number of sweeps of a gradient's label: ("pcd", 10) of "pcd-10-slow"."""
+    found = re.match(r"(.+?)-(\d+)(?:-|$)", label)
+    return (label, None) if found is None else (found[1], int(found[2]))
+
+
+def variant_order(other: Other) -> tuple[Any, ...]:
+    """Sorting key of variants: by method (exact first), sweeps, then the label and the rest."""
+    label = str(dict(other).get("gradient", ""))
+    method, sweeps = gradient_parts(label)
+    place = METHODS.index(method) if method in METHODS else len(METHODS)
+    return (place, method, sweeps or 0, label, repr(other))
+
+
+def variant_names(others: Iterable[Other]) -> dict[Other, str]:
+    """A short name for every variant, in order: what tells it from the others, or the gradient."""
+    ordered = sorted(set(others), key=variant_order)
+    keys = varying(ordered) or ["gradient"]
+    names = {}
+    for other in ordered:
+        own = dict(other)
+        words = [
+            str(own[key]) if key == "gradient" else f"{key} {own[key]}"
+            for key in sorted(keys, key=lambda key: key != "gradient")
+            if key in own
+        ]
+        names[other] = ", ".join(words)
+    return names
+
+
+def varying(others: Iterable[Other]) -> list[str]:
     """Keys among the further coordinates whose value is not the same in all groups."""
     values: dict[str, set[Value | None]] = {}
     listed = [dict(other) for other in others]
@@ -211,7 +287,7 @@ def _key(coordinates: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _order(key: tuple[Any, ...]) -> tuple[Any, ...]:
     visible, data, paulis, other, hidden = key
-    return (visible, data, len(paulis), paulis, repr(other), hidden)
+    return (visible, data, variant_order(other), len(paulis), paulis, hidden)
 
 
 def _final_group(key: tuple[Any, ...], runs: Mapping[int, float]) -> FinalGroup:
@@ -222,21 +298,64 @@ def _final_group(key: tuple[Any, ...], runs: Mapping[int, float]) -> FinalGroup:
     return FinalGroup(data, visible, paulis, hidden, other, tuple(seeds), values, dropped)
 
 
-def _learning_curve(
-    key: tuple[Any, ...], curves: Mapping[int, tuple[NDArray[np.int64], Float]]
-) -> LearningCurve:
-    visible, data, paulis, other, hidden = key
+def _collect(
+    archives: Archive | Sequence[Archive],
+    metrics: Sequence[str],
+    select: Select | None,
+    optional: Sequence[str] = (),
+) -> dict[tuple[Any, ...], dict[int, tuple[NDArray[np.int64], Float]]]:
+    """Steps (T,) and rows (metrics, T) of matching runs that kept all ``metrics``, by group and
+    seed; ``optional`` metrics are 0 where they were not kept. ValueError if no run matches."""
+    collected: dict[tuple[Any, ...], dict[int, tuple[NDArray[np.int64], Float]]] = {}
+    seen: list[dict[str, Any]] = []
+    matched = False
+    for archive in as_archives(archives):
+        for run in archive.runs():
+            coordinates = {k: v for k, v in run.coordinates.items() if k != "seed"}
+            seen.append(coordinates)
+            if not matches(select, run.coordinates):
+                continue
+            matched = True
+            trajectory = run.trajectory
+            if any(getattr(trajectory, name) is None for name in metrics):
+                continue
+            rows = [trajectory.metric(name) for name in metrics]
+            for name in optional:
+                kept = getattr(trajectory, name) is not None
+                rows.append(trajectory.metric(name) if kept else np.zeros(trajectory.step.size))
+            curves = collected.setdefault(_key(coordinates), {})
+            curves[int(run.coordinates["seed"])] = (trajectory.step, np.stack(rows))
+    check_select(select, seen)
+    if not matched:
+        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+    return collected
+
+
+def _aligned(
+    curves: Mapping[int, tuple[NDArray[np.int64], Float]],
+) -> tuple[NDArray[np.int64], Float]:
+    """Rows of all seeds (S, metrics, T) on the union of their steps (T,), the latest held.
+
+    Steps at which a run has no value (before its first record, or where log Z was not found) are
+    left out.
+    """
     schedules = [step for step, _ in curves.values()]
     grid = schedules[0] if len(schedules) == 1 else np.unique(np.concatenate(schedules))
     held = []
     for seed in sorted(curves):
         step, rows = curves[seed]
         latest = np.searchsorted(step, grid, side="right") - 1
-        held.append(np.where(latest >= 0, rows[np.maximum(latest, 0)], np.nan))
+        held.append(np.where(latest >= 0, rows[:, np.maximum(latest, 0)], np.nan))
     stacked = np.array(held)
-    # A step before a run's first record has no value for it; leave such steps out.
-    known = ~np.isnan(stacked).any(axis=0)
-    stacked = stacked[:, known]
+    known = ~np.isnan(stacked).any(axis=(0, 1))
+    return np.asarray(grid[known], dtype=np.int64), stacked[:, :, known]
+
+
+def _learning_curve(
+    key: tuple[Any, ...], curves: Mapping[int, tuple[NDArray[np.int64], Float]]
+) -> LearningCurve:
+    visible, data, paulis, other, hidden = key
+    step, stacked = _aligned(curves)
     return LearningCurve(
         data,
         visible,
@@ -244,7 +363,30 @@ def _learning_curve(
         hidden,
         other,
         len(curves),
-        np.asarray(grid[known], dtype=np.int64),
-        stacked.mean(axis=0),
-        stacked.std(axis=0),
+        step,
+        stacked[:, 0].mean(axis=0),
+        stacked[:, 0].std(axis=0),
+    )
+
+
+def _likelihood_curve(
+    key: tuple[Any, ...], curves: Mapping[int, tuple[NDArray[np.int64], Float]]
+) -> LikelihoodCurve:
+    visible, data, paulis, other, hidden = key
+    step, stacked = _aligned(curves)
+    train, test, error = -stacked[:, 0], -stacked[:, 1], stacked[:, 2]
+    return LikelihoodCurve(
+        data,
+        visible,
+        paulis,
+        hidden,
+        other,
+        len(curves),
+        step,
+        train.mean(axis=0),
+        test.mean(axis=0),
+        test.std(axis=0),
+        np.sqrt((error**2).sum(axis=0)) / len(curves),
+        train[:, -1] if step.size else np.empty(0),
+        test[:, -1] if step.size else np.empty(0),
     )

@@ -104,6 +104,8 @@ class Sweeper:
         Metropolis-Hastings kernel, for others the fraction of free bits that changed.
         """
         self._check(theta, states)
+        if np.shape(keys) != (theta.shape[0],):
+            raise ValueError(f"keys must have shape ({theta.shape[0]},), got {np.shape(keys)}")
         rates = np.zeros(states.shape[:2])
         if steps < 1 or not states.size:
             return rates

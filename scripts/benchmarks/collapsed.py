@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--peers", default="numpy,jax", help="comma-separated, default numpy,jax")
@@ -24,10 +24,8 @@ parser.add_argument("--paulis", default="XYZ,XZ,Z", help="comma-separated, defau
 parser.add_argument("--sizes", default="64x64,256x256", help="visible x hidden units")
 parser.add_argument("--precisions", default="double,single", help="default double,single")
 parser.add_argument("--chains", type=int, default=100, help="default 100")
-parser.add_argument("--rounds", type=int, default=5, help="turns of each, default 5")
-parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+add_options(parser, rounds=5, seconds=0.3)
 parser.add_argument("--no-kernels", action="store_true", help="leave the second table out")
-parser.add_argument("--json", action="store_true", help="print JSON")
 ARGS = parser.parse_args()
 one_thread()
 
@@ -69,10 +67,10 @@ class Ours:
         return float(rates.mean())
 
     def states(self) -> NDArray[np.uint8]:
-        return self._states[0]
+        return np.asarray(self._states[0])
 
     def log_weights(self) -> NDArray[np.float64]:
-        return self._sweeper.log_weights(self._theta, self._states)[0]
+        return np.asarray(self._sweeper.log_weights(self._theta, self._states)[0])
 
 
 def start(n: int, chains: int) -> NDArray[np.uint8]:
@@ -115,7 +113,7 @@ def measure(n: int, m: int, paulis: str, precision: str, names: list[str]) -> di
         samplers[name] = make(name, theta, n, m, p, states, DTYPES[precision])
     steps = max(1, 8 * 64 * 64 // (n * m))
     calls = {name: sweeping(x, steps) for name, x in samplers.items() if x is not None}
-    times = best_seconds(calls, ARGS.rounds, ARGS.seconds)
+    times = best_seconds(calls, ARGS.rounds, ARGS.seconds, ARGS.cpu_time)
     unit = 1e9 / (ARGS.chains * n * m * steps)
     return {
         "paulis": paulis,
@@ -145,6 +143,7 @@ def kernel_rows(n: int, m: int, paulis: str, precision: str) -> list[dict[str, A
         {kernel: sweeping(sampler, 4) for kernel, sampler in samplers.items()},
         ARGS.rounds,
         ARGS.seconds / 3,
+        ARGS.cpu_time,
     )
     rows = []
     for kernel, sampler in samplers.items():
@@ -183,7 +182,10 @@ def effective_share(sampler: Ours, draws: int = 200) -> float | None:
 
 def main() -> None:
     names = [name for name in ARGS.peers.split(",") if name]
-    sizes = [tuple(map(int, size.split("x"))) for size in ARGS.sizes.split(",")]
+    sizes = []
+    for size in ARGS.sizes.split(","):
+        n, m = map(int, size.split("x"))
+        sizes.append((n, m))
     sets, precisions = ARGS.paulis.split(","), ARGS.precisions.split(",")
     rows: list[dict[str, Any]] = []
     for precision in precisions:

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
 
 PEERS = "numpy,jax,jax-hashed,torch,sklearn"
 
@@ -24,9 +24,7 @@ parser.add_argument("--peers", default=PEERS, help=f"comma-separated, default {P
 parser.add_argument("--sizes", default="64x64,256x256,784x500", help="visible x hidden units")
 parser.add_argument("--chains", default="100,2000", help="comma-separated")
 parser.add_argument("--sweeps", type=int, default=10, help="sweeps a call, default 10")
-parser.add_argument("--rounds", type=int, default=10, help="turns of each, default 10")
-parser.add_argument("--seconds", type=float, default=0.2, help="length of a turn")
-parser.add_argument("--json", action="store_true", help="print JSON")
+add_options(parser, rounds=10, seconds=0.2)
 ARGS = parser.parse_args()
 one_thread()
 
@@ -55,7 +53,7 @@ class Ours:
         self._clock += steps
 
     def states(self) -> NDArray[np.uint8]:
-        return self._states[0]
+        return np.asarray(self._states[0])
 
 
 def check(names: list[str]) -> None:
@@ -92,7 +90,7 @@ def measure(n: int, m: int, chains: int, names: list[str]) -> dict[str, Any]:
         return lambda: sampler.sweep(ARGS.sweeps)
 
     calls = {name: call(sampler) for name, sampler in samplers.items() if sampler is not None}
-    times = best_seconds(calls, ARGS.rounds, ARGS.seconds)
+    times = best_seconds(calls, ARGS.rounds, ARGS.seconds, ARGS.cpu_time)
     updates = chains * (n + m) * ARGS.sweeps
     rates = {name: updates / times[name] if name in times else None for name in samplers}
     peers = {name: rate for name, rate in rates.items() if name != "tnqbm" and rate}

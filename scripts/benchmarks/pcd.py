@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
 
 PEERS = "torch,rbms,rbms-train"
 
@@ -28,10 +28,8 @@ parser.add_argument("--chains", type=int, default=100, help="default 100")
 parser.add_argument("--steps", default="1,10", help="the k of PCD-k, default 1,10")
 parser.add_argument("--learning-rate", type=float, default=0.02, help="default 0.02")
 parser.add_argument("--check", type=int, default=2000, help="updates of the check of learning")
-parser.add_argument("--rounds", type=int, default=10, help="turns of each, default 10")
-parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
+add_options(parser, rounds=10, seconds=0.3)
 parser.add_argument("--profile", action="store_true", help="profile our updates, nothing else")
-parser.add_argument("--json", action="store_true", help="print JSON")
 ARGS = parser.parse_args()
 one_thread()
 
@@ -148,12 +146,14 @@ def measure(
         for name, learner in found.items()
         if learner is not None and not isinstance(learner, RbmsTrain)
     }
-    times = best_seconds(calls, ARGS.rounds, ARGS.seconds)
+    times = best_seconds(calls, ARGS.rounds, ARGS.seconds, ARGS.cpu_time)
     times = {name: seconds / CALL for name, seconds in times.items()}
     whole = found.get("rbms-train")
     if isinstance(whole, RbmsTrain):
         # The difference of two lengths leaves the preparations out.
-        few, many = (min(whole.train(length) for _ in range(3)) for length in (51, 251))
+        few, many = (
+            min(whole.train(length, ARGS.cpu_time) for _ in range(3)) for length in (51, 251)
+        )
         times["rbms-train"] = (many - few) / 200
     ours = times["tnqbm"]
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -34,8 +35,20 @@ def one_thread() -> None:
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
+def add_options(parser: argparse.ArgumentParser, rounds: int, seconds: float) -> None:
+    """Options on time and output that the benchmarks share."""
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"turns, default {rounds}")
+    parser.add_argument("--seconds", type=float, default=seconds, help="length of a turn")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="count the processor's time instead of the clock's: for machines that others use",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
 def best_seconds(
-    calls: Mapping[str, Callable[[], Any]], rounds: int, seconds: float
+    calls: Mapping[str, Callable[[], Any]], rounds: int, seconds: float, cpu_time: bool = False
 ) -> dict[str, float]:
     """Smallest duration of one call of each, over ``rounds`` turns of about ``seconds``.
 
@@ -44,22 +57,22 @@ def best_seconds(
     that does not count, which brings its data back into the caches.
     """
     best = dict.fromkeys(calls, math.inf)
+    clock = time.process_time if cpu_time else time.perf_counter
     for call in calls.values():
         call()
     for _ in range(rounds):
         for name, call in calls.items():
-            start = time.perf_counter()
+            end = time.perf_counter() + seconds
+            start = clock()
             call()
-            now = time.perf_counter()
-            end = now + seconds
+            first = clock() - start
             # A call longer than a turn counts at once.
-            if now - start > seconds:
-                best[name] = min(best[name], now - start)
-            while now < end:
-                start = now
+            if time.perf_counter() > end:
+                best[name] = min(best[name], first)
+            while time.perf_counter() < end:
+                start = clock()
                 call()
-                now = time.perf_counter()
-                best[name] = min(best[name], now - start)
+                best[name] = min(best[name], clock() - start)
     return best
 
 

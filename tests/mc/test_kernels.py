@@ -23,7 +23,7 @@ from tnqbm.parallel import get_num_threads, max_threads, set_num_threads
 PAULIS = ["X", "Y", "Z", "XY", "XZ", "YZ", "XYZ"]
 CASES = [(k, p) for k in KERNELS for p in (1, 2, 3) if k != "block" or p == 1]
 EXACT = [(k, p) for k, p in CASES if is_exact(k, p)]
-SHAPES = [(4, 3), (5, 2), (6, 2)]
+SHAPES = [(4, 2), (5, 2), (4, 3)]
 both = pytest.mark.parametrize("precision", ["double", "single"])
 
 
@@ -98,7 +98,7 @@ def test_the_uncorrected_kernel_does_not(paulis: str) -> None:
 
 
 def test_a_sampler_of_another_model_is_found_out() -> None:
-    """Negative control: an error of 0.1 in one field of four is seen by fewer chains."""
+    """Negative control: fewer chains see an error of 0.1 in one field of four."""
     expected = probabilities((4, 3, "XZ", 0.7, 0))
     model = model_of(4, 3, "XZ", 0.7)
     other = SqRBM(model.a + np.array([0.1, 0, 0, 0]), model.b, model.w, "XZ")
@@ -123,17 +123,17 @@ def test_clamped_units_leave_the_conditional_distribution(
     kernel: str, p: int, precision: str
 ) -> None:
     # 28 tests. The fixed bits are 1 and 0 at units 2 and 4.
-    n, paulis = 6, LETTERS[p]
+    n, paulis = 5, LETTERS[p]
     joint = probabilities((n, 2, paulis, 0.8, 2))
     states = all_states(n)
     given = (states[:, 1] == 1) & (states[:, 3] == 0)
     expected = np.where(given, joint, 0.0) / joint[given].sum()
-    free = np.array([True, False, True, False, True, True])
+    free = np.array([True, False, True, False, True])
     model = model_of(n, 2, paulis, 0.8, 2)
-    end = moved(kernel, model, equilibrium(expected, 10_000, n), 3, precision=precision, free=free)
+    end = moved(kernel, model, equilibrium(expected, 30_000, n), 8, precision=precision, free=free)
     assert passes(chi_squared(end, expected))
     # From a start outside equilibrium.
-    start = np.tile(np.array([1, 1, 0, 0, 1, 1], np.uint8), (10_000, 1))
+    start = np.tile(np.array([1, 1, 0, 0, 1], np.uint8), (10_000, 1))
     if kernel == "collapsed":
         end = moved(kernel, model, start, 60, precision=precision, free=free)
         assert passes(chi_squared(end, expected))
