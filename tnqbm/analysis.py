@@ -164,7 +164,8 @@ def mean_interval(
 ) -> tuple[float, float]:
     """Central bootstrap interval of a group's mean over seeds; ValueError if it has no value."""
     low, high = _interval(resampled_means(group, resamples, seed=seed), confidence)
-    assert low is not None and high is not None  # values of a group are finite
+    assert low is not None  # values of a group are finite
+    assert high is not None
     return low, high
 
 

@@ -62,6 +62,10 @@ TITLES = {
     "parity": "parity",
 }
 
+GREY = "#444444"
+REFERENCE = (0, (1, 1.5))
+"""Line of a reference value."""
+
 LINES = ("-", "--", ":", "-.")
 _SWEEPS = (
     (2, "-", "o"),
@@ -323,6 +327,17 @@ def hidden_axis(axis: Axes, *, log: bool) -> None:
     axis.xaxis.set_major_locator(FixedLocator(ticks))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(ScalarFormatter())
+
+
+def is_wide(groups: Iterable[Any]) -> bool:
+    """Whether the values of m of these groups ask for a logarithmic axis."""
+    hidden = [group.hidden for group in groups]
+    return max(hidden) >= 8 * max(1, min(hidden))
+
+
+def reference_line(axis: Axes, y: float) -> None:
+    """A dotted line across the panel."""
+    axis.axhline(y, color=GREY, linestyle=REFERENCE, linewidth=1.0, zorder=1.5)
 
 
 def set_limits(axes: Iterable[Axes], metric: str) -> None:

@@ -113,7 +113,7 @@ def as_archives(archives: Archive | Sequence[Archive]) -> list[Archive]:
 def final_groups(
     archives: Archive | Sequence[Archive], metric: str = "tvd", *, select: Select | None = None
 ) -> list[FinalGroup]:
-    """Final values of ``metric`` over seeds for every group, in the order n, data, gradient, paulis, m.
+    """Final values of ``metric`` over seeds for every group: by n, data, gradient, paulis, m.
 
     ``select`` keeps only runs whose coordinates match, for example
     ``{"data": "bas", "visible": [6, 8]}``. A run held by several archives counts once.
