@@ -13,6 +13,7 @@ from mc.cli_common import Group, is_first_rank, print_json
 from mc.cli_evaluate import evaluate
 from mc.cli_logz import logz
 from mc.cli_plot import plot
+from mc.cli_quality import quality
 from mc.cli_run import run
 from mc.cli_sample import sample
 from mc.cli_show import merge, show, verify
@@ -75,7 +76,7 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-for command in (run, show, plot, verify, merge, evaluate, sample, logz):
+for command in (run, show, plot, verify, merge, evaluate, sample, logz, quality):
     cli.add_command(command)
 
 

@@ -11,9 +11,12 @@ import click
 from mc.cli_common import PATH, number, parse_pairs, print_json, print_table
 
 if TYPE_CHECKING:
+    from tnqbm.analysis import MinimumHidden
     from tnqbm.archive import Archive
 
-_SUMMARY = ("runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std")
+_SUMMARY = (
+    "runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std", "test_nll_mean", "test_nll_std",
+)  # fmt: skip
 _ORDER = ("data", "visible", "paulis", "hidden")
 
 
@@ -36,8 +39,9 @@ def show(
 ) -> None:
     """Show how far a study is and what its runs reached.
 
-    Final total variation distance (TVD) and KL divergence (nats): mean and standard deviation
-    over the finished seeds of each group. Works while the study is running.
+    Final total variation distance (TVD) and KL divergence (nats), and negative log-likelihood
+    (NLL, nats) of held-out data where there are any: mean and standard deviation over the finished
+    seeds of each group. Works while the study is running.
 
     \b
     Examples:
@@ -67,6 +71,7 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
     groups = archive.groups(skip_damaged=skip_damaged)
     check_select(select, groups)
     groups = [group for group in groups if matches(select, group)]
+    tested = _add_test_nll(archive, groups, skip_damaged)
     finished, planned = archive.progress
     if as_json:
         progress = {"finished": finished, "planned": planned}
@@ -74,12 +79,13 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         return
     keys, shared = _keys(groups)
     print_table(
-        [*keys, "finished", "TVD", "±", "KL (nats)", "±"],
+        [*keys, "finished", "TVD", "±", "KL (nats)", "±", *(["test NLL", "±"] if tested else [])],
         [
             [
                 *(str(group.get(key, "")) for key in keys),
                 f"{group['finished']}/{group['runs']}",
-                *(number(group[name]) for name in _SUMMARY[2:]),
+                *(number(group[name]) for name in _SUMMARY[2:6]),
+                *(number(group[name]) for name in (_SUMMARY[6:] if tested else ())),
             ]
             for group in sorted(groups, key=lambda g: _sorting(g, keys))
         ],
@@ -87,6 +93,28 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         title=shared,
     )
     click.echo(_progress(finished, planned))
+
+
+def _add_test_nll(archive: Archive, groups: list[dict[str, Any]], skip_damaged: bool) -> bool:
+    """Give groups mean and std of the final test_nll, if any run has one; whether one has."""
+    import numpy as np
+
+    names = [key for key in groups[0] if key not in _SUMMARY] if groups else []
+    finals: dict[tuple[Any, ...], list[float | None]] = {}
+    for row in archive.table(skip_damaged=skip_damaged):
+        finals.setdefault(tuple(row.get(key) for key in names), []).append(row["test_nll"])
+    tested = False
+    for group in groups:
+        values = finals.get(tuple(group[key] for key in names), [])
+        known = [value for value in values if value is not None and np.isfinite(value)]
+        whole = bool(known) and len(known) == len(values)
+        group["test_nll_mean"] = float(np.mean(known)) if whole else None
+        group["test_nll_std"] = float(np.std(known)) if whole else None
+        tested = tested or any(value is not None for value in values)
+    if not tested:
+        for group in groups:
+            del group["test_nll_mean"], group["test_nll_std"]
+    return tested
 
 
 def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
@@ -124,6 +152,7 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
 
 def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
     from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.summaries import varying
 
     minima = minimum_hidden_table(archive, threshold=threshold, select=select)
     ratios = hidden_ratio_table(archive, threshold=threshold, select=select)
@@ -137,31 +166,34 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
             }
         )
         return
+    varied = varying(row.other for row in minima)
     print_table(
-        ["data", "n", "paulis", "least m", "95 % interval", "seeds", "note"],
+        ["data", "n", *varied, "paulis", "least m", "95 % interval", "seeds", "note"],
         [
             [
                 row.data,
                 str(row.visible),
+                *_values(row.other, varied),
                 row.paulis,
-                "–" if row.m_min is None else str(row.m_min),
+                _least(row),
                 _interval(row.low, row.high, f"> {row.tried[-1]}"),
                 str(row.seeds),
                 row.note,
             ]
             for row in minima
         ],
-        left=3,
+        left=3 + len(varied),
         title=f"Least hidden units with mean TVD below {threshold:g}",
     )
     if ratios:
         signs = {"at least": "≥ ", "at most": "≤ "}
         print_table(
-            ["data", "n", "paulis", "m(RBM)/m", "95 % interval", "predicted"],
+            ["data", "n", *varied, "paulis", "m(RBM)/m", "95 % interval", "predicted"],
             [
                 [
                     row.data,
                     str(row.visible),
+                    *_values(row.other, varied),
                     row.paulis,
                     "–" if row.ratio is None else f"{signs.get(row.kind, '')}{row.ratio:.2f}",
                     "" if row.kind != "value" else _interval(row.low, row.high, "∞"),
@@ -169,7 +201,7 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
                 ]
                 for row in ratios
             ],
-            left=3,
+            left=3 + len(varied),
             title="Hidden units of the RBM over those of each sqRBM",
         )
 
@@ -263,6 +295,18 @@ def _progress(finished: int, planned: int) -> str:
     share = f" ({finished / planned:.0%})" if planned else ""
     state = "complete" if finished == planned else "to be continued with: tnqbm run ... --resume"
     return f"{finished} of {planned} runs finished{share}: {state}"
+
+
+def _values(other: Any, keys: list[str]) -> list[str]:
+    """A result's further coordinates that have a column."""
+    return [str(dict(other).get(key, "")) for key in keys]
+
+
+def _least(row: MinimumHidden) -> str:
+    """The least m, or the bound that is known of it."""
+    if row.m_min is None:
+        return f"> {row.tried[-1]}"
+    return f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
 
 
 def _flat(row: Any) -> dict[str, Any]:

@@ -52,14 +52,28 @@ class _Averages:
 
     def __init__(self, context: PhaseContext) -> None:
         self._team = context.team
+        self._batch_size = context.settings.batch_size
         self._moments = SampleMoments(
             context.n_visible, context.n_hidden, context.n_paulis, context.precision
         )
 
-    def of(self, theta: Float, states: NDArray[np.uint8], total: int) -> Estimate:
-        sums = self._moments.sums(theta, states)
-        self._team.add(sums)
-        return Estimate(self._moments.mean(sums, total))
+    def of(
+        self,
+        theta: Float,
+        states: NDArray[np.uint8],
+        total: int,
+        data: NDArray[np.uint8] | None,
+    ) -> Estimate:
+        """Averages over ``total`` chains and, if there is one, over the update's minibatch."""
+        if data is None:
+            sums = self._moments.sums(theta, states)
+            self._team.add(sums)
+            return Estimate(self._moments.mean(sums, total))
+        # Both at once: parameters are prepared, and messages sent, only once.
+        both = self._moments.sums_of_both(theta, data, states)
+        self._team.add(both)
+        clamped = self._moments.mean(both[0], self._batch_size)
+        return Estimate(self._moments.mean(both[1], total), clamped=clamped)
 
 
 def _sweeper(context: PhaseContext) -> Sweeper:
@@ -113,7 +127,7 @@ class ContrastiveDivergence:
             theta, states, self._sweep_keys[rows], self._updates * steps, steps, self._share[0]
         )
         self._updates += 1
-        return self._averages.of(theta, states, self._total)
+        return self._averages.of(theta, states, self._total, data)
 
     def _draw(self, rows: Rows) -> NDArray[np.uint8]:
         """States drawn from the data: functions of the run's key, the update and the chain."""
@@ -157,7 +171,7 @@ class PersistentChains:
         if chains is not self._chains:
             self._chains[rows] = chains
         self._updates += 1
-        return self._averages.of(theta, chains, self._total)
+        return self._averages.of(theta, chains, self._total, data)
 
     def state(self) -> State:
         chains = self._context.team.gather(self._chains)
@@ -204,7 +218,7 @@ class TemperedChains:
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
         self._ladders.advance(theta, self._context.settings.steps, rows=rows)
         states = np.ascontiguousarray(self._ladders.states[rows])
-        return self._averages.of(theta, states, self._total)
+        return self._averages.of(theta, states, self._total, data)
 
     def state(self) -> State:
         # Rates and round trips are for looking at; only chains and clocks decide numbers.

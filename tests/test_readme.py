@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TNQBM = [sys.executable, "-c", "from mc.cli import main; main()"]
 
 
-def blocks(language: str) -> list[str]:
-    """Fenced blocks whose fence names exactly this language."""
-    fences = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+def blocks(language: str, heading: str = "") -> list[str]:
+    """Fenced blocks, below a heading or anywhere, whose fence names exactly this language."""
+    text = re.split(r"^## ", README.partition(heading)[2], flags=re.MULTILINE)[0]
+    text = text if heading else README
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
     return [text for name, text in fences if name == language]
 
 
@@ -36,10 +39,29 @@ def run(command: str, folder: Path) -> None:
 
 
 def test_first_python_example() -> None:
-    space: dict[str, object] = {}
-    exec(blocks("python")[0], space)
+    space: dict[str, Any] = {}
+    exec(blocks("python", "## From Python")[0], space)
     trajectory = space["run"]
-    assert trajectory.tvd[-1] < 0.1  # type: ignore[attr-defined]
+    assert trajectory.tvd[-1] < 0.1
+
+
+def test_examples_beyond_enumeration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The three examples in a row, as they share names, then the commands on the saved model."""
+    monkeypatch.chdir(tmp_path)
+    space: dict[str, Any] = {}
+    for block in blocks("python", "## Beyond enumeration"):
+        exec(block, space)
+    assert space["run"].test_nll[-1] < 64 * 0.6931  # better than fair bits
+    assert space["samples"].shape == (100, 10, 64)
+    assert (space["completed"][..., :32] == space["test"].states[0, :32]).all()
+    assert space["log_z"].trusted
+    commands = [
+        line for block in blocks("", "## Beyond enumeration") for line in block.splitlines()
+    ]
+    assert len(commands) == 2
+    for command in commands:
+        run(command, tmp_path)
+    assert (tmp_path / "samples.h5").exists()
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
@@ -56,7 +78,7 @@ def test_study_commands_and_archive_example(
     (tmp_path / "study.toml").write_text(blocks("toml")[0])
     commands = [
         line
-        for block in blocks("")
+        for block in blocks("", "## Studies")
         for line in block.splitlines()
         if "results.h5" in line and "sbatch" not in line
     ]
@@ -65,9 +87,9 @@ def test_study_commands_and_archive_example(
         run(command, tmp_path)
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     monkeypatch.chdir(tmp_path)
-    space: dict[str, object] = {"tnqbm": __import__("tnqbm")}
-    exec(blocks("python")[1], space)
-    assert space["run"].trajectory.tvd[-1] < 0.5  # type: ignore[attr-defined]
+    space: dict[str, Any] = {"tnqbm": __import__("tnqbm")}
+    exec(blocks("python", "## Studies")[0], space)
+    assert space["run"].trajectory.tvd[-1] < 0.5
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "scripts" / "studies").glob("*.toml")))

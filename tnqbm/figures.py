@@ -96,7 +96,7 @@ def learning_curves(
         layout.updates_axis(panels.values(), max(int(curve.step[-1]) for curve in curves))
         layout.set_limits(panels.values(), metric)
         handles = layout.series_handles(styles, markers=False)
-        title = f"{layout.LABELS[metric]} while training"
+        title = f"{layout.metric_title(metric)} while training"
         most = max(map(len, shown.values()))
         if common and len(common) == 1:
             title += f", m = {common[0]}"
@@ -121,7 +121,7 @@ def learning_curves(
             title=title,
             note=seeds,
             x="Updates",
-            y=layout.LABELS[metric],
+            y=layout.metric_label(metric),
             handles=handles,
         )
     return figure, axes
@@ -146,7 +146,7 @@ def tvd_vs_hidden(
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")
     styles = layout.series_styles(groups)
-    wide = layout.is_wide(groups)
+    wide = {d: layout.is_wide(g for g in groups if g.data == d) for d in {g.data for g in groups}}
     with layout.style():
         figure, axes, panels = layout.panel_grid(groups, sharey=metric == "tvd")
         for (visible, data, other), axis in panels.items():
@@ -169,8 +169,8 @@ def tvd_vs_hidden(
                     )
                 else:  # a band over one point has no width
                     axis.errorbar(m, mean, std, color=colour, capsize=2.5, linestyle="")
-                axis.plot(m, mean, **entry)
-            layout.hidden_axis(axis, log=wide)
+                axis.plot(m, mean, **entry, clip_on=metric != "tvd")  # a TVD of 1 in full
+            layout.hidden_axis(axis, log=wide[data])
             if metric == "tvd" and threshold is not None:
                 layout.reference_line(axis, threshold)
         layout.set_limits(panels.values(), metric)
@@ -183,10 +183,10 @@ def tvd_vs_hidden(
         layout.finish(
             figure,
             axes,
-            title=f"{layout.LABELS[metric]} after training",
+            title=f"{layout.metric_title(metric)} after training",
             note=seeds,
             x="Hidden units m",
-            y=layout.LABELS[metric],
+            y=layout.metric_label(metric),
             handles=handles,
         )
     return figure, axes

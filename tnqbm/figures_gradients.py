@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tnqbm.archive import Archive
 
 BANDS = ("std", "bootstrap")
+_NAMED = 7  # values of m that all get a tick
+
 CONFIDENCE = 0.95
 """Of the bootstrap intervals."""
 
@@ -72,7 +74,7 @@ def gradients(
                 if not here:
                     layout.empty(axis, "no runs")
                     continue
-                _draw(axis, here, styles, band)
+                _draw(axis, here, styles, metric, band)
                 if metric == "tvd" and threshold is not None:
                     layout.reference_line(axis, threshold)
         layout.set_limits([axis for axis in axes.flat if axis.has_data()], metric)
@@ -89,17 +91,19 @@ def gradients(
         layout.finish(
             figure,
             axes,
-            title=f"{layout.LABELS[metric]} by gradient"
+            title=f"{layout.metric_title(metric)} by gradient"
             + (f", n = {visibles[0]}" if len(visibles) == 1 else ""),
             note=note,
             x="Hidden units m",
-            y=layout.LABELS[metric],
+            y=layout.metric_label(metric),
             handles=handles,
         )
     return figure, axes
 
 
-def _draw(axis: Axes, groups: Sequence[FinalGroup], styles: layout.Styles, band: str) -> None:
+def _draw(
+    axis: Axes, groups: Sequence[FinalGroup], styles: layout.Styles, metric: str, band: str
+) -> None:
     """Lines with bands, or points with bars side by side where there is only one m."""
     present = [other for other in styles if any(group.other == other for group in groups)]
     alone = len({group.hidden for group in groups}) == 1
@@ -118,11 +122,14 @@ def _draw(axis: Axes, groups: Sequence[FinalGroup], styles: layout.Styles, band:
         else:
             bars = np.abs(ends.T - mean)
             axis.errorbar(m, mean, bars, color=entry["color"], capsize=2.5, linestyle="")
-        axis.plot(m, mean, **entry, zorder=front)
-    layout.hidden_axis(axis, log=not alone and layout.is_wide(groups))
+        axis.plot(m, mean, **entry, zorder=front, clip_on=metric != "tvd")  # a TVD of 1 in full
+    tried = sorted({group.hidden for group in groups})
+    wide = layout.is_wide(groups)
+    layout.hidden_axis(axis, log=not alone and wide)
+    if len(tried) <= _NAMED and not wide:
+        axis.set_xticks(tried)
     if alone:
-        axis.set_xticks([groups[0].hidden])
-        axis.set_xlim(groups[0].hidden - 1, groups[0].hidden + 1)
+        axis.set_xlim(tried[0] - 1, tried[0] + 1)
 
 
 def _ends(group: FinalGroup, band: str) -> tuple[float, float]:

@@ -62,6 +62,8 @@ TITLES = {
     "parity": "parity",
 }
 
+_AXIS_LABELS = {"nll": "NLL (nats)", "test_nll": "Test NLL (nats)"}  # a panel is not high
+
 GREY = "#444444"
 REFERENCE = (0, (1, 1.5))
 """Line of a reference value."""
@@ -135,6 +137,16 @@ def style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         yield
+
+
+def metric_title(metric: str) -> str:
+    """A metric in words, without its unit."""
+    return LABELS[metric].removesuffix(" (nats)")
+
+
+def metric_label(metric: str) -> str:
+    """A metric and its unit, as short as an axis needs."""
+    return _AXIS_LABELS.get(metric, LABELS[metric])
 
 
 def letters(paulis: str) -> str:
@@ -331,7 +343,7 @@ def hidden_axis(axis: Axes, *, log: bool) -> None:
 
 def is_wide(groups: Iterable[Any]) -> bool:
     """Whether the values of m of these groups ask for a logarithmic axis."""
-    hidden = [group.hidden for group in groups]
+    hidden = [int(group.hidden) for group in groups]
     return max(hidden) >= 8 * max(1, min(hidden))
 
 

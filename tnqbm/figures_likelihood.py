@@ -73,9 +73,6 @@ def likelihood(
             axis.set_ylim(low, high)
         for row in axes[:-1]:
             row[0].set_ylabel("Log-likelihood (nats)")
-        for axis in axes[-2]:
-            if axis.get_visible():
-                axis.set_xlabel("Updates")
         axes[-1, 0].set_ylabel("Final log-likelihood (nats)")
         below = _draw_summary(axes[-1, 0], curves, styles, low)
         handles = layout.series_handles({k: {**v, "linestyle": ""} for k, v in styles.items()})
@@ -85,7 +82,9 @@ def likelihood(
         ]
         note = layout.seeds_text((curve.runs for curve in curves), band=False)
         if any(curve.error.any() for curve in curves):
-            note += "; bars: standard errors from log Z"
+            note += "; bars: standard error from log Z"
+        if any(curve.runs > 1 for curve in curves):
+            note += "; bands: std of test data"
         if below:
             note += f"; arrows: below {low:.3g}"
         layout.finish(
@@ -93,13 +92,10 @@ def likelihood(
             axes[:-1],
             title=f"Log-likelihood of {layout.data_title(data)}, n = {visible}",
             note=note,
-            x="",
+            x="Updates",
             y="",
             handles=handles,
         )
-        for axis in axes[-2]:
-            if axis.get_visible():
-                axis.set_xlabel("Updates")
     return figure, axes
 
 
@@ -153,8 +149,8 @@ def _draw_summary(
     for curve in curves:
         entry = styles[curve.other]
         spread = min(0.16, 0.8 / len(variants))
-        x = models.index((curve.paulis, curve.hidden))
-        x = x + spread * (variants.index(curve.other) - 0.5 * (len(variants) - 1))
+        place = models.index((curve.paulis, curve.hidden))
+        x = place + spread * (variants.index(curve.other) - 0.5 * (len(variants) - 1))
         look: dict[str, Any] = {"color": entry["color"], "marker": entry["marker"], "capsize": 2.5}
         for values, mean, face in (
             (curve.final_train, curve.train[-1], "white"),
@@ -162,8 +158,8 @@ def _draw_summary(
         ):
             if mean < low:
                 below = True
-                place = axis.get_xaxis_transform()
-                axis.plot(x, 0.03, "v", transform=place, color=entry["color"], mfc=face)
+                foot = axis.get_xaxis_transform()
+                axis.plot(x, 0.03, "v", transform=foot, color=entry["color"], mfc=face)
                 continue
             if values.size > 1:
                 axis.plot([x + 0.28 * spread] * values.size, values, ".", color="#777777", ms=3)
@@ -171,13 +167,11 @@ def _draw_summary(
     axis.set_xlim(-0.6, len(models) - 0.4)
     names = [f"{p}, m = {m}\n{sizes[p, m]} par." for p, m in models]
     axis.set_xticks(range(len(models)), names)
-    axis.tick_params(
-        "x", labelsize=8 if len(models) * 1.05 < axis.figure.get_size_inches()[0] else 6
-    )
+    axis.tick_params("x", labelsize=8 if len(models) <= 7 else 6)
     axis.grid(visible=False, axis="x")
     for k in range(1, len(models)):
         axis.axvline(k - 0.5, color="#e4e4e4", linewidth=0.6)
-    finals = np.concatenate([[c.train[-1], c.test[-1]] for c in curves])
+    finals = np.concatenate([ends for c in curves for ends in (c.final_train, c.final_test)])
     finals = finals[np.isfinite(finals) & (finals >= low)]
     if finals.size:
         room = 0.1 * max(float(np.ptp(finals)), 0.5)

@@ -78,9 +78,11 @@ def minimum_hidden(
         for axis in axes.flat:
             if len(variants) > 1:
                 axis.set_xlim(-0.6, len(variants) - 0.4)
+                axis.grid(visible=False, axis="x")
                 if axis.has_data():
                     axis.set_xticks(range(len(variants)), list(variants.values()))
                     axis.tick_params("x", rotation=90)
+                    axis.tick_params("x", labelbottom=axis in axes[-1])
                 continue
             axis.set_xlim(visibles[0] - 1, visibles[-1] + 1)
             if axis.has_data():
@@ -186,6 +188,7 @@ def _draw_ratios(
                 axis.plot(x, row.ratio, marker, color=colour, mfc="white", zorder=3)
     if all(row.ratio is None for row in rows):
         where: dict[str, Any] = {"transform": axis.transAxes, "ha": "center", "color": "#888888"}
+        where["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
         axis.text(0.5, 0.2, "neither model's minimum\nis among the m tried", **where)
     axis.set_ylim(0.0, max(1.05 * axis.get_ylim()[1], 1.15 * max(row.prediction for row in rows)))
     return bounds

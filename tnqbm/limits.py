@@ -22,6 +22,6 @@ def check_enumerable(n: int, *, dense: bool = False) -> None:
         )
     raise ValueError(
         f"exact enumeration over 2**{n} visible states is out of reach (the limit is "
-        f"n = {limit}); mc.sample draws samples of such models, mc.log_partition estimates log Z "
-        "with an error bar, and training takes a sampled gradient such as 'pcd'"
+        f"n = {limit}); use fewer visible units, or mc.sample for samples, mc.log_partition for "
+        "log Z with an error bar, and a sampled gradient such as 'pcd' for training"
     )

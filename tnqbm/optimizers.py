@@ -52,6 +52,16 @@ def _adam_rows(theta, gradient, first, second, largest, beta1, beta2, epsilon, s
             theta[row, k] -= step * m / (math.sqrt(v) * root + epsilon)
 
 
+@njit(error_model="numpy", cache=True)
+def all_within(theta, bound):
+    """Whether no entry of a flat array exceeds a bound in magnitude or is NaN."""
+    beyond = 0
+    for k in range(theta.size):
+        # A NaN fails the comparison.
+        beyond += not abs(theta[k]) <= bound
+    return beyond == 0
+
+
 class Adam:
     """Adam (Kingma & Ba 2015), and AMSGrad (Reddi, Kale & Kumar 2018) with ``amsgrad=True``.
 

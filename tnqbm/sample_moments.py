@@ -21,6 +21,7 @@ from tnqbm.enumeration_tables import OPTIONS, TINY
 from tnqbm.model import n_parameters
 from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
 from tnqbm.simd import aligned, exp, lanes, load, splat, sqrt, store
+from tnqbm.simd_math import bytes_to_spins
 from tnqbm.teams import SHARD
 
 SCALE = 2.0**36
@@ -46,13 +47,18 @@ def _pad_parameters(theta, n, m, P, row, out):
 
 
 @njit(**OPTIONS)
-def _take_spins(states, first, count, stride, spins):
-    """spins[k * stride + i] of ``count`` states; rows up to SHARD beyond them are zero."""
-    spins[:] = 0.0
+def _take_spins(states, first, count, stride, W, spins):
+    """spins[k * stride + i] of ``count`` states; nothing is read of what lies between them."""
     n = states.shape[1]
+    whole = n - n % W
+    like = load(spins, 0)
     for k in range(count):
-        for i in range(n):
-            spins[k * stride + i] = 1.0 - 2.0 * states[first + k, i]
+        state = states[first + k]
+        to = k * stride
+        for i in range(0, whole, W):
+            store(spins, to + i, bytes_to_spins(state, i, like))
+        for i in range(whole, n):
+            spins[to + i] = 1.0 - 2.0 * state[i]
 
 
 @njit(**OPTIONS)
@@ -178,35 +184,43 @@ def _products(n, m, P, row, W, count, stride, spins, sigma, block, out):
 
 
 @njit(**OPTIONS)
-def _single_sums(n, m, P, row, count, stride, spins, sigma, total, out):
+def _add_up(values, count, stride, W, total):
+    """total[i] = sum over k < count of values[k * stride + i]."""
+    for i in range(0, stride, W):
+        x = load(values, i)
+        for k in range(1, count):
+            x = x + load(values, k * stride + i)
+        store(total, i, x)
+
+
+@njit(**OPTIONS)
+def _single_sums(n, m, P, row, W, count, stride, spins, sigma, total, out):
     """Add sum_k s_ki to out[i] and sum_k sigma_kq to out[n + p m + j]."""
-    total[:n] = 0.0
-    for k in range(count):
-        for i in range(n):
-            total[i] += spins[k * stride + i]
+    _add_up(spins, count, stride, W, total)
     _add_row(total[:n], out[:n])
-    total[:row] = 0.0
-    for k in range(count):
-        for q in range(row):
-            total[q] += sigma[k * row + q]
+    _add_up(sigma, count, row, W, total)
     padded = row // P
     for p in range(P):
         _add_row(total[p * padded : p * padded + m], out[n + p * m : n + (p + 1) * m])
 
 
 @njit(parallel=True, **OPTIONS)
-def _all_sums(theta, n, m, P, row, W, shard, states, owner, weights, work, sums):
-    """Every (model, shard). owner, weights, work and sums (threads, ...) belong to a thread each;
+def _all_sums(theta, n, m, P, row, W, shard, data, chains, owner, weights, work, sums):
+    """Every (model, shard) of two lists of states, sums (threads, 2, B, size).
 
-    ``owner``, -1 at the start, is the model whose weights the thread holds.
+    owner, weights, work and sums (threads, ...) belong to a thread each; ``owner``, -1 at the
+    start, is the model whose weights the thread holds.
     """
-    count = states.shape[1]
-    shards = (count + shard - 1) // shard
-    stride = (n + UNITS - 1) // UNITS * UNITS
-    for task in prange(states.shape[0] * shards):
+    data_shards = (data.shape[1] + shard - 1) // shard
+    shards = data_shards + (chains.shape[1] + shard - 1) // shard
+    stride = (n + W - 1) // W * W
+    for task in prange(theta.shape[0] * shards):
         b = task // shards
-        first = task % shards * shard
-        here = min(shard, count - first)
+        place = task % shards
+        which = 0 if place < data_shards else 1
+        states = data[b] if which == 0 else chains[b]
+        first = (place - which * data_shards) * shard
+        here = min(shard, states.shape[0] - first)
         thread = get_thread_id()
         if owner[thread] != b:
             _pad_parameters(theta[b], n, m, P, row, weights[thread])
@@ -215,11 +229,11 @@ def _all_sums(theta, n, m, P, row, W, shard, states, owner, weights, work, sums)
         block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
         spins, space = space[: shard * stride], space[shard * stride :]
         phi, total = space[: shard * row], space[shard * row :]
-        _take_spins(states[b], first, here, stride, spins)
+        _take_spins(states, first, here, stride, W, spins)
         _fields(weights[thread], n, row, W, here, stride, spins, phi)
         _expectations(here, P, row, W, phi)
-        out = sums[thread, b]
-        _single_sums(n, m, P, row, here, stride, spins, phi, total, out)
+        out = sums[thread, which, b]
+        _single_sums(n, m, P, row, W, here, stride, spins, phi, total, out)
         _products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
 
 
@@ -253,26 +267,32 @@ class SampleMoments:
         Sums of parts of a list of states add up to the sum of the whole, bit by bit, if every part
         but the last holds whole shards.
         """
+        return np.asarray(self.sums_of_both(theta, states, states[:, :0])[0])
+
+    def sums_of_both(
+        self, theta: NDArray[np.float64], data: NDArray[np.uint8], chains: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """:meth:`sums` over two lists of states at once, (2, B, size)."""
         batch = theta.shape[0]
-        if theta.shape != (batch, self._size) or states.shape[::2] != (batch, self.n):
-            raise ValueError(
-                f"theta must have shape (B, {self._size}) and states (B, K, {self.n}), got "
-                f"{theta.shape} and {states.shape}"
-            )
+        for states in (data, chains):
+            if theta.shape != (batch, self._size) or states.shape[::2] != (batch, self.n):
+                raise ValueError(
+                    f"theta must have shape (B, {self._size}) and states (B, K, {self.n}), got "
+                    f"{theta.shape} and {states.shape}"
+                )
         threads = get_num_threads()
         if self._work.shape[0] < threads:
             self._weights = aligned((threads, (self.n + 1) * self._row), self._dtype)
-            stride = -(-self.n // UNITS) * UNITS
+            stride = -(-self.n // self._lanes) * self._lanes
             size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
-            size += max(self.n, self._row)
+            size += max(stride, self._row)
             self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
-        out = np.zeros((threads, batch, self._size), np.int64)
-        if states.size:
-            _all_sums(
-                np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._lanes,
-                SHARD, np.ascontiguousarray(states), np.full(threads, -1), self._weights,
-                self._work, out,
-            )  # fmt: skip
+        out = np.zeros((threads, 2, batch, self._size), np.int64)
+        _all_sums(
+            np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._lanes,
+            SHARD, np.ascontiguousarray(data), np.ascontiguousarray(chains), np.full(threads, -1),
+            self._weights, self._work, out,
+        )  # fmt: skip
         return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
 
     def mean(self, sums: NDArray[np.int64], total: int) -> NDArray[np.float64]:

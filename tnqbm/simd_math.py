@@ -63,6 +63,27 @@ def bytes_to_bits(typingctx: Any, array: Any, index: Any, like: Any) -> Any:
 
 
 @intrinsic
+def bytes_to_spins(typingctx: Any, array: Any, index: Any, like: Any) -> Any:
+    """Spins 1 - 2 v of the bits v = ``array[index + l]`` (uint8, 0 or 1), l < lanes."""
+    if not (_is_flat(array) and array.dtype == types.uint8 and isinstance(like, Simd)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.IntType(8), like.lanes)
+        instruction = builder.load(_pointer(context, builder, array, args[0], args[1], vector))
+        instruction.align = 1
+        compared = builder.icmp_unsigned("!=", instruction, ir.Constant(vector, [0] * like.lanes))
+        result = context.get_value_type(like)
+
+        def const(value: float) -> Any:
+            return ir.Constant(result, [value] * like.lanes)
+
+        return builder.select(compared, const(-1.0), const(1.0))
+
+    return like(array, types.intp, like), codegen
+
+
+@intrinsic
 def bits_to_bytes(typingctx: Any, array: Any, index: Any, bits: Any, like: Any) -> Any:
     """Write bit l of an integer to ``array[index + l]`` (uint8) as 0 or 1, l < lanes."""
     if not (_is_flat(array) and array.dtype == types.uint8 and isinstance(like, Simd)):

@@ -216,8 +216,7 @@ class Trainer:
             return
         rate = self._learning_rate(self.iteration)
         self._optimizer.update(self._theta, gradient, rate)
-        # A NaN fails both comparisons.
-        if not (self._theta.max() <= MAX_PARAMETER and self._theta.min() >= -MAX_PARAMETER):
+        if not optimizers.all_within(self._theta.ravel(), MAX_PARAMETER):
             inside = (np.abs(self._theta) <= MAX_PARAMETER).all(axis=1)
             raise FloatingPointError(
                 f"the parameters of run {self._rows[~inside][0]} of the batch stopped being finite "
@@ -258,7 +257,9 @@ class Trainer:
         if log_z is None and evaluated and self._evaluate is not None:
             log_z, error = self._evaluate(theta, rows, self.iteration)
         log_weights = None
-        positive = estimate.clamped if data is None else self._minibatch(data)
+        positive = estimate.clamped
+        if positive is None and data is not None:
+            positive = self._minibatch(data)
         if positive is None and log_z is not None:
             positive, log_weights = self._data.moments_and_log_weights(theta, rows)
         elif positive is None:

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import block, groups
 from tnqbm.model import n_parameters
+from tnqbm.optimizers import all_within
 from tnqbm.parallel import get_num_threads
 from tnqbm.simd import aligned, lanes
 
@@ -189,9 +190,7 @@ class Sweeper:
                 f"states must be a contiguous uint8 array of shape ({batch}, chains, {self.n}), "
                 f"got {states.dtype} {states.shape}"
             )
-        # A NaN fails both comparisons.
-        single = self._dtype == np.float32
-        if single and not (theta.max() <= MAX_SINGLE and theta.min() >= -MAX_SINGLE):
+        if self._dtype == np.float32 and not all_within(theta.ravel(), MAX_SINGLE):
             raise ValueError(
                 f"parameters exceed {MAX_SINGLE:g} in magnitude (or are not finite): "
                 "use precision = 'double'"
