@@ -56,7 +56,7 @@ def install() -> None:
     from numba.core import caching
 
     for name in ("CacheImpl", "_CacheImpl"):
-        implementation = getattr(caching, name, None)
+        implementation: Any = getattr(caching, name, None)
         classes = getattr(implementation, "_locator_classes", None)
         if classes is not None and not any(c.__name__ == "Stamped" for c in classes):
             implementation._locator_classes = [*map(_stamped, classes), *classes]

@@ -25,7 +25,7 @@ from tnqbm.simd_math import bytes_to_spins
 from tnqbm.teams import SHARD
 
 SCALE = 2.0**36
-"""Fixed-point unit: a shard's sum is kept to 1.5e-11, and fewer than 2^27 states cannot overflow."""
+"""Fixed-point unit: a shard's sum is kept to 1.5e-11; fewer than 2^27 states cannot overflow."""
 
 STATES = 4
 UNITS = 8
