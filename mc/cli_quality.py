@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mc.cli_common import PATH, print_json, print_table
 from mc.cli_models import NamedModel, named_model
+from mc.cli_quality_inputs import QualityData, data_reader, read_chains
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from tnqbm.datasets import Target
     from tnqbm.quality import Quality
 
     States = NDArray[np.uint8]
@@ -31,17 +27,6 @@ FIGURES = ("moments", "energies", "adversarial", "coverage", "grid")
 CHAINS, LADDERS, PER_CHAIN = 100, 20, 100
 
 _SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
-
-
-@dataclass(frozen=True)
-class _Data:
-    """Rows to compare with: trained on (M, n), held out (K, n); the distribution, if known."""
-
-    name: str
-    rows: States
-    test: States | None
-    target: Target | None
-    drawn: bool
 
 
 @click.command()
@@ -133,9 +118,9 @@ def quality(
     named = named_model(path, [*run, *more])
     n = named.model.n_visible
     sides = _sides(shape, n) if shape else None
-    take = _reader(named, data, data_seed, test_fraction, split_seed)
+    take = data_reader(named, data, data_seed, test_fraction, split_seed)
     if file is not None:
-        states, how = _read(file, n)
+        states, how = read_chains(file, n)
     else:
         start = take(None) if init == "data" or kernel == TEMPERED else None
         count = chains or (LADDERS if kernel == TEMPERED else CHAINS)
@@ -195,103 +180,13 @@ def _sides(shape: str, n: int) -> tuple[int, int]:
     return sides(shape, n)
 
 
-def _reader(
-    named: NamedModel,
-    data: str | None,
-    data_seed: int,
-    fraction: float | None,
-    split_seed: int | None,
-) -> Callable[[tuple[int, int] | None], _Data]:
-    """The data, checked before any sampling; called with (rows to draw, seed) or None for few.
-
-    Rows of a run's own data are split as they were when it was trained.
-    """
-    from tnqbm import datasets
-
-    n = named.model.n_visible
-    if data is None and named.data is None:
-        raise click.UsageError(f"{named.path} is a saved model, which has no data; give --data")
-    own = named.archive is not None and data in (None, named.data)
-    if own or (named.data is not None and Path(named.data).name == Path(data or "").name):
-        from mc.study_file import load_study
-
-        assert named.archive is not None
-        study = load_study(named.archive.study_text + "\n")
-        fraction = study.data.test_fraction if fraction is None else fraction
-        split_seed = study.seed if split_seed is None else split_seed
-    name = str(data or named.data)
-    if data is None:
-        named.own_target()  # says what to do about data from a file
-    datasets.check(name, n)
-    exact = name in _exact_names()
-    if exact and fraction:
-        raise ValueError(
-            f"data set {name!r} is known exactly, so holding out a part of it makes no sense; "
-            "leave --test-fraction away"
-        )
-    if exact:
-        target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
-
-        def draw(size: tuple[int, int] | None) -> _Data:
-            import numpy as np
-
-            count, seed = size or (target.n_states, 0)
-            rng = np.random.default_rng([seed, 0xDA7A])
-            chosen = rng.choice(target.n_states, count, p=target.probabilities)
-            return _Data(name, target.states[chosen], None, target, drawn=True)
-
-        return draw
-    rows = datasets.samples(name, n, seed=data_seed)
-    train, test = datasets.split(rows, fraction or 0.0, seed=split_seed or 0)
-    return lambda _: _Data(name, train, test if len(test) else None, None, drawn=False)
-
-
-def _exact_names() -> tuple[str, ...]:
-    from tnqbm import datasets
-
-    return tuple(name for name in datasets.NAMES if name != "digits")
-
-
-def _read(file: str, n: int) -> tuple[States, dict[str, Any]]:
-    """Samples of a file, as chains if it says how many there are."""
-    from tnqbm.samples_io import read_samples
-
-    rows = read_samples(file)
-    if rows.shape[1] != n:
-        raise ValueError(f"{file}: rows have {rows.shape[1]} bits, but the model has {n} units")
-    chains = _chains_of(file)
-    if chains and len(rows) % chains == 0:
-        return rows.reshape(chains, -1, n), {"file": file, "chains": chains}
-    return rows, {"file": file, "chains": None}
-
-
-def _chains_of(file: str) -> int | None:
-    """Number of chains that a file of ``tnqbm sample`` names; None if it names none."""
-    suffix = Path(file).suffix.lower()
-    if suffix in (".h5", ".hdf5"):
-        import h5py
-
-        with h5py.File(file, "r", locking=False) as source:
-            found = source.attrs.get("chains")
-            return int(found) if found is not None else None
-    if suffix == ".csv":
-        with Path(file).open(encoding="utf-8") as source:
-            for line in source:
-                if not line.startswith("#"):
-                    break
-                key, _, value = line[1:].partition(":")
-                if key.strip() == "chains" and value.strip().isdecimal():
-                    return int(value)
-    return None
-
-
 def _draw_samples(
     named: NamedModel,
     size: tuple[int, int],
     *,
     sweeps: int | None,
     kernel: str,
-    start: _Data | None,
+    start: QualityData | None,
     seed: int,
     progress: bool,
 ) -> tuple[States, dict[str, Any]]:
@@ -327,7 +222,7 @@ def _draw_samples(
 
 
 def _draw_figures(
-    prefix: str, found: Quality, states: States, data: _Data, sides: tuple[int, int] | None
+    prefix: str, found: Quality, states: States, data: QualityData, sides: tuple[int, int] | None
 ) -> list[str]:
     from tnqbm import figures, figures_samples
 

@@ -18,12 +18,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 TNQBM = [sys.executable, "-c", "from mc.cli import main; main()"]
 
 
-def blocks(language: str, heading: str = "") -> list[str]:
-    """Fenced blocks, below a heading or anywhere, whose fence names exactly this language."""
-    text = re.split(r"^## ", README.partition(heading)[2], flags=re.MULTILINE)[0]
-    text = text if heading else README
+def blocks(language: str, heading: str) -> list[str]:
+    """Fenced blocks below a heading whose fence names exactly this language."""
+    text = re.split(r"^## ", README.partition(f"\n## {heading}\n")[2], flags=re.MULTILINE)[0]
     fences = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [text for name, text in fences if name == language]
+    return [block for name, block in fences if name == language]
 
 
 def run(command: str, folder: Path) -> None:
@@ -40,7 +39,7 @@ def run(command: str, folder: Path) -> None:
 
 def test_first_python_example() -> None:
     space: dict[str, Any] = {}
-    exec(blocks("python", "## From Python")[0], space)
+    exec(blocks("python", "From Python")[0], space)
     trajectory = space["run"]
     assert trajectory.tvd[-1] < 0.1
 
@@ -49,16 +48,14 @@ def test_examples_beyond_enumeration(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The three examples in a row, as they share names, then the commands on the saved model."""
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {}
-    for block in blocks("python", "## Beyond enumeration"):
+    for block in blocks("python", "Beyond enumeration"):
         exec(block, space)
     assert space["run"].test_nll[-1] < 64 * 0.6931  # better than fair bits
     assert space["samples"].shape == (100, 10, 64)
     assert (space["completed"][..., :32] == space["test"].states[0, :32]).all()
     assert space["log_z"].trusted
-    commands = [
-        line for block in blocks("", "## Beyond enumeration") for line in block.splitlines()
-    ]
-    assert len(commands) == 2
+    commands = [line for block in blocks("", "Beyond enumeration") for line in block.splitlines()]
+    assert len(commands) == 3
     for command in commands:
         run(command, tmp_path)
     assert (tmp_path / "samples.h5").exists()
@@ -75,10 +72,10 @@ def test_study_commands_and_archive_example(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("matplotlib")
-    (tmp_path / "study.toml").write_text(blocks("toml")[0])
+    (tmp_path / "study.toml").write_text(blocks("toml", "Studies")[0])
     commands = [
         line
-        for block in blocks("", "## Studies")
+        for block in blocks("", "Studies")
         for line in block.splitlines()
         if "results.h5" in line and "sbatch" not in line
     ]
@@ -88,7 +85,7 @@ def test_study_commands_and_archive_example(
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     monkeypatch.chdir(tmp_path)
     space: dict[str, Any] = {"tnqbm": __import__("tnqbm")}
-    exec(blocks("python", "## Studies")[0], space)
+    exec(blocks("python", "Studies")[0], space)
     assert space["run"].trajectory.tvd[-1] < 0.5
 
 
@@ -104,3 +101,13 @@ def test_links_to_files_lead_somewhere() -> None:
         text = page.read_text(encoding="utf-8")
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_examples_of_sampling_page() -> None:
+    page = (ROOT / "docs" / "sampling.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE):
+        exec(block, space)
+    exact = __import__("tnqbm").exact.log_partition(space["model"])
+    # Five standard errors: false alarms below 1e-5 for errors that are normal.
+    assert abs(space["log_z"].value - exact) < 5 * space["log_z"].standard_error

@@ -20,6 +20,7 @@ from tnqbm.figures_gradients import gradients
 from tnqbm.figures_layout import Axis
 from tnqbm.figures_likelihood import likelihood
 from tnqbm.figures_minimum import minimum_hidden
+from tnqbm.figures_styles import series_styles
 from tnqbm.summaries import (
     LearningCurve,
     Select,
@@ -82,7 +83,7 @@ def learning_curves(
         for curve in mean_curves(listed, metric, select={**(select or {}), "hidden": wanted})
         if curve.hidden in shown[curve.visible, curve.data, curve.paulis]
     ]
-    styles = layout.series_styles(curves)
+    styles = series_styles(curves)
     with layout.style():
         figure, axes, panels = layout.panel_grid(curves, sharey=metric == "tvd")
         for curve in curves:
@@ -145,7 +146,7 @@ def tvd_vs_hidden(
     groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")
-    styles = layout.series_styles(groups)
+    styles = series_styles(groups)
     wide = {d: layout.is_wide(g for g in groups if g.data == d) for d in {g.data for g in groups}}
     with layout.style():
         figure, axes, panels = layout.panel_grid(groups, sharey=metric == "tvd")
@@ -259,7 +260,7 @@ def _spread(present: Sequence[int], most: int) -> list[int]:
 
 def _name_hidden(axis: Axes, curves: Sequence[LearningCurve]) -> None:
     """Say which values of m the curves of a panel have, where Pauli sets differ in them."""
-    for k, (paulis, entry) in enumerate(reversed(layout.series_styles(curves).items())):
+    for k, (paulis, entry) in enumerate(reversed(series_styles(curves).items())):
         values = sorted({curve.hidden for curve in curves if curve.paulis == paulis})
         axis.text(
             0.03,

@@ -13,6 +13,7 @@ import numpy as np
 from tnqbm import figures_layout as layout
 from tnqbm.analysis import mean_interval
 from tnqbm.figures_layout import Axis
+from tnqbm.figures_styles import GRADIENTS, Styles, gradient_styles, paulis_order
 from tnqbm.summaries import FinalGroup, Select, final_groups
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def gradients(
     groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")
-    styles = layout.gradient_styles(groups)
-    columns = layout.paulis_order(group.paulis for group in groups)
+    styles = gradient_styles(groups)
+    columns = paulis_order(group.paulis for group in groups)
     visibles = sorted({group.visible for group in groups})
     found = {(group.data, group.visible) for group in groups}
     rows = [
@@ -101,9 +102,7 @@ def gradients(
     return figure, axes
 
 
-def _draw(
-    axis: Axes, groups: Sequence[FinalGroup], styles: layout.Styles, metric: str, band: str
-) -> None:
+def _draw(axis: Axes, groups: Sequence[FinalGroup], styles: Styles, metric: str, band: str) -> None:
     """Lines with bands, or points with bars side by side where there is only one m."""
     present = [other for other in styles if any(group.other == other for group in groups)]
     alone = len({group.hidden for group in groups}) == 1
@@ -113,7 +112,7 @@ def _draw(
         m = np.array([group.hidden for group in here], dtype=np.float64)
         mean = np.array([group.mean for group in here])
         ends = np.array([_ends(group, band) for group in here])
-        front = 3.0 if entry["color"] == layout.GRADIENTS["exact"] else 2.0
+        front = 3.0 if entry["color"] == GRADIENTS["exact"] else 2.0
         if alone:
             m += 1.4 * ((k + 0.5) / len(present) - 0.5)
         if len(here) > 1:

@@ -6,16 +6,17 @@ matplotlib is imported inside the functions, never with the module.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.errors import MissingExtraError
-from tnqbm.summaries import Other, gradient_parts, variant_names
+from tnqbm.figures_styles import Labelled, Styles
+from tnqbm.summaries import Other, variant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,27 +24,6 @@ if TYPE_CHECKING:
 
 Axis = NDArray[Any]
 """An object array of matplotlib axes, one for every panel (rows, columns)."""
-
-Styles = Mapping[Any, dict[str, Any]]
-"""What matplotlib draws a series with, by the series: color, marker, label and so on."""
-
-COLOURS = {
-    "Z": "#0072B2",
-    "XZ": "#D55E00",
-    "XYZ": "#009E73",
-    "YZ": "#CC79A7",
-    "XY": "#E69F00",
-    "X": "#56B4E9",
-    "Y": "#000000",
-}
-"""Colour of each Pauli set, from the palette of Okabe and Ito (colour-blind safe)."""
-
-MARKERS = {"Z": "o", "XZ": "s", "XYZ": "^", "YZ": "D", "XY": "v", "X": "P", "Y": "X"}
-
-GRADIENTS = {"exact": "#000000", "cd": "#D55E00", "pcd": "#0072B2", "tempered": "#009E73"}
-"""Colour of each estimator of the gradient, from the same palette."""
-
-_MORE_GRADIENTS = ("#CC79A7", "#E69F00", "#56B4E9", "#8A6D3B")
 
 LABELS = {
     "kl": "KL divergence (nats)",
@@ -69,18 +49,10 @@ REFERENCE = (0, (1, 1.5))
 """Line of a reference value."""
 
 LINES = ("-", "--", ":", "-.")
-_SWEEPS = (
-    (2, "-", "o"),
-    (10, "-.", "D"),
-    (100, "--", "s"),
-    (math.inf, (0, (4, 1, 1, 1, 1, 1)), "v"),
-)
-"""Line and marker of a gradient with fewer sweeps per update than so many."""
-_SPARE = ((":", "^"), ((0, (5, 3)), "P"), ((0, (3, 1, 1, 1)), "X"), ((0, (1, 3)), "*"))
-"""For gradients of the same method whose sweeps give them the same line."""
 _STYLE: dict[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 9.5,
+    "axes.titlepad": 7.0,
     "axes.labelsize": 9,
     "figure.titlesize": 11,
     "legend.fontsize": 9,
@@ -105,19 +77,6 @@ _SINGLE = (4.6, 3.2)
 _MARGIN = (0.6, 0.45)  # axis labels at the left and bottom
 _NARROWEST = 5.2
 _MOST_ROWS = 12
-
-
-class Labelled(Protocol):
-    """What the layout needs to know of a result: where it belongs."""
-
-    @property
-    def data(self) -> str: ...
-    @property
-    def visible(self) -> int: ...
-    @property
-    def paulis(self) -> str: ...
-    @property
-    def other(self) -> Other: ...
 
 
 def require_matplotlib() -> None:
@@ -149,11 +108,6 @@ def metric_label(metric: str) -> str:
     return _AXIS_LABELS.get(metric, LABELS[metric])
 
 
-def letters(paulis: str) -> str:
-    """The Pauli set in the order X, Y, Z, under which its colour and marker are known."""
-    return "".join(sorted(paulis))
-
-
 def data_title(data: str) -> str:
     """Title of a data set: the known ones in words, a file by its name, shortened if long."""
     name = TITLES.get(data, Path(data).name)
@@ -164,60 +118,6 @@ def data_order(names: Iterable[str]) -> list[str]:
     """Data sets in the paper's order, then a user's own by name."""
     known = list(TITLES)
     return sorted(set(names), key=lambda d: (known.index(d) if d in known else len(known), d))
-
-
-def paulis_name(paulis: str) -> str:
-    """A model's name by its Pauli set."""
-    return "RBM (Z)" if paulis == "Z" else f"sqRBM {paulis}"
-
-
-def paulis_order(paulis: Iterable[str]) -> list[str]:
-    """Pauli sets by size, the classical RBM before other single letters."""
-    return sorted(set(paulis), key=lambda p: (len(p), p != "Z", p))
-
-
-def series_styles(items: Iterable[Labelled]) -> dict[str, dict[str, Any]]:
-    """Colour, marker and label of every Pauli set, in the order of the legend."""
-    return {
-        paulis: {
-            "color": COLOURS[letters(paulis)],
-            "marker": MARKERS[letters(paulis)],
-            "label": paulis_name(paulis),
-        }
-        for paulis in paulis_order(item.paulis for item in items)
-    }
-
-
-def gradient_styles(items: Iterable[Labelled]) -> dict[Other, dict[str, Any]]:
-    """Colour, marker, line and label of every variant, in the order of the legend.
-
-    The colour says the method and the line the number of sweeps, the same in all figures: exact
-    gradients are black. Labels of a study's own that are of no known method get colours of the
-    rest of the palette, in alphabetical order.
-    """
-    names = variant_names(item.other for item in items)
-    methods = {other: gradient_parts(_gradient(other)) for other in names}
-    strange = sorted({method for method, _ in methods.values() if method not in GRADIENTS})
-    more = {m: _MORE_GRADIENTS[k % len(_MORE_GRADIENTS)] for k, m in enumerate(strange)}
-    styles: dict[Other, dict[str, Any]] = {}
-    taken: set[tuple[str, str]] = set()
-    for other, name in names.items():
-        method, sweeps = methods[other]
-        usual = next((line, mark) for below, line, mark in _SWEEPS if (sweeps or 1) < below)
-        choices = [usual, *_SPARE]
-        line, marker = next((c for c in choices if (method, c[1]) not in taken), usual)
-        taken.add((method, marker))
-        styles[other] = {
-            "color": GRADIENTS[method] if method in GRADIENTS else more[method],
-            "linestyle": line,
-            "marker": marker,
-            "label": name,
-        }
-    return styles
-
-
-def _gradient(other: Other) -> str:
-    return str(dict(other).get("gradient", ""))
 
 
 Panels = dict[tuple[int, str, Other], "Axes"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from tnqbm import figures_layout as layout
 from tnqbm.figures_layout import Axis
+from tnqbm.figures_styles import Styles, gradient_styles, paulis_name, paulis_order
 from tnqbm.summaries import LikelihoodCurve, Select, likelihood_curves, variant_names
 
 if TYPE_CHECKING:
@@ -48,11 +49,11 @@ def likelihood(
         known = "; ".join(f"data = {data}, visible = {n}" for data, n in pairs)
         raise ValueError(f"the figure is of one data set and n; choose one of: {known}")
     data, visible = pairs[0]
-    paulis = layout.paulis_order(curve.paulis for curve in curves)
+    paulis = paulis_order(curve.paulis for curve in curves)
     sizes = {p: sorted({c.hidden for c in curves if c.paulis == p}) for p in paulis}
     count = max(map(len, sizes.values()))
     layout.check_rows(count, [])
-    styles = layout.gradient_styles(curves)
+    styles = gradient_styles(curves)
     with layout.style():
         figure, axes = _grid(count, len(paulis))
         for column, p in enumerate(paulis):
@@ -62,7 +63,7 @@ def likelihood(
                     axis.set_visible(False)
                     axis.set_xticks([])
                     continue
-                axis.set_title(f"{layout.paulis_name(p)}, m = {sizes[p][row]}")
+                axis.set_title(f"{paulis_name(p)}, m = {sizes[p][row]}")
                 for curve in curves:
                     if (curve.paulis, curve.hidden) == (p, sizes[p][row]):
                         _draw_curve(axis, curve, styles[curve.other])
@@ -139,7 +140,7 @@ def _limits(curves: Sequence[LikelihoodCurve]) -> tuple[float, float]:
 
 
 def _draw_summary(
-    axis: Axes, curves: Sequence[LikelihoodCurve], styles: layout.Styles, low: float
+    axis: Axes, curves: Sequence[LikelihoodCurve], styles: Styles, low: float
 ) -> bool:
     """Final values by model and gradient; whether some lie below ``low`` and became arrows."""
     sizes = {(c.paulis, c.hidden): _parameters(c) for c in curves}

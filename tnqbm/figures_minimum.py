@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tnqbm import figures_layout as layout
 from tnqbm.analysis import HiddenRatio, MinimumHidden, hidden_ratio_table, minimum_hidden_table
 from tnqbm.figures_layout import GREY, Axis
+from tnqbm.figures_styles import Styles, series_styles
 from tnqbm.summaries import Other, Select, variant_names
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def minimum_hidden(
     }
     rows = minimum_hidden_table(archives, **options)
     ratios = hidden_ratio_table(archives, **options)
-    styles = layout.series_styles(rows)
+    styles = series_styles(rows)
     variants = variant_names(row.other for row in rows)
     visibles = sorted({row.visible for row in rows})
     if len(variants) > 1 and len(visibles) > 1:
@@ -129,13 +130,13 @@ def _by_variant(variants: Sequence[Other]) -> Place:
     return lambda row: variants.index(row.other)
 
 
-def _dodge(styles: layout.Styles, paulis: str) -> float:
+def _dodge(styles: Styles, paulis: str) -> float:
     """Sideways shift of a series, so that error bars at the same n do not cover each other."""
     return min(0.24, 1.2 / len(styles)) * (list(styles).index(paulis) - 0.5 * (len(styles) - 1))
 
 
 def _draw_minima(
-    axis: Axes, rows: Sequence[MinimumHidden], styles: layout.Styles, place: Place
+    axis: Axes, rows: Sequence[MinimumHidden], styles: Styles, place: Place
 ) -> set[str]:
     """Least m against n or gradient; returns the directions of the hollow markers needed."""
     bounds: set[str] = set()
@@ -159,9 +160,7 @@ def _draw_minima(
     return bounds
 
 
-def _draw_ratios(
-    axis: Axes, rows: Sequence[HiddenRatio], styles: layout.Styles, place: Place
-) -> set[str]:
+def _draw_ratios(axis: Axes, rows: Sequence[HiddenRatio], styles: Styles, place: Place) -> set[str]:
     """Ratios and predictions against n or gradient; the directions of the hollow markers."""
     bounds: set[str] = set()
     if not rows:

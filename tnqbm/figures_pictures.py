@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm import figures_layout as layout
 from tnqbm.figures_layout import Axis
+from tnqbm.figures_styles import COLOURS
 from tnqbm.states import as_states
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DATA = "#444444"
-SAMPLES = layout.COLOURS["Z"]
-TEST = layout.COLOURS["XZ"]
+SAMPLES = COLOURS["Z"]
+TEST = COLOURS["XZ"]
 
 _UNKNOWN = "#a8a8a8"
 _TABLE = ("white", DATA, SAMPLES, _UNKNOWN, "#dcebf5", "#c4c4c4")

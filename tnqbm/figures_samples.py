@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tnqbm import figures_layout as layout
 from tnqbm.figures_layout import Axis
 from tnqbm.figures_pictures import DATA, SAMPLES, TEST, chains, completion, grid
+from tnqbm.figures_styles import COLOURS, letters
 from tnqbm.quality import Coverage, EnergyComparison, Measure, MomentComparison, Quality
 
 if TYPE_CHECKING:
@@ -339,9 +340,9 @@ def _short(name: str) -> str:
 
 def _colour(name: str, position: int) -> str:
     """The Pauli set's colour if the name is one, else the palette's next; blue when alone."""
-    if layout.letters(name) in layout.COLOURS:
-        return layout.COLOURS[layout.letters(name)]
-    return list(layout.COLOURS.values())[position % len(layout.COLOURS)]
+    if letters(name) in COLOURS:
+        return COLOURS[letters(name)]
+    return list(COLOURS.values())[position % len(COLOURS)]
 
 
 def _text(measure: Measure) -> str:

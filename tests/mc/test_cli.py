@@ -17,10 +17,14 @@ from click.testing import CliRunner, Result
 
 from mc.cli import cli
 from mc.cli_common import number, parse_pairs, plain
-from tests.synthetic import ladder, record, write
+from tests.synthetic import TIME, ladder, record, write
+from tnqbm.archive import RunRecord
 from tnqbm.model import SqRBM
+from tnqbm.trajectory import Trajectory
 
-COMMANDS = ["run", "show", "plot", "verify", "merge", "evaluate", "sample", "logz", "doctor"]
+COMMANDS = [
+    "run", "show", "plot", "verify", "merge", "evaluate", "sample", "logz", "quality", "doctor",
+]  # fmt: skip
 
 STUDY = """
 name = "tiny"
@@ -211,6 +215,38 @@ def test_show_minimum_hidden(archive: Path) -> None:
     assert [row["ratio"] for row in found["ratios"]] == [2.0]
     text = call("show", archive, "--min-hidden", "--threshold", "0.01").output
     assert text.count("not reached") == 2
+    assert "> 2" in text
+
+
+def test_show_minimum_hidden_of_several_gradients(tmp_path: Path) -> None:
+    runs = ladder({2: [0.5], 4: [0.1]}) + ladder({2: [0.1]}, paulis="XYZ")
+    runs += ladder({2: [0.5], 4: [0.3]}, gradient="cd-1")
+    runs += ladder({1: [0.4], 2: [0.1]}, paulis="XYZ", gradient="cd-1")
+    path = write(tmp_path / "several.h5", runs)
+    found = json.loads(call("show", path, "--min-hidden", "--json").output)
+    assert [(row["gradient"], row["kind"], row["ratio"]) for row in found["ratios"]] == [
+        ("exact", "at least", 2.0),
+        ("cd-1", "at least", 2.0),
+    ]
+    lines = call("show", path, "--min-hidden").output.splitlines()
+    cells = [line.split() for line in lines]
+    assert ["bas", "6", "exact", "XYZ", "≤", "2"] in [row[:6] for row in cells]
+    assert ["bas", "6", "cd-1", "Z", ">", "4"] in [row[:6] for row in cells]
+    assert ["bas", "6", "cd-1", "XYZ", "≥", "2.00", "3"] in cells
+    one = call("show", path, "--min-hidden", "--where", "gradient=cd-1").output
+    assert "exact" not in one
+
+
+def test_show_has_the_test_likelihood_where_there_is_one(archive: Path, tmp_path: Path) -> None:
+    assert "test NLL" not in call("show", archive).output
+    runs = []
+    for seed, last in ((1, 20.0), (2, 22.0)):
+        trajectory = Trajectory(step=np.array([0, 4]), test_nll=np.array([30.0, last]))
+        runs.append(RunRecord(record(0.1).coordinates, seed, trajectory, TIME, TIME))
+    path = write(tmp_path / "tested.h5", [*runs, record(0.1, hidden=3)])
+    assert "test NLL" in call("show", path).output
+    groups = json.loads(call("show", path, "--json").output)["groups"]
+    assert [(g["test_nll_mean"], g["test_nll_std"]) for g in groups] == [(21.0, 1.0), (None, None)]
 
 
 def test_verify_whole_and_damaged(archive: Path) -> None:
@@ -241,7 +277,7 @@ def test_merge_joins_and_refuses(archive: Path, tmp_path: Path) -> None:
 # --- plot ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["learning", "tvd", "min-hidden"])
+@pytest.mark.parametrize("kind", ["learning", "tvd", "min-hidden", "gradients"])
 def test_plot_writes_figures_and_does_not_overwrite(
     archive: Path, tmp_path: Path, kind: str
 ) -> None:
@@ -261,7 +297,23 @@ def test_plot_refuses_what_it_cannot_draw(archive: Path, tmp_path: Path) -> None
     text = message("plot", archive, "--kind", "tvd", "-o", tmp_path / "no" / "x.png")
     assert "does not exist" in text
     assert "not kept" in message("plot", archive, "--kind", "tvd", "--metric", "nll", "-o", out)
+    assert "no test data" in message("plot", archive, "--kind", "likelihood", "-o", out)
+    for kind, option, value, says in [
+        ("min-hidden", "--metric", "kl", "is about the TVD"),
+        ("likelihood", "--metric", "kl", "is about the log-likelihood"),
+        ("tvd", "--band", "std", "--band is about"),
+    ]:
+        words = ("plot", archive, "--kind", kind, option, value, "-o", out)
+        assert says in message(*words, code=2)
     assert not out.exists()
+
+
+def test_plot_of_gradients_takes_metric_band_and_selection(archive: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "x.svg"
+    more = ["--metric", "kl", "--band", "bootstrap", "--where", "paulis=Z"]
+    call("plot", archive, "--kind", "gradients", *more, "-o", out)
+    assert out.read_text().startswith("<?xml")
 
 
 # --- evaluate -----------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.synthetic import TIME, ladder, record, write
 from tnqbm import figures
 from tnqbm.analysis import hidden_ratio_table, mean_interval, minimum_hidden_table
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.figures_layout import gradient_styles
+from tnqbm.figures_styles import gradient_styles
 from tnqbm.summaries import (
     final_groups,
     gradient_parts,
@@ -44,16 +44,14 @@ def several(labels: list[str], **coordinates: Any) -> list[RunRecord]:
     return runs
 
 
-def tested(
-    seed: int, values: list[float], error: float | None, *, kept: bool = True, **coordinates: Any
-) -> RunRecord:
+def held_out(seed: int, values: list[float], error: float | None, **coordinates: Any) -> RunRecord:
     """A run whose test NLL takes ``values`` at every second record (train: one less)."""
     rows = np.full(2 * len(values) - 1, np.nan)
     rows[::2] = values
     trajectory = Trajectory(
         step=np.arange(rows.size) ** 2,
         nll=rows - 1.0,
-        test_nll=rows if kept else None,
+        test_nll=rows,
         log_partition_error=None if error is None else np.where(np.isnan(rows), np.nan, error),
     )
     return RunRecord(record(0.1, **coordinates).coordinates, seed, trajectory, TIME, TIME)
@@ -159,10 +157,10 @@ def test_bootstrap_interval_of_the_mean(tmp_path: Path) -> None:
 
 def test_tvd_and_learning_have_a_row_per_gradient(source: Archive) -> None:
     for draw in (figures.tvd_vs_hidden, figures.learning_curves):
-        figure, axes = draw(source)
-        assert axes.shape == (8, 2)
+        figure, axes = draw(source, select={"gradient": ["slow", "exact", "pcd-10-500"]})
+        assert axes.shape == (3, 2)
         assert axes[0, 0].get_title() == "bars and stripes\nn = 6, exact"
-        assert axes[7, 1].get_title() == "parity\nn = 6, slow"
+        assert axes[2, 1].get_title() == "parity\nn = 6, slow"
         labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
         assert labels[:2] == ["RBM (Z)", "sqRBM XYZ"]
         assert_nothing_overlaps(figure, axes)
@@ -215,19 +213,19 @@ def test_minimum_hidden_stands_by_gradient(tmp_path: Path) -> None:
 
 
 def test_curves_leave_out_rows_and_runs_without_a_value(tmp_path: Path) -> None:
-    runs = [tested(1, [9.0, 7.0], 0.3), tested(2, [9.0, 5.0], 0.4)]
+    runs = [held_out(1, [9.0, 7.0], 0.3), held_out(2, [9.0, 5.0], 0.4)]
     runs.append(record(0.1, gradient="cd-1"))
     (curve,) = mean_curves(Archive(write(tmp_path / "a.h5", runs)), "test_nll")
     assert curve.step.tolist() == [0, 4]
     assert curve.mean.tolist() == [9.0, 6.0]
-    nothing = [tested(1, [np.nan], None)]
+    nothing = [held_out(1, [np.nan], None)]
     with pytest.raises(ValueError, match="no finished run has a value of test_nll"):
         mean_curves(Archive(write(tmp_path / "b.h5", nothing)), "test_nll")
 
 
 def test_likelihood_curves_and_their_errors(tmp_path: Path) -> None:
-    runs = [tested(1, [9.0, 7.0], 0.3), tested(2, [9.0, 5.0], 0.4)]
-    runs += [tested(1, [9.0, 4.0], None, gradient="cd-1"), record(0.1, gradient="pcd-1")]
+    runs = [held_out(1, [9.0, 7.0], 0.3), held_out(2, [9.0, 5.0], 0.4)]
+    runs += [held_out(1, [9.0, 4.0], None, gradient="cd-1"), record(0.1, gradient="pcd-1")]
     curves = likelihood_curves(Archive(write(tmp_path / "a.h5", runs)))
     exact, cd = curves
     assert exact.test.tolist() == [-9.0, -6.0]
@@ -237,13 +235,13 @@ def test_likelihood_curves_and_their_errors(tmp_path: Path) -> None:
     assert exact.final_test.tolist() == [-7.0, -5.0]
     assert cd.error.tolist() == [0.0, 0.0]
     bare = Archive(write(tmp_path / "b.h5", [record(0.1)]))
-    with pytest.raises(ValueError, match="no test data.*test_fraction"):
+    with pytest.raises(ValueError, match=r"no test data.*test_fraction"):
         likelihood_curves(bare)
 
 
 def test_likelihood_figure(tmp_path: Path) -> None:
     runs = [
-        tested(seed, [9.0, 7.0 - 0.1 * m, 6.0 + seed - 0.1 * m], 0.2, **place)
+        held_out(seed, [9.0, 7.0 - 0.1 * m, 6.0 + seed - 0.1 * m], 0.2, **place)
         for label in ("cd-1", "pcd-1", "pcd-10")
         for paulis, ms in (("Z", (2, 4, 6)), ("XYZ", (2, 3)))
         for m in ms
@@ -265,14 +263,14 @@ def test_likelihood_figure(tmp_path: Path) -> None:
     assert_nothing_overlaps(figure, axes)
     drawn = axes[0, 0].lines[0].get_ydata()
     assert max(drawn) < 0
-    other = Archive(write(tmp_path / "b.h5", [*runs, tested(1, [9.0], 0.1, data="on2")]))
+    other = Archive(write(tmp_path / "b.h5", [*runs, held_out(1, [9.0], 0.1, data="on2")]))
     with pytest.raises(ValueError, match="one data set and n; choose one of: data = bas"):
         figures.likelihood(other)
     figures.likelihood(other, select={"data": "on2"})
 
 
 def test_likelihoods_far_below_become_arrows(tmp_path: Path) -> None:
-    runs = [tested(1, [9.0, 6.0], 0.1), tested(1, [9.0, 500.0], 0.1, gradient="cd-1")]
+    runs = [held_out(1, [9.0, 6.0], 0.1), held_out(1, [9.0, 500.0], 0.1, gradient="cd-1")]
     figure, axes = figures.likelihood(Archive(write(tmp_path / "a.h5", runs)))
     assert axes[0, 0].get_ylim()[0] > -30
     assert "arrows: below" in figure.texts[1].get_text()
