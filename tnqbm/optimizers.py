@@ -62,6 +62,14 @@ def all_within(theta, bound):
     return beyond == 0
 
 
+@njit(error_model="numpy", cache=True)
+def _momentum_rows(theta, gradient, velocity, momentum, step):
+    for row in range(theta.shape[0]):
+        for k in range(theta.shape[1]):
+            velocity[row, k] = momentum * velocity[row, k] + gradient[row, k]
+            theta[row, k] -= step * velocity[row, k]
+
+
 class Adam:
     """Adam (Kingma & Ba 2015), and AMSGrad (Reddi, Kale & Kumar 2018) with ``amsgrad=True``.
 
@@ -119,9 +127,7 @@ class Momentum:
         self._velocity = np.zeros(shape)
 
     def update(self, theta: Float, gradient: Float, learning_rate: float) -> None:
-        self._velocity *= self._momentum
-        self._velocity += gradient
-        theta -= learning_rate * self._velocity
+        _momentum_rows(theta, gradient, self._velocity, self._momentum, learning_rate)
 
     def keep(self, rows: NDArray[np.bool_]) -> None:
         self._velocity = self._velocity[rows]

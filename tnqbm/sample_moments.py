@@ -5,8 +5,9 @@ For every model of a batch and every visible state, the hidden qubits are summed
 :data:`tnqbm.teams.SHARD` states are floating-point numbers added in one fixed order; sums of shards
 are fixed-point integers, so that the total does not depend on threads, ranks, or their order.
 
-Lanes are hidden units. Products with spins keep their sums in registers: four states times two
-vectors of fields, or eight visible units times two vectors.
+Lanes are hidden units. Visible units are read four at a time as a code: a table of their 16
+patterns turns four multiplications and additions into one addition. Products with spins keep the
+sums of eight visible units and two vectors in registers.
 """
 
 from __future__ import annotations
@@ -20,35 +21,65 @@ from numpy.typing import NDArray
 from tnqbm.enumeration_tables import OPTIONS, TINY
 from tnqbm.model import n_parameters
 from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
-from tnqbm.simd import aligned, exp, lanes, load, splat, sqrt, store
-from tnqbm.simd_math import bytes_to_spins
+from tnqbm.simd import absolute, aligned, lanes, load, splat, sqrt, store
+from tnqbm.simd_math import (
+    bits_to_nibbles,
+    bytes_to_bits,
+    bytes_to_spins,
+    exp_minus_twice,
+    where_less,
+)
 from tnqbm.teams import SHARD
 
 SCALE = 2.0**36
 """Fixed-point unit: a shard's sum is kept to 1.5e-11; fewer than 2^27 states cannot overflow."""
 
-STATES = 4
 UNITS = 8
-"""Register blocks: fields of STATES x 2 vectors, averages of UNITS x 2 vectors."""
+"""Visible units whose averages stay in registers, times two vectors."""
+
+BITS = 4
+PATTERNS = 1 << BITS
+"""Units read at a time as a code, and what they can be."""
 
 
 @njit(**OPTIONS)
-def _pad_parameters(theta, n, m, P, row, out):
-    """out[(1 + i) row + q]: weights of visible unit i, and the fields b before them; padded."""
+def _copy(source, target):
+    for k in range(source.shape[0]):
+        target[k] = source[k]
+
+
+@njit(**OPTIONS)
+def _fill_tables(theta, n, m, P, row, W, line, tables):
+    """tables[row + (16 c + pattern) row + q]: fields of the patterns of units 4c, ..., 4c + 3.
+
+    The first row holds the fields b. Fields of one Pauli after another, padded with zeros.
+    """
     padded = row // P
-    for k in range(n + 1):
+    line[:] = 0.0
+    for p in range(P):
+        _copy(theta[n + p * m : n + (p + 1) * m], line[p * padded : p * padded + m])
+    _copy(line, tables[:row])
+    zero = load(line, 0) * 0.0
+    for i in range(n):
+        base = row + i // BITS * PATTERNS * row
+        known = 1 << (i % BITS)
         for p in range(P):
-            to = k * row + p * padded
-            at = n + p * m if k == 0 else n + P * m + (p * n + k - 1) * m
-            for j in range(m):
-                out[to + j] = theta[at + j]
-            for j in range(m, padded):
-                out[to + j] = 0.0
+            at = n + P * m + (p * n + i) * m
+            _copy(theta[at : at + m], line[p * padded : p * padded + m])
+        # With this unit down the patterns so far repeat, their fields less by 2 w.
+        for q in range(0, row, W):
+            x = load(line, q)
+            for pattern in range(known):
+                before = zero
+                if known > 1:
+                    before = load(tables, base + pattern * row + q)
+                store(tables, base + pattern * row + q, before + x)
+                store(tables, base + (pattern + known) * row + q, before - x)
 
 
 @njit(**OPTIONS)
-def _take_spins(states, first, count, stride, W, spins):
-    """spins[k * stride + i] of ``count`` states; nothing is read of what lies between them."""
+def _take_states(states, first, count, stride, W, spins, codes):
+    """spins[k * stride + i] and the 4-bit codes [k * stride / 4 + i / 4] of ``count`` states."""
     n = states.shape[1]
     whole = n - n % W
     like = load(spins, 0)
@@ -57,49 +88,41 @@ def _take_spins(states, first, count, stride, W, spins):
         to = k * stride
         for i in range(0, whole, W):
             store(spins, to + i, bytes_to_spins(state, i, like))
+            bits_to_nibbles(codes, (to + i) // BITS, bytes_to_bits(state, i, like), like)
         for i in range(whole, n):
             spins[to + i] = 1.0 - 2.0 * state[i]
+            if i % BITS == 0:
+                codes[(to + i) // BITS] = 0
+            codes[(to + i) // BITS] |= state[i] << (i % BITS)
 
 
 @njit(**OPTIONS)
-def _fields(weights, n, row, W, count, stride, spins, phi):
-    """phi[k * row + q] = b_q + sum_i s_ki w_iq for whole blocks of states and fields."""
-    for k in range(0, count, STATES):
-        s0, s1, s2, s3 = k * stride, (k + 1) * stride, (k + 2) * stride, (k + 3) * stride
+def _fields(tables, n, row, W, count, stride, codes, phi):
+    """phi[k * row + q] = b_q + sum_i s_ki w_iq, a table row for every code of four units."""
+    n_codes = (n + BITS - 1) // BITS
+    for k in range(count):
+        at = k * stride // BITS
         for q in range(0, row, 2 * W):
-            a0 = load(weights, q)
-            a1 = load(weights, q + W)
-            b0, b1, c0, c1, d0, d1 = a0, a1, a0, a1, a0, a1
-            for i in range(n):
-                at = (1 + i) * row + q
-                x0 = load(weights, at)
-                x1 = load(weights, at + W)
-                s = splat(spins, s0 + i)
-                a0 = a0 + s * x0
-                a1 = a1 + s * x1
-                s = splat(spins, s1 + i)
-                b0 = b0 + s * x0
-                b1 = b1 + s * x1
-                s = splat(spins, s2 + i)
-                c0 = c0 + s * x0
-                c1 = c1 + s * x1
-                s = splat(spins, s3 + i)
-                d0 = d0 + s * x0
-                d1 = d1 + s * x1
-            to = k * row + q
-            store(phi, to, a0)
-            store(phi, to + W, a1)
-            store(phi, to + row, b0)
-            store(phi, to + row + W, b1)
-            store(phi, to + 2 * row, c0)
-            store(phi, to + 2 * row + W, c1)
-            store(phi, to + 3 * row, d0)
-            store(phi, to + 3 * row + W, d1)
+            a0 = load(tables, q)
+            a1 = load(tables, q + W)
+            for code in range(n_codes):
+                x = row + (code * PATTERNS + codes[at + code]) * row + q
+                a0 = a0 + load(tables, x)
+                a1 = a1 + load(tables, x + W)
+            store(phi, k * row + q, a0)
+            store(phi, k * row + q + W, a1)
 
 
 @njit(**OPTIONS)
 def _expectations(count, P, row, W, phi):
     """Replace fields by <sigma> = -tanh(r)/r Phi."""
+    if P == 1:
+        for at in range(0, count * row, W):
+            x = load(phi, at)
+            e = exp_minus_twice(absolute(x))
+            size = (1.0 - e) / (1.0 + e)
+            store(phi, at, where_less(x, x * 0.0, size, size * -1.0))
+        return
     padded = row // P
     for k in range(count):
         for j in range(0, padded, W):
@@ -109,7 +132,7 @@ def _expectations(count, P, row, W, phi):
                 x = load(phi, at + p * padded)
                 square = square + x * x
             r = sqrt(square)
-            e = exp(r * -2.0)
+            e = exp_minus_twice(r)
             ratio = (e - 1.0) / ((e + 1.0) * r)
             for p in range(P):
                 store(phi, at + p * padded, load(phi, at + p * padded) * ratio)
@@ -205,11 +228,13 @@ def _single_sums(n, m, P, row, W, count, stride, spins, sigma, total, out):
 
 
 @njit(parallel=True, **OPTIONS)
-def _all_sums(theta, n, m, P, row, W, shard, data, chains, owner, weights, work, sums):
+def _all_sums(
+    theta, n, m, P, row, W, shard, data, chains, owner, weights, work, codes, sums
+):  # fmt: skip
     """Every (model, shard) of two lists of states, sums (threads, 2, B, size).
 
-    owner, weights, work and sums (threads, ...) belong to a thread each; ``owner``, -1 at the
-    start, is the model whose weights the thread holds.
+    owner, weights, work, codes and sums (threads, ...) belong to a thread each; ``owner``, -1 at
+    the start, is the model whose tables ``weights`` holds.
     """
     data_shards = (data.shape[1] + shard - 1) // shard
     shards = data_shards + (chains.shape[1] + shard - 1) // shard
@@ -222,15 +247,15 @@ def _all_sums(theta, n, m, P, row, W, shard, data, chains, owner, weights, work,
         first = (place - which * data_shards) * shard
         here = min(shard, states.shape[0] - first)
         thread = get_thread_id()
-        if owner[thread] != b:
-            _pad_parameters(theta[b], n, m, P, row, weights[thread])
-            owner[thread] = b
         space = work[thread]
+        if owner[thread] != b:
+            _fill_tables(theta[b], n, m, P, row, W, space[:row], weights[thread])
+            owner[thread] = b
         block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
         spins, space = space[: shard * stride], space[shard * stride :]
         phi, total = space[: shard * row], space[shard * row :]
-        _take_spins(states, first, here, stride, W, spins)
-        _fields(weights[thread], n, row, W, here, stride, spins, phi)
+        _take_states(states, first, here, stride, W, spins, codes[thread])
+        _fields(weights[thread], n, row, W, here, stride, codes[thread], phi)
         _expectations(here, P, row, W, phi)
         out = sums[thread, which, b]
         _single_sums(n, m, P, row, W, here, stride, spins, phi, total, out)
@@ -260,6 +285,7 @@ class SampleMoments:
         self._size = n_parameters(n, m, n_paulis)
         self._weights: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
+        self._codes: NDArray[Any] = np.empty((0, 0), np.uint8)
 
     def sums(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Fixed-point sums over states (B, K, n) under theta (B, size), (B, size).
@@ -282,16 +308,18 @@ class SampleMoments:
                 )
         threads = get_num_threads()
         if self._work.shape[0] < threads:
-            self._weights = aligned((threads, (self.n + 1) * self._row), self._dtype)
+            rows = 1 + -(-self.n // BITS) * PATTERNS
+            self._weights = aligned((threads, rows * self._row), self._dtype)
             stride = -(-self.n // self._lanes) * self._lanes
             size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
             size += max(stride, self._row)
             self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
+            self._codes = aligned((threads, SHARD * stride // BITS), np.uint8)
         out = np.zeros((threads, 2, batch, self._size), np.int64)
         _all_sums(
             np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._lanes,
             SHARD, np.ascontiguousarray(data), np.ascontiguousarray(chains), np.full(threads, -1),
-            self._weights, self._work, out,
+            self._weights, self._work, self._codes, out,
         )  # fmt: skip
         return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
 

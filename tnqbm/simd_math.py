@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.polynomial import chebyshev
 
-from tnqbm.simd import FLAGS, Simd, _is_flat, _pointer
+from tnqbm.simd import FLAGS, Simd, _exp_coefficients, _is_flat, _pointer
 
 
 @intrinsic
@@ -159,6 +159,19 @@ _LOG = {
 _CIRCLE = {64: _circle_coefficients(9), 32: _circle_coefficients(5)}
 
 
+def _power_coefficients(degree: int) -> list[float]:
+    """2**x on [-1/2, 1/2], lowest power first."""
+    rate = math.log(2.0)
+    return [c * rate**k for k, c in enumerate(_exp_coefficients(degree))]
+
+
+# (polynomial, mantissa bits, largest argument, round-to-integer constant) by precision.
+_POWER = {
+    64: (_power_coefficients(10), 52, 300.0, 6755399441055744.0),
+    32: (_power_coefficients(6), 23, 30.0, 12582912.0),
+}
+
+
 class _Arithmetic:
     """Short names for the instructions of a polynomial on one vector type."""
 
@@ -210,6 +223,35 @@ def log(typingctx: Any, x: Any) -> Any:
         return do.add(scaled, small)
 
     return x(x), codegen
+
+
+@intrinsic
+def exp_minus_twice(typingctx: Any, r: Any) -> Any:
+    """exp(-2 r) for r >= 0, to be added to 1: a unit or two in the last place of the sum.
+
+    Large r return a number far below that. Powers of two need no reduction in two parts: where
+    r is so large that its product with 2 / log 2 is inexact, the result no longer matters.
+    """
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = args[0].type
+        poly, mantissa_bits, largest, magic = _POWER[r.scalar.bitwidth]
+        integers = ir.VectorType(ir.IntType(r.scalar.bitwidth), vector.count)
+        do = _Arithmetic(builder, vector)
+        high = do.const(largest)
+        x = builder.select(builder.fcmp_ordered("<", args[0], high), args[0], high)
+        rate = do.const(-2.0 / math.log(2.0))
+        # Adding the magic constant rounds to an integer, left in the low mantissa bits.
+        shifted = do.add(do.mul(x, rate), do.const(magic))
+        rest = do.sub(do.mul(x, rate), builder.fsub(shifted, do.const(magic)))
+        result = do.polynomial(poly, rest)
+        exponent = builder.shl(
+            builder.bitcast(shifted, integers),
+            ir.Constant(integers, [mantissa_bits] * vector.count),
+        )
+        return builder.bitcast(builder.add(builder.bitcast(result, integers), exponent), vector)
+
+    return r(r), codegen
 
 
 @intrinsic

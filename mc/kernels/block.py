@@ -21,6 +21,8 @@ from tnqbm.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_
 
 BITS = 4
 PATTERNS = 1 << BITS
+_ONES = 0x4332322132212110
+"""Numbers of ones in 0 to 15, four bits each."""
 VECTORS = 4
 """Vectors of output units whose sums stay in registers."""
 
@@ -29,24 +31,36 @@ CODES = 4
 
 
 @njit(**OPTIONS)
+def _copy(source, target):
+    """The numbers of ``source``, and zeros after them."""
+    for k in range(source.shape[0]):
+        target[k] = source[k]
+    for k in range(source.shape[0], target.shape[0]):
+        target[k] = 0.0
+
+
+@njit(**OPTIONS)
+def _spread(source, target, step):
+    for k in range(source.shape[0]):
+        target[k * step] = source[k]
+
+
+@njit(**OPTIONS)
 def pad_weights(theta, n, m, down, up):
     """Weights from visible to hidden units (``down``) and back (``up``).
 
     Row 0 holds the biases, row 1 + k the weights of input k; zero beyond the last unit.
     """
-    down[0, :m] = theta[n : n + m]
-    down[:, m:] = 0.0
-    up[0, :n] = theta[:n]
-    up[:, n:] = 0.0
-    weights = n + m
+    for i in range(n + 1):
+        at = n + i * m
+        _copy(theta[at : at + m], down[i])
+    _copy(theta[:n], up[0])
+    flat = up.reshape(up.size)
+    width = up.shape[1]
     for i in range(n):
-        row = theta[weights + i * m : weights + (i + 1) * m]
-        down[1 + i, :m] = row
-    # Eight columns at a time, so that every cache line of the transpose is filled in one go.
-    for i in range(0, n, 8):
-        for j in range(m):
-            for k in range(i, min(i + 8, n)):
-                up[1 + j, k] = theta[weights + k * m + j]
+        _spread(down[1 + i, :m], flat[width + i :], width)
+    for j in range(m):
+        up[1 + j, n:] = 0.0
 
 
 @njit(**OPTIONS)
@@ -170,8 +184,11 @@ def _restore_fixed(start, fixed, codes):
 def _count_changes(before, after, n):
     """Bits among the first n that differ between two rows of codes."""
     changed = 0
-    for i in range(n):
-        changed += ((before[i // BITS] ^ after[i // BITS]) >> (i % BITS)) & 1
+    whole = n // BITS
+    for k in range(whole):
+        changed += (_ONES >> (BITS * (before[k] ^ after[k]))) & (PATTERNS - 1)
+    for i in range(whole * BITS, n):
+        changed += ((before[whole] ^ after[whole]) >> (i % BITS)) & 1
     return changed
 
 

@@ -21,8 +21,8 @@ from mc.kernels.lanes import (
     odds,
 )
 from tnqbm.parallel import njit
-from tnqbm.simd import absolute, exp, load, splat, sqrt, store
-from tnqbm.simd_math import log, where_less
+from tnqbm.simd import absolute, load, splat, sqrt, store
+from tnqbm.simd_math import exp_minus_twice, log, where_less
 
 
 def make_length(n_paulis: int) -> Any:
@@ -58,7 +58,7 @@ def _candidate(length: Any) -> Any:
             product = step * 0.0 + 1.0
             for j in range(first, min(m, first + PRODUCT_LENGTH)):
                 r = length(par, W, j, before, change, after, step, phi)
-                product = product * (exp(r * -2.0) + 1.0)
+                product = product * (exp_minus_twice(r) + 1.0)
                 total = total + r
             total = total + log(product)
         return total

@@ -17,7 +17,7 @@ from typing import Any
 from tnqbm.parallel import njit
 from tnqbm.philox import uniforms
 from tnqbm.simd import exp, load, splat, sqrt, store
-from tnqbm.simd_math import log, minimum
+from tnqbm.simd_math import exp_minus_twice, log, minimum
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
 
@@ -172,7 +172,7 @@ def hidden_weight(phi, m, P, W):
         product = total * 0.0 + 1.0
         for j in range(first, min(m, first + PRODUCT_LENGTH)):
             r = field_length(phi, j, P, W)
-            product = product * (exp(r * -2.0) + 1.0)
+            product = product * (exp_minus_twice(r) + 1.0)
             total = total + r
         total = total + log(product)
     return total

@@ -12,8 +12,8 @@ from typing import Any
 from mc.kernels.collapsed import length_1, length_2, length_3
 from mc.kernels.lanes import OPTIONS, draw_rows, field_length, hidden_fields, odds
 from tnqbm.parallel import njit
-from tnqbm.simd import exp, load, splat, store
-from tnqbm.simd_math import where_less
+from tnqbm.simd import load, splat, store
+from tnqbm.simd_math import exp_minus_twice, where_less
 
 
 @njit(**OPTIONS)
@@ -23,7 +23,7 @@ def _measure(phi, m, P, W, draws, h):
     total = zero
     for j in range(m):
         r = field_length(phi, j, P, W)
-        e = exp(r * -2.0)
+        e = exp_minus_twice(r)
         u = load(draws, j * W)
         outcome = where_less(u + u * e, e, zero + 1.0, zero - 1.0)
         store(h, j * W, outcome)

@@ -29,8 +29,8 @@ from mc.kernels.lanes import (
     visible_fields,
 )
 from tnqbm.parallel import njit
-from tnqbm.simd import absolute, exp, load, maximum, sqrt, store
-from tnqbm.simd_math import log, unit_circle, where_less
+from tnqbm.simd import absolute, load, maximum, sqrt, store
+from tnqbm.simd_math import exp_minus_twice, log, unit_circle, where_less
 
 SMALL_FIELD = 3e-3
 """Below, the inverse of the von Mises-Fisher distribution function is expanded to first order."""
@@ -69,7 +69,7 @@ def _outcomes(phi, m, P, W, draws, t):
     one = load(phi, 0) * 0.0 + 1.0
     for j in range(m):
         r = field_length(phi, j, P, W)
-        e = exp(r * -2.0)
+        e = exp_minus_twice(r)
         u = load(draws, j * W)
         scale = where_less(u + u * e, e, one * -1.0, one) / r
         for p in range(P):
@@ -95,7 +95,7 @@ def _vectors(phi, m, P, W, draws, t):
         z = where_less(r, cut, one, z)
         # Component along the field by inversion of its distribution function.
         u = load(draws, 2 * j * W)
-        e = exp(r * -2.0)
+        e = exp_minus_twice(r)
         along = log(e + u * (1.0 - e)) * inverse + 1.0
         series = u * 2.0 - 1.0 + r * u * (1.0 - u) * 2.0
         along = where_less(r, zero + SMALL_FIELD, series, along)
@@ -120,7 +120,7 @@ def _log_correction(phi, m, P, W):
     total = load(phi, 0) * 0.0
     for j in range(m):
         r = field_length(phi, j, P, W)
-        e = exp(r * -2.0)
+        e = exp_minus_twice(r)
         q = r * r
         series = q * (q * (q * (q * (-1.0 / 4725.0) + 2.0 / 945.0) - 1.0 / 45.0) + 1.0 / 3.0) + 1.0
         g = where_less(r, r * 0.0 + COTH_SERIES, series, r * (1.0 + e) / (1.0 - e))
@@ -167,7 +167,7 @@ def mean_fields(par, n, m, P, W, inertia, s, phi, t, h):
     """h_i = theta_i + kappa s_i from the thermal states of the qubits; ``t`` gets -<sigma>."""
     for j in range(m):
         r = field_length(phi, j, P, W)
-        e = exp(r * -2.0)
+        e = exp_minus_twice(r)
         ratio = (1.0 - e) / ((1.0 + e) * r)
         for p in range(P):
             at = (j * P + p) * W
@@ -186,7 +186,7 @@ def _log_proposal(free, W, h, s):
         i = free[k]
         x = load(h, i * W)
         size = absolute(x)
-        total = total + load(s, i * W) * x - size - log(exp(size * -2.0) + 1.0)
+        total = total + load(s, i * W) * x - size - log(exp_minus_twice(size) + 1.0)
     return total
 
 

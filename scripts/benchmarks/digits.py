@@ -92,7 +92,7 @@ def evaluate(name: str, train: tnqbm.Target, test: NDArray[np.uint8]) -> dict[st
 
 def draw(name: str, model: tnqbm.SqRBM, data: tnqbm.Target) -> None:
     """A picture of samples, one of each of forty independent chains."""
-    samples, info = mc.sample(
+    samples, _ = mc.sample(
         model, 1, n_chains=40, kernel="collapsed", burn_in=5000, thin=1, seed=ARGS.seed
     )
     figure, _ = tnqbm.figures_samples.grid(
