@@ -7,13 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mc.gradients import EXACT, methods, parse_label
+from mc.study import Study, is_data_file
 from tnqbm.errors import StudyError
-
-if TYPE_CHECKING:
-    from mc.study import Study
 
 # An identity is compared with those in archives and checkpoints of earlier versions. These keys
 # have always been in it; later settings are in it only where they differ from their defaults.
@@ -34,7 +32,6 @@ def study_identity(study: Study) -> dict[str, Any]:
 
     Two studies with equal identities may share an archive; [run] is not part of it.
     """
-    from mc.study import is_data_file
     from tnqbm.settings import TrainingSettings
 
     found: dict[str, Any] = {"seed": study.seed, "model.scale": study.model.scale}

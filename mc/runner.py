@@ -23,6 +23,7 @@ from mc.distribute import (
     together,
 )
 from mc.handout import Failure, Hand, Outcome, SignalWatch, deal
+from mc.identity import study_identity
 from mc.progress import Progress
 from mc.provenance import now, study_provenance
 from mc.schedule import Task, run_key
@@ -121,7 +122,7 @@ def _run(
         bench = Bench(
             study=study,
             workspace=workspace,
-            identity=identity_text(study.identity()),
+            identity=identity_text(study_identity(study)),
             rank=ranks.rank,
             chunk_seconds=ROOT_CHUNK_SECONDS if ranks.rank == 0 < teams - 1 else CHUNK_SECONDS,
             team=join(ranks, size),
@@ -153,7 +154,7 @@ def _prepare(
         raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
     workspace.check(resume=resume, overwrite=overwrite)
     plan = study.plan()
-    identity = study.identity()
+    identity = study_identity(study)
     text = identity_text(identity)
     # Leaving the stack closes the workspace after the lock is given back.
     stack.callback(workspace.close)

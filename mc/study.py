@@ -6,12 +6,11 @@ import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
 from mc.gradients import EXACT, label_settings
-from mc.identity import study_identity
 from mc.schedule import Key, Task, make_tasks, run_cost, sampling_cost
 from mc.sections import (
     DataSection,
@@ -241,13 +240,6 @@ class Study(Section):
     def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
         """The 64-bit key of one run's chains and minibatches."""
         return chain_stream(self.seed, coordinates, seed)
-
-    def identity(self) -> dict[str, Any]:
-        """Everything that decides a run's numbers besides its coordinates, by dotted key.
-
-        Two studies with equal identities may share an archive; [run] is not part of it.
-        """
-        return study_identity(self)
 
 
 def _load(

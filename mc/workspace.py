@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mc.identity import identity_changes, planned_labels
+from mc.identity import identity_changes, planned_labels, study_identity
 from mc.lock import Lock
 from mc.schedule import Key, Task, run_key
 from tnqbm.errors import ArchiveError, StudyError
@@ -249,7 +249,7 @@ def _earlier_identity(study: Study, out: Path, found: Found) -> dict[str, Any]:
     try:
         raw = tomllib.loads(found.study_text)
         earlier = check_study(raw, text=found.study_text, folder=study.folder, where=str(out))
-        return earlier.identity()
+        return study_identity(earlier)
     except (tomllib.TOMLDecodeError, StudyError) as error:
         raise StudyError(
             f"{out} cannot be resumed: it does not say which settings made it, and its study "

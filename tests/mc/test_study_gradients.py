@@ -14,7 +14,7 @@ import pytest
 
 from mc import load_study, run_study
 from mc.gradients import parse_label
-from mc.identity import identity_changes
+from mc.identity import identity_changes, study_identity
 from mc.schedule import run_cost, sampling_cost
 from mc.seeds import chain_stream
 from mc.workspace import identity_text
@@ -274,7 +274,7 @@ def test_visible_fields_may_start_from_the_data() -> None:
     assert np.array_equal(one.w, two.w)
     assert np.array_equal(one.b, two.b)
     assert np.array_equal(two.a, datasets.visible_fields(plain.target(c, 1)))
-    assert fitted.identity()["model.fields"] == "data"
+    assert study_identity(fitted)["model.fields"] == "data"
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_test_data_are_held_out_from_all_runs_alike(rows: Path) -> None:
         assert held_out is not None
         assert np.array_equal(held_out.states, test.states)
     assert load_study(TEXT).test_target(first) is None
-    assert study.identity()["data.test_fraction"] == 0.25
+    assert study_identity(study)["data.test_fraction"] == 0.25
     assert "batch_size = 31" in problems({**raw, "training": {**raw["training"], "batch_size": 31}})
 
 
@@ -329,9 +329,9 @@ OLD_IDENTITY = (
 
 
 def test_the_identity_of_studies_of_old_has_not_changed() -> None:
-    assert identity_text(load_study(tiny()).identity()) == OLD_IDENTITY
+    assert identity_text(study_identity(load_study(tiny()))) == OLD_IDENTITY
     explicit = tiny(training={"iterations": 30, "chains": 100, "clip": 0.0, "gradient": ["exact"]})
-    assert identity_text(load_study(explicit).identity()) == OLD_IDENTITY
+    assert identity_text(study_identity(load_study(explicit))) == OLD_IDENTITY
 
 
 @pytest.mark.parametrize(
@@ -362,16 +362,16 @@ def test_an_old_archive_resumes_unless_its_runs_would_change(
     for dotted, value in change.items():
         table, _, key = dotted.partition("__")
         raw.setdefault(table, {})[key] = value
-    now = load_study(raw).identity()
+    now = study_identity(load_study(raw))
     assert identity_changes(json.loads(OLD_IDENTITY), now, {"exact"}) == lines
 
 
 def test_what_changes_for_estimated_gradients_is_named() -> None:
-    before = load_study(TEXT).identity()
+    before = study_identity(load_study(TEXT))
     labels = {"exact", "cd-1", "pcd", "slow"}
 
     def changes(**changed: Any) -> list[str]:
-        return identity_changes(before, load_study(study_dict(**changed)).identity(), labels)
+        return identity_changes(before, study_identity(load_study(study_dict(**changed))), labels)
 
     assert changes() == []
     assert changes(training__chains=7) == ["training.chains was 100 and is now 7"]

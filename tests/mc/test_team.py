@@ -11,6 +11,7 @@ import pytest
 
 from mc import run_study
 from mc.handout import Board, FollowerHand, LeaderHand, RootHand, SignalWatch, WorkerHand, deal
+from mc.identity import study_identity
 from mc.runner import _idle_members
 from mc.schedule import Task
 from mc.study_file import load_study
@@ -96,7 +97,9 @@ def test_one_process_makes_no_team_of_two(tmp_path: Path) -> None:
 
 
 def test_teams_change_no_identity() -> None:
-    assert load_study(sampled(2, "pcd")).identity() == load_study(sampled(1, "pcd")).identity()
+    assert study_identity(load_study(sampled(2, "pcd"))) == study_identity(
+        load_study(sampled(1, "pcd"))
+    )
 
 
 # --- handing out -------------------------------------------------------------------------------
