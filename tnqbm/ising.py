@@ -18,10 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.enumeration_tables import OPTIONS
 from tnqbm.parallel import njit, prange
-from tnqbm.states import as_states, spins
+from tnqbm.states import as_states, spins, states_of
 
 CRITICAL_TEMPERATURE = 2.0 / math.log(1.0 + math.sqrt(2.0))
 """Temperature of the phase transition of the infinite lattice, 2.269... (Onsager 1944)."""
+
+MAX_TRANSFER = 12
+"""Largest side whose partition function is computed exactly."""
 
 _CHAIN = 64
 _TO_UNIT = 2.0**-53
@@ -43,13 +46,7 @@ def sample(
     """
     size = _whole("size", size, 2)
     n_samples = _whole("n_samples", n_samples, 1)
-    if isinstance(temperature, bool) or not isinstance(
-        temperature, int | float | np.integer | np.floating
-    ):
-        raise TypeError(f"temperature must be a number, got {type(temperature).__name__}")
-    temperature = float(temperature)
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature must be a finite number > 0, got {temperature}")
+    temperature = _temperature(temperature)
     keys = _keys(seed, size, temperature, -(-n_samples // _CHAIN))
     out = np.empty((n_samples, size * size), dtype=np.uint8)
     bond = -math.expm1(-2.0 / temperature)
@@ -81,6 +78,33 @@ def energy(v: ArrayLike) -> NDArray[np.int64]:
     s = spins(as_states(raw, side * side)).reshape(*raw.shape[:-1], side, side)
     bonds = s * np.roll(s, -1, axis=-1) + s * np.roll(s, -1, axis=-2)
     return -np.asarray(bonds.sum(axis=(-2, -1))).astype(np.int64)
+
+
+def log_partition(size: int, temperature: float) -> float:
+    """Exact log Z = log sum_s exp(-E(s)/T) of the L x L lattice, 2 <= L <= 12.
+
+    By powers of the transfer matrix of whole rows (Kramers & Wannier 1941). With it the exact
+    negative log-likelihood of samples is E(v)/T + log Z, what the best model can reach.
+    """
+    size = _whole("size", size, 2)
+    temperature = _temperature(temperature)
+    if size > MAX_TRANSFER:
+        raise ValueError(f"size must be at most {MAX_TRANSFER}: a row has 2**size states")
+    s = spins(states_of(np.arange(1 << size), size))
+    row = (s * np.roll(s, -1, axis=1)).sum(axis=1) / temperature
+    exponents = 0.5 * (row[:, None] + row[None, :]) + s @ s.T / temperature
+    highest = float(exponents.max())
+    power = np.linalg.matrix_power(np.exp(exponents - highest), size)
+    return math.log(float(np.trace(power))) + size * highest
+
+
+def _temperature(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+        raise TypeError(f"temperature must be a number, got {type(value).__name__}")
+    temperature = float(value)
+    if not (math.isfinite(temperature) and temperature > 0):
+        raise ValueError(f"temperature must be a finite number > 0, got {temperature}")
+    return temperature
 
 
 def _whole(name: str, value: object, least: int) -> int:

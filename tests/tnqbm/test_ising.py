@@ -253,3 +253,18 @@ def test_energy_of_known_states():
     for bad in (np.zeros(8), np.zeros(1), np.float64(0), np.full(4, 2)):
         with pytest.raises(ValueError, match="states must"):
             ising.energy(bad)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+@pytest.mark.parametrize("temperature", [0.05, 1.0, T_C, 50.0])
+def test_partition_function_against_enumeration(size: int, temperature: float) -> None:
+    energies, _, counts = exact_counts(size)
+    exponents = -energies / temperature
+    highest = exponents.max()
+    expected = highest + math.log((counts * np.exp(exponents - highest)).sum())
+    assert ising.log_partition(size, temperature) == pytest.approx(expected, rel=1e-12)
+
+
+def test_partition_function_of_large_lattices_is_refused() -> None:
+    with pytest.raises(ValueError, match="at most 12"):
+        ising.log_partition(13, 1.0)
