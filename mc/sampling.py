@@ -308,7 +308,7 @@ def _advice(troubles: tuple[str, ...], kernel: str) -> str:
     return (
         f"the chains may not have mixed: {'; '.join(troubles)}. Try a longer burn_in and more "
         f"samples per chain{other}; if chains stay in different modes, use more chains started "
-        "from the data (init = 'data'), or parallel tempering"
+        "from the data (init = 'data'), or parallel tempering (mc.sample_tempered)"
     )
 
 
