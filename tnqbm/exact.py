@@ -4,8 +4,6 @@ summed in closed form). Cost about P n_hidden 2**n_visible operations, memory in
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +11,7 @@ from tnqbm.datasets import Target
 from tnqbm.enumeration import Enumerator
 from tnqbm.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
 from tnqbm.model import SqRBM
+from tnqbm.moments import Gradient, Moments, unflatten
 
 __all__ = [
     "MAX_DENSE",
@@ -27,25 +26,6 @@ __all__ = [
 ]
 
 Float = NDArray[np.float64]
-
-
-class Moments(NamedTuple):
-    """Thermal averages of the terms of the Hamiltonian.
-
-    ``z`` (n,) = <Z_i>, ``sigma`` (P, m) = <sigma_j^P>, ``zsigma`` (P, n, m) = <Z_i sigma_j^P>.
-    """
-
-    z: Float
-    sigma: Float
-    zsigma: Float
-
-
-class Gradient(NamedTuple):
-    """Derivatives of the negative log-likelihood: ``a`` (n,), ``b`` (P, m), ``w`` (P, n, m)."""
-
-    a: Float
-    b: Float
-    w: Float
 
 
 def log_partition(model: SqRBM, *, precision: str = "double") -> float:
@@ -72,7 +52,7 @@ def probabilities(model: SqRBM) -> Float:
 def moments(model: SqRBM, *, precision: str = "double") -> Moments:
     """<Z_i>, <sigma_j^P> and <Z_i sigma_j^P> in the Gibbs state."""
     _, flat = _enumerator(model, precision).moments(model.to_vector()[None])
-    return Moments(*_unflatten(flat[0], model))
+    return Moments(*unflatten(flat[0], *_shape(model)))
 
 
 def gradient(model: SqRBM, target: Target, *, precision: str = "double") -> Gradient:
@@ -92,7 +72,7 @@ def gradient(model: SqRBM, target: Target, *, precision: str = "double") -> Grad
     positive = StateAverages(
         target.states, target.probabilities, model.n_hidden, len(model.paulis), precision
     ).moments(theta)
-    return Gradient(*_unflatten((positive - negative)[0], model))
+    return Gradient(*unflatten((positive - negative)[0], *_shape(model)))
 
 
 def _enumerator(model: SqRBM, precision: str) -> Enumerator:
@@ -100,6 +80,5 @@ def _enumerator(model: SqRBM, precision: str) -> Enumerator:
     return Enumerator(model.n_visible, model.n_hidden, len(model.paulis), precision)
 
 
-def _unflatten(flat: Float, model: SqRBM) -> tuple[Float, Float, Float]:
-    z, sigma, zsigma = np.split(flat, [model.n_visible, model.n_visible + model.b.size])
-    return z, sigma.reshape(model.b.shape), zsigma.reshape(model.w.shape)
+def _shape(model: SqRBM) -> tuple[int, int, int]:
+    return model.n_visible, model.n_hidden, len(model.paulis)
