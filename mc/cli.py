@@ -17,6 +17,7 @@ from mc.cli_quality import quality
 from mc.cli_run import run
 from mc.cli_sample import sample
 from mc.cli_show import merge, show, verify
+from mc.cli_structure import structure
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -76,7 +77,7 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-for command in (run, show, plot, verify, merge, evaluate, sample, logz, quality):
+for command in (run, show, plot, verify, merge, evaluate, sample, logz, quality, structure):
     cli.add_command(command)
 
 

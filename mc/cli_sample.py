@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
-from mc.cli_common import PATH, number, print_json, print_table
+from mc.cli_common import PATH, print_json
 from mc.cli_models import NamedModel, named_model
+from mc.cli_sample_report import print_chains, print_perfect
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mc.sampling import Info
+    from mc.tensor import Feed
     from tnqbm.datasets import Target
 
 PICTURES = 100
@@ -27,13 +31,32 @@ PICTURES = 100
 @click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
 @click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
-@click.option("-n", "--samples", type=int, default=100, show_default=True, help="Per chain.")
+@click.option(
+    "--method",
+    type=click.Choice(["chains", "tensor"]),
+    default="chains",
+    show_default=True,
+    help="Markov chains, or independent weighted samples of a tensor network.",
+)
+@click.option(
+    "-n", "--samples", type=int, help="Per chain; tensor: in all. [default: 100; tensor: 4000]"
+)
 @click.option("--chains", type=int, default=100, show_default=True, help="Independent chains.")
 @click.option(
     "--kernel",
     default="auto",
     show_default=True,
-    help="block, bloch, thermal, collapsed, measured; auto takes the fastest here.",
+    help="block, bloch, thermal, collapsed, measured; tensor: collapsed with global moves; auto "
+    "takes the fastest here of all but that.",
+)
+@click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
+@click.option(
+    "--feed",
+    type=click.Choice(["chains", "tempered"]),
+    help="Where the states come from that the network of --method tensor is fitted to.",
+)
+@click.option(
+    "--resample", is_flag=True, help="With --method tensor: an equally weighted subset instead."
 )
 @click.option("--burn-in", type=int, help="Sweeps left out. [default: from a pilot run]")
 @click.option("--thin", type=int, help="Sweeps per kept sample. [default: from a pilot run]")
@@ -69,9 +92,13 @@ def sample(
     path: str,
     more: tuple[str, ...],
     run: tuple[str, ...],
-    samples: int,
+    method: str,
+    samples: int | None,
     chains: int,
     kernel: str,
+    max_bond: int | None,
+    feed: Feed | None,
+    resample: bool,
     burn_in: int | None,
     thin: int | None,
     clamp: str | None,
@@ -96,10 +123,16 @@ def sample(
     samples the others from their conditional distribution. The same seed and kernel give the
     same samples; "auto" measures time, and says what it took.
 
+    --method tensor draws independent samples of a matrix product state that approximates the
+    model. Their log weights are written beside them (dataset log_weights), unless --resample
+    turns them into fewer that count alike.
+
     \b
     Examples:
       tnqbm sample model.h5 -n 100 --chains 100 -o samples.h5
       tnqbm sample results.h5 --run paulis=XYZ hidden=2 seed=1 --clamp 0=1,5=0 -o samples.csv
+      tnqbm sample model.h5 --kernel tensor --max-bond 64 -o samples.h5
+      tnqbm sample model.h5 --method tensor -n 10000 --resample -o samples.npy
       tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
     """
     from mc import samples_file
@@ -108,8 +141,11 @@ def sample(
         raise click.UsageError("--clamp and --clamp-file exclude each other")
     if shape and not picture:
         raise click.UsageError("--shape is about --picture, which is missing")
+    network = method == "tensor"
+    _check_options(network, kernel, max_bond, feed, resample)
     if out is not None:
-        samples_file.check_samples_path(out, overwrite=overwrite)
+        weighted = network and not resample
+        samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted)
     if picture is not None:
         from tnqbm import figures, figures_layout
 
@@ -121,56 +157,106 @@ def sample(
     held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
     start = _start_data(named, data, data_seed) if init == "data" else None
 
-    from mc.sampling import MixingWarning
-    from mc.sampling import sample as draw
+    common: dict[str, Any] = {"data": start, "clamp": held, "seed": seed}
+    if max_bond is not None:
+        common["max_bond"] = max_bond
+    log_weights = None
+    with _warnings_as_messages():
+        if network:
+            from mc.tensor_samples import sample_tensor
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        states, info = draw(
-            named.model,
-            samples,
-            n_chains=chains,
-            kernel=kernel,
-            init=init,
-            data=start,
-            burn_in=burn_in,
-            thin=thin,
-            clamp=held,
-            precision=precision,
-            inertia=inertia,
-            seed=seed,
-            progress=not no_progress,
-        )
-    for one in caught:
-        if issubclass(one.category, MixingWarning):
-            click.echo(f"Warning: {one.message}", err=True)
+            rows, perfect = sample_tensor(
+                named.model,
+                4000 if samples is None else samples,
+                feed=feed or "chains",
+                resample=resample,
+                **common,
+            )
+            states, facts = rows[None], perfect.as_dict()
+            log_weights = None if resample else perfect.log_weights
+            show: Callable[[dict[str, Any]], None] = partial(print_perfect, info=perfect)
         else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+            from mc.sampling import sample as draw
+
+            states, info = draw(
+                named.model,
+                100 if samples is None else samples,
+                n_chains=chains,
+                kernel=kernel,
+                init=init,
+                burn_in=burn_in,
+                thin=thin,
+                precision=precision,
+                inertia=inertia,
+                progress=not no_progress,
+                **common,
+            )
+            facts = {"precision": precision, "inertia": inertia, **info.as_dict()}
+            show = partial(print_chains, info=info)
     result: dict[str, Any] = {
         "model": path,
         "run": named.coordinates or None,
         "paulis": named.model.paulis,
         "visible": n,
         "hidden": named.model.n_hidden,
-        "chains": chains,
-        "samples_per_chain": samples,
+        "method": method,
+        "chains": states.shape[0],
+        "samples_per_chain": states.shape[1],
         "seed": seed,
         "init": init,
         "data": (data or named.data) if init == "data" else None,
         "clamp": clamp or clamp_file,
-        "precision": precision,
-        "inertia": inertia,
-        **info.as_dict(),
+        **facts,
     }
     if out is not None:
-        _write(out, states, result, overwrite)
+        _write(out, states, log_weights, result, overwrite)
     if picture is not None:
         _draw(picture, states, sides, overwrite)
     result |= {"samples": out, "picture": picture}
     if as_json:
         print_json(result)
     else:
-        _print(result, info)
+        show(result)
+
+
+_OF_CHAINS = ("chains", "kernel", "burn_in", "thin", "precision", "inertia")
+"""Options that perfect samples have no use for."""
+
+
+def _check_options(
+    network: bool, kernel: str, max_bond: int | None, feed: str | None, resample: bool
+) -> None:
+    """UsageError where an option was given that the method does not use."""
+    context = click.get_current_context()
+    if network:
+        for name in _OF_CHAINS:
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} is about Markov chains, which --method tensor has "
+                    "none of"
+                )
+        return
+    if resample or feed:
+        name = "--resample" if resample else "--feed"
+        raise click.UsageError(f"{name} is for --method tensor")
+    if max_bond is not None and kernel != "tensor":
+        raise click.UsageError("--max-bond is for --kernel tensor and --method tensor")
+
+
+@contextmanager
+def _warnings_as_messages() -> Iterator[None]:
+    """Warnings about samples as messages on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    from mc.estimate import EstimateWarning
+    from mc.sampling import MixingWarning
+
+    for one in caught:
+        if issubclass(one.category, (MixingWarning, EstimateWarning)):
+            click.echo(f"Warning: {one.message}", err=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def _parse_clamp(text: str) -> dict[int, int]:
@@ -221,7 +307,13 @@ def _sides(shape: str, n: int) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def _write(out: str, states: NDArray[np.uint8], result: dict[str, Any], overwrite: bool) -> None:
+def _write(
+    out: str,
+    states: NDArray[np.uint8],
+    log_weights: NDArray[np.float64] | None,
+    result: dict[str, Any],
+    overwrite: bool,
+) -> None:
     import platform
 
     from mc.provenance import commit, now, version
@@ -237,7 +329,7 @@ def _write(out: str, states: NDArray[np.uint8], result: dict[str, Any], overwrit
         "written": now(),
     }
     facts = {key: attribute(value) for key, value in facts.items() if value != ""}
-    write_samples(out, states, facts, overwrite=overwrite)
+    write_samples(out, states, facts, log_weights=log_weights, overwrite=overwrite)
 
 
 def _draw(
@@ -251,47 +343,3 @@ def _draw(
     rows = states[:PICTURES, kept - each :].reshape(-1, n)
     figure, _ = figures_samples.grid(rows, sides, count=len(rows))
     figures.save_figure(figure, picture, overwrite=overwrite)
-
-
-def _print(result: dict[str, Any], info: Info) -> None:
-    if info.pilots:
-        print_table(
-            ("pilot", "sweeps", "tau energy", "tau visible", "acceptance", "ESS/s", "note"),
-            [
-                (
-                    pilot.kernel,
-                    str(pilot.sweeps),
-                    number(pilot.time_energy, 2),
-                    number(pilot.time_visible, 2),
-                    number(pilot.acceptance, 3),
-                    "–" if math.isnan(pilot.ess_per_second) else f"{pilot.ess_per_second:.3g}",
-                    ("chosen" if pilot.kernel == info.kernel else "")
-                    + ("" if pilot.settled else " too short"),
-                )
-                for pilot in info.pilots
-            ],
-            left=1,
-        )
-    lines = {
-        "kernel": info.kernel,
-        "samples": f"{result['chains']} chains x {result['samples_per_chain']}",
-        "sweeps per chain": f"{info.sweeps}, burn-in {info.burn_in}, thin {info.thin}",
-        "acceptance": f"{info.acceptance:.3f}, least {info.acceptance_min:.3f}",
-        "effective samples": f"energy {_count(info.ess_energy)}, "
-        f"slowest visible mean {_count(info.ess_visible)}",
-        "R-hat": f"energy {number(info.rhat_energy, 3)}, "
-        f"largest visible {number(info.rhat_visible, 3)}",
-        "mixed": "yes" if info.mixed else "no",
-        "seconds": f"{info.seconds:.1f}",
-        "samples written": result["samples"],
-        "picture written": result["picture"],
-    }
-    for key, value in lines.items():
-        if value is not None:
-            click.echo(f"{key:<20}{value}")
-    for note in info.warnings:
-        click.echo(f"{'note':<20}{note}")
-
-
-def _count(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.0f}"

@@ -3,7 +3,8 @@
 ``cd`` starts its chains from the data at every update (Hinton 2002); ``pcd`` lets them go on from
 where the last update left them (Tieleman 2008); ``tempered`` does so with a ladder of
 temperatures per chain (Desjardins et al. 2010). The hidden qubits are summed exactly in every
-average, never sampled, so that only visible states are needed.
+average, never sampled, so that only visible states are needed. Persistent chains, and the cold
+ends of ladders, may be offered states of a tensor network now and then (``global_moves``).
 
 The processes of a team hold a share of the chains each. Random numbers belong to the number of a
 chain, and averages are added as integers, so that nothing depends on how chains are shared.
@@ -20,6 +21,7 @@ from mc.annealing import default_kernel
 from mc.kernels import Sweeper
 from mc.streams import stream_key
 from mc.tempering import Tempering
+from mc.tensor_phase_moves import GlobalMoves
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.sample_moments import SampleMoments
 from tnqbm.teams import SHARD, share
@@ -159,10 +161,13 @@ class PersistentChains:
         self._share = share(self._total, context.team)
         self._updates = 0
         self._chains = _random_bits(context, self._share)
+        self._moves = _global_moves(context)
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
         chains = _take(self._chains, rows)
         steps = self._context.settings.steps
+        if self._moves is not None:
+            self._moves.advance(theta, rows, chains)
         self._sweeper.sweep(
             theta, chains, self._sweep_keys[rows], self._updates * steps, steps, self._share[0]
         )
@@ -173,11 +178,13 @@ class PersistentChains:
 
     def state(self) -> State:
         chains = self._context.team.gather(self._chains)
-        return {"updates": np.array(self._updates), "chains": chains.copy()}
+        own: State = {"updates": np.array(self._updates), "chains": chains.copy()}
+        return own | _moves_state(self._moves)
 
     def restore(self, state: State) -> None:
         runs, _, n = self._chains.shape
         chains = _array(state, "chains", (runs, self._total, n))
+        _restore_moves(self._moves, state)
         first, last = self._share
         self._updates = int(_array(state, "updates", ()))
         self._chains = np.array(chains[:, first:last], dtype=np.uint8, order="C")
@@ -212,8 +219,13 @@ class TemperedChains:
             precision=context.precision,
             first_ladder=first,
         )
+        self._moves = _global_moves(context)
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+        if self._moves is not None:
+            cold = np.ascontiguousarray(self._ladders.states[rows])
+            self._moves.advance(theta, rows, cold)
+            self._ladders.states[rows] = cold
         self._ladders.advance(theta, self._context.settings.steps, rows=rows)
         states = np.ascontiguousarray(self._ladders.states[rows])
         return self._averages.of(theta, states, self._total, data)
@@ -222,16 +234,36 @@ class TemperedChains:
         # Rates and round trips are for looking at; only chains and clocks decide numbers.
         found = self._ladders.state()
         by_ladder = self._context.team.gather(np.swapaxes(found["chains"], 1, 2))
-        return {"chains": by_ladder.copy(), "counters": found["counters"]}
+        own: State = {"chains": by_ladder.copy(), "counters": found["counters"]}
+        return own | _moves_state(self._moves)
 
     def restore(self, state: State) -> None:
         own = self._ladders.state()
         runs, temperatures, _, n = own["chains"].shape
         by_ladder = _array(state, "chains", (runs, self._total, temperatures, n))
+        _restore_moves(self._moves, state)
         first, last = self._share
         own["chains"] = np.swapaxes(by_ladder[:, first:last], 1, 2)
         own["counters"] = _array(state, "counters", (3,))
         self._ladders.restore(own)
+
+
+def _global_moves(context: PhaseContext) -> GlobalMoves | None:
+    return GlobalMoves(context) if context.settings.global_moves else None
+
+
+_MOVES_PREFIX = "moves/"
+
+
+def _moves_state(moves: GlobalMoves | None) -> State:
+    found = {} if moves is None else moves.state()
+    return {_MOVES_PREFIX + name: array for name, array in found.items()}
+
+
+def _restore_moves(moves: GlobalMoves | None, state: State) -> None:
+    if moves is not None:
+        own = {k: v for k, v in state.items() if k.startswith(_MOVES_PREFIX)}
+        moves.restore({k.removeprefix(_MOVES_PREFIX): v for k, v in own.items()})
 
 
 def _random_bits(context: PhaseContext, wanted: tuple[int, int]) -> NDArray[np.uint8]:

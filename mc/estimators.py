@@ -14,8 +14,10 @@ PHASES = {
     "cd": "mc.divergence:cd",
     "pcd": "mc.divergence:pcd",
     "tempered": "mc.divergence:tempered",
+    "tensor": "mc.tensor_phase:tensor",
 }
-"""Negative phases: contrastive divergence, persistent, and persistent with tempering."""
+"""Negative phases: contrastive divergence, persistent, and persistent with tempering; perfect
+samples of tensor networks."""
 
 LOG_PARTITION = {"ais": "mc.likelihood:ais_log_partition"}
 """Evaluators of log Z: annealed importance sampling."""

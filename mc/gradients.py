@@ -10,6 +10,10 @@ from typing import Any
 from mc.sections import GradientSection, TrainingSection
 
 EXACT = "exact"
+CONTRACTION = "contraction"
+WITHOUT_CHAINS = (EXACT, CONTRACTION)
+"""Estimators that are exact: they have no sweeps, draw nothing, and find log Z themselves."""
+
 OWN_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*", re.ASCII)
 """What a name in [gradients.NAME] may look like."""
 
@@ -28,13 +32,14 @@ def methods() -> tuple[str, ...]:
 def parse_label(label: str, known: Collection[str]) -> dict[str, Any] | None:
     """Settings that a label means by itself, or None if it is no method of ``known``.
 
-    "pcd" is the method; "pcd-10" the method with 10 sweeps per update. Exact gradients have no
-    sweeps.
+    "pcd" is the method; "pcd-10" the method with 10 sweeps per update. Exact gradients
+    ("exact" and "contraction") have no sweeps.
     """
     if label in known:
         return {"negative_phase": label}
     match = _WITH_STEPS.fullmatch(label)
-    if match and match[1] in known and match[1] != EXACT and int(match[2]) > 0:
+    with_sweeps = match and match[1] in known and match[1] not in WITHOUT_CHAINS
+    if match and with_sweeps and int(match[2]) > 0:
         return {"negative_phase": match[1], "steps": int(match[2])}
     return None
 
@@ -77,14 +82,15 @@ def unknown_label(label: str, known: Collection[str], own: Collection[str]) -> s
     """Why a label means nothing, and what may have been meant."""
     problem = "is not an estimator of gradients"
     match = _WITH_STEPS.fullmatch(label)
-    if match and match[1] == EXACT:
-        return f"{problem}: exact gradients take no steps; did you mean 'exact'?"
+    if match and match[1] in WITHOUT_CHAINS:
+        return f"{problem}: exact gradients take no steps; did you mean {match[1]!r}?"
     if match and match[1] in known:
         return f"{problem}: the number of steps must be at least 1"
     choices = [*own, *known]
     near = difflib.get_close_matches(label, choices, 1, 0.7)
     if not near and match:
-        method = difflib.get_close_matches(match[1], [name for name in known if name != EXACT], 1)
+        sweeping = [name for name in known if name not in WITHOUT_CHAINS]
+        method = difflib.get_close_matches(match[1], sweeping, 1)
         near = [f"{name}-{int(match[2])}" for name in method]
     near = near or difflib.get_close_matches(label, choices, 1, 0.5)
     if near:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mc.gradients import EXACT, methods, parse_label
+from mc.gradients import EXACT, WITHOUT_CHAINS, methods, parse_label
 from mc.study import Study, is_data_file
+from tnqbm.connectivity import DENSE
 from tnqbm.errors import StudyError
 
 # An identity is compared with those in archives and checkpoints of earlier versions. These keys
@@ -20,8 +21,8 @@ _ALWAYS = (
     "decay_steps", "iterations", "patience", "min_delta", "precision",
 )  # fmt: skip
 _SAMPLING = (
-    "steps", "chains", "kernel", "inertia", "temperatures", "evaluate", "evaluations",
-    "ais_chains", "ais_betas",
+    "steps", "chains", "kernel", "inertia", "temperatures", "max_bond", "refit", "global_moves",
+    "evaluate", "evaluations", "ais_chains", "ais_betas",
 )  # fmt: skip
 _FIRST_METRICS = ("kl", "tvd", "nll", "gradient_norm")
 _ABSENT = object()
@@ -37,6 +38,8 @@ def study_identity(study: Study) -> dict[str, Any]:
     found: dict[str, Any] = {"seed": study.seed, "model.scale": study.model.scale}
     if study.model.fields != "uniform":
         found["model.fields"] = study.model.fields
+    if study.model.connectivity != DENSE:
+        found["model.connectivity"] = study.model.connectivity
     if study.data.test_fraction:
         found["data.test_fraction"] = study.data.test_fraction
     defaults = dataclasses.asdict(TrainingSettings())
@@ -102,7 +105,7 @@ def identity_changes(
             default = _ABSENT
         else:
             default = _default(key)
-            if name in _SAMPLING and section == "training" and earlier <= {EXACT}:
+            if name in _SAMPLING and section == "training" and earlier <= set(WITHOUT_CHAINS):
                 continue
         if default is _ABSENT and old is _ABSENT:
             continue
@@ -114,7 +117,11 @@ def identity_changes(
     return lines
 
 
-_DEFAULTS: dict[str, Any] = {"model.fields": "uniform", "data.test_fraction": 0.0}
+_DEFAULTS: dict[str, Any] = {
+    "model.fields": "uniform",
+    "model.connectivity": DENSE,
+    "data.test_fraction": 0.0,
+}
 
 
 def _default(key: str) -> Any:

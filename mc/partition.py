@@ -1,86 +1,59 @@
-"""log Z of one model with an error bar: annealed importance sampling, or enumeration."""
+"""log Z of one model with an error bar: by annealing, by a tensor network, or exactly."""
 
 from __future__ import annotations
 
 import math
 import time
 import warnings
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.annealing import Annealed, Schedule, anneal, choose_kernel
+from mc.estimate import (
+    Estimate,
+    EstimateWarning,
+    Gap,
+    agree,
+    describe,
+    gaps_of,
+    weight_troubles,
+)
 from mc.interpolation import reference_fields
 from mc.streams import stream_key
+from mc.tensor import MAX_BOND, Feed
+from mc.tensor_moves import Proposal
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
-from tnqbm.limits import MAX_VISIBLE
 from tnqbm.model import SqRBM
 from tnqbm.states import as_states
 
+__all__ = [
+    "EXACT",
+    "METHODS",
+    "Estimate",
+    "EstimateWarning",
+    "Gap",
+    "affordable",
+    "agree",
+    "log_partition",
+]
+
 Float = NDArray[np.float64]
 
-METHODS = ("ais", "ais-reverse", "both", "exact")
+EXACT = ("exact", "enumeration", "contraction", "quadrature")
+METHODS = ("ais", "ais-reverse", "both", "tensor", *EXACT, "all")
 
-MIN_ESS_SHARE, MIN_ESS = 0.05, 10.0
-"""An estimate is trusted with at least this share, and this number, of effective chains."""
-MAX_SHARE = 0.25
-"""... and if no single chain makes up more than this part of the sum of weights."""
-SIGMAS = 3.0
-"""Standard errors by which two estimates may differ and still agree."""
+MAX_SECONDS = 30.0
+"""Forecast for an exact evaluation that is done for comparison only."""
 
-MAX_ENUMERATION = 3e10
-"""Operations of an enumeration that is done for comparison only."""
+N_SAMPLES = 4000
+"""Perfect samples of the network unless another number is asked for."""
 
 _LADDERS = 25
-_FORWARD, _REVERSE, _START = range(3)
-
-
-class EstimateWarning(UserWarning):
-    """An estimate of log Z that should not be relied on; the message says what to do."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """log Z and how far to trust it.
-
-    ``value`` (nats) and ``standard_error`` (bootstrap over chains; 0 if exact); ``ess`` the
-    effective number of chains; ``log_weights`` (C,) whose mean estimates Z / Z_0 (backwards:
-    Z_0 / Z); ``betas`` (K,) the inverse temperatures; ``trusted`` and ``warnings`` the verdict.
-
-    For method "both", ``forward`` and ``reverse`` are the two estimates, ``gap`` = reverse -
-    forward, ``value`` their mean, and ``standard_error`` at least half the gap; ``ess`` is the
-    smaller of the two, and ``log_weights`` those of the forward run.
-    """
-
-    value: float
-    standard_error: float
-    ess: float
-    log_weights: Float
-    method: str
-    n_chains: int
-    n_betas: int
-    seconds: float
-    trusted: bool
-    warnings: list[str] = field(default_factory=list)
-    kernel: str | None = None
-    betas: Float | None = None
-    forward: Estimate | None = None
-    reverse: Estimate | None = None
-    gap: float | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """All numbers by name, without the arrays."""
-        found: dict[str, Any] = {}
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, Estimate):
-                found[entry.name] = value.as_dict()
-            elif not isinstance(value, np.ndarray):
-                found[entry.name] = value
-        return found
+_FORWARD, _REVERSE, _START, _TENSOR = range(4)
 
 
 def log_partition(
@@ -95,6 +68,10 @@ def log_partition(
     precision: str = "double",
     reference: Target | ArrayLike | None = None,
     samples: ArrayLike | None = None,
+    n_samples: int = N_SAMPLES,
+    max_bond: int = MAX_BOND,
+    feed: Feed = "chains",
+    proposal: Proposal | None = None,
     seed: int | np.random.SeedSequence,
     bootstrap: int = 200,
     progress: bool = False,
@@ -103,27 +80,121 @@ def log_partition(
 
     method : "ais", annealed importance sampling, low on average by about half the squared standard
         error; "ais-reverse", backwards from equilibrium states, high on average; "both", which
-        brackets log Z; "exact", enumeration (up to 30 visible units).
+        brackets log Z; "tensor", importance sampling with perfect samples of an amplitude matrix
+        product state, whose mean weight is an unbiased estimate of Z whatever the bond dimension;
+        "enumeration", "contraction", "quadrature", or "exact", the fastest of these for the model
+        at hand; "all", every way that applies, compared with one another.
     n_chains, n_betas, betas, kernel, sweeps_per_beta, precision, bootstrap : see
         :func:`mc.annealing.anneal`. More inverse temperatures make the weights more even, more
         chains average over them.
-    reference : data, a Target or rows (K, n), whose first moments the solvable end gets: a better
-        beginning for trained models.
+    reference : data, a Target or rows (K, n), whose first moments the solvable end of annealing
+        gets: a better beginning for trained models. For the network, states from which half of
+        the chains start that it is fitted to and checked with.
     samples : equilibrium states for the reverse run, (K, n) independent of one another or
         (chains, draws, n) as mc.sample returns them; default: taken by parallel tempering.
-        If there are more than n_chains, evenly spaced ones are used.
+        If there are more than n_chains, evenly spaced ones are used. For "tensor", the states the
+        network is fitted to.
+    n_samples, max_bond, feed, proposal : perfect samples of the network; its largest bond
+        dimension and where the states come from that it is fitted to (see
+        :func:`mc.tensor.fit_amplitude`); or the network itself.
     seed : the same seed gives the same numbers.
     progress : show it on standard error.
 
     Warns (EstimateWarning) where the result should not be trusted: fewer than 10 or 5% effective
-    chains, one chain with more than a quarter of the weight, or forward and reverse estimates
-    that differ by more than three standard errors. ValueError on impossible arguments.
+    chains (or samples), one of them with more than a quarter of the weight, forward and reverse
+    estimates that differ by more than three standard errors; for "tensor" also a heavy tail of
+    the weights, and chain states that see more of the model than the network does; for "all",
+    any two methods that differ by more than three standard errors. ValueError on impossible
+    arguments, and where the exact method asked for is out of reach.
     """
     if method not in METHODS:
         raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
-    if method == "exact":
-        return _exact(model)
+
+    def annealed(which: str) -> Estimate:
+        return _annealed(
+            model, which, n_chains=n_chains, n_betas=n_betas, betas=betas, kernel=kernel,
+            sweeps_per_beta=sweeps_per_beta, precision=precision, reference=reference,
+            samples=samples, seed=seed, bootstrap=bootstrap, progress=progress,
+        )  # fmt: skip
+
+    def tensor() -> Estimate:
+        from mc.tensor_partition import estimate
+
+        return estimate(
+            model, n_samples=n_samples, max_bond=max_bond, feed=feed, proposal=proposal,
+            samples=samples, data=reference, bootstrap=bootstrap,
+            key=stream_key(seed, _TENSOR),
+        )  # fmt: skip
+
     begun = time.perf_counter()
+    if method in EXACT:
+        return _exact(model, method)
+    if method == "all":
+        found = _all(model, annealed, tensor)
+    else:
+        found = tensor() if method == "tensor" else annealed(method)
+    found = replace(found, seconds=time.perf_counter() - begun)
+    for text in found.warnings:
+        warnings.warn(text, EstimateWarning, stacklevel=2)
+    return found
+
+
+def affordable(model: SqRBM) -> bool:
+    """Whether exact evaluation of the model takes less than about half a minute."""
+    from tnqbm import exact
+
+    return any(one.fits and one.seconds <= MAX_SECONDS for one in exact.forecasts(model))
+
+
+def _all(
+    model: SqRBM, annealed: Callable[[str], Estimate], tensor: Callable[[], Estimate]
+) -> Estimate:
+    """Every method that applies; the exact value if there is one, else the most precise."""
+    parts, complaints = [annealed("both")], []
+    try:
+        parts.append(tensor())
+    except MemoryError as error:
+        complaints.append(f"tensor: left out: {error}")
+    if affordable(model):
+        parts.append(_exact(model, "exact"))
+    gaps = gaps_of(parts)
+    values = {
+        one.method: one for part in parts for one in (part, part.forward, part.reverse) if one
+    }
+    for gap in gaps:
+        if not gap.agree and (gap.first, gap.second) != ("ais", "ais-reverse"):  # said already
+            complaints.append(
+                f"{describe(values[gap.first])} and {describe(values[gap.second])} differ by "
+                f"{abs(gap.sigmas):.3g} standard errors: at least one of them is wrong, or its "
+                "error bar is"
+            )
+    best = min(parts, key=lambda one: (not one.trusted, one.standard_error))
+    exact = best.standard_error == 0
+    return replace(
+        best,
+        trusted=best.trusted and (exact or all(gap.agree for gap in gaps)),
+        warnings=[text for part in parts for text in part.warnings] + complaints,
+        parts=tuple(parts),
+        gaps=gaps,
+    )
+
+
+def _annealed(
+    model: SqRBM,
+    method: str,
+    *,
+    n_chains: int,
+    n_betas: int,
+    betas: Schedule | ArrayLike,
+    kernel: str,
+    sweeps_per_beta: int,
+    precision: str,
+    reference: Target | ArrayLike | None,
+    samples: ArrayLike | None,
+    seed: int | np.random.SeedSequence,
+    bootstrap: int,
+    progress: bool,
+) -> Estimate:
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
     kernel = choose_kernel(kernel, p)
     theta = model.to_vector()[None]
@@ -154,38 +225,21 @@ def log_partition(
             schedule = result.betas  # the second direction takes the same way
             seconds = time.perf_counter() - before
             found.append(_estimate(result, run, kernel, seconds, complaints))
-    estimate = found[0] if len(found) == 1 else _bracket(*found)
-    estimate = replace(estimate, seconds=time.perf_counter() - begun)
-    for text in estimate.warnings:
-        warnings.warn(text, EstimateWarning, stacklevel=2)
-    return estimate
+    return found[0] if len(found) == 1 else _bracket(*found)
 
 
-def agree(first: Estimate, second: Estimate) -> bool:
-    """Whether two estimates of the same log Z differ by at most three standard errors."""
-    error = math.hypot(first.standard_error, second.standard_error)
-    rounding = 1e-9 * (1.0 + abs(first.value))
-    return abs(first.value - second.value) <= SIGMAS * error + rounding
-
-
-def affordable(model: SqRBM) -> bool:
-    """Whether enumeration of the model takes less than about half a minute."""
-    n = model.n_visible
-    work = 2.0**n * max(1, model.n_hidden) * (1 + len(model.paulis))
-    return n <= MAX_VISIBLE and work <= MAX_ENUMERATION
-
-
-def _exact(model: SqRBM) -> Estimate:
+def _exact(model: SqRBM, method: str) -> Estimate:
     from tnqbm import exact
 
     begun = time.perf_counter()
-    value = float(exact.log_partition(model))
+    chosen = "auto" if method == "exact" else method
+    value = float(exact.log_partition(model, method=chosen))
     return Estimate(
         value=value,
         standard_error=0.0,
         ess=math.inf,
         log_weights=np.empty(0),
-        method="exact",
+        method=method,
         n_chains=0,
         n_betas=0,
         seconds=time.perf_counter() - begun,
@@ -243,19 +297,9 @@ def _estimate(
 ) -> Estimate:
     chains, temperatures = result.log_weights.shape[1], result.betas.shape[1]
     ess, largest = float(result.ess[0]), float(result.largest[0])
-    complaints = list(complaints)
-    needed = max(MIN_ESS_SHARE * chains, MIN_ESS)
     cure = f"take more than {temperatures} inverse temperatures (n_betas), or more chains"
-    if ess < needed:
-        complaints.append(
-            f"{method}: the weights of {chains} chains are worth {ess:.1f}, fewer than "
-            f"{needed:.0f}; log Z and its error bar are not reliable: {cure}"
-        )
-    elif largest > MAX_SHARE:
-        complaints.append(
-            f"{method}: one of {chains} chains has {100 * largest:.0f}% of the weight; log Z and "
-            f"its error bar are not reliable: {cure}"
-        )
+    troubles = weight_troubles(method, "chains", chains, ess, largest, cure)
+    complaints = [*complaints, *troubles]
     return Estimate(
         value=float(result.log_z[0]),
         standard_error=float(result.standard_error[0]),

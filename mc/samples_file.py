@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from tnqbm.atomic import atomic_write, check_target
 
 SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
+WEIGHTED = (".h5", ".hdf5")
+"""Endings of files with room for weights."""
 
 VERSION = 1
 """Version of the HDF5 layout."""
@@ -22,13 +24,23 @@ _TEXT_ROWS = 10_000
 _CHUNK_BYTES = 1 << 20
 
 
-def check_samples_path(path: str | Path, *, overwrite: bool = False) -> Path:
-    """The path if samples can be written there; ValueError or OSError saying why not."""
+def check_samples_path(
+    path: str | Path, *, overwrite: bool = False, weighted: bool = False
+) -> Path:
+    """The path if samples can be written there; ValueError or OSError saying why not.
+
+    ``weighted`` samples need a file with room for their weights.
+    """
     target = Path(path)
     if target.suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"{target}: the name of a samples file must end in one of {', '.join(SUFFIXES)}, not "
             f"in {target.suffix or 'no suffix at all'}"
+        )
+    if weighted and target.suffix.lower() not in WEIGHTED:
+        raise ValueError(
+            f"{target}: the samples come with weights, for which only an HDF5 file has room: write "
+            "them to one (.h5), or resample them, so that all count alike (--resample)"
         )
     check_target(target, overwrite)
     return target
@@ -39,17 +51,25 @@ def write_samples(
     samples: NDArray[np.uint8],
     attributes: Mapping[str, str | int | float],
     *,
+    log_weights: NDArray[np.float64] | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write samples (chains, samples, n) as rows of 0 and 1; the file appears whole or not.
 
     Row c * samples + k is sample k of chain c, so ``states.reshape(chains, samples, n)`` gives
     the chains back. HDF5: a dataset ``states`` with ``attributes`` and the numbers ``chains`` and
-    ``samples_per_chain``, compressed and with checksums. CSV: the attributes as comments above
-    the rows. NumPy files have no room for attributes. Raises as :func:`check_samples_path` does.
+    ``samples_per_chain``, compressed and with checksums; ``log_weights`` (rows,), the logarithms of
+    importance weights, are a dataset of that name beside them. CSV: the attributes as comments
+    above the rows. NumPy files have no room for attributes. Raises as :func:`check_samples_path`
+    does, and ValueError if there are not as many weights as rows.
     """
-    target = check_samples_path(path, overwrite=overwrite)
+    weighted = log_weights is not None
+    target = check_samples_path(path, overwrite=overwrite, weighted=weighted)
     chains, kept, n = samples.shape
+    if log_weights is not None and log_weights.shape != (chains * kept,):
+        raise ValueError(
+            f"log_weights must have shape ({chains * kept},), one per row, got {log_weights.shape}"
+        )
     rows = samples.reshape(chains * kept, n)
     facts = {**attributes, "chains": chains, "samples_per_chain": kept}
     suffix = target.suffix.lower()
@@ -68,12 +88,16 @@ def write_samples(
                 np.savetxt(text, rows[first : first + _TEXT_ROWS], fmt="%d", delimiter=",")
                 file.write(text.getvalue())
     else:
-        _write_hdf5(target, rows, facts, overwrite)
+        _write_hdf5(target, rows, log_weights, facts, overwrite)
     return target
 
 
 def _write_hdf5(
-    path: Path, rows: NDArray[np.uint8], facts: Mapping[str, str | int | float], overwrite: bool
+    path: Path,
+    rows: NDArray[np.uint8],
+    log_weights: NDArray[np.float64] | None,
+    facts: Mapping[str, str | int | float],
+    overwrite: bool,
 ) -> None:
     from tnqbm.content import set_attribute
     from tnqbm.storage import set_format, write_sealed
@@ -89,6 +113,9 @@ def _write_hdf5(
         )
         for axis, label in enumerate(("sample", "visible")):
             states.dims[axis].label = label
+        if log_weights is not None:
+            weights = root.create_dataset("log_weights", data=log_weights, fletcher32=True)
+            weights.dims[0].label = "sample"
         for name, value in facts.items():
             set_attribute(root, name, value)
         set_format(root, "tnqbm-samples", VERSION, "samples")

@@ -29,15 +29,20 @@ from mc.diagnostics import (
     effective_sample_size,
     split_rhat,
 )
-from mc.kernels import check_kernel, is_exact
+from mc.kernels import KERNELS, check_kernel, is_exact
 from mc.memory import check_memory
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
+from mc.tensor import MAX_BOND, check_proposal, conditioned, fit_amplitude, log_weight_of, whole
+from mc.tensor_moves import IndependenceMoves, Proposal
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
 from tnqbm.model import SqRBM
 
 FALLBACK = "collapsed"
 """The kernel that is always exact, applies to every model and mixes best per sweep."""
+
+TENSOR = "tensor"
+"""A sweep of :data:`FALLBACK`, then a global move proposed by an amplitude matrix product state."""
 
 MIN_ESS = 100
 """Effective samples, over all chains, below which a run counts as too short."""
@@ -47,7 +52,8 @@ TRACE = 50
 
 PRECISIONS = ("double", "single")
 
-_MAIN, _START, _PILOT, _PILOT_START = range(4)
+_MAIN, _START, _PILOT, _PILOT_START, _NETWORK = range(5)
+_MOVES = 1
 
 
 class MixingWarning(UserWarning):
@@ -60,13 +66,13 @@ class Info:
 
     ``kernel`` was used; ``exact``: it has p(v) as its stationary distribution. ``acceptance``,
     ``acceptance_min``: mean and least over chains of accepted proposals per sweep (Metropolis
-    kernels) or of free bits that changed per sweep (Gibbs kernels). ``ess_energy``,
-    ``ess_visible``: effective samples, of all that were kept, for the mean energy -log p~ and for
-    the slowest visible mean; ``rhat_energy``, ``rhat_visible``: split R-hat of the energy and the
-    largest of a free unit; nan for what never changed or is undefined. ``sweeps`` per chain in
-    all (pilots apart), of which ``burn_in`` came before the first kept sample interval and
-    ``thin`` lie between two; ``seconds`` all in all. ``pilots``: figures of the pilot runs.
-    ``mixed``: no sign of trouble; else ``warnings`` say what was seen.
+    kernels; "tensor": its global moves) or of free bits that changed per sweep (Gibbs kernels).
+    ``ess_energy``, ``ess_visible``: effective samples, of all that were kept, for the mean energy
+    -log p~ and for the slowest visible mean; ``rhat_energy``, ``rhat_visible``: split R-hat of the
+    energy and the largest of a free unit; nan for what never changed or is undefined. ``sweeps``
+    per chain in all (pilots apart), of which ``burn_in`` came before the first kept sample
+    interval and ``thin`` lie between two; ``seconds`` all in all. ``pilots``: figures of the pilot
+    runs. ``mixed``: no sign of trouble; else ``warnings`` say what was seen.
     """
 
     kernel: str
@@ -104,6 +110,8 @@ def sample(
     clamp: Clamp | None = None,
     precision: str = "double",
     inertia: float = 0.0,
+    max_bond: int = MAX_BOND,
+    proposal: Proposal | None = None,
     seed: Seed,
     progress: bool = False,
 ) -> tuple[States, Info]:
@@ -113,8 +121,10 @@ def sample(
     ----------
     n_samples : samples kept per chain.
     n_chains : independent chains.
-    kernel : one of :data:`mc.kernels.KERNELS`, or "auto": pilot runs of all exact kernels that
-        apply, and the one with the most effective samples per second (of the energy and of the
+    kernel : one of :data:`mc.kernels.KERNELS`; "tensor": a sweep of "collapsed", then a state
+        proposed by an amplitude matrix product state, which takes chains from mode to mode (see
+        :mod:`mc.tensor_moves`); or "auto": pilot runs of all kernels of the first kind that are
+        exact, and the one with the most effective samples per second (of the energy and of the
         slowest visible mean, whichever has fewer). That is a measurement of time: on another
         machine, or another day, it can come out differently. ``Info.kernel`` says what was
         chosen; given back as ``kernel`` it gives the same samples bit for bit. Near ties, and
@@ -129,6 +139,9 @@ def sample(
         overwritten there.
     precision : "double" or "single" arithmetic in the kernels.
     inertia : of the thermal kernel.
+    max_bond, proposal : of kernel "tensor": the largest bond dimension of the network, which is
+        fitted for this call (:func:`mc.tensor.fit_amplitude`, with ``data`` if chains start from
+        them), or the network itself, of the free units if others are clamped.
     seed : a whole number or a SeedSequence; chain c's samples depend on it, on c, and on the
         other arguments, not on ``n_chains``, threads or the machine's speed.
     progress : show it on standard error.
@@ -143,17 +156,22 @@ def sample(
     """
     began = time.perf_counter()
     n, paulis = model.n_visible, len(model.paulis)
-    n_samples = _whole("n_samples", n_samples, 1)
-    n_chains = _whole("n_chains", n_chains, 1)
-    burn_in = None if burn_in is None else _whole("burn_in", burn_in, 0)
-    thin = None if thin is None else _whole("thin", thin, 1)
-    if kernel != "auto":
-        check_kernel(kernel, paulis)
+    n_samples = whole("n_samples", n_samples, 1)
+    n_chains = whole("n_chains", n_chains, 1)
+    burn_in = None if burn_in is None else whole("burn_in", burn_in, 0)
+    thin = None if thin is None else whole("thin", thin, 1)
+    max_bond = whole("max_bond", max_bond, 1)
+    if kernel not in ("auto", TENSOR):
+        _check_kernel(kernel, paulis)
+    if kernel != TENSOR and proposal is not None:
+        raise ValueError(f"proposal is for kernel = {TENSOR!r}, not for {kernel!r}")
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     held = clamped_values(clamp, n)
     free = held == FREE
     _check_init(init, n_chains, n)
+    if proposal is not None:
+        check_proposal(proposal, int(free.sum()))
     check_memory(
         n_chains * n_samples * n + 48 * n_chains * (n_samples + TRACE),
         f"keeping {n_chains} chains x {n_samples} samples x {n} visible units",
@@ -161,8 +179,34 @@ def sample(
     )
     start = starting_states(init, n_chains, n, data=data, seed=_stream(seed, _START))
 
+    if kernel == TENSOR:
+        weigh = log_weight_of(conditioned(model, held))
+        network = proposal
+        if network is None:
+            network = fit_amplitude(
+                model,
+                max_bond=max_bond,
+                data=data if isinstance(init, str) and init == "data" else None,
+                clamp=held,
+                seed=_stream(seed, _NETWORK),
+            )
+
     def make(name: str, states: States, key: int) -> Chains:
-        return Chains(model, name, states, key, held=held, precision=precision, inertia=inertia)
+        moves = None
+        if name == TENSOR:
+            assert network is not None
+            units = None if free.all() else np.flatnonzero(free)
+            moves = IndependenceMoves(network, weigh, key_of(key, _MOVES), units=units)
+        return Chains(
+            model,
+            FALLBACK if name == TENSOR else name,
+            states,
+            key,
+            held=held,
+            precision=precision,
+            inertia=inertia,
+            moves=moves,
+        )
 
     pilots: tuple[Pilot, ...] = ()
     if kernel == "auto" or burn_in is None or thin is None:
@@ -192,14 +236,15 @@ def sample(
             f"about {chosen.time:.0f} sweeps or more; burn_in = {burn_in} and thin = {thin} may be "
             "too small"
         )
-    if not is_exact(name, paulis):
+    exact = name == TENSOR or is_exact(name, paulis)
+    if not exact:
         notes.append(f"the kernel {name!r} only approximates p(v) for {paulis} Paulis")
     mixed = not judged.troubles
     if not mixed:
         warnings.warn(MixingWarning(_advice(judged.troubles, name)), stacklevel=2)
     info = Info(
         kernel=name,
-        exact=is_exact(name, paulis),
+        exact=exact,
         acceptance=float(trace.acceptance.mean()),
         acceptance_min=float(trace.acceptance.min()),
         ess_energy=judged.ess_energy,
@@ -328,12 +373,11 @@ def _check_init(init: Start, n_chains: int, n: int) -> None:
         )
 
 
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
+def _check_kernel(name: str, n_paulis: int) -> None:
+    if name not in KERNELS:
+        known = ", ".join(("auto", *KERNELS, TENSOR))
+        raise ValueError(f"kernel: {name!r} is not one of {known}")
+    check_kernel(name, n_paulis)
 
 
 def _stream(seed: Seed, *path: int) -> np.random.SeedSequence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,6 +58,7 @@ def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSetti
     enumeration = 2.0**n * (m * (0.4 * p + 1.3) + 4.0) if n <= 40 else 0.0
     update = (settings.batch_size or SUPPORT) * averages + 35.0 * p * m * (n + 1) + 2e4
     evaluation = 0.0
+    evaluations = _evaluations(settings)
     if settings.negative_phase == "exact":
         update += enumeration
     else:
@@ -66,9 +68,26 @@ def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSetti
             evaluation = settings.ais_chains * settings.ais_betas * sweep
         elif settings.evaluate == "exact" or (settings.evaluate == "auto" and n <= 16):
             evaluation = enumeration
+    return settings.iterations * update + evaluations * evaluation
+
+
+def contraction_cost(
+    coordinates: Mapping[str, Coordinate], settings: TrainingSettings, seconds: float
+) -> float:
+    """Cost of one run whose gradients, or log Z, come from exact contraction.
+
+    ``seconds`` is the forecast of one contraction with all averages; log Z alone takes half of it.
+    """
+    if settings.negative_phase != "contraction":
+        chains = dataclasses.replace(settings, evaluate="none")
+        return sampling_cost(coordinates, chains) + _evaluations(settings) * 0.5e9 * seconds
+    data = dataclasses.replace(settings, negative_phase="cd", chains=1, evaluate="none")
+    return sampling_cost(coordinates, data) + settings.iterations * 1e9 * seconds
+
+
+def _evaluations(settings: TrainingSettings) -> int:
     records = settings.iterations + 1 if settings.records is None else settings.records
-    evaluations = records if settings.evaluations is None else settings.evaluations
-    return settings.iterations * update + min(records, evaluations) * evaluation
+    return records if settings.evaluations is None else min(records, settings.evaluations)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from tnqbm import connectivity
 from tnqbm.model import MAX_PARAMETER
 from tnqbm.paulis import check_paulis
 from tnqbm.trajectory import METRICS
@@ -63,6 +64,17 @@ def _scale(value: Any) -> Any:
     return float(value)
 
 
+def _connectivity(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError(f"must be one name; names look like {connectivity.FORMS}")
+    try:
+        connectivity.parse(value)
+    except ValueError as error:
+        # The key and the value are shown already.
+        raise ValueError(str(error).removeprefix(f"connectivity {value!r}").lstrip(": ")) from None
+    return value
+
+
 def _records(value: Any) -> Any:
     if value is None or value == "all":
         return None
@@ -111,6 +123,7 @@ class ModelSection(Section):
     hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
     scale: Annotated[float, BeforeValidator(_scale)] = 1.0
     fields: Literal["uniform", "data"] = "uniform"
+    connectivity: Annotated[str, BeforeValidator(_connectivity)] = connectivity.DENSE
 
 
 class DataSection(Section):
@@ -156,6 +169,9 @@ class TrainingKeys(Section):
     kernel: str | None = None
     inertia: float | None = None
     temperatures: int | None = None
+    max_bond: int | None = None
+    refit: int | None = None
+    global_moves: int | None = None
     evaluate: str | None = None
     evaluations: int | None = None
     ais_chains: int | None = None

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
-from mc.gradients import EXACT, label_settings
-from mc.schedule import Key, Task, make_tasks, run_cost, sampling_cost
+from mc.gradients import CONTRACTION, EXACT, WITHOUT_CHAINS, label_settings
+from mc.schedule import Key, Task, contraction_cost, make_tasks, run_cost, sampling_cost
 from mc.sections import (
     DataSection,
     GradientSection,
@@ -24,9 +24,14 @@ from mc.sections import (
     TrainingSection,
 )
 from mc.seeds import Coordinate, chain_stream, initial_stream, target_stream
+from tnqbm import connectivity
+from tnqbm.connectivity import DENSE
 from tnqbm.trajectory import METRICS
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from tnqbm.archive import PlannedGroup
     from tnqbm.datasets import Target
     from tnqbm.model import SqRBM
@@ -115,7 +120,7 @@ class Study(Section):
         """
         if self.output.metrics is not None:
             return list(self.output.metrics)
-        if self.settings(gradient).negative_phase != EXACT:
+        if self.settings(gradient).negative_phase not in WITHOUT_CHAINS:
             return list(METRICS)
         return [name for name in METRICS if not name.startswith("log_partition")]
 
@@ -135,7 +140,10 @@ class Study(Section):
             )
 
     def combinations(self) -> list[dict[str, Coordinate]]:
-        """Coordinates (without seed) of every combination, in order, each once."""
+        """Coordinates (without seed) of every combination, in order, each once.
+
+        Runs of locally connected models have their ``connectivity`` among them.
+        """
         found: dict[tuple[Coordinate, ...], dict[str, Coordinate]] = {}
         for product in self.products():
             for data, visible, paulis in itertools.product(
@@ -150,6 +158,8 @@ class Study(Section):
                         "data": data,
                         "gradient": gradient,
                     }
+                    if self.model.connectivity != DENSE:
+                        coordinates["connectivity"] = self.model.connectivity
                     found.setdefault(tuple(coordinates.values()), coordinates)
         return list(found.values())
 
@@ -182,9 +192,19 @@ class Study(Section):
 
     def _cost(self, coordinates: Mapping[str, Coordinate]) -> float:
         settings = self.settings(str(coordinates["gradient"]))
+        if CONTRACTION in (settings.negative_phase, settings.evaluate):
+            return contraction_cost(coordinates, settings, self._contraction_seconds(coordinates))
         if settings.negative_phase == EXACT and not settings.batch_size:
             return run_cost(coordinates, settings.iterations)
         return sampling_cost(coordinates, settings)
+
+    def _contraction_seconds(self, coordinates: Mapping[str, Coordinate]) -> float:
+        """Forecast of one contraction of a run's model with all averages."""
+        from tnqbm.networks.phase import plan
+
+        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+        found = plan(self.mask(coordinates), n, m, len(str(coordinates["paulis"])))
+        return float(found.forecast.seconds)
 
     def data_source(self, data: str) -> str:
         """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""
@@ -218,24 +238,31 @@ class Study(Section):
     def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
         """Initial parameters of one run, uniform in [-scale, scale].
 
-        They do not depend on the gradient. With ``fields = "data"`` the visible fields are
-        those of the data's first moments instead.
+        They do not depend on the gradient, nor on the connectivity, which leaves some out. With
+        ``fields = "data"`` the visible fields are those of the data's first moments instead.
         """
         from tnqbm.model import SqRBM
 
+        alike = {name: value for name, value in coordinates.items() if name != "connectivity"}
         model = SqRBM.uniform(
             int(coordinates["visible"]),
             int(coordinates["hidden"]),
             str(coordinates["paulis"]),
             scale=self.model.scale,
-            seed=initial_stream(self.seed, {**coordinates, "gradient": EXACT}, seed),
+            seed=initial_stream(self.seed, {**alike, "gradient": EXACT}, seed),
+            mask=self.mask(coordinates),
         )
         if self.model.fields == "uniform":
             return model
         from tnqbm import datasets
 
         fields = datasets.visible_fields(self.target(coordinates, seed))
-        return SqRBM(fields, model.b, model.w, model.paulis)
+        return SqRBM(fields, model.b, model.w, model.paulis, model.mask)
+
+    def mask(self, coordinates: Mapping[str, Coordinate]) -> NDArray[np.bool_] | None:
+        """Which couplings the models of a run have, (visible, hidden); None if all."""
+        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+        return connectivity.named(self.model.connectivity, n, m)
 
     def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
         """The 64-bit key of one run's chains and minibatches."""

@@ -6,12 +6,14 @@ Every problem is one line: the dotted key, the value found, and what is near or 
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mc.gradients import EXACT, label_settings, methods
+from mc.gradients import CONTRACTION, EXACT, WITHOUT_CHAINS, label_settings, methods
 from mc.study import SEEDED_DATA, Product, Study, is_data_file
 from mc.team import most_members
+from tnqbm.connectivity import DENSE, hidden_units, named
 from tnqbm.settings import TrainingSettings
 
 EXAMPLES = {
@@ -176,9 +178,10 @@ def _wrong_teams(study: Study, settings: Mapping[str, TrainingSettings]) -> Iter
     for label, one in settings.items():
         if size == 1:
             return
-        if one.negative_phase == EXACT:
+        if one.negative_phase in WITHOUT_CHAINS:
+            does = "enumerates" if one.negative_phase == EXACT else "contracts a network"
             yield (
-                f"run.ranks_per_run = {size}: {label!r} enumerates, which several ranks cannot "
+                f"run.ranks_per_run = {size}: {label!r} {does}, which several ranks cannot "
                 "share; leave the key out, or put exact gradients into a study of their own"
             )
         elif one.negative_phase == "tempered" and most_members(one) < size:
@@ -201,11 +204,14 @@ def _wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) 
         used = [settings[label] for label in product.gradient if label in settings]
         fitting = []
         for n in dict.fromkeys(product.visible):
-            message = _too_many(n, used)
+            message = _too_many(n, used, study.model.connectivity)
             if message:
                 problems[f"{visible_key} = {n}: {message}"] = None
             else:
                 fitting.append(n)
+        hidden_key = f"{at}hidden" if at else "model.hidden"
+        for line in _wrong_connectivity(study, product, visible_key, hidden_key):
+            problems[line] = None
         for name in dict.fromkeys(product.data):
             for line in _wrong_data(study, name, data_key, visible_key, fitting):
                 problems[line] = None
@@ -214,19 +220,78 @@ def _wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) 
         if not problems:
             for line in _wrong_batches(study, product, settings):
                 problems[line] = None
+            for line in _too_wide(study, product, settings):
+                problems[line] = None
     return list(problems)
 
 
-def _too_many(n: int, used: Sequence[TrainingSettings]) -> str:
+def _too_many(n: int, used: Sequence[TrainingSettings], connectivity: str) -> str:
     """Why n visible units are too many for what enumerates them."""
     from tnqbm.limits import check_enumerable
 
     message = _failure(check_enumerable, n)
+    if message and connectivity != DENSE:
+        message += (
+            f"; models with connectivity = {connectivity!r} may have exact gradients at this size: "
+            f"'{CONTRACTION}', also as evaluate = '{CONTRACTION}'"
+        )
     if any(one.negative_phase == EXACT for one in used) or not message:
         return message
-    if any(one.evaluate == EXACT for one in used):
+    if any(one.evaluate == EXACT and one.negative_phase not in WITHOUT_CHAINS for one in used):
         return f"evaluate = 'exact': {message}"
     return ""
+
+
+def _wrong_connectivity(
+    study: Study, product: Product, visible_key: str, hidden_key: str
+) -> Iterator[str]:
+    """Sizes that the connectivity of the study does not fit."""
+    name = study.model.connectivity
+    if name == DENSE:
+        return
+    for n, paulis in itertools.product(product.visible, product.paulis):
+        key = f"model.connectivity = {name!r} with {visible_key} = {n}"
+        message = _failure(hidden_units, name, n)
+        if message:
+            yield f"{key}: {message.removeprefix(f'connectivity {name!r} ')}"
+            continue
+        for m in product.hidden_by_paulis.get(paulis, product.hidden):
+            message = _failure(named, name, n, m)
+            if message:
+                message = message.removeprefix(f"connectivity {name!r} ")
+                yield f"{key} and {hidden_key} = {m}: {message}"
+
+
+def _too_wide(
+    study: Study, product: Product, settings: Mapping[str, TrainingSettings]
+) -> Iterator[str]:
+    """Models whose networks are too large to be contracted; planning them takes a while."""
+    labels = [label for label in product.gradient if _contracts(settings.get(label))]
+    if not labels:
+        return
+    from tnqbm.networks.phase import plan
+
+    shapes = {
+        (n, m, len(paulis))
+        for n, paulis in itertools.product(product.visible, product.paulis)
+        for m in product.hidden_by_paulis.get(paulis, product.hidden)
+    }
+    for n, m, p in sorted(shapes):
+        mask = named(study.model.connectivity, n, m)
+        message = _failure(plan, mask, n, m, p).removeprefix("MemoryError: ")
+        if message:
+            yield (
+                f"{labels[0]!r} with visible = {n}, hidden = {m}, {p} Pauli{'s' * (p > 1)} and "
+                f"connectivity = {study.model.connectivity!r}: {message}"
+            )
+
+
+def _contracts(settings: TrainingSettings | None) -> bool:
+    """Whether gradients, or the log Z of recorded rows, come from exact contraction."""
+    if settings is None:
+        return False
+    evaluated = settings.evaluate == CONTRACTION and settings.negative_phase != EXACT
+    return evaluated or settings.negative_phase == CONTRACTION
 
 
 def _wrong_data(
@@ -271,7 +336,7 @@ def _wrong_kernels(
     product: Product, settings: Mapping[str, TrainingSettings], key: str
 ) -> Iterator[str]:
     for label in product.gradient:
-        if label not in settings or settings[label].negative_phase == EXACT:
+        if label not in settings or settings[label].negative_phase in WITHOUT_CHAINS:
             continue
         kernel = settings[label].kernel
         if kernel == "auto":

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.distribute import Ranks
-from mc.gradients import EXACT
+from mc.gradients import WITHOUT_CHAINS
 from tnqbm.teams import SHARD, Alone, Team
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def wrong_number(ranks: int, size: int) -> str:
 
 def most_members(settings: TrainingSettings) -> int:
     """Ranks that find work in one run, by the shards of its chains and minibatches."""
-    if settings.negative_phase == EXACT:
+    if settings.negative_phase in WITHOUT_CHAINS:
         return 1
     chains = settings.chains
     if settings.negative_phase == "cd" and settings.batch_size:

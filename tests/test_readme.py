@@ -111,3 +111,29 @@ def test_examples_of_sampling_page() -> None:
     exact = __import__("tnqbm").exact.log_partition(space["model"])
     # Five standard errors: false alarms below 1e-5 for errors that are normal.
     assert abs(space["log_z"].value - exact) < 5 * space["log_z"].standard_error
+
+
+def test_examples_of_tensor_networks_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples in a row, as they share names, then the commands on the saved model."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "tensor-networks.md").read_text(encoding="utf-8")
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    space: dict[str, Any] = {}
+    for language, block in fences:
+        if language == "python":
+            exec(block, space)
+    assert space["log_z"] == pytest.approx(space["local"].value, abs=1e-9)
+    assert space["joint"].sum() == pytest.approx(1.0)
+    network, annealing = space["ways"]["network"], space["ways"]["annealing"]
+    error = (network.standard_error**2 + annealing.standard_error**2) ** 0.5
+    # Five standard errors: false alarms below 1e-5 for errors that are normal.
+    assert abs(network.value - annealing.value) < 5 * error
+    assert space["run"].tvd[-1] < 0.5
+    assert space["reports"]["RBM, same parameters"].units[0].ranks.tolist() == [2, 2, 2]
+    commands = [line for language, block in fences if not language for line in block.splitlines()]
+    assert len(commands) == 2
+    for command in commands:
+        run(command, tmp_path)
+    for name in ("structure.png", "structure-twin.png"):
+        assert (tmp_path / name).stat().st_size > 10_000

@@ -24,7 +24,7 @@ _EXPORTS = {
     "train": "tnqbm.training",
 }
 _MODULES = (
-    "analysis", "archive", "datasets", "exact", "figures", "figures_samples", "hamiltonian",
+    "analysis", "archive", "connectivity", "datasets", "exact", "figures", "figures_samples", "hamiltonian",
     "metrics", "optimizers", "phases", "quality",
 )  # fmt: skip
 
@@ -33,6 +33,7 @@ __all__ = ["__version__", *_EXPORTS, *_MODULES]
 if TYPE_CHECKING:
     from tnqbm import analysis as analysis
     from tnqbm import archive as archive
+    from tnqbm import connectivity as connectivity
     from tnqbm import datasets as datasets
     from tnqbm import exact as exact
     from tnqbm import figures as figures

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.connectivity import DENSE, named
 from tnqbm.content import Arrays, Attribute, content_digest
 from tnqbm.errors import ArchiveError
 from tnqbm.model import SqRBM, n_parameters
@@ -158,6 +159,14 @@ def block_name(coordinates: Mapping[str, Any], seeds: Sequence[int]) -> str:
     return name
 
 
+def _mask(connectivity: str, n: int, m: int) -> NDArray[np.bool_] | None:
+    """The mask of runs with this coordinate; None for a name that this version does not know."""
+    try:
+        return named(connectivity, n, m)
+    except ValueError:
+        return None
+
+
 # --- encoding ---------------------------------------------------------------------------------
 
 
@@ -228,7 +237,8 @@ class Block:
 
     def _model(self, theta: NDArray[np.float64]) -> SqRBM:
         c = self.coordinates
-        return SqRBM.from_vector(theta, c["visible"], c["hidden"], c["paulis"])
+        mask = _mask(str(c.get("connectivity", DENSE)), c["visible"], c["hidden"])
+        return SqRBM.from_vector(theta, c["visible"], c["hidden"], c["paulis"], mask)
 
     def fingerprint(self, row: int) -> str:
         """SHA-256 of all numbers of one run, whatever block it is in and whenever it ran."""

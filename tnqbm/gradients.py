@@ -16,7 +16,14 @@ from tnqbm.parallel import njit, prange
 Float = NDArray[np.float64]
 
 
-def centred(positive: Float, negative: Float, n: int, m: int, n_paulis: int) -> Float:
+def centred(
+    positive: Float,
+    negative: Float,
+    n: int,
+    m: int,
+    n_paulis: int,
+    mask: NDArray[np.bool_] | None = None,
+) -> Float:
     """The centred gradient from the data's and the model's averages, (B, n_parameters).
 
     Written with offsets mu_i and lambda_j^P,
@@ -31,18 +38,19 @@ def centred(positive: Float, negative: Float, n: int, m: int, n_paulis: int) -> 
 
     with G the plain gradient, positive - negative. The offsets are the means of data and model,
     mu_i = (<s_i>_q + <s_i>_p)/2 and lambda_j^P = (<sigma_j^P>_q + <sigma_j^P>_p)/2. C = A A^T G
-    with A the Jacobian of the change of variables, so C descends wherever G does.
+    with A the Jacobian of the change of variables, so C descends wherever G does. Couplings outside
+    the ``mask`` (n, m) do not exist: they are left out of the sums, and C is zero there.
 
     Cho, Raiko & Ilin 2011 (enhanced gradient), Montavon & Müller 2012 (centring); that the two
     are one, with these offsets: Melchior, Fischer & Wiskott 2016 (JMLR 17(99)).
     """
     out = np.empty_like(positive)
-    _centre_rows(positive, negative, n, m, n_paulis, out)
+    _centre_rows(positive, negative, n, m, n_paulis, mask, out)
     return out
 
 
 @njit(parallel=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
-def _centre_rows(positive: Any, negative: Any, n: Any, m: Any, P: Any, out: Any) -> None:
+def _centre_rows(positive: Any, negative: Any, n: Any, m: Any, P: Any, mask: Any, out: Any) -> None:
     weights = n + P * m
     for row in prange(positive.shape[0]):
         q, p, g = positive[row], negative[row], out[row]
@@ -56,6 +64,11 @@ def _centre_rows(positive: Any, negative: Any, n: Any, m: Any, P: Any, out: Any)
                     at = n + which * m + j
                     offset = 0.5 * (q[at] + p[at])
                     k = weights + (which * n + i) * m + j
+                    # Compiled apart for dense models, which have None here.
+                    if mask is not None:  # noqa: SIM102
+                        if not mask[i, j]:
+                            g[k] = 0.0
+                            continue
                     c = q[k] - p[k] - mu * (q[at] - p[at]) - offset * visible
                     g[k] = c
                     g[i] -= offset * c

@@ -22,6 +22,8 @@ def check_enumerable(n: int, *, dense: bool = False) -> None:
         )
     raise ValueError(
         f"exact enumeration over 2**{n} visible states is out of reach (the limit is "
-        f"n = {limit}); use fewer visible units, or mc.sample for samples, mc.log_partition for "
-        "log Z with an error bar, and a sampled gradient such as 'pcd' for training"
+        f"n = {limit}); use fewer visible units; or exact.log_partition with method='contraction' "
+        "if every hidden qubit couples to few visible units, method='quadrature' if there are few "
+        "hidden qubits; or mc.sample for samples, mc.log_partition for log Z with an error bar, "
+        "and a sampled gradient such as 'pcd' for training"
     )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.connectivity import checked_mask
 from tnqbm.errors import ArchiveError
 from tnqbm.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.states import as_states, spins
@@ -24,13 +25,17 @@ if TYPE_CHECKING:
     from tnqbm.hamiltonian import PauliHamiltonian
 
 Float = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 MAX_PARAMETER = 1e100
 """Largest parameter magnitude accepted: squares of hidden fields must stay finite."""
 
 
 def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
-    """Number of real parameters: n + P m (n + 1) (paper, Table 1)."""
+    """Length n + P m (n + 1) of a model's vector of parameters (paper, Table 1).
+
+    The parameters of a locally connected model are fewer: :attr:`SqRBM.n_parameters`.
+    """
     return n_visible + n_paulis * n_hidden * (n_visible + 1)
 
 
@@ -54,20 +59,26 @@ class SqRBM:
     w : (P, n, m) couplings, rows in the order of ``paulis``.
     paulis : the hidden Pauli set W_h, one to three different letters of X, Y, Z in any order.
         ``"Z"`` is the classical RBM.
+    mask : (n, m) bool, True where visible unit i and hidden qubit j are coupled, for example from
+        :mod:`tnqbm.connectivity`; None, or True everywhere, for a dense model, whose ``mask`` is
+        None. ``w`` must be 0 elsewhere.
 
-    Energies are in units of the temperature (beta = 1). The arrays are copied to float64 and made
-    read-only. Raises ValueError or TypeError on wrong shapes, unknown or repeated Paulis, and
-    values that are not finite or exceed 1e100 in magnitude.
+    Energies are in units of the temperature (beta = 1). The arrays are copied, to float64 and bool,
+    and made read-only. Raises ValueError or TypeError on wrong shapes, unknown or repeated Paulis,
+    values that are not finite or exceed 1e100 in magnitude, and couplings outside the mask.
     """
 
-    __slots__ = ("a", "b", "paulis", "w")
+    __slots__ = ("a", "b", "mask", "paulis", "w")
 
     a: Float
     b: Float
     w: Float
     paulis: str
+    mask: Mask | None
 
-    def __init__(self, a: ArrayLike, b: ArrayLike, w: ArrayLike, paulis: str) -> None:
+    def __init__(
+        self, a: ArrayLike, b: ArrayLike, w: ArrayLike, paulis: str, mask: ArrayLike | None = None
+    ) -> None:
         paulis = check_paulis(paulis)
         arrays = {}
         for name, value, ndim in (("a", a, 1), ("b", b, 2), ("w", w, 3)):
@@ -85,21 +96,26 @@ class SqRBM:
                 f"w must have shape (P, n, m) = ({p}, {n}, {m}) for paulis = {paulis!r}, "
                 f"{n} visible fields in a and {m} hidden units in b, got {arrays['w'].shape}"
             )
+        checked = None if mask is None else checked_mask(mask, n, m)
+        if checked is not None:
+            _check_couplings(arrays["w"], checked)
         for name, array in arrays.items():
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         object.__setattr__(self, "paulis", paulis)
+        object.__setattr__(self, "mask", checked)
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError(f"SqRBM is immutable; build a new one instead of setting {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (SqRBM, (self.a, self.b, self.w, self.paulis))
+        return (SqRBM, (self.a, self.b, self.w, self.paulis, self.mask))
 
     def __repr__(self) -> str:
+        local = "" if self.mask is None else f", coupled={self.mask.sum()} of {self.mask.size}"
         return (
             f"SqRBM(n_visible={self.n_visible}, n_hidden={self.n_hidden}, "
-            f"paulis={self.paulis!r}, n_parameters={self.n_parameters})"
+            f"paulis={self.paulis!r}, n_parameters={self.n_parameters}{local})"
         )
 
     def __eq__(self, other: object) -> bool:
@@ -110,6 +126,7 @@ class SqRBM:
             and np.array_equal(self.a, other.a)
             and np.array_equal(self.b, other.b)
             and np.array_equal(self.w, other.w)
+            and same_mask(self.mask, other.mask)
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -123,10 +140,13 @@ class SqRBM:
         *,
         scale: float = 1.0,
         seed: int | np.random.SeedSequence | np.random.Generator,
+        mask: ArrayLike | None = None,
     ) -> SqRBM:
         """Parameters drawn independently and uniformly from [-scale, scale].
 
-        The paper initialises with ``scale=1``. The same seed gives the same model everywhere.
+        The paper initialises with ``scale=1``. The same seed gives the same model everywhere. With
+        a ``mask`` all numbers of the dense model are drawn, and those outside it set to zero: what
+        is coupled starts alike in both.
         """
         check_paulis(paulis)
         if n < 1 or m < 0:
@@ -135,11 +155,19 @@ class SqRBM:
             raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
         rng = np.random.default_rng(seed)
         theta = rng.uniform(-scale, scale, n_parameters(n, m, len(paulis)))
-        return cls.from_vector(theta, n, m, paulis)
+        checked = None if mask is None else checked_mask(mask, n, m)
+        if checked is not None:
+            theta[~free_parameters(checked, len(paulis))] = 0.0
+        return cls.from_vector(theta, n, m, paulis, checked)
 
     @classmethod
-    def from_vector(cls, theta: ArrayLike, n: int, m: int, paulis: str) -> SqRBM:
-        """The model whose :meth:`to_vector` is ``theta``: a, then b, then w, each in C order."""
+    def from_vector(
+        cls, theta: ArrayLike, n: int, m: int, paulis: str, mask: ArrayLike | None = None
+    ) -> SqRBM:
+        """The model whose :meth:`to_vector` is ``theta``: a, then b, then w, each in C order.
+
+        A ``mask`` changes nothing about the vector's length; entries outside it must be 0.
+        """
         p = len(check_paulis(paulis))
         vector = np.asarray(theta, dtype=np.float64)
         if vector.shape != (n_parameters(n, m, p),):
@@ -148,10 +176,13 @@ class SqRBM:
                 f"{n_parameters(n, m, p)} parameters, got an array of shape {vector.shape}"
             )
         a, b, w = np.split(vector, [n, n + p * m])
-        return cls(a, b.reshape(p, m), w.reshape(p, n, m), paulis)
+        return cls(a, b.reshape(p, m), w.reshape(p, n, m), paulis, mask)
 
     def to_vector(self) -> Float:
-        """All parameters in one (n_parameters,) vector: a, then b, then w, each in C order."""
+        """All of a, then b, then w, each in C order, in one vector (n + P m (n + 1),).
+
+        Couplings outside the mask are in it, as zeros.
+        """
         return np.concatenate([self.a, self.b.ravel(), self.w.ravel()])
 
     @property
@@ -164,8 +195,10 @@ class SqRBM:
 
     @property
     def n_parameters(self) -> int:
-        """n + P m (n + 1) (paper, Table 1)."""
-        return n_parameters(self.n_visible, self.n_hidden, len(self.paulis))
+        """Free parameters: n + P m (n + 1) (paper, Table 1), or n + P (m + coupled pairs)."""
+        if self.mask is None:
+            return n_parameters(self.n_visible, self.n_hidden, len(self.paulis))
+        return self.n_visible + len(self.paulis) * (self.n_hidden + int(self.mask.sum()))
 
     def fields(self, v: ArrayLike) -> Float:
         """Hidden fields Phi_j^P(v) = b[P,j] + sum_i s_i w[P,i,j]; (..., n) -> (..., P, m)."""
@@ -195,7 +228,10 @@ class SqRBM:
         )
 
     def hamiltonian(self) -> PauliHamiltonian:
-        """The same model as a sum of Pauli strings, visible qubits first (paper, Definition 1)."""
+        """The same model as a sum of Pauli strings, visible qubits first (paper, Definition 1).
+
+        Pairs outside the mask have no term.
+        """
         from tnqbm.hamiltonian import PauliHamiltonian
 
         n, m = self.n_visible, self.n_hidden
@@ -208,21 +244,24 @@ class SqRBM:
             for j in range(m):
                 terms[string({n + j: pauli})] = float(self.b[p, j])
                 for i in range(n):
-                    terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
+                    if self.mask is None or self.mask[i, j]:
+                        terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
         return PauliHamiltonian(terms, n, n_qubits=n + m)
 
     def save(self, path: str | Path) -> None:
         """Write the model to an HDF5 file of its own; FileExistsError if the file exists."""
         from tnqbm.storage import write_tree
 
-        write_tree(
-            path,
-            {"a": self.a, "b": self.b, "w": self.w},
-            {"paulis": self.paulis},
-            kind="model",
-            dims={"a": ("visible",), "b": ("pauli", "hidden"), "w": ("pauli", "visible", "hidden")},
-            overwrite=False,
-        )
+        arrays: dict[str, NDArray[Any]] = {"a": self.a, "b": self.b, "w": self.w}
+        if self.mask is not None:
+            arrays["mask"] = self.mask.astype(np.uint8)
+        dims: dict[str, tuple[str, ...]] = {
+            "a": ("visible",),
+            "b": ("pauli", "hidden"),
+            "w": ("pauli", "visible", "hidden"),
+            "mask": ("visible", "hidden"),
+        }
+        write_tree(path, arrays, {"paulis": self.paulis}, kind="model", dims=dims, overwrite=False)
 
     @classmethod
     def load(cls, path: str | Path) -> SqRBM:
@@ -231,11 +270,37 @@ class SqRBM:
 
         arrays, attributes = read_tree(path, kind="model")
         try:
-            return cls(arrays["a"], arrays["b"], arrays["w"], str(attributes["paulis"]))
+            mask = arrays["mask"].astype(np.bool_) if "mask" in arrays else None
+            return cls(arrays["a"], arrays["b"], arrays["w"], str(attributes["paulis"]), mask)
         except KeyError as error:
             raise ArchiveError(f"{path} is damaged: it has no {error.args[0]}") from None
         except (ValueError, TypeError) as error:
             raise ArchiveError(f"{path} is damaged: {error}") from None
+
+
+def free_parameters(mask: Mask, n_paulis: int) -> NDArray[np.bool_]:
+    """Which entries of :meth:`SqRBM.to_vector` a mask (n, m) leaves free, one flag for each."""
+    n, m = mask.shape
+    free = np.ones(n_parameters(n, m, n_paulis), dtype=np.bool_)
+    free[n + n_paulis * m :] = np.tile(mask.ravel(), n_paulis)
+    return free
+
+
+def same_mask(one: Mask | None, two: Mask | None) -> bool:
+    """Whether two models' masks allow the same couplings."""
+    if one is None or two is None:
+        return one is two
+    return np.array_equal(one, two)
+
+
+def _check_couplings(w: Float, mask: Mask) -> None:
+    outside = (w != 0) & ~mask
+    if outside.any():
+        p, i, j = (int(k) for k in np.argwhere(outside)[0])
+        raise ValueError(
+            f"w[{p}, {i}, {j}] is {w[p, i, j]}, but mask[{i}, {j}] is False: couplings outside the "
+            "mask must be 0"
+        )
 
 
 def _checked(name: str, value: ArrayLike, ndim: int) -> Float:

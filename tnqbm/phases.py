@@ -29,6 +29,9 @@ from tnqbm.teams import Alone, Team
 
 Float = NDArray[np.float64]
 
+KNOW_LOG_PARTITION = ("exact", "contraction")
+"""Negative phases that draw nothing at random and find log Z exactly at every update."""
+
 PHASE_GROUP = "tnqbm.negative_phases"
 LOG_PARTITION_GROUP = "tnqbm.log_partition"
 
@@ -39,12 +42,15 @@ class Estimate:
 
     ``moments`` (B, n_parameters) in the order of :meth:`tnqbm.SqRBM.to_vector`;
     ``log_partition`` (B,) or None where the estimator does not know it; ``clamped``
-    (B, n_parameters) the data's averages, if the estimator got them on the way.
+    (B, n_parameters) the data's averages, if the estimator got them on the way;
+    ``log_partition_error`` (B,) the standard error of an estimated log Z. Averages of couplings
+    that the models do not have (see :class:`PhaseContext`) may have any finite value.
     """
 
     moments: Float
     log_partition: Float | None = None
     clamped: Float | None = None
+    log_partition_error: Float | None = None
 
 
 class NegativePhase(Protocol):
@@ -111,6 +117,8 @@ class PhaseContext:
     ``states`` (1 or B, K, n) and ``probabilities`` (1 or B, K), as in
     :class:`tnqbm.averages.StateAverages`. ``keys`` (B,) uint64 names the random stream of each
     run, from which everything random must follow. The processes of ``team`` share every run.
+    ``mask`` (n, m) says which couplings the models have, None if they have all: the others are 0
+    in every theta.
     """
 
     n_visible: int
@@ -122,6 +130,7 @@ class PhaseContext:
     keys: NDArray[np.uint64] = field(kw_only=True)
     settings: TrainingSettings = field(default_factory=TrainingSettings, kw_only=True)
     team: Team = field(default_factory=Alone, kw_only=True)
+    mask: NDArray[np.bool_] | None = field(default=None, kw_only=True)
 
 
 Factory = Callable[[PhaseContext], NegativePhase]
@@ -161,8 +170,21 @@ def _enumerated(context: PhaseContext) -> LogPartition:
     return log_partition
 
 
-_FACTORIES: dict[str, Factory] = {"exact": _exact}
-_EVALUATORS: dict[str, LogPartitionFactory] = {"exact": _enumerated}
+def _contraction(context: PhaseContext) -> NegativePhase:
+    # Names must be known without importing quimb.
+    from tnqbm.networks.phase import ContractionPhase
+
+    return ContractionPhase(context)
+
+
+def _contracted(context: PhaseContext) -> LogPartition:
+    from tnqbm.networks.phase import contracted_log_partition
+
+    return contracted_log_partition(context)
+
+
+_FACTORIES: dict[str, Factory] = {"exact": _exact, "contraction": _contraction}
+_EVALUATORS: dict[str, LogPartitionFactory] = {"exact": _enumerated, "contraction": _contracted}
 
 
 def register(name: str, factory: Factory) -> None:

@@ -19,7 +19,8 @@ EXACT_EVALUATION = 16
 
 _INTEGERS = {
     "iterations": 0, "snapshots": 0, "patience": 0, "decay_steps": 1, "batch_size": 0, "steps": 1,
-    "chains": 1, "temperatures": 2, "ais_chains": 1, "ais_betas": 2,
+    "chains": 1, "temperatures": 2, "max_bond": 1, "refit": 1, "global_moves": 0, "ais_chains": 1,
+    "ais_betas": 2,
 }  # fmt: skip
 _NUMBERS = (
     "learning_rate", "beta1", "beta2", "epsilon", "momentum", "decay", "min_delta",
@@ -41,6 +42,9 @@ class TrainingSettings:
     kernel : what a sweep does, by name; "auto" leaves the choice to the estimator.
     inertia : of the kernels that have one.
     temperatures : rungs of the ladder of a tempered estimator, at least 2.
+    max_bond : largest bond dimension of the tensor network that proposes states.
+    refit : updates after which it is fitted again at the latest.
+    global_moves : updates from one proposal of it to every persistent chain to the next; 0: none.
 
     The update:
 
@@ -92,6 +96,9 @@ class TrainingSettings:
     kernel: str = "auto"
     inertia: float = 0.0
     temperatures: int = 10
+    max_bond: int = 64
+    refit: int = 100
+    global_moves: int = 0
     evaluate: str = "auto"
     evaluations: int | None = None
     ais_chains: int = 200

@@ -12,12 +12,13 @@ from tnqbm import gradients, metrics, optimizers, phases
 from tnqbm.averages import StateAverages
 from tnqbm.datasets import Target
 from tnqbm.minibatches import Minibatches
-from tnqbm.model import MAX_PARAMETER, SqRBM
+from tnqbm.model import MAX_PARAMETER, SqRBM, free_parameters
 from tnqbm.phases import NegativePhase, PhaseContext
 from tnqbm.settings import TrainingSettings
 from tnqbm.teams import Alone, Team
 from tnqbm.training_inputs import (
     checked_keys,
+    common_mask,
     common_shape,
     evaluator,
     run_keys,
@@ -77,11 +78,12 @@ def train(
 
 
 class Trainer:
-    """Trains several models of one shape together, each on its own target.
+    """Trains several models of one shape and mask together, each on its own target.
 
     All targets must have supports of one size. A run's numbers do not depend on which other
     runs share its batch, nor on how many processes are in ``team``; all members of one must be
-    given the same and do the same. Raises ValueError if shapes differ.
+    given the same and do the same. Couplings outside the models' mask stay zero. Raises ValueError
+    if shapes or masks differ.
 
     ``phase`` overrides the negative phase named in the settings. ``keys`` (runs,) uint64 names
     the random stream of each run; by default they follow from the run's place. ``tests`` are
@@ -101,6 +103,7 @@ class Trainer:
         tests: Sequence[Target] | None = None,
     ) -> None:
         self._shape = common_shape(models, targets)
+        self._mask = common_mask(models)
         self.settings = settings
         n, m, paulis = self._shape
         states, self._q = stacked(targets)
@@ -117,6 +120,7 @@ class Trainer:
             keys=checked_keys(keys, len(models)),
             settings=settings,
             team=self._team,
+            mask=self._mask,
         )
         self._batches: Minibatches | None = None
         if settings.batch_size:
@@ -127,9 +131,11 @@ class Trainer:
 
             self._moments = SampleMoments(n, m, len(paulis), settings.precision)
         self._phase = phase or phases.make(settings.negative_phase, context)
-        # The exact phase gives log Z itself.
-        known = phase is None and settings.negative_phase == "exact"
+        # Exact phases give log Z themselves; of others than the named one nothing is known.
+        known = phase is None and settings.negative_phase in phases.KNOW_LOG_PARTITION
         self._evaluate = None if known else evaluator(context)
+        free = None if self._mask is None else free_parameters(self._mask, len(paulis))
+        self._absent = None if free is None else np.flatnonzero(~free)
         self._theta = np.stack([model.to_vector() for model in models])
         self._optimizer = optimizers.make(
             settings.optimizer,
@@ -216,6 +222,9 @@ class Trainer:
             return
         rate = self._learning_rate(self.iteration)
         self._optimizer.update(self._theta, gradient, rate)
+        if self._absent is not None:
+            # Adam with epsilon = 0 divides a gradient of zero by zero.
+            self._theta[:, self._absent] = 0.0
         if not optimizers.all_within(self._theta.ravel(), MAX_PARAMETER):
             inside = (np.abs(self._theta) <= MAX_PARAMETER).all(axis=1)
             raise FloatingPointError(
@@ -227,12 +236,14 @@ class Trainer:
     def _gradient(self, record: bool) -> NDArray[np.float64]:
         positive, negative, log_weights, log_z, error = self._averages(record)
         gradient = positive - negative
+        if self._absent is not None:
+            gradient[:, self._absent] = 0.0
         if record:
             self._record(gradient, log_weights, log_z, error)
         settings = self.settings
         n, m, paulis = self._shape
         if settings.centred:
-            gradient = gradients.centred(positive, negative, n, m, len(paulis))
+            gradient = gradients.centred(positive, negative, n, m, len(paulis), self._mask)
         if settings.weight_decay:
             first = n + len(paulis) * m
             gradients.add_weight_decay(gradient, self._theta, settings.weight_decay, first)
@@ -252,7 +263,7 @@ class Trainer:
             else self._phase.estimate(theta, rows, data)
         )
         log_z = estimate.log_partition if record else None
-        error = None
+        error = None if log_z is None else estimate.log_partition_error
         evaluated = record and _contains(self._evaluated_steps, self.iteration)
         if log_z is None and evaluated and self._evaluate is not None:
             log_z, error = self._evaluate(theta, rows, self.iteration)
@@ -330,7 +341,6 @@ class Trainer:
         """The runs' results, in the order of the models; RuntimeError before the end."""
         if not self._complete:
             raise RuntimeError(f"training is at update {self.iteration}, not finished yet")
-        n, m, paulis = self._shape
         results = []
         for run in range(self.n_runs):
             count = int(self._recorded[run])
@@ -343,9 +353,9 @@ class Trainer:
                 Trajectory(
                     step=self._steps[:count].copy(),
                     **rows,
-                    model=SqRBM.from_vector(self._final[run], n, m, paulis),
+                    model=self._model(self._final[run]),
                     snapshots=[
-                        (int(step), SqRBM.from_vector(self._snapshots[run, k], n, m, paulis))
+                        (int(step), self._model(self._snapshots[run, k]))
                         for k, step in enumerate(self._snapshot_steps)
                         if kept[k]
                     ],
@@ -355,6 +365,9 @@ class Trainer:
                 )
             )
         return results
+
+    def _model(self, theta: Float) -> SqRBM:
+        return SqRBM.from_vector(theta, *self._shape, self._mask)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """Everything a checkpoint must keep, as arrays."""

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from tnqbm import phases
 from tnqbm.datasets import Target
-from tnqbm.model import SqRBM
+from tnqbm.model import SqRBM, same_mask
 from tnqbm.phases import LogPartition, PhaseContext
 from tnqbm.settings import EXACT_EVALUATION
 
 Float = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[int, int, str]:
@@ -35,6 +36,18 @@ def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[in
     if len({target.n_states for target in targets}) > 1:
         raise ValueError("targets trained together must have supports of one size")
     return shape
+
+
+def common_mask(models: Sequence[SqRBM]) -> Mask | None:
+    """The mask (n, m) of all models, None if they are dense; ValueError unless they share it."""
+    mask = models[0].mask
+    for k, model in enumerate(models):
+        if not same_mask(model.mask, mask):
+            raise ValueError(
+                "models trained together must have one mask of couplings, but that of model "
+                f"{k} differs from that of model 0; train them apart"
+            )
+    return mask
 
 
 def stacked(targets: Sequence[Target]) -> tuple[NDArray[np.uint8], Float]:

@@ -46,14 +46,19 @@ def test_help_has_examples() -> None:
 def test_all_methods_agree(saved: Path, model: SqRBM) -> None:
     result = json.loads(call(saved, "--method", "all", *QUICK, "--json").stdout)
     methods = [one["method"] for one in result["estimates"]]
-    assert methods == ["ais", "ais-reverse", "both", "exact"]
+    assert methods == ["ais", "ais-reverse", "both", "tensor", "tensor-reverse", "exact"]
     assert result["agree"] is True
+    assert len(result["gaps"]) == 6
+    assert result["trusted"] is True
+    assert {one["method"] for one in result["forecasts"]} >= {"enumeration", "contraction"}
     assert result["log_z"] == pytest.approx(exact.log_partition(model))
     assert result["log_z_error"] == 0.0
     assert result["method"] == "exact"
     assert result["run"] is None
     text = call(saved, "--method", "all", *QUICK).stdout
-    assert text.count("ais") == 2
+    assert "check by chains" in text
+    assert "exact - tensor" in text
+    assert "What exact evaluation takes" in text
     assert "estimates agree" in text
 
 
@@ -66,6 +71,42 @@ def test_default_is_forward_annealing_and_repeatable(saved: Path, model: SqRBM) 
     assert abs(first["log_z"] - exact.log_partition(model)) < 4 * first["log_z_error"]
     other = json.loads(call(saved, *QUICK, "--seed", "5", "--json").stdout)
     assert other["log_z"] != first["log_z"]
+
+
+def test_the_methods_are_those_of_the_library() -> None:
+    from mc.cli_logz import METHODS
+    from mc.partition import METHODS as LIBRARY
+
+    assert METHODS == LIBRARY
+    text = call("--help").stdout
+    assert all(method in text for method in METHODS)
+
+
+@pytest.mark.parametrize("method", ["exact", "enumeration", "contraction", "quadrature"])
+def test_exact_methods_and_what_they_would_cost(saved: Path, model: SqRBM, method: str) -> None:
+    result = json.loads(call(saved, "--method", method, "--json").stdout)
+    assert result["log_z"] == pytest.approx(exact.log_partition(model), rel=1e-9)
+    assert result["log_z_error"] == 0.0
+    assert result["method"] == method
+    assert all(one["seconds"] >= 0 for one in result["forecasts"])
+    text = call(saved, "--method", method).stdout
+    assert "What exact evaluation takes" in text
+    assert "quadrature" in text
+
+
+def test_perfect_samples_of_a_network(saved: Path, model: SqRBM) -> None:
+    words = (saved, "--method", "tensor", "--samples", "1000", "--max-bond", "4")
+    first, again = (json.loads(call(*words, "--json").stdout) for _ in range(2))
+    assert first["log_z"] == again["log_z"]
+    # False alarm 6e-5.
+    assert abs(first["log_z"] - exact.log_partition(model)) < 4 * first["log_z_error"] + 1e-9
+    assert [one["method"] for one in first["estimates"]] == ["tensor", "tensor-reverse"]
+    assert first["estimates"][0]["n_samples"] == 1000
+    assert first["estimates"][0]["max_bond"] <= 4
+    assert first["forecasts"] == []
+    text = call(*words, "--data", "bas").stdout
+    assert "1000 samples, bond" in text
+    assert "negative log-likelihood (nats)" in text
 
 
 @pytest.mark.parametrize("method", ["exact", "both"])
@@ -125,6 +166,9 @@ def test_unreliable_estimates_are_called_so(tmp_path: Path) -> None:
         (("--chains", "0"), 1, "n_chains must be at least 1"),
         (("--betas", "1"), 1, "n_betas must be at least 2"),
         (("--kernel", "block"), 1, "one Pauli"),
+        (("--method", "tensor", "--samples", "0"), 1, "n_samples must be at least 1"),
+        (("--method", "tensor", "--max-bond", "0"), 1, "max_bond must be at least 1"),
+        (("--method", "tensor", "--feed", "tea"), 2, "'tea'"),
         (("--data", "cats"), 1, "unknown data set 'cats'"),
         (("--data", "none.csv"), 1, "none.csv"),
         (("seed=1",), 1, "model.h5"),

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from mc.cli import cli
 from mc.sampling import sample
+from mc.tensor_samples import sample_tensor
 from tests.synthetic import ladder, write
 from tnqbm.datasets import read_samples
 from tnqbm.model import SqRBM
@@ -176,3 +177,82 @@ def test_bad_calls(path: Path, words: list[str], code: int, says: str) -> None:
     if "--picture" in words:
         pytest.importorskip("matplotlib")
     assert says in message(path, *words, code=code)
+
+
+# --- tensor networks ----------------------------------------------------------------------------
+
+
+def test_perfect_samples_come_with_their_weights(path: Path, tmp_path: Path, model: SqRBM) -> None:
+    out = tmp_path / "samples.h5"
+    words = [path, "--method", "tensor", "-n", "500", "--max-bond", "2", "--seed", "4"]
+    text = call(*words, "-o", out).output
+    assert "effective samples" in text
+    assert "bond dimension" in text
+    assert "log Z" in text
+    states, info = sample_tensor(model, 500, max_bond=2, seed=4)
+    with h5py.File(out, "r") as file:
+        assert (file["states"][()] == states).all()
+        assert (file["log_weights"][()] == info.log_weights).all()
+        assert file["log_weights"].dims[0].label == "sample"
+        facts = dict(file.attrs)
+    assert facts["method"].decode() == "tensor"
+    assert (facts["chains"], facts["samples_per_chain"]) == (1, 500)
+    assert facts["ess"] == info.ess
+    assert check_seal(out).status == "whole"
+    assert (read_samples(out) == states).all()
+    found = json.loads(call(*words, "--json").stdout)
+    assert found["ess"] == info.ess
+    assert found["log_partition"] == info.log_partition
+    assert "kernel" not in found
+
+
+@pytest.mark.parametrize("suffix", [".h5", ".npy", ".csv"])
+def test_resampled_ones_need_no_weights(
+    path: Path, tmp_path: Path, model: SqRBM, suffix: str
+) -> None:
+    out = tmp_path / f"samples{suffix}"
+    words = [path, "--method", "tensor", "-n", "300", "--max-bond", "2", "--seed", "4"]
+    text = call(*words, "--resample", "-o", out, "--clamp", "0=1").output
+    assert "of 300 drawn" in text
+    assert "given the clamped units" in text
+    states, info = sample_tensor(model, 300, max_bond=2, resample=True, clamp={0: 1}, seed=4)
+    assert len(states) == int(info.ess)
+    assert (read_samples(out) == states).all()
+    assert (states[:, 0] == 1).all()
+    if suffix == ".h5":
+        with h5py.File(out, "r") as file:
+            assert "log_weights" not in file
+
+
+def test_chains_with_global_moves(path: Path, model: SqRBM) -> None:
+    words = [path, "-n", "20", "--chains", "30", "--kernel", "tensor", "--max-bond", "4"]
+    found = json.loads(call(*words, "--json").stdout)
+    _, info = sample(model, 20, n_chains=30, kernel="tensor", max_bond=4, seed=0)
+    assert found["kernel"] == "tensor"
+    assert found["acceptance"] == info.acceptance
+    assert found["ess_energy"] == info.ess_energy
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--method", "tensor", "--kernel", "collapsed"], "--kernel is about Markov chains"),
+        (["--method", "tensor", "--burn-in", "5"], "--burn-in is about Markov chains"),
+        (["--method", "tensor", "--chains", "100"], "--chains is about"),
+        (["--resample"], "--resample is for --method tensor"),
+        (["--feed", "tempered"], "--feed is for --method tensor"),
+        (["--max-bond", "4"], "--max-bond is for"),
+        (["--method", "tensor", "--feed", "tea"], "'tea'"),
+    ],
+)
+def test_options_that_do_not_go_together(path: Path, words: list[str], says: str) -> None:
+    assert says in message(path, *words, code=2)
+
+
+def test_bad_calls_for_networks(path: Path, tmp_path: Path) -> None:
+    for suffix in (".npy", ".csv"):
+        text = message(path, "--method", "tensor", "-o", tmp_path / f"samples{suffix}")
+        assert "--resample" in text
+        assert ".h5" in text
+    assert "max_bond" in message(path, "--method", "tensor", "--max-bond", "0")
+    assert "n_samples" in message(path, "--method", "tensor", "-n", "0")

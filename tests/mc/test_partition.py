@@ -75,10 +75,21 @@ def test_exact(model: SqRBM) -> None:
     assert found.value == exact.log_partition(model)
     assert found.standard_error == 0.0
     assert found.trusted
-    with pytest.raises(ValueError, match="out of reach"):
-        log_partition(SqRBM.uniform(40, 2, "Z", seed=1), method="exact", seed=0)
+    for method in ("enumeration", "contraction", "quadrature"):
+        same = log_partition(model, method=method, seed=0)
+        assert same.value == pytest.approx(found.value, rel=1e-10)
+        assert same.method == method
+    few = SqRBM.uniform(40, 2, "Z", seed=1)  # any n, with so few hidden units
+    assert log_partition(few, method="exact", seed=0).value == pytest.approx(
+        log_partition(few, method="quadrature", seed=0).value
+    )
+    with pytest.raises(ValueError, match="40"):
+        log_partition(few, method="enumeration", seed=0)
+    with pytest.raises(ValueError, match="no exact method fits"):
+        log_partition(SqRBM.uniform(40, 40, "XYZ", seed=1), method="exact", seed=0)
     assert affordable(model)
-    assert not affordable(SqRBM.uniform(31, 1, "Z", seed=1))
+    assert affordable(few)
+    assert not affordable(SqRBM.uniform(40, 40, "XYZ", seed=1))
     assert not affordable(SqRBM.uniform(30, 64, "Z", seed=1))
 
 
@@ -191,7 +202,7 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"method": "guess"}, "'guess' is not one of ais, ais-reverse, both, exact"),
+        ({"method": "guess"}, "'guess' is not one of ais, ais-reverse, both, tensor, exact, "),
         ({"kernel": "block"}, "one Pauli"),
         ({"n_chains": 0}, "n_chains"),
         ({"betas": [0.0, 0.5]}, "end with 1"),

@@ -217,13 +217,22 @@ def test_rotating_the_paulis_of_a_hidden_qubit_changes_nothing():
     np.testing.assert_allclose(exact.probabilities(rotated), exact.probabilities(model), rtol=1e-12)
 
 
-def test_too_many_visible_units_is_refused_with_advice():
-    big = SqRBM.uniform(40, 1, "Z", seed=0)
+def test_too_many_units_are_refused_with_advice():
+    big = SqRBM.uniform(40, 40, "Z", seed=0)
     for function in (exact.log_partition, exact.moments, exact.probabilities):
         with pytest.raises(ValueError, match="use fewer visible units"):
             function(big)
     with pytest.raises(ValueError, match=r"SqRBM\.log_weight on the states of interest"):
         exact.probabilities(SqRBM.uniform(28, 0, "Z", seed=0))
+    with pytest.raises(ValueError, match="no exact method fits") as caught:
+        exact.log_partition(big)
+    message = str(caught.value)
+    for advice in (*exact.METHODS[1:], "method='ais'", "method='tensor'", "mc.sample", "2**30"):
+        assert advice in message
+    bigger = SqRBM.uniform(60, 60, "Z", seed=0)
+    for method in exact.METHODS[1:]:
+        with pytest.raises((ValueError, MemoryError), match=r"out of reach|exact contraction"):
+            exact.log_partition(bigger, method=method)
 
 
 def test_target_of_another_size_is_refused():
@@ -247,3 +256,164 @@ def test_memory_does_not_grow_with_the_number_of_states():
     unit = 1 if sys.platform == "darwin" else 1024
     assert int(done.stdout) * unit < 25e6
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 0
+
+
+def sparse(n, m, paulis, *, seed, share=0.3, scale=0.5, masked=True):
+    """A model whose couplings are there with probability ``share``."""
+    mask = np.random.default_rng(seed).random((n, m)) < share
+    model = SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask)
+    return model if masked else SqRBM(model.a, model.b, model.w, paulis)
+
+
+def flat(parts):
+    return np.concatenate([part.ravel() for part in parts])
+
+
+@given(
+    n=st.integers(1, 9), m=st.integers(0, 2), paulis=st.sampled_from(PAULI_SETS),
+    share=st.sampled_from([0.0, 0.4, 1.0]), masked=st.booleans(), seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+@settings(max_examples=25, deadline=None)
+def test_all_methods_agree(n, m, paulis, share, masked, seed):
+    model = sparse(n, m, paulis, seed=seed, share=share, masked=masked)
+    target = Target.uniform(np.unique(np.random.default_rng(seed).integers(0, 2, (4, n)), axis=0))
+    log_z, moments, _ = enumerate_model(model)
+    gradient = flat(exact.gradient(model, target, method="enumeration"))
+    for method in exact.METHODS:
+        assert exact.log_partition(model, method=method) == pytest.approx(log_z, abs=1e-10)
+        got = exact.moments(model, method=method)
+        np.testing.assert_allclose(flat(got), moments, atol=1e-10)
+        coupled = exact.moments(model, method=method, pairs="coupled")
+        outside = ~((model.w != 0).any(axis=0) if model.mask is None else model.mask)
+        np.testing.assert_array_equal(
+            np.isnan(coupled.zsigma), np.broadcast_to(outside, coupled.zsigma.shape)
+        )
+        np.testing.assert_allclose(coupled.zsigma[:, ~outside], got.zsigma[:, ~outside], atol=1e-10)
+        np.testing.assert_allclose(
+            flat(exact.gradient(model, target, method=method)), gradient, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
+def test_contraction_and_quadrature_agree_beyond_enumeration(paulis):
+    mask = np.zeros((60, 2), dtype=bool)
+    mask[:9, 0] = mask[6:16, 1] = True
+    model = SqRBM.uniform(60, 2, paulis, scale=0.7, seed=4, mask=mask)
+    values = [exact.log_partition(model, method=x) for x in ("auto", "contraction", "quadrature")]
+    np.testing.assert_allclose(values, values[0], rtol=1e-12)
+    np.testing.assert_allclose(
+        flat(exact.moments(model, method="contraction")),
+        flat(exact.moments(model, method="quadrature")),
+        atol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_gradient_of_a_sparse_model_beyond_enumeration(masked):
+    n, mask = 40, np.zeros((40, 8), dtype=bool)
+    for j in range(8):
+        mask[4 * j : 4 * j + 6, j] = True
+    model = SqRBM.uniform(n, 8, "XZ", scale=0.4, seed=2, mask=mask)
+    if not masked:
+        model = SqRBM(model.a, model.b, model.w, "XZ")
+    target = Target.from_samples(np.random.default_rng(1).integers(0, 2, (30, n)))
+    gradient = exact.gradient(model, target)
+
+    def nll(theta):
+        at = SqRBM.from_vector(theta, n, 8, "XZ")
+        return exact.log_partition(at) - target.probabilities @ at.log_weight(target.states)
+
+    outside = np.broadcast_to(~mask, gradient.w.shape)
+    assert (gradient.w[outside] == 0).all() == masked
+    theta, slopes, step = model.to_vector(), flat(gradient), 1e-5
+    probe = np.concatenate([np.arange(3), np.flatnonzero(theta)[[45, 60, 100, 130]]])
+    for k in probe:
+        e = np.zeros_like(theta)
+        e[k] = step
+        assert slopes[k] == pytest.approx((nll(theta + e) - nll(theta - e)) / (2 * step), abs=1e-8)
+
+
+def test_auto_takes_what_is_cheap():
+    from tnqbm import cost
+
+    def chosen(model):
+        return exact._chosen(model, "auto", "double", moments=True, pairs="coupled")
+
+    assert chosen(SqRBM.uniform(12, 3, "XYZ", seed=0)) == "enumeration"
+    assert chosen(SqRBM.uniform(150, 1, "XYZ", scale=0.1, seed=0)) == "quadrature"
+    assert chosen(SqRBM.uniform(28, 6, "Z", seed=0)) == "quadrature"
+    line = sparse(60, 60, "XYZ", seed=0, share=0.0)
+    mask = np.eye(60, dtype=bool) | np.eye(60, k=1, dtype=bool)
+    line = SqRBM.uniform(60, 60, "XYZ", seed=0, mask=mask)
+    assert chosen(line) == "contraction"
+    found = exact.forecasts(line, moments=True)
+    assert [one.method for one in found] == list(cost.METHODS)
+    assert [one.fits for one in found] == [False, True, False]
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["method", "time", "memory", "note"]
+    assert lines[1].startswith("enumeration (no)")
+    assert len(lines) == 4
+    coupled = exact.forecasts(line, moments=True, pairs="coupled")[1]
+    assert exact.forecasts(line)[1].seconds < coupled.seconds < found[1].seconds
+
+
+def test_contractions_are_planned_once_for_the_same_couplings(monkeypatch):
+    from tnqbm import cost
+    from tnqbm.networks import Contraction
+
+    made = []
+    real = Contraction.of
+    monkeypatch.setattr(cost, "_PLANS", type(cost._PLANS)())
+    monkeypatch.setattr(
+        Contraction, "of", classmethod(lambda cls, model: made.append(model) or real(model))
+    )
+    mask = np.eye(20, dtype=bool) | np.eye(20, k=1, dtype=bool)
+    for seed in range(4):
+        model = SqRBM.uniform(20, 20, "XZ", seed=seed, mask=mask)
+        exact.log_partition(model, method="contraction")
+        exact.moments(model, method="contraction", pairs="coupled")
+    assert len(made) == 1
+    exact.log_partition(SqRBM.uniform(20, 20, "XYZ", seed=0, mask=mask), method="contraction")
+    assert len(made) == 2
+    dense = SqRBM.uniform(60, 60, "XZ", seed=0)
+    for _ in range(2):
+        with pytest.raises((ValueError, MemoryError), match="contraction"):
+            exact.log_partition(dense, method="contraction")
+    assert len(made) == 3
+    for k in range(1, 12):
+        one = SqRBM.uniform(k, 1, "XZ", seed=0)
+        exact.log_partition(one, method="contraction")
+    assert len(cost._PLANS) == cost._KEPT_PLANS
+
+
+def test_impossible_requests():
+    model = SqRBM.uniform(4, 1, "XZ", seed=0)
+    target = datasets.load("bas", 4)
+    calls = (
+        lambda **k: exact.log_partition(model, **k),
+        lambda **k: exact.moments(model, **k),
+        lambda **k: exact.gradient(model, target, **k),
+    )
+    for call in calls:
+        with pytest.raises(ValueError, match="method must be one of auto, enumeration"):
+            call(method="montecarlo")
+        with pytest.raises(ValueError, match='precision must be "double" or "single"'):
+            call(precision="half")
+        for method in ("contraction", "quadrature"):
+            with pytest.raises(ValueError, match='precision="single" is for enumeration'):
+                call(method=method, precision="single")
+        call(precision="single")
+    with pytest.raises(ValueError, match='pairs must be "all" or "coupled"'):
+        exact.moments(model, pairs="some")
+
+
+def test_small_models_do_not_load_tensor_networks():
+    code = (
+        "import sys\n"
+        "from tnqbm import SqRBM, exact\n"
+        "exact.moments(SqRBM.uniform(8, 3, 'XYZ', seed=0))\n"
+        "exact.log_partition(SqRBM.uniform(80, 1, 'Z', seed=0))\n"
+        "print({'quimb', 'cotengra', 'tnqbm.networks.contraction'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tests.twins import averages, enumerate_model
-from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, gradients
+from tnqbm import SqRBM, Target, TrainingSettings, connectivity, datasets, exact, gradients
+from tnqbm.model import free_parameters
 from tnqbm.training import Trainer
 
 N, M = 4, 3
@@ -25,7 +26,7 @@ def nll(model: SqRBM, target: Target) -> float:
 
 def jacobian(model: SqRBM, mu: np.ndarray, offset: np.ndarray) -> np.ndarray:
     """d(a, b, w) / d(a', b', w) of the centred model, built column by column."""
-    size, p = model.n_parameters, len(model.paulis)
+    size, p = model.to_vector().size, len(model.paulis)
     columns = []
     for k in range(size):
         unit = SqRBM.from_vector(np.eye(size)[k], N, M, model.paulis)
@@ -56,6 +57,27 @@ def test_centred_is_the_gradient_of_the_centred_model_mapped_back(paulis: str) -
     found = gradients.centred(positive[None], negative[None], N, M, p)[0]
     np.testing.assert_allclose(found, a @ in_primed, atol=1e-8)
     assert not np.allclose(found, positive - negative, atol=1e-2)  # it is another direction
+
+
+@pytest.mark.parametrize("paulis", ["Z", "XYZ"])
+def test_centring_a_masked_model_leaves_absent_couplings_out(paulis: str) -> None:
+    mask = connectivity.line(N, 2)
+    model = SqRBM.uniform(N, M, paulis, seed=5, mask=mask)
+    target = datasets.load("on2", N, seed=1)
+    positive, negative = moments(model, target)
+    p = len(paulis)
+    mean = 0.5 * (positive + negative)
+    free = free_parameters(mask, p)
+    # The change of variables of the parameters that exist, and of these alone.
+    a = jacobian(model, mean[:N], mean[N : N + p * M].reshape(p, M))[np.ix_(free, free)]
+    expected = np.zeros(free.size)
+    expected[free] = a @ a.T @ (positive - negative)[free]
+    found = gradients.centred(positive[None], negative[None], N, M, p, mask)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+    whole = gradients.centred(positive[None], negative[None], N, M, p)
+    allowed = gradients.centred(positive[None], negative[None], N, M, p, np.ones((N, M), bool))
+    assert np.array_equal(whole, allowed)
+    assert not np.allclose(whole[0][free], found[free], atol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(10))

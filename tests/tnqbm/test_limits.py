@@ -35,6 +35,17 @@ def test_advice_names_functions_that_exist(dense: bool) -> None:
     assert all(callable(getattr(mc, name)) for name in named)
 
 
+def test_advised_methods_exist() -> None:
+    from tnqbm import exact
+
+    with pytest.raises(ValueError, match="out of reach") as caught:
+        check_enumerable(MAX_VISIBLE + 1)
+    named = re.findall(r"method='(\w+)'", str(caught.value))
+    assert named == ["contraction", "quadrature"]
+    assert set(named) <= set(exact.METHODS)
+    assert "exact.log_partition" in str(caught.value)
+
+
 def test_advised_gradient_exists() -> None:
     from mc.estimators import provide
     from tnqbm import phases

@@ -6,9 +6,10 @@ import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tnqbm import SqRBM
-from tnqbm.model import log_2cosh, n_parameters, tanh_ratio
+from tnqbm import ArchiveError, SqRBM, connectivity, exact
+from tnqbm.model import free_parameters, log_2cosh, n_parameters, tanh_ratio
 from tnqbm.paulis import PAULI_MATRICES
+from tnqbm.storage import read_tree, write_tree
 
 
 @pytest.mark.parametrize("paulis", ["Z", "X", "XZ", "ZX", "YZ", "XYZ", "ZYX"])
@@ -110,3 +111,104 @@ def test_scalar_functions_are_finite(r):
 
 def test_parameter_count_function():
     assert n_parameters(8, 5, 3) == 8 + 3 * 5 * 9
+
+
+# --- local connectivity ------------------------------------------------------------------------
+
+
+def local_model(paulis="XZ", seed=2):
+    return SqRBM.uniform(5, 4, paulis, seed=seed, mask=connectivity.line(5, 2))
+
+
+@pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
+def test_a_masked_model_is_the_dense_one_with_zeros(paulis):
+    mask = connectivity.line(5, 2)
+    local, dense = local_model(paulis), SqRBM.uniform(5, 4, paulis, seed=2)
+    assert np.array_equal(local.w, np.where(mask, dense.w, 0.0))
+    assert np.array_equal(local.a, dense.a)
+    assert np.array_equal(local.b, dense.b)
+    assert np.array_equal(local.mask, mask)
+    same = SqRBM(local.a, local.b, local.w, paulis)
+    assert same.mask is None
+    v = np.random.default_rng(0).integers(0, 2, (7, 5))
+    assert np.array_equal(local.log_weight(v), same.log_weight(v))
+    assert local.hamiltonian().log_partition() == pytest.approx(exact.log_partition(local))
+
+
+def test_masked_parameters_are_counted_and_laid_out():
+    model = local_model("XYZ")
+    assert model.n_parameters == 5 + 3 * (4 + 8)
+    assert model.to_vector().size == n_parameters(5, 4, 3)
+    free = free_parameters(model.mask, 3)
+    assert free.sum() == model.n_parameters
+    assert np.array_equal(free, model.to_vector() != 0)
+    assert SqRBM.from_vector(model.to_vector(), 5, 4, "XYZ", mask=model.mask) == model
+    assert len(model.hamiltonian().terms) == model.n_parameters
+    assert "coupled=8 of 20" in repr(model)
+
+
+def test_masks_count_in_comparisons_and_travel():
+    model = local_model()
+    plain = SqRBM(model.a, model.b, model.w, "XZ")
+    other = SqRBM(model.a, model.b, model.w, "XZ", connectivity.line(5, 2) | (np.arange(4) == 3))
+    assert model != plain
+    assert model != other
+    assert model == SqRBM(model.a, model.b, model.w, "XZ", model.mask)
+    again = pickle.loads(pickle.dumps(model))
+    assert again == model
+    assert not again.mask.flags.writeable
+    with pytest.raises(AttributeError, match="immutable"):
+        model.mask = None
+
+
+def test_a_mask_of_all_couplings_is_none():
+    model = SqRBM.uniform(3, 2, "Z", seed=0, mask=np.ones((3, 2), bool))
+    assert model.mask is None
+    assert model == SqRBM.uniform(3, 2, "Z", seed=0)
+    assert SqRBM.uniform(3, 0, "Z", seed=0, mask=np.zeros((3, 0), bool)).mask is None
+    free = SqRBM.uniform(3, 2, "XYZ", seed=0, mask=np.zeros((3, 2), bool))
+    assert free.n_parameters == 3 + 3 * 2
+
+
+def test_couplings_outside_the_mask_are_named():
+    w = np.zeros((2, 3, 2))
+    w[1, 2, 0], w[1, 2, 1] = -0.5, 3.0
+    mask = np.array([[True, True], [True, True], [True, False]])
+    with pytest.raises(ValueError, match=r"w\[1, 2, 1\] is 3.0, but mask\[2, 1\] is False"):
+        SqRBM(np.zeros(3), np.zeros((2, 2)), w, "XZ", mask)
+    with pytest.raises(ValueError, match=r"w\[1, 2, 1\]"):
+        SqRBM.from_vector(np.concatenate([np.zeros(7), w.ravel()]), 3, 2, "XZ", mask)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        (np.ones((2, 3), bool), ValueError, r"\(3, 2\), got \(2, 3\)"),
+        (np.ones((3, 2)), TypeError, "booleans"),
+        ("line-2", TypeError, "booleans"),
+        (np.ones(6, bool), ValueError, r"got \(6,\)"),
+    ],
+)
+def test_bad_masks_are_refused(mask, error, message):
+    with pytest.raises(error, match=message):
+        SqRBM.uniform(3, 2, "Z", seed=0, mask=mask)
+
+
+def test_masked_models_are_saved_and_old_files_load(tmp_path):
+    model = local_model("XYZ")
+    model.save(tmp_path / "local.h5")
+    assert SqRBM.load(tmp_path / "local.h5") == model
+    plain = SqRBM(model.a, model.b, model.w, "XYZ")
+    plain.save(tmp_path / "plain.h5")
+    arrays, attributes = read_tree(tmp_path / "plain.h5", kind="model")
+    assert set(arrays) == {"a", "b", "w"}
+    assert SqRBM.load(tmp_path / "plain.h5") == plain
+    # A mask that the couplings contradict.
+    arrays["mask"] = np.zeros((5, 4), np.uint8)
+    write_tree(tmp_path / "wrong.h5", arrays, attributes, kind="model")
+    with pytest.raises(ArchiveError, match=r"damaged: w\[0, 0, 0\]"):
+        SqRBM.load(tmp_path / "wrong.h5")
+    arrays["mask"] = np.zeros((4, 5), np.uint8)
+    write_tree(tmp_path / "shape.h5", arrays, attributes, kind="model")
+    with pytest.raises(ArchiveError, match="damaged: mask must have shape"):
+        SqRBM.load(tmp_path / "shape.h5")

@@ -1,7 +1,18 @@
 import numpy as np
 import pytest
 
-from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, metrics, phases, train
+from tnqbm import (
+    SqRBM,
+    Target,
+    TrainingSettings,
+    connectivity,
+    datasets,
+    exact,
+    metrics,
+    phases,
+    train,
+)
+from tnqbm.model import free_parameters
 from tnqbm.settings import log_spaced
 from tnqbm.training import Trainer
 
@@ -217,3 +228,116 @@ def test_single_precision_trains_alike():
     )
     np.testing.assert_allclose(single.kl, double.kl, atol=2e-3)
     assert not np.array_equal(single.kl, double.kl)
+
+
+# --- local connectivity ------------------------------------------------------------------------
+
+LINE = connectivity.line(6, 3, copies=2)
+
+
+def local(runs=3, mask=LINE, paulis="XZ", **settings):
+    models = [SqRBM.uniform(6, 8, paulis, seed=k, mask=mask) for k in range(runs)]
+    targets = [datasets.load("bas", 6)] * runs
+    return Trainer(models, targets, TrainingSettings(**({"iterations": 30} | settings)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "adam", "epsilon": 0.0},
+        {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.1},
+        {"centred": True, "weight_decay": 0.1, "clip": 0.5},
+        {"optimizer": "sgd", "centred": True, "batch_size": 4, "precision": "single"},
+        {"patience": 5, "min_delta": 0.05},
+    ],
+)
+def test_couplings_outside_the_mask_stay_zero(settings):
+    trainer = local(snapshots=4, **settings)
+    for result in run(trainer):
+        for _, model in [(0, result.model), *result.snapshots]:
+            assert np.array_equal(model.mask, LINE)
+            assert not model.w[:, ~LINE].any()
+            assert (model.w[:, LINE] != 0).all()
+        assert np.isfinite(result.gradient_norm).all()
+
+
+def test_a_masked_run_follows_the_gradient_of_its_own_parameters():
+    """Plain descent on the dense gradient with the absent couplings' entries crossed out."""
+    target = datasets.load("on2", 6, seed=3)
+    model = SqRBM.uniform(6, 8, "XYZ", seed=1, mask=LINE)
+    free = free_parameters(LINE, 3)
+    theta, norms = model.to_vector(), []
+    for _ in range(10):
+        at = SqRBM.from_vector(theta, 6, 8, "XYZ")
+        gradient = np.concatenate([g.ravel() for g in exact.gradient(at, target)]) * free
+        norms.append(np.linalg.norm(gradient))
+        theta = theta - 0.05 * gradient
+    result = train(model, target, iterations=10, optimizer="sgd", learning_rate=0.05)
+    np.testing.assert_allclose(result.model.to_vector(), theta, atol=1e-12)
+    np.testing.assert_allclose(result.gradient_norm[:10], norms, rtol=1e-10)
+    p = exact.probabilities(result.model)
+    assert result.kl[-1] == pytest.approx(metrics.kl_divergence(target.dense(), p), abs=1e-12)
+
+
+def test_a_masked_run_does_not_depend_on_its_batch_or_on_interruptions():
+    batch = run(local(snapshots=3, centred=True))
+    assert same(run(local(1, snapshots=3, centred=True), 7)[0], batch[0])
+    first = local(snapshots=3, centred=True)
+    first.advance(11)
+    second = local(snapshots=3, centred=True)
+    second.restore(first.state())
+    assert all(same(one, two) for one, two in zip(batch, run(second), strict=True))
+
+
+def test_a_mask_of_everything_trains_as_none():
+    everything = run(local(mask=np.ones((6, 8), bool), centred=True))
+    assert all(
+        same(one, two)
+        for one, two in zip(everything, run(local(mask=None, centred=True)), strict=True)
+    )
+
+
+def test_the_mask_is_told_to_the_negative_phase(monkeypatch):
+    seen = []
+
+    def factory(context):
+        seen.append(context.mask)
+        return phases._exact(context)
+
+    monkeypatch.setitem(phases._FACTORIES, "spy", factory)
+    local(negative_phase="spy")
+    local(mask=None, negative_phase="spy")
+    assert np.array_equal(seen[0], LINE)
+    assert seen[1] is None
+
+
+def test_models_of_different_masks_are_not_trained_together():
+    masks = (LINE, connectivity.line(6, 3, periodic=True)[:, :4].repeat(2, axis=1), None)
+    bas = datasets.load("bas", 6)
+    for other in masks[1:]:
+        models = [SqRBM.uniform(6, 8, "Z", seed=0, mask=mask) for mask in (LINE, LINE, other)]
+        with pytest.raises(ValueError, match="that of model 2 differs"):
+            Trainer(models, [bas] * 3, TrainingSettings())
+
+
+def test_an_estimated_log_z_may_come_with_its_error():
+    class Estimated:
+        def estimate(self, theta, rows):
+            batch = theta.shape[0]
+            return phases.Estimate(
+                np.zeros_like(theta), np.full(batch, 5.0), log_partition_error=np.full(batch, 0.25)
+            )
+
+        def state(self):
+            return {}
+
+        def restore(self, state):
+            pass
+
+    result = train(
+        SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), negative_phase=Estimated(),
+        iterations=2, evaluate="none",
+    )  # fmt: skip
+    assert result.log_partition.tolist() == [5.0] * 3
+    assert result.log_partition_error.tolist() == [0.25] * 3

@@ -1,0 +1,215 @@
+"""What the exact methods cost for a model: time and memory before any work.
+
+Three methods sum exactly over the visible states. Enumeration visits all 2**n of them; contraction
+of the factor graph is for models whose hidden qubits couple to few visible units each; quadrature
+over the sphere is for few hidden qubits.
+
+Times are those of one core, so that a choice between methods, and with it the last digits of a
+result, does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.limits import MAX_VISIBLE
+from tnqbm.model import SqRBM
+from tnqbm.treewidth import estimated_width
+
+if TYPE_CHECKING:
+    from tnqbm.networks import Contraction
+
+METHODS = ("enumeration", "contraction", "quadrature")
+
+_ENUMERATION_NS = (0.9, 0.2, 0.3)
+"""Nanoseconds per visible state and hidden unit: one Pauli less, each Pauli, and for moments."""
+
+_TOO_DENSE = 20
+"""Visible units beyond which dense models are not even planned for contraction."""
+
+_TOO_WIDE = 36.0
+"""Estimated width beyond which no tree is searched for."""
+
+_KEPT_PLANS = 8
+
+
+@dataclass(frozen=True)
+class MethodForecast:
+    """What one exact method will take for a model.
+
+    ``seconds`` on one core (infinite if unknown) and ``bytes`` of memory beside the model; ``fits``
+    tells whether the method takes the model at all, ``note`` why not or what sets the cost.
+    """
+
+    method: str
+    seconds: float
+    bytes: float
+    fits: bool
+    note: str
+
+
+class Forecasts(list[MethodForecast]):
+    """Forecasts of several methods; printed as a table."""
+
+    def __str__(self) -> str:
+        return table(self)
+
+
+def table(forecasts: Iterable[MethodForecast]) -> str:
+    """Forecasts as lines of text, one per method under a line of headings."""
+    rows = [("method", "time", "memory", "note")]
+    for one in forecasts:
+        rows.append(
+            (
+                one.method if one.fits else f"{one.method} (no)",
+                _time(one.seconds),
+                _memory(one.bytes),
+                one.note,
+            )
+        )
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    lines = (
+        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds == math.inf:
+        return "-"
+    for size, unit in ((60.0, "s"), (3600.0, "min"), (86400.0, "h"), (3.15e7, "d")):
+        if seconds < 2.0 * size:
+            least = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}[unit]
+            return f"{max(seconds / least, 0.001):.2g} {unit}"
+    return f"{seconds / 3.15e7:.1g} years"
+
+
+def _memory(size: float) -> str:
+    if size == math.inf:
+        return "-"
+    return f"{max(size / 1e6, 1.0):.0f} MB" if size < 1e9 else f"{size / 1e9:.2g} GB"
+
+
+def all_methods(model: SqRBM, *, moments: bool = False, pairs: str = "all") -> Forecasts:
+    """Forecasts of all methods for log Z or, with ``moments``, for log Z and the moments.
+
+    ``pairs`` says which <Z_i sigma_j^P> are wanted, as in :func:`tnqbm.exact.moments`. The
+    contraction is planned, which takes seconds for large models, and kept for later use.
+    """
+    return Forecasts(
+        [
+            enumeration(model, moments=moments),
+            contraction(model, moments=moments, pairs=pairs),
+            quadrature(model, moments=moments),
+        ]
+    )
+
+
+def enumeration(model: SqRBM, *, moments: bool = False) -> MethodForecast:
+    """The sum over all 2**n visible states."""
+    n, m = model.n_visible, model.n_hidden
+    base, each, more = _ENUMERATION_NS
+    rate = base + each * len(model.paulis) + (more if moments else 0.0)
+    seconds = 2.0 ** min(n, 1000) * (m + 0.5) * rate * 1e-9 + 1e-5
+    if n > MAX_VISIBLE:
+        return MethodForecast(
+            "enumeration",
+            seconds,
+            1e6,
+            False,
+            f"2**{n} visible states; the limit is 2**{MAX_VISIBLE}",
+        )
+    size = 8.0 * 300 * (m + 10) * (4 + len(model.paulis))
+    return MethodForecast("enumeration", seconds, size, True, f"2**{n} visible states")
+
+
+def quadrature(model: SqRBM, *, moments: bool = False) -> MethodForecast:
+    """Tuples of nodes on the sphere, one node per hidden qubit."""
+    from tnqbm import quadrature as method
+
+    forecast = method.forecast(model)
+    part = f"{forecast.hidden} coupled hidden units"
+    if forecast.degree == 1:
+        note = f"{part}, one Pauli: 2**{forecast.hidden} hidden states"
+    elif not forecast.fits:
+        note = f"{part} are too many, or their fields too large"
+    else:
+        note = f"{part}, degree {forecast.degree}: {forecast.nodes} nodes each"
+    seconds = forecast.moments_seconds if moments else forecast.seconds
+    return MethodForecast("quadrature", seconds, forecast.bytes, forecast.fits, note)
+
+
+def contraction(model: SqRBM, *, moments: bool = False, pairs: str = "all") -> MethodForecast:
+    """Contraction of the factor graph."""
+    mask = couplings(model)
+    if mask.shape[0] > _TOO_DENSE and mask.size and mask.all():
+        return _refused("every hidden qubit couples to every visible unit")
+    width = estimated_width(mask, len(model.paulis), _TOO_WIDE)
+    if width > _TOO_WIDE:
+        return _refused(f"tensors of 2**{width:.0f} entries: too many couplings")
+    try:
+        planned = plan(model)
+    except (ValueError, MemoryError) as error:
+        return _refused(str(error).split(". ")[0])
+    except ImportError as error:
+        return _refused(f"{error.name} is not installed")
+    forecast = planned.forecast
+    seconds = forecast.seconds if moments else forecast.seconds / 3.0
+    if moments and pairs == "all":
+        # Pairs that are not coupled are found unit by unit.
+        seconds *= 1.0 + float((~planned.mask.all(axis=1)).sum())
+    note = f"width {forecast.width:.0f}"
+    if forecast.slices > 1:
+        note += f", {forecast.slices} slices"
+    return MethodForecast("contraction", seconds, float(forecast.peak_bytes), True, note)
+
+
+def couplings(model: SqRBM) -> NDArray[np.bool_]:
+    """(n, m): the couplings that a model may have; those that are not 0 if it has no mask."""
+    return (model.w != 0.0).any(axis=0) if model.mask is None else model.mask
+
+
+def _refused(why: str) -> MethodForecast:
+    return MethodForecast("contraction", math.inf, math.inf, False, why)
+
+
+_PLANS: OrderedDict[tuple[object, ...], Contraction | ValueError | MemoryError] = OrderedDict()
+
+
+def plan(model: SqRBM) -> Contraction:
+    """The contraction for the model's couplings, planned at the first call for these couplings.
+
+    Raises ValueError or MemoryError, with advice, if it does not fit; that is remembered too, for
+    hidden fields of about this size.
+    """
+    mask = couplings(model)
+    key = mask.tobytes(), mask.shape, len(model.paulis)
+    longest = np.linalg.norm(model.b, axis=0) + np.linalg.norm(model.w, axis=0).sum(axis=0)
+    refused = *key, math.ceil(math.log2(max(1.0, float(longest.max(initial=0.0)))))
+    found = _PLANS.pop(key, None) or _PLANS.pop(refused, None)
+    if found is None:
+        from tnqbm.networks import Contraction
+
+        try:
+            found = Contraction.of(model)
+        except (ValueError, MemoryError) as error:
+            found = type(error)(*error.args)
+    if isinstance(found, Exception):
+        _keep(refused, found)
+        raise type(found)(*found.args)
+    _keep(key, found)
+    return found
+
+
+def _keep(key: tuple[object, ...], found: Contraction | ValueError | MemoryError) -> None:
+    _PLANS[key] = found
+    while len(_PLANS) > _KEPT_PLANS:
+        _PLANS.popitem(last=False)

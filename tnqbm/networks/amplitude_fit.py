@@ -1,0 +1,273 @@
+"""Fitting an amplitude network: where the endings come from, and how often it is done.
+
+A sweep (:mod:`tnqbm.networks.skeleton`) needs a sample of the endings at every cut. The first one
+takes states of the model from the caller, or follows the model from infinite temperature, where
+psi is constant, down to the temperature 1: the network of one step proposes states for the next,
+and the effective share of their importance weights sets the length of the step. Every further
+sweep draws its endings from the network of the last one, whose exact densities are their weights.
+Sweeps build a state of more than the bond dimension wanted, which is then truncated by its
+Schmidt values: that loses less than choosing fewer pivots.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.memory import available_bytes
+from tnqbm.model import SqRBM, log_2cosh
+from tnqbm.networks.matrix_product import (
+    Bits,
+    Float,
+    SchmidtForm,
+    draw,
+    draw_endings,
+    log_amplitudes,
+    schmidt_form,
+)
+from tnqbm.networks.skeleton import Amplitude, Endings, all_endings, distinct, sweep
+
+BUILD_SHARE = 1.5
+"""Bond dimension of a sweep, relative to that of the result."""
+
+COLUMNS_PER_BOND = 8
+"""Endings per unit of the bond dimension of a sweep."""
+
+LEAST_COLUMNS = 256
+
+STRIDE = 4
+"""Endings are drawn anew at every fourth cut; those between them share parts of the same."""
+
+ROUNDS = 2
+"""Sweeps with endings of the network itself, unless the caller says otherwise."""
+
+GAIN = 0.8
+"""A further round must bring the infidelity below this part of the last one's to be continued."""
+
+PROBES = 1000
+"""States from which the quality of a network is estimated during a fit."""
+
+PATH_BOND = 32
+"""Bond dimension of the networks at higher temperatures."""
+
+PATH_SHARE = 0.3
+"""Part of the effective samples that a step along the path may leave."""
+
+PATH_STEP = 0.02
+"""Least step in the inverse temperature."""
+
+MEMORY_SHARE = 0.9
+"""Part of the free memory that a fit may take."""
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """How an amplitude network came about.
+
+    ``source`` of the first endings: "samples" or "annealing" (of ``path`` inverse temperatures);
+    ``rounds`` sweeps over endings of the network itself; ``infidelity`` with its standard error
+    and ``ess_share``, the effective share of importance samples, both from 1000 samples of the
+    network and hence blind to what it lacks altogether; ``seconds`` in all.
+    """
+
+    source: str
+    path: int
+    rounds: int
+    infidelity: float
+    infidelity_error: float
+    ess_share: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Estimates from K samples of a network: infidelity, its standard error, effective share."""
+
+    infidelity: float
+    error: float
+    ess_share: float
+
+
+def overlap(log_psi: Float, log_network: Float, sign: Float) -> Overlap:
+    """How well a network fits, from log psi and log |network| (K,) of samples of the network.
+
+    Infidelity 1 - <psi|network>^2 / (<psi|psi> <network|network>), with x = psi/network: the
+    variance of x over its mean square. Error by linearisation.
+    """
+    ratio = log_psi - log_network
+    x = np.exp(ratio - ratio.max()) * sign
+    mean, square = float(np.mean(x)), float(np.mean(x * x))
+    infidelity = float(np.mean(np.square(x - mean))) / square
+    influence = -2.0 * mean * (x - mean) / square + mean * mean * (x * x - square) / square**2
+    error = float(np.sqrt(np.mean(np.square(influence)) / x.size))
+    return Overlap(infidelity, error, square**2 / float(np.mean(x**4)))
+
+
+def check_fit_memory(model: SqRBM, max_bond: int) -> int:
+    """The bond dimension that a sweep will use; MemoryError if it would not fit."""
+    n, fields = model.n_visible, model.b.size
+    largest = 1 << min(n // 2, 60)
+    build = min(int(BUILD_SHARE * max_bond), largest)
+    count = columns_for(build)
+    result = min(max_bond, largest)
+    needed = 8 * (4 * 2 * build * count + 6 * (2 * build) ** 2 + 12 * n * build * result)
+    needed += 8 * fields * (4 * count + 4 * build)
+    free = available_bytes()
+    if free is not None and needed > MEMORY_SHARE * free:
+        raise MemoryError(
+            f"fitting an amplitude network with max_bond = {max_bond} to {n} visible units would "
+            f"take about {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; take "
+            "a smaller max_bond"
+        )
+    return build
+
+
+def columns_for(bond: int) -> int:
+    return max(LEAST_COLUMNS, COLUMNS_PER_BOND * bond)
+
+
+class Fitter:
+    """Sweeps of one model in one visiting order, all randomness from one generator."""
+
+    def __init__(
+        self,
+        model: SqRBM,
+        order: NDArray[np.int64],
+        max_bond: int,
+        infidelity: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self.n = model.n_visible
+        self.build = check_fit_memory(model, max_bond)
+        self.max_bond, self.target = max_bond, infidelity
+        self.discard = infidelity / (4.0 * max(1, self.n - 1))
+        self._model, self._order, self._rng = model, order, rng
+        self._amplitude = Amplitude(model, order)
+        self.log_norm = 0.0
+
+    def run(self, samples: Bits | None, rounds: int | None) -> tuple[SchmidtForm, float, FitReport]:
+        """The best state found, in Schmidt form, its log norm, and the report."""
+        begun = time.perf_counter()
+        path = 0
+        if samples is None:
+            form, path = self._follow_path()
+            found = None
+        else:
+            form = self._fit(self._amplitude, self._given(samples), self.build, self.max_bond)
+            found = self.quality(form)
+        done = 0
+        best, best_quality = form, found
+        while done < (ROUNDS if rounds is None else rounds):
+            if best_quality is not None and best_quality.infidelity <= self.target:
+                break
+            endings = self._endings(form, columns_for(self.build))
+            form = self._fit(self._amplitude, endings, self.build, self.max_bond)
+            done += 1
+            before, found = best_quality, self.quality(form)
+            if before is None or found.infidelity < before.infidelity:
+                best, best_quality = form, found
+            if rounds is None and before is not None:
+                if found.infidelity > GAIN * before.infidelity:
+                    break
+        if best_quality is None:
+            best_quality = self.quality(best)
+        report = FitReport(
+            source="annealing" if samples is None else "samples",
+            path=path,
+            rounds=done,
+            infidelity=best_quality.infidelity,
+            infidelity_error=best_quality.error,
+            ess_share=best_quality.ess_share,
+            seconds=time.perf_counter() - begun,
+        )
+        return best, best.log_scale, report
+
+    def quality(self, form: SchmidtForm, count: int = PROBES) -> Overlap:
+        """Estimated from ``count`` fresh samples."""
+        v, _ = draw(form.tensors, count, self._rng)
+        log_network, sign = log_amplitudes(form.tensors, v)
+        return overlap(0.5 * self._log_weight(v)(1.0), log_network, sign)
+
+    def _fit(
+        self, amplitude: Amplitude, endings: list[Endings], build: int, max_bond: int
+    ) -> SchmidtForm:
+        tensors, log_norm = sweep(amplitude, endings, build, self.discard)
+        form = schmidt_form(tensors, max_bond, self.discard)
+        return form._replace(log_scale=form.log_scale + log_norm)
+
+    def _given(self, samples: Bits) -> list[Endings]:
+        """Endings of the caller's states (K, n), in visiting order."""
+        count = columns_for(self.build)
+        states = samples[:count, self._order]
+        found = []
+        for first in range(1, self.n):
+            sites = self.n - first
+            few = sites < 40 and 1 << sites <= count
+            found.append(all_endings(sites) if few else distinct(states[:, first:]))
+        return found
+
+    def _endings(self, form: SchmidtForm, count: int) -> list[Endings]:
+        """Endings of all cuts drawn from a state, with their exact weights."""
+        found: list[Endings] = []
+        for first in range(1, self.n, STRIDE):
+            last = min(first + STRIDE, self.n) - 1
+            groups: tuple[Bits, list[Float]] | None = None
+            for site in range(first, last + 1):
+                sites = self.n - site
+                if sites < 40 and 1 << sites <= count:
+                    found.append(all_endings(sites))
+                    continue
+                if groups is None:
+                    groups = draw_endings(form, first, last, count, self._rng)
+                bits, densities = groups
+                found.append(distinct(bits[:, site - first :], -0.5 * densities[site - first]))
+        return found
+
+    def _follow_path(self) -> tuple[SchmidtForm, int]:
+        """A small network of the model, from infinite temperature on; number of steps."""
+        bond = min(PATH_BOND, self.max_bond)
+        half = np.full((1, 2, 1), np.sqrt(0.5))
+        form = SchmidtForm([half] * self.n, [np.ones(1)] * (self.n - 1), 0.0)
+        beta, steps = 0.0, 0
+        while True:
+            v, log_q = draw(form.tensors, PROBES, self._rng)
+            beta = _next_beta(self._log_weight(v), log_q, beta)
+            endings = self._endings(form, columns_for(bond))
+            if beta == 1.0:
+                return self._fit(self._amplitude, endings, bond, bond), steps
+            amplitude = Amplitude(self._model, self._order, beta)
+            form = self._fit(amplitude, endings, bond, bond)
+            steps += 1
+
+    def _log_weight(self, v: Bits) -> Callable[[float], Float]:
+        """log p~ (K,) of states in visiting order, as a function of the inverse temperature."""
+        fields, sums = self._amplitude.part(v, 0)
+        shape = (v.shape[0], self._amplitude.m, self._amplitude.n_paulis)
+        radius = np.linalg.norm((fields + self._amplitude.b).reshape(shape), axis=2)
+
+        def at(beta: float) -> Float:
+            return np.asarray(beta * sums + log_2cosh(beta * radius).sum(axis=1))
+
+        return at
+
+
+def _next_beta(log_weight: Callable[[float], Float], log_q: Float, beta: float) -> float:
+    """The largest inverse temperature at which enough samples of q are effective, 1 at most."""
+
+    def share(value: float) -> float:
+        ratio = log_weight(value) - log_q
+        x = np.exp(ratio - ratio.max())
+        return float(np.mean(x) ** 2 / np.mean(x * x))
+
+    least = PATH_SHARE * share(beta)
+    if share(1.0) >= least:
+        return 1.0
+    low, high = beta, 1.0
+    for _ in range(12):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if share(middle) >= least else (low, middle)
+    return min(1.0, max(low, beta + PATH_STEP))
