@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,9 @@ PACKAGES = {
     "rich": "13.7",
     "pydantic": "2.7",
     "arviz-stats": "0.6",
+    "quimb": "1.10",
+    "cotengra": "0.7",
+    "threadpoolctl": "3.5",
 }
 """Packages that are always needed, with the oldest version that works."""
 
@@ -42,6 +46,19 @@ EXTRAS = {
     "table": ("pandas", "Archive.dataframe()"),
 }
 """Optional extras: the package that each brings, and what it is for."""
+
+PATH_FINDERS = {
+    "cotengrust": "cotengrust",
+    "kahypar": "kahypar",
+    "igraph": "igraph",
+    "optuna": "optuna",
+    "cmaes": "cmaes",
+    "nevergrad": "nevergrad",
+    "scikit-optimize": "skopt",
+}
+"""Packages that cotengra searches contraction trees with where they are installed, and the names
+they are imported by: cotengrust speeds its own search up, kahypar and igraph cut graphs, the others
+tune a search. None is needed."""
 
 _SIMD = (
     ("avx512f", "AVX-512: 8 doubles at once"),
@@ -114,7 +131,7 @@ def examine() -> Report:
             checks.append(Check(name, found, "fault", f"{_pip()} --force-reinstall tnqbm"))
         if name == "MPI" and _rank() > 0:
             break  # the rest is about the node and the files, and rank 0 says it
-    return Report((*checks, *_extras()))
+    return Report((*checks, *_path_finders(), *_extras()))
 
 
 def print_report(report: Report) -> None:
@@ -165,6 +182,18 @@ def _extras() -> list[Check]:
         else:
             checks.append(Check(f"extra {extra}", f"{package} {version}"))
     return checks
+
+
+def _path_finders() -> list[Check]:
+    """What cotengra finds to help it: told, never missed."""
+    present = [name for name, module in PATH_FINDERS.items() if find_spec(module) is not None]
+    absent = [name for name in PATH_FINDERS if name not in present]
+    parts = [
+        f"{', '.join(names)} {word}"
+        for names, word in ((present, "present"), (absent, "absent"))
+        if names
+    ]
+    return [Check("cotengra helpers", f"{'; '.join(parts)} (optional)")]
 
 
 def _mpi() -> list[Check]:

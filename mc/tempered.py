@@ -17,7 +17,7 @@ from mc.streams import stream_key
 from mc.tempering import Tempering
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
-from tnqbm.model import SqRBM
+from tnqbm.model import SqRBM, n_parameters
 from tnqbm.states import as_states
 
 Float = NDArray[np.float64]
@@ -152,7 +152,7 @@ def sample_tempered(
         raise ValueError(f"max_temperatures must be at least 2, got {max_temperatures}")
     most = max_temperatures if adaptive else int(np.size(betas))
     check_memory(
-        2 * 8 * most * model.n_parameters + n_ladders * n * (n_samples + 4 * most),
+        2 * 8 * most * n_parameters(n, m, p) + n_ladders * n * (n_samples + 4 * most),
         f"tempering with {most} temperatures",
         "take fewer temperatures (max_temperatures), ladders or samples",
     )

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from tnqbm.limits import MAX_VISIBLE
 from tnqbm.model import SqRBM
-from tnqbm.treewidth import estimated_width
 
 if TYPE_CHECKING:
     from tnqbm.networks import Contraction
@@ -88,7 +87,8 @@ def _time(seconds: float) -> str:
     for size, unit in ((60.0, "s"), (3600.0, "min"), (86400.0, "h"), (3.15e7, "d")):
         if seconds < 2.0 * size:
             least = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}[unit]
-            return f"{max(seconds / least, 0.001):.2g} {unit}"
+            value = max(seconds / least, 0.001)
+            return f"{value:.2g} {unit}" if value < 99.5 else f"{value:.0f} {unit}"
     return f"{seconds / 3.15e7:.1g} years"
 
 
@@ -136,11 +136,13 @@ def quadrature(model: SqRBM, *, moments: bool = False) -> MethodForecast:
     from tnqbm import quadrature as method
 
     forecast = method.forecast(model)
-    part = f"{forecast.hidden} coupled hidden units"
-    if forecast.degree == 1:
+    part = f"{forecast.hidden} coupled hidden unit{'s' * (forecast.hidden != 1)}"
+    if forecast.hidden == 0:
+        note = "no couplings"
+    elif len(model.paulis) == 1:
         note = f"{part}, one Pauli: 2**{forecast.hidden} hidden states"
     elif not forecast.fits:
-        note = f"{part} are too many, or their fields too large"
+        note = f"{part}: too many, or fields too large"
     else:
         note = f"{part}, degree {forecast.degree}: {forecast.nodes} nodes each"
     seconds = forecast.moments_seconds if moments else forecast.seconds
@@ -150,11 +152,14 @@ def quadrature(model: SqRBM, *, moments: bool = False) -> MethodForecast:
 def contraction(model: SqRBM, *, moments: bool = False, pairs: str = "all") -> MethodForecast:
     """Contraction of the factor graph."""
     mask = couplings(model)
-    if mask.shape[0] > _TOO_DENSE and mask.size and mask.all():
-        return _refused("every hidden qubit couples to every visible unit")
-    width = estimated_width(mask, len(model.paulis), _TOO_WIDE)
-    if width > _TOO_WIDE:
-        return _refused(f"tensors of 2**{width:.0f} entries: too many couplings")
+    if _key(mask, model) not in _PLANS:
+        if mask.shape[0] > _TOO_DENSE and mask.size and mask.all():
+            return _refused("every hidden qubit couples to every visible unit")
+        from tnqbm.treewidth import estimated_width  # SciPy's graphs take a while to load
+
+        width = estimated_width(mask, len(model.paulis), _TOO_WIDE)
+        if width > _TOO_WIDE:
+            return _refused(f"tensors of 2**{width:.0f} entries: too many couplings")
     try:
         planned = plan(model)
     except (ValueError, MemoryError) as error:
@@ -191,7 +196,7 @@ def plan(model: SqRBM) -> Contraction:
     hidden fields of about this size.
     """
     mask = couplings(model)
-    key = mask.tobytes(), mask.shape, len(model.paulis)
+    key = _key(mask, model)
     longest = np.linalg.norm(model.b, axis=0) + np.linalg.norm(model.w, axis=0).sum(axis=0)
     refused = *key, math.ceil(math.log2(max(1.0, float(longest.max(initial=0.0)))))
     found = _PLANS.pop(key, None) or _PLANS.pop(refused, None)
@@ -207,6 +212,10 @@ def plan(model: SqRBM) -> Contraction:
         raise type(found)(*found.args)
     _keep(key, found)
     return found
+
+
+def _key(mask: NDArray[np.bool_], model: SqRBM) -> tuple[object, ...]:
+    return mask.tobytes(), mask.shape, len(model.paulis)
 
 
 def _keep(key: tuple[object, ...], found: Contraction | ValueError | MemoryError) -> None:

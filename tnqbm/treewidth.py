@@ -1,11 +1,12 @@
 """How large tensors get when a factor graph is contracted: a quick estimate from the couplings.
 
-Searching for a good contraction tree takes minutes for dense graphs, in vain. Summing over the units
-one after the other in a few simple orders takes milliseconds, and tells those apart.
+Searching for a good contraction tree takes minutes for dense graphs, in vain. Summing over the
+units one after the other in a few simple orders takes milliseconds, and tells those apart.
 """
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Sequence
 
@@ -49,10 +50,14 @@ def _eliminate(
     """Largest tensor when variables are summed in this order, None: fewest neighbours first."""
     near = {k: set(np.flatnonzero(row).tolist()) for k, row in enumerate(graph)}
     weights = {k: sizes[k] + sum(sizes[u] for u in near[k]) for k in near}
+    fewest = [(weights[k], k) for k in near]
+    heapq.heapify(fewest)
     width = 0.0
     for step in range(len(near)):
         if order is None:
-            k = min(near, key=lambda unit: (weights[unit], unit))
+            weight, k = heapq.heappop(fewest)
+            while k not in near or weight != weights[k]:  # out of date
+                weight, k = heapq.heappop(fewest)
         else:
             k = order[step]
         width = max(width, weights[k])
@@ -64,4 +69,6 @@ def _eliminate(
             near[u] -= {u, k}
         for u in others:
             weights[u] = sizes[u] + sum(sizes[t] for t in near[u])
+            if order is None:
+                heapq.heappush(fewest, (weights[u], u))
     return width

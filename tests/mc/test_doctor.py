@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import re
@@ -42,6 +43,7 @@ def test_this_machine_is_ready(report: Report) -> None:
         "kernels",
         "Numba threads",
         "kernel cache",
+        "cotengra helpers",
     }
 
 
@@ -98,6 +100,42 @@ def test_missing_and_old_packages_are_faults(monkeypatch: pytest.MonkeyPatch) ->
     report = doctor.examine()
     assert not report.ready
     assert any(c.name == "HDF5" and "h5py" in c.found for c in report.checks)
+
+
+def test_what_helps_cotengra_is_told_and_never_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = {"skopt": object(), "kahypar": object()}
+    monkeypatch.setattr(doctor, "find_spec", installed.get)
+    (check,) = doctor._path_finders()
+    assert (check.status, check.cure) == ("ok", "")
+    assert check.found.startswith("kahypar, scikit-optimize present; cotengrust, ")
+    assert check.found.endswith("absent (optional)")
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    assert "present" not in doctor._path_finders()[0].found
+    monkeypatch.setattr(doctor, "find_spec", lambda name: object())
+    assert "absent" not in doctor._path_finders()[0].found
+
+
+def test_the_doctor_asks_for_everything_that_cotengra_can_use() -> None:
+    """A name that cotengra no longer mentions would be told in vain."""
+    spec = importlib.util.find_spec("cotengra")
+    assert spec is not None
+    assert spec.origin is not None
+    sources = "".join(path.read_text() for path in Path(spec.origin).parent.rglob("*.py"))
+    for module in doctor.PATH_FINDERS.values():
+        assert re.search(rf"\b{module}\b", sources), module
+
+
+def test_looking_for_packages_imports_none_of_them() -> None:
+    code = (
+        "import sys\n"
+        "from mc import doctor\n"
+        "doctor._packages(), doctor._path_finders()\n"
+        "print({'quimb', 'cotengra', 'threadpoolctl', 'kahypar'} & set(sys.modules))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.strip() == "set()"
 
 
 def test_no_mpi_library_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:

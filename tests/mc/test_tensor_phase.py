@@ -19,6 +19,7 @@ from scipy.stats import chi2
 import mc.tensor_phase_networks as fitted
 from mc import EstimateWarning, run_study
 from mc.divergence import pcd, tempered
+from mc.estimators import provide
 from mc.tensor_phase import tensor
 from mc.tensor_phase_networks import weighed
 from mc.workspace import Workspace
@@ -26,11 +27,14 @@ from tests.mc.study_samples import Disturbance, run
 from tests.mc.test_divergence import in_a_team
 from tests.mc_twins import LETTERS
 from tests.twins import all_states, enumerate_model
-from tnqbm import SqRBM, TrainingSettings
+from tnqbm import SqRBM, TrainingSettings, datasets, exact, metrics
 from tnqbm.model import n_parameters
+from tnqbm.parallel import get_num_threads, set_num_threads
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.states import index_of
+from tnqbm.storage import read_tree, write_tree
 from tnqbm.teams import Team
+from tnqbm.training import Trainer
 
 FACTORIES: dict[str, Any] = {"tensor": tensor, "pcd": pcd, "tempered": tempered}
 N, M = 5, 3
@@ -303,7 +307,7 @@ def test_fits_go_on_from_samples_of_the_model(table: type[Table]) -> None:
     for model in (old, new):
         phase.estimate(repeated(model, 1), np.arange(1))
     samples = table.fits[1]["samples"]
-    assert samples.shape == (8000, N)
+    assert samples.shape == (1000 * fitted.FEED_PER_BOND, N)
     assert samples.dtype == np.uint8
 
     def distance(model: SqRBM) -> float:
@@ -597,3 +601,83 @@ def test_settings_are_checked() -> None:
     for name, value, least in (("max_bond", 0, 1), ("refit", 0, 1), ("global_moves", -1, 0)):
         with pytest.raises(ValueError, match=f"{name}: must be an integer >= {least}"):
             TrainingSettings(**{name: value})
+
+
+# --- with the network itself ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [1, 3])
+def test_networks_give_the_averages_of_the_model(p: int) -> None:
+    """As above, with a network of full bond: nearly all samples are effective."""
+    model = SqRBM.uniform(8, M, LETTERS[p], scale=0.8, seed=3)
+    phase = tensor(context_of(8, M, p, 16, chains=1000, max_bond=16))
+    found = phase.estimate(repeated(model, 16), np.arange(16))
+    log_z, exact, _ = enumerate_model(model)
+    assert (1 / (1 + 1000 * found.log_partition_error**2)).min() > 0.98
+    np.testing.assert_allclose(found.log_partition, log_z, rtol=0, atol=0.02)
+    error = found.moments.std(axis=0, ddof=1) / np.sqrt(16)
+    assert np.abs((found.moments.mean(axis=0) - exact) / error).max() < 6  # t, 15 d. o. f.: 1e-3
+
+
+def test_a_truncated_network_still_gives_z() -> None:
+    """40 visible units and bond 3, against the sum over 2^5 hidden states: |z| < 4 (5e-4 in 8)."""
+    n, m = 40, 5
+    model = SqRBM.uniform(n, m, "Z", scale=0.35, seed=5)
+    h = 1.0 - 2.0 * all_states(m)
+    fields = model.a + h @ model.w[0].T
+    log_z = np.logaddexp.reduce(-h @ model.b[0] + np.logaddexp(fields, -fields).sum(axis=1))
+    phase = tensor(context_of(n, m, 1, 8, chains=2000, max_bond=3))
+    found = phase.estimate(repeated(model, 8), np.arange(8))
+    share = 1 / (1 + 2000 * found.log_partition_error**2)
+    assert 0.05 < share.min() < share.max() < 0.99
+    z = (found.log_partition - log_z) / found.log_partition_error
+    assert np.abs(z).max() < 4
+
+
+def bas(name: str, runs: int = 2, **settings: Any) -> Trainer:
+    given = {"iterations": 60, "records": 5, "chains": 200, "max_bond": 8, "refit": 20}
+    checked = TrainingSettings(negative_phase=name, **{**given, **settings})
+    models = [SqRBM.uniform(8, 2, "XYZ", seed=k) for k in range(runs)]
+    provide()
+    return Trainer(models, [datasets.load("bas", 8)] * runs, checked)
+
+
+def finished(trainer: Trainer) -> list[Any]:
+    while not trainer.finished:
+        trainer.advance(7)
+    return trainer.trajectories()
+
+
+@pytest.mark.parametrize(("name", "moves"), [("tensor", 0), ("pcd", 5)])
+def test_training_goes_on_from_a_checkpoint_with_the_same_bits(
+    tmp_path: Path, name: str, moves: int
+) -> None:
+    """Through a file, and with another number of threads."""
+    settings: dict[str, Any] = {"iterations": 30, "refit": 8, "global_moves": moves}
+    threads = get_num_threads()
+    expected = [path.model for path in finished(bas(name, **settings))]
+    first = bas(name, **settings)
+    first.advance(13)
+    write_tree(tmp_path / "state.h5", first.state(), {}, kind="checkpoint")
+    second = bas(name, **settings)
+    second.restore(read_tree(tmp_path / "state.h5", kind="checkpoint")[0])
+    set_num_threads(1)
+    try:
+        assert [path.model for path in finished(second)] == expected
+    finally:
+        set_num_threads(threads)
+
+
+def test_training_with_perfect_samples_is_nearly_exact_training() -> None:
+    """The true divergence after 200 updates of 256 samples, and the one recorded on the way."""
+    settings = {"iterations": 200, "learning_rate": 0.05, "schedule": "cosine", "chains": 256}
+    target = datasets.load("bas", 8)
+    ends = {name: finished(bas(name, 1, **settings))[0] for name in ("tensor", "exact")}
+    true = {
+        name: metrics.kl_divergence(target.dense(), exact.probabilities(end.model))
+        for name, end in ends.items()
+    }
+    assert true["exact"] < 0.7
+    assert abs(true["tensor"] - true["exact"]) < 0.1
+    error = ends["tensor"].metric("log_partition_error")[-1]
+    assert abs(ends["tensor"].kl[-1] - true["tensor"]) < 4 * error + 1e-3

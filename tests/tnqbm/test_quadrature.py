@@ -44,9 +44,14 @@ def test_weights_of_size_one_at_sixteen_units(paulis: str) -> None:
     assert found.error < 1e-9
 
 
-@pytest.mark.parametrize("paulis", ["XY", "XYZ"])
-def test_four_hidden_qubits(paulis: str) -> None:
-    check(SqRBM.uniform(4, 4, paulis, scale=0.01, seed=5))
+def test_four_hidden_qubits() -> None:
+    """The kernels' general case; three Paulis at a degree that is good for a few digits."""
+    check(SqRBM.uniform(4, 4, "XY", scale=0.01, seed=5))
+    model = SqRBM.uniform(5, 4, "XYZ", scale=0.2, seed=5)
+    log_z, moments, _ = enumerate_model(model)
+    found = quadrature.moments(model, 7)
+    assert abs(found.log_partition.value - log_z) < 1e-6
+    np.testing.assert_allclose(flatten(found.moments), moments, atol=5e-6)
 
 
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])

@@ -2,9 +2,11 @@
 
 Cut c separates the first c units from the others; the Schmidt values of f there are the singular
 values of f as a matrix of 2^c rows. P classical hidden units give a product of P factors of rank 2
-each, so rank 2^P at most and at every cut. One qubit with P > 1 Paulis has full rank, and values
-that fall faster than exponentially in their number (to the power 1 / (P - 1), as spherical
-harmonics are many): what counts is how many there are down to a precision.
+each, so rank 2^P at most. One qubit with P > 1 Paulis has full rank. Up to order d in the fields f
+is a sum of (d + 1)(d + 2) / 2 products of a function of either side for P = 2, and of 2 d^2 + 2 for
+P = 3 (d > 0): those are the harmonics of d.Phi that exp(d.Phi) and its derivative along d have up
+to there. Weak fields therefore give Schmidt values in steps after 1, 3, 6, 10, 15 ... and 1, 4, 10,
+20, 34 ...; in general there are some (log 1/precision)^2 of them down to a precision.
 
 Up to DENSE units f is an array and every cut gets its singular value decomposition. More units are
 summed up by quadrature over the sphere (:mod:`tnqbm.sphere`),

@@ -15,8 +15,8 @@ from tnqbm.networks.program import Tree, TreeShape
 SEARCH_TENSORS = 6000
 """Most tensors that cotengra's search is asked to order: it takes some 10 ms for each."""
 
-REPEATS = 32
-"""Random greedy trials."""
+TRIALS = 4000
+"""Random greedy trials times tensors; 4 to 32 trials are made."""
 
 SUBTREE = 8
 """Tensors of the subtrees that are reordered optimally."""
@@ -179,7 +179,10 @@ def _searched(scopes: Sequence[Scope], dims: Sequence[int], start: Tree, seed: i
     sizes = {f"{v}": dims[v] for scope in scopes for v in scope}
     # the accelerated and the parallel variants of the search draw other random numbers
     search = cotengra.RandomGreedyOptimizer(
-        max_repeats=REPEATS, seed=seed, parallel=False, accel=False
+        max_repeats=min(32, max(4, TRIALS // len(active))),
+        seed=seed,
+        parallel=False,
+        accel=False,
     )
     trees = []
     with _deep_recursion():

@@ -122,6 +122,19 @@ def test_one_qubit_is_not_p_classical_units() -> None:
         assert max(bonds(qubit, structure.FINEST)) > 2 * 2**p
 
 
+@pytest.mark.parametrize(
+    ("p", "k", "ends"), [(1, 12, [1, 2]), (2, 14, [1, 3, 6, 10]), (3, 24, [1, 4, 10, 20, 34])]
+)
+def test_weak_fields_give_groups_of_values(p: int, k: int, ends: list[int]) -> None:
+    """One group for each order in the fields: so many functions of either side there are."""
+    b, w = draw(p, k, 0.04)
+    values = spectra.factor_spectra(b, w)[0][k // 2 - 1]
+    values = values[: ends[-1] + 1] if p > 1 else np.r_[values[:2], 0.0]
+    falls = values[1:] / values[:-1]
+    largest = np.sort(np.argsort(falls)[: len(ends)]) + 1
+    np.testing.assert_array_equal(largest, ends)
+
+
 def test_parallel_couplings_are_classical() -> None:
     """A qubit whose couplings and field point one way is a classical unit in a rotated basis."""
     direction = np.array([0.6, 0.0, 0.8])

@@ -200,7 +200,7 @@ def markov_chain(
 
 
 def test_a_line_of_100_units_learns_a_markov_chain() -> None:
-    """The distance to the source is KL(source, model), a mean over test rows of log p - log p_model.
+    """The distance to the source, KL(source, model), is a mean of log ratios over test rows.
 
     With k = 1070 parameters and N = 4000 rows the best fit is about k/2N = 0.13 nats away.
     """
