@@ -121,11 +121,6 @@ class FittedNetworks:
         self._warned = np.zeros(runs, dtype=bool)
         self.updates = 0
 
-    @property
-    def fitted_at(self) -> NDArray[np.int64]:
-        """Updates at which the runs' networks were fitted, (runs,); -1: not yet."""
-        return self._fitted_at.copy()
-
     def log_weights(self, theta: Float, states: States) -> Float:
         """log p~ of states (B, K, n) under theta (B, size), (B, K), in double precision."""
         return self._weigher.log_weights(theta, np.ascontiguousarray(states))
@@ -173,13 +168,7 @@ class FittedNetworks:
         if self._share[run] < LOW_SHARE and not self._warned[run]:
             self._warn(run)
 
-    def _feed(
-        self,
-        theta: Float,
-        run: int,
-        network: AmplitudeMPS,
-        others: States | None,
-    ) -> States:
+    def _feed(self, theta: Float, run: int, network: AmplitudeMPS, others: States | None) -> States:
         """States near equilibrium for the next fit: the last network's, weighed, drawn, moved."""
         count = max(MIN_FEED, FEED_PER_BOND * self._max_bond)
         states, log_q = network.sample(count, seed=self._key(run, _FEED))

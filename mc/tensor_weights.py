@@ -18,6 +18,9 @@ Float = NDArray[np.float64]
 BATCH = 4096
 """Perfect samples drawn at a time."""
 
+UNEVEN = 0.9
+"""A heavy tail matters if the weights are worth less than this share of the samples."""
+
 CURE = (
     "take a larger bond dimension (max_bond), more samples, or states from tempering "
     '(feed = "tempered") to fit to'
@@ -73,7 +76,7 @@ def weigh(
     value, ess = float(found.log_mean[0]), float(found.ess[0])
     shape, limit = pareto_shape(log_weights), pareto_limit(count)
     troubles = weight_troubles("tensor", "samples", count, ess, float(found.largest[0]), CURE)
-    if shape > limit:
+    if shape > limit and ess < UNEVEN * count:
         troubles.append(
             f"tensor: the weights of {count} samples have a heavy tail (Pareto shape {shape:.2f}, "
             f"above {limit:.2f}), so rare large ones may be missing: {CURE}"

@@ -112,7 +112,7 @@ def compare(model: tnqbm.SqRBM, of: Indicator, name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    cases = (bars_and_stripes(), two_modes(24, 0.35), two_modes(32, 0.3))
+    cases = (bars_and_stripes(), two_modes(24, 0.7), two_modes(32, 0.6))
     rows = [compare(*case) for case in cases]
     if ARGS.json:
         print_json({"arguments": vars(ARGS), "rows": rows})

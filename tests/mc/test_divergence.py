@@ -107,6 +107,8 @@ def agrees(found: np.ndarray, model: SqRBM, q: np.ndarray, chains: int) -> bool:
         ("pcd", {"steps": 150, "kernel": "measured"}),
         ("cd", {"steps": 80}),
         ("tempered", {"steps": 20, "temperatures": 3}),
+        ("pcd", {"steps": 60, "global_moves": 1, "max_bond": 2}),
+        ("tempered", {"steps": 20, "temperatures": 3, "global_moves": 1, "max_bond": 2}),
     ],
 )
 def test_long_chains_give_the_exact_gradient(
@@ -254,6 +256,13 @@ def test_restoring_a_checkpoint_changes_nothing(name: str, precision: str) -> No
         second.restore(state)
         for theta, wanted in zip(thetas[stop:], expected[stop:], strict=True):
             np.testing.assert_array_equal(second.estimate(theta, np.arange(3)).moments, wanted)
+
+
+@every
+def test_chains_without_global_moves_keep_what_they_always_kept(name: str) -> None:
+    """Checkpoints of earlier versions go on."""
+    known = {"cd": {"updates"}, "pcd": {"updates", "chains"}, "tempered": {"chains", "counters"}}
+    assert set(make(name, 2, 2, chains=70).state()) == known[name]
 
 
 @every

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from tnqbm.errors import ArchiveError
 from tnqbm.model import SqRBM
 from tnqbm.networks.amplitude_fit import FitReport, Fitter, Overlap, overlap
 from tnqbm.networks.matrix_product import (
+    CHUNK,
     ROUNDING,
     Bits,
     Float,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["AmplitudeMPS", "FitReport", "Importance"]
 
 Seed = int | np.random.SeedSequence
+
+NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ class AmplitudeMPS:
     def __init__(
         self, tensors: Tensors, order: Order, log_norm: float, report: FitReport | None = None
     ) -> None:
-        self._form = schmidt_form(left_canonical(tensors), max(2, 1 << 62), 0.0)
+        self._form = schmidt_form(left_canonical(tensors), NO_LIMIT, 0.0)
         self.order = order
         self.log_norm = log_norm
         self.report = report
@@ -98,8 +102,8 @@ class AmplitudeMPS:
         order : of the units along the chain: "auto", so that strongly coupled units are near
             each other (:func:`tnqbm.networks.ordering.visible_order`), "natural", or a
             permutation.
-        rounds : sweeps over endings drawn from the network itself; None: two at most, until the
-            estimated infidelity is reached or no longer falls much.
+        rounds : sweeps, at most, over endings drawn from the network itself, as long as the
+            estimated infidelity is not reached; None: one after samples, two without.
         seed : the same seed gives the same network, whatever the number of threads.
 
         Raises ValueError or TypeError for impossible arguments, MemoryError if the network would
@@ -147,7 +151,8 @@ class AmplitudeMPS:
         tensors = [np.array(tensor) for tensor in self._form.tensors]
         if len(tensors) == 1:
             return MatrixProductState([tensors[0].reshape(2)], shape="p")
-        arrays = [tensors[0][0].T, *[t.transpose(0, 2, 1) for t in tensors[1:-1]], tensors[-1][..., 0]]
+        inner = [tensor.transpose(0, 2, 1) for tensor in tensors[1:-1]]
+        arrays = [tensors[0][0].T, *inner, tensors[-1][:, :, 0]]
         return MatrixProductState(arrays, shape="lrp")
 
     def log_partition(self) -> float:
@@ -200,7 +205,7 @@ class AmplitudeMPS:
         """``k`` samples of q weighted as samples of the model: unbiased log-partition, moments."""
         self._check_model(model)
         v, log_q = self.sample(_whole("k", k, 2), seed=seed)
-        log_weights = model.log_weight(v) - log_q
+        log_weights = _log_weight(model, v) - log_q
         top = float(log_weights.max())
         w = np.exp(log_weights - top)
         mean = float(w.mean())
@@ -223,7 +228,7 @@ class AmplitudeMPS:
             log_network, sign = log_amplitudes(
                 self._form.tensors, np.ascontiguousarray(v[:, self.order])
             )
-        found: Overlap = overlap(0.5 * model.log_weight(v), log_network, sign)
+        found: Overlap = overlap(0.5 * _log_weight(model, v), log_network, sign)
         return found.infidelity, found.error
 
     def schmidt_values(self, cut: int) -> Float:
@@ -273,14 +278,14 @@ class AmplitudeMPS:
         """Write the network to an HDF5 file of its own; FileExistsError if the file exists."""
         from tnqbm.storage import write_tree
 
-        write_tree(path, self.arrays(), {}, kind="amplitude", overwrite=False)
+        write_tree(path, self.arrays(), {}, kind="network", overwrite=False)
 
     @classmethod
     def load(cls, path: str | Path) -> AmplitudeMPS:
         """Read a network written by :meth:`save`; ArchiveError if it is damaged or none."""
         from tnqbm.storage import read_tree
 
-        arrays, _ = read_tree(path, kind="amplitude")
+        arrays, _ = read_tree(path, kind="network")
         try:
             return cls.from_arrays(arrays)
         except KeyError as error:
@@ -307,8 +312,21 @@ def _whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
+def _log_weight(model: SqRBM, v: Bits) -> Float:
+    """log p~ of states (K, n), a few thousand at a time."""
+    parts = [model.log_weight(v[k : k + CHUNK]) for k in range(0, v.shape[0], CHUNK)]
+    return np.concatenate(parts)
+
+
 def _one_thread() -> Any:
     """BLAS in one thread: its results must not depend on how many there are."""
-    from threadpoolctl import threadpool_limits
+    return _libraries().limit(limits=1, user_api="blas")
 
-    return threadpool_limits(limits=1, user_api="blas")
+
+@cache
+def _libraries() -> Any:
+    """The BLAS libraries of this process, looked up once: that takes milliseconds."""
+    import scipy.linalg  # noqa: F401  (loads its own BLAS)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -31,22 +31,19 @@ from tnqbm.networks.matrix_product import (
 )
 from tnqbm.networks.skeleton import Amplitude, Endings, all_endings, distinct, sweep
 
-BUILD_SHARE = 1.5
-"""Bond dimension of a sweep, relative to that of the result."""
+BUILD_SHARE = 2.0
+"""Bond dimension of the last sweep, relative to that of the result."""
 
-COLUMNS_PER_BOND = 8
+COLUMNS_PER_BOND = 6
 """Endings per unit of the bond dimension of a sweep."""
 
 LEAST_COLUMNS = 256
 
-STRIDE = 4
-"""Endings are drawn anew at every fourth cut; those between them share parts of the same."""
+STRIDE = 8
+"""Endings are drawn anew at every eighth cut; those between them share parts of the same."""
 
-ROUNDS = 2
+ROUNDS = {"annealing": 2, "samples": 1}
 """Sweeps with endings of the network itself, unless the caller says otherwise."""
-
-GAIN = 0.8
-"""A further round must bring the infidelity below this part of the last one's to be continued."""
 
 PROBES = 1000
 """States from which the quality of a network is estimated during a fit."""
@@ -57,8 +54,11 @@ PATH_BOND = 32
 PATH_SHARE = 0.3
 """Part of the effective samples that a step along the path may leave."""
 
-PATH_STEP = 0.02
-"""Least step in the inverse temperature."""
+PATH_STEP = 1.05
+"""Least factor from one inverse temperature of the path to the next."""
+
+BISECTIONS = 24
+"""Halvings in the search for the next inverse temperature: the first may be as small as 1e-7."""
 
 MEMORY_SHARE = 0.9
 """Part of the free memory that a fit may take."""
@@ -127,6 +127,7 @@ def check_fit_memory(model: SqRBM, max_bond: int) -> int:
 
 
 def columns_for(bond: int) -> int:
+    """Endings at every cut for a sweep of this bond dimension."""
     return max(LEAST_COLUMNS, COLUMNS_PER_BOND * bond)
 
 
@@ -152,31 +153,31 @@ class Fitter:
     def run(self, samples: Bits | None, rounds: int | None) -> tuple[SchmidtForm, float, FitReport]:
         """The best state found, in Schmidt form, its log norm, and the report."""
         begun = time.perf_counter()
-        path = 0
+        source, path = "samples" if samples is not None else "annealing", 0
+        quality = None
         if samples is None:
             form, path = self._follow_path()
-            found = None
         else:
-            form = self._fit(self._amplitude, self._given(samples), self.build, self.max_bond)
-            found = self.quality(form)
+            form = self._fit(self._amplitude, self._given(samples), self.max_bond, self.max_bond)
+            quality = self.quality(form)
+        best, best_quality = form, quality
+        rounds = ROUNDS[source] if rounds is None else rounds
         done = 0
-        best, best_quality = form, found
-        while done < (ROUNDS if rounds is None else rounds):
+        while done < rounds:
             if best_quality is not None and best_quality.infidelity <= self.target:
                 break
-            endings = self._endings(form, columns_for(self.build))
-            form = self._fit(self._amplitude, endings, self.build, self.max_bond)
             done += 1
-            before, found = best_quality, self.quality(form)
-            if before is None or found.infidelity < before.infidelity:
-                best, best_quality = form, found
-            if rounds is None and before is not None:
-                if found.infidelity > GAIN * before.infidelity:
-                    break
+            # Only the last sweep needs to be as good as it can be.
+            build = self.build if done == rounds else self.max_bond
+            endings = self._endings(form, columns_for(build))
+            form = self._fit(self._amplitude, endings, build, self.max_bond)
+            quality = self.quality(form)
+            if best_quality is None or quality.infidelity < best_quality.infidelity:
+                best, best_quality = form, quality
         if best_quality is None:
             best_quality = self.quality(best)
         report = FitReport(
-            source="annealing" if samples is None else "samples",
+            source=source,
             path=path,
             rounds=done,
             infidelity=best_quality.infidelity,
@@ -201,7 +202,7 @@ class Fitter:
 
     def _given(self, samples: Bits) -> list[Endings]:
         """Endings of the caller's states (K, n), in visiting order."""
-        count = columns_for(self.build)
+        count = columns_for(self.max_bond)
         states = samples[:count, self._order]
         found = []
         for first in range(1, self.n):
@@ -267,7 +268,7 @@ def _next_beta(log_weight: Callable[[float], Float], log_q: Float, beta: float) 
     if share(1.0) >= least:
         return 1.0
     low, high = beta, 1.0
-    for _ in range(12):
+    for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if share(middle) >= least else (low, middle)
-    return min(1.0, max(low, beta + PATH_STEP))
+    return min(1.0, max(low, beta * PATH_STEP, 2.0**-BISECTIONS))

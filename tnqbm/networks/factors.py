@@ -40,6 +40,9 @@ Scope = tuple[int, ...]
 TOLERANCE = 1e-13
 """Relative accuracy asked of the quadrature of a split hidden unit."""
 
+LARGEST_FIELD = 200.0
+"""Largest |Phi| for which a hidden unit of several Paulis is split by quadrature."""
+
 SPINS = np.array([1.0, -1.0])
 
 
@@ -317,8 +320,8 @@ class Factors:
             # the dual numbers are linear in x: d/dx exp(x) dual(x) = exp(x) (dual(x) + dual')
             dual = self._dual(x, last)
             slope = dual + self._dual(np.ones_like(x), last) - self._dual(np.zeros_like(x), last)
-            g = slopes[offset:][: dual.size].reshape(dual.shape)
-            rows = (g * slope).reshape(x.shape[0], -1, 2).sum(axis=1)
+            part = slopes[offset:][: dual.size].reshape(dual.shape)
+            rows = (part * slope).reshape(x.shape[0], -1, 2).sum(axis=1)
             each = np.asarray((rows * np.exp(x) * SPINS).sum(axis=1))
             zsigma[:, i, chain.unit] = -(each[:, None] * d).sum(axis=0)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tnqbm.model import SqRBM
 from tnqbm.networks.factors import (
+    LARGEST_FIELD,
     Factors,
     coupling_mask,
     largest_field,
@@ -49,7 +50,10 @@ def network(model: SqRBM, *, split: Literal["wide", "never", "always"] = "wide")
     :mod:`tnqbm.networks.factors`. With ``split="never"`` each is one tensor.
 
     Every tensor is scaled to largest magnitude 1; the scales are in ``tn.exponent`` (base 10), as
-    quimb keeps it, so nothing overflows. Raises ValueError if a tensor would be too large.
+    quimb keeps it, so nothing overflows. (Large weights that contradict each other can make quimb's
+    contraction underflow; :class:`tnqbm.networks.Contraction` goes over to logarithms then.)
+
+    Raises ValueError if a tensor would be too large, or fields are too large for splitting.
     """
     import quimb.tensor as qtn
 
@@ -66,6 +70,12 @@ def network(model: SqRBM, *, split: Literal["wide", "never", "always"] = "wide")
             f'entries; use split="wide"'
         )
     field = largest_field(model, mask, wide)
+    if len(model.paulis) > 1 and field > LARGEST_FIELD:
+        raise ValueError(
+            f"a hidden unit with many neighbours has fields up to {field:.3g}, and quadrature is "
+            f'made for {LARGEST_FIELD:g} at most; use split="never" (at most {MAX_NEIGHBOURS} '
+            "neighbours) or smaller couplings"
+        )
     factors = Factors(mask, len(model.paulis), wide, max(field, 1.0))
     logs, signs, constant = factors.evaluate(model)
     exponent, tensors = constant, []

@@ -314,7 +314,7 @@ def _log_element(op, tables, logs, signs, o1, o2, e, highest):
                 value = logs[xs] + logs[ys]
                 if find:
                     total = max(total, value)
-                elif value > highest - 60.0:
+                elif value >= highest - 60.0:
                     total += signs[xs] * signs[ys] * math.exp(value - highest)
                 xs += op[XK]
                 ys += op[YK]
@@ -429,15 +429,20 @@ def shares_logarithmic(starts, inputs, places, signed, logs, signs, log_z, sign,
     """The same from logarithms."""
     for t in range(inputs.shape[0]):
         size = starts[t + 1] - starts[t]
+        if signed[t]:
+            for k in range(size):
+                at = places[t] + k
+                shares[starts[t] + k] = signs[at] * math.exp(logs[at] - log_z)
+            continue
+        # relative to their own largest: log_z of large weights is not exact to 1
+        highest = -np.inf
+        for k in range(size):
+            highest = max(highest, logs[places[t] + k] + logs[inputs[t] + k])
         total = 0.0
         for k in range(size):
-            value, turn = logs[places[t] + k], signs[places[t] + k]
-            if not signed[t]:
-                value += logs[inputs[t] + k]
-                turn *= signs[inputs[t] + k]
-            share = turn * math.exp(value - log_z)
-            shares[starts[t] + k] = share
-            total += share
-        if not signed[t]:
-            for k in range(size):
-                shares[starts[t] + k] *= sign / total
+            value = logs[places[t] + k] + logs[inputs[t] + k]
+            turn = signs[places[t] + k] * signs[inputs[t] + k]
+            shares[starts[t] + k] = turn * math.exp(value - highest)
+            total += shares[starts[t] + k]
+        for k in range(size):
+            shares[starts[t] + k] *= sign / total

@@ -70,7 +70,6 @@ def schmidt_form(tensors: Tensors, max_bond: int, discard: float) -> SchmidtForm
         u, s, vh = np.linalg.svd(matrix, full_matrices=False)
         keep = _kept(s, max_bond, discard)
         found[k] = vh[:keep].reshape(keep, 2, -1)
-        # Signs are fixed, so that the form is a function of the state.
         rest = u[:, :keep] * s[:keep]
         schmidt[k - 1] = s[:keep] / np.linalg.norm(s[:keep])
     first = (tensors[0].reshape(2, -1) @ rest).reshape(1, 2, -1)
@@ -97,7 +96,7 @@ def right_canonical(tensors: Tensors) -> tuple[Tensors, float]:
         matrix = (tensor.reshape(-1, tensor.shape[2]) @ rest).reshape(tensor.shape[0], -1)
         if k > 0:
             q, r = np.linalg.qr(matrix.T)
-            found[k], rest = np.ascontiguousarray(q.T).reshape(-1, 2, tensors_right(found, k)), r.T
+            found[k], rest = np.ascontiguousarray(q.T).reshape(-1, 2, _right(found, k)), r.T
         else:
             found[0], rest = matrix.reshape(1, 2, -1), matrix
         size = float(np.linalg.norm(rest))
@@ -109,7 +108,7 @@ def right_canonical(tensors: Tensors) -> tuple[Tensors, float]:
     return found, log_norm
 
 
-def tensors_right(tensors: Tensors, k: int) -> int:
+def _right(tensors: Tensors, k: int) -> int:
     """Size of the bond right of site k, from the tensors that are known right of it."""
     return 1 if k == len(tensors) - 1 else tensors[k + 1].shape[0]
 

@@ -31,7 +31,7 @@ def visible_couplings(model: SqRBM) -> Float:
     j = np.einsum("pij,pkj->ik", w, w)
     np.fill_diagonal(j, 0.0)
     top = float(np.abs(j).max())
-    return np.square(j / top) if top > 0.0 else j
+    return np.asarray(np.square(j / top)) if top > 0.0 else j
 
 
 def visible_order(model: SqRBM) -> Order:
@@ -72,7 +72,7 @@ def check_order(order: str | ArrayLike, model: SqRBM) -> Order:
 def cut_weights(c: Float, order: Order) -> Float:
     """Sum of c over the pairs that each of the n - 1 cuts of an order separates."""
     d = c[np.ix_(order, order)]
-    return np.cumsum(np.triu(d).sum(axis=1) - np.tril(d).sum(axis=1))[:-1]
+    return np.asarray(np.cumsum(np.triu(d).sum(axis=1) - np.tril(d).sum(axis=1))[:-1])
 
 
 def _spectral(c: Float) -> Order:

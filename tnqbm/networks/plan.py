@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import math
@@ -12,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.networks.factors import Factors, Mask, Scope, quadrature_degree
+from tnqbm.networks.factors import LARGEST_FIELD, Factors, Mask, Scope, quadrature_degree
 from tnqbm.networks.program import Program, TooLarge, Tree, TreeShape, compile_tree, strides
 from tnqbm.networks.trees import improved_tree, next_slice, quick_tree
 from tnqbm.sphere import nodes
@@ -46,9 +47,6 @@ SEARCH_FROM = 5e6
 
 HOPELESS = 30.0
 """A search is not expected to save more than this factor."""
-
-LARGEST_FIELD = 200.0
-"""Largest |Phi| for which a hidden unit of several Paulis is split by quadrature."""
 
 MOST_SLICES = 2**16
 
@@ -187,7 +185,11 @@ class Plan:
     @property
     def cost(self) -> float:
         """Multiply-adds of a forward and backward sweep, and what making its numbers is worth."""
-        return 3 * self.shape.forward_cost + ENTRY_COST * self.factors.n_paulis * self.factors.size + self.leaves.size
+        return (
+            3 * self.shape.forward_cost
+            + ENTRY_COST * self.factors.n_paulis * self.factors.size
+            + self.leaves.size
+        )
 
     @property
     def slices(self) -> int:
@@ -197,20 +199,16 @@ class Plan:
     def other_bytes(self) -> float:
         """Memory outside the arena: entries of members and leaves, and what makes them."""
         members, leaves = self.factors.size, self.leaves.size
-        largest = max((g.entries.stop - g.entries.start for g in self.factors.groups), default=0)
+        largest = max((g.units.size * 2**g.width for g in self.factors.groups), default=0)
         parameters = self.factors.n_paulis * self.factors.n * self.factors.m
         tables = 8.0 * (self.leaves.tables.size + self.leaves.moves.size)
-        return (
+        return float(
             17.0 * members
             + 17.0 * leaves
             + 8.0 * (3 * self.factors.n_paulis + 2) * largest
             + 9.0 * parameters
             + tables
         )
-
-    @property
-    def max_elements(self) -> float:
-        return (self.max_bytes - self.other_bytes) / 8
 
     @cached_property
     def backward(self) -> Program:
@@ -223,13 +221,20 @@ class Plan:
         return self._compile(False)
 
     def _compile(self, gradients: bool) -> Program:
-        return compile_tree(
-            self.scopes,
-            self.factors.dims,
-            self.tree,
-            gradients=gradients,
-            max_elements=self.max_elements,
-        )
+        """The program, within ``max_bytes``; TooLarge if that cannot be."""
+        room = self.max_bytes - self.other_bytes
+        for _ in range(2):
+            program = compile_tree(
+                self.scopes,
+                self.factors.dims,
+                self.tree,
+                gradients=gradients,
+                max_elements=room / 8,
+            )
+            if program.bytes + self.other_bytes <= self.max_bytes:
+                return program
+            room = self.max_bytes - self.other_bytes - (program.bytes - 8 * program.arena)
+        raise TooLarge(f"{program.bytes} bytes")
 
     def forecast(self, gradients: bool = True) -> Forecast:
         """Cost of the backward (or forward) program."""
@@ -375,12 +380,9 @@ def _fitted(plan: Plan, max_operations: float) -> Plan:
     """The plan itself, or one with as few slices as memory asks for."""
     trial = plan
     while trial.slices * 3 * trial.shape.forward_cost <= max_operations:
-        if trial.max_elements > 0:
-            try:
-                assert trial.backward is not None
-                return trial
-            except TooLarge:
-                pass
+        with contextlib.suppress(TooLarge):
+            assert trial.backward is not None
+            return trial
         further = next_slice(plan.leaves.scopes, plan.factors.dims, plan.tree, trial.sliced)
         if further is None or trial.slices * plan.factors.dims[further] > MOST_SLICES:
             break

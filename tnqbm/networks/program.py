@@ -49,8 +49,8 @@ class Program:
     ``operations`` (q, columns) and ``tables`` are read by :mod:`tnqbm.networks.kernels`. Input
     tensor t lies at ``inputs[t]`` with its axes in the order given to :func:`compile_tree`, its
     environment at ``environments[t]``; slot t + 1 holds its scale, ``environment_slots[t]`` that of
-    the environment. The contraction of everything is the number at ``root``. ``multiply_adds`` of all
-    operations, and ``distant`` of those with tensors too large for a cache.
+    the environment. The contraction of everything is the number at ``root``. ``multiply_adds``
+    counts those of all operations, ``distant`` those with tensors too large for a cache.
     """
 
     operations: Int

@@ -51,7 +51,9 @@ class Amplitude:
         """Beginnings with either bit of the next site: row 2 i + bit comes from row i."""
         w, a = self.w[site], self.a[site]
         both = np.stack([fields + w, fields - w], axis=1)
-        return both.reshape(2 * sums.size, w.size), np.stack([sums - a, sums + a], axis=1).reshape(-1)
+        return both.reshape(2 * sums.size, w.size), np.stack([sums - a, sums + a], axis=1).reshape(
+            -1
+        )
 
     def table(self, rows: Float, row_sums: Float, columns: Float, column_sums: Float) -> Float:
         """log psi (R, C) of all pairs of R beginnings and C endings."""
@@ -134,28 +136,26 @@ def sweep(
     # orthonormal over beginnings.
     gauge, log_norm = np.ones((1, 1)), 0.0
     tensors: Tensors = []
-    for k in range(n):
+    for k in range(n - 1):
         fields, sums = amplitude.extend(fields, sums, k)
-        left = gauge.shape[0]
-        if k == n - 1:
-            none = np.zeros((1, amplitude.b.size))
-            last = amplitude.table(fields, sums, none, np.zeros(1))[:, 0]
-            top = float(last.max())
-            matrix = (gauge @ np.exp(last - top).reshape(-1, 2)).reshape(left, 2, 1)
-            norm = float(np.linalg.norm(matrix))
-            tensors.append(matrix / norm)
-            return tensors, log_norm + top + float(np.log(norm))
         e = _weighted_table(amplitude, fields, sums, gauge, endings[k], k + 1)
         pivots, x = _skeleton(e, gauge, max_bond, discard)
-        matrix = (gauge @ x.reshape(gauge.shape[1], -1)).reshape(2 * left, -1)
-        q, gauge = np.linalg.qr(matrix)
+        left = gauge.shape[0]
+        q, gauge = np.linalg.qr((gauge @ x.reshape(gauge.shape[1], -1)).reshape(2 * left, -1))
         # Gauges are rescaled, lest a long chain overflow.
         scale = float(np.linalg.norm(gauge))
         gauge = gauge / scale
         log_norm += float(np.log(scale))
         tensors.append(q.reshape(left, 2, -1))
         fields, sums = fields[pivots], sums[pivots]
-    raise AssertionError("unreachable")
+    fields, sums = amplitude.extend(fields, sums, n - 1)
+    nothing = np.zeros((1, amplitude.b.size))
+    last = amplitude.table(fields, sums, nothing, np.zeros(1))[:, 0]
+    top = float(last.max())
+    tensor = (gauge @ np.exp(last - top).reshape(-1, 2)).reshape(-1, 2, 1)
+    norm = float(np.linalg.norm(tensor))
+    tensors.append(tensor / norm)
+    return tensors, log_norm + top + float(np.log(norm))
 
 
 def _weighted_table(
@@ -171,7 +171,7 @@ def _weighted_table(
     e -= e.max(axis=0)
     np.exp(e, out=e)
     seen = gauge @ e.reshape(gauge.shape[1], -1)
-    density = np.einsum("asx,asx->x", *2 * [seen.reshape(gauge.shape[0], 2, -1)])
+    density = np.square(seen).reshape(2 * gauge.shape[0], -1).sum(axis=0)
     known = density > 0.0
     e *= np.where(known, np.exp(endings.log_weights) / np.sqrt(np.where(known, density, 1.0)), 0.0)
     return e
@@ -189,9 +189,7 @@ def _skeleton(
     size = np.where(size > 0.0, size, np.finfo(np.float64).tiny)
     r = scipy.linalg.qr((size[:, None] * e).T, mode="r", check_finite=False)[0]
     r = r[: min(r.shape)]
-    r, pivots = scipy.linalg.qr(
-        r, mode="r", pivoting=True, overwrite_a=True, check_finite=False
-    )
+    r, pivots = scipy.linalg.qr(r, mode="r", pivoting=True, overwrite_a=True, check_finite=False)
     diagonal = np.abs(np.diag(r))
     tails = np.cumsum(np.sum(np.square(r), axis=1)[::-1])[::-1]
     keep = min(

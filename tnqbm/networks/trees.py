@@ -18,8 +18,8 @@ SEARCH_TENSORS = 6000
 TRIALS = 4000
 """Random greedy trials times tensors; 4 to 32 trials are made."""
 
-SUBTREE = 8
-"""Tensors of the subtrees that are reordered optimally."""
+MANY_TENSORS = 300
+"""From so many tensors on, subtrees that are reordered optimally have 6 tensors, else 8."""
 
 
 def quick_tree(scopes: Sequence[Scope], dims: Sequence[int], positions: Sequence[float]) -> Tree:
@@ -189,7 +189,7 @@ def _searched(scopes: Sequence[Scope], dims: Sequence[int], start: Tree, seed: i
         path = search.ssa_path(inputs, (), sizes)
         found = cotengra.ContractionTree.from_path(inputs, (), sizes, ssa_path=path)
         for one in (found, _to_cotengra(scopes, dims, start)):
-            one.subtree_reconfigure_(subtree_size=SUBTREE, seed=seed)
+            one.subtree_reconfigure_(subtree_size=8 if len(active) < MANY_TENSORS else 6, seed=seed)
             trees.append(_from_cotengra(one, active, len(scopes)))
     return trees
 

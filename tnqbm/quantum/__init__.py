@@ -1,0 +1,64 @@
+"""Quantum circuits of sqRBMs for Qiskit: hidden thermal states, Gibbs states, proposals.
+
+Needs the extra ``quantum`` (:class:`tnqbm.MissingExtraError` without it). Public names are loaded
+when first used: Qiskit takes a second to import.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_EXPORTS = {
+    "GibbsCircuit": "tnqbm.quantum.gibbs",
+    "IsingSurrogate": "tnqbm.quantum.surrogate",
+    "Postselected": "tnqbm.quantum.postselect",
+    "bits_from_bit_array": "tnqbm.quantum.endian",
+    "bits_from_counts": "tnqbm.quantum.endian",
+    "expand_surrogate": "tnqbm.quantum.surrogate",
+    "fit_surrogate": "tnqbm.quantum.surrogate",
+    "from_sparse_pauli_op": "tnqbm.quantum.endian",
+    "gibbs_circuit": "tnqbm.quantum.gibbs",
+    "hidden_thermal_circuit": "tnqbm.quantum.thermal",
+    "postselect": "tnqbm.quantum.postselect",
+    "proposal_circuit": "tnqbm.quantum.proposal",
+    "proposal_matrix": "tnqbm.quantum.proposal",
+    "thermal_angles": "tnqbm.quantum.thermal",
+    "thermal_template": "tnqbm.quantum.thermal",
+    "to_sparse_pauli_op": "tnqbm.quantum.endian",
+    "trotterise": "tnqbm.quantum.trotter",
+}
+
+__all__ = list(_EXPORTS)
+
+if TYPE_CHECKING:
+    from tnqbm.quantum.endian import bits_from_bit_array as bits_from_bit_array
+    from tnqbm.quantum.endian import bits_from_counts as bits_from_counts
+    from tnqbm.quantum.endian import from_sparse_pauli_op as from_sparse_pauli_op
+    from tnqbm.quantum.endian import to_sparse_pauli_op as to_sparse_pauli_op
+    from tnqbm.quantum.gibbs import GibbsCircuit as GibbsCircuit
+    from tnqbm.quantum.gibbs import gibbs_circuit as gibbs_circuit
+    from tnqbm.quantum.postselect import Postselected as Postselected
+    from tnqbm.quantum.postselect import postselect as postselect
+    from tnqbm.quantum.proposal import proposal_circuit as proposal_circuit
+    from tnqbm.quantum.proposal import proposal_matrix as proposal_matrix
+    from tnqbm.quantum.surrogate import IsingSurrogate as IsingSurrogate
+    from tnqbm.quantum.surrogate import expand_surrogate as expand_surrogate
+    from tnqbm.quantum.surrogate import fit_surrogate as fit_surrogate
+    from tnqbm.quantum.thermal import hidden_thermal_circuit as hidden_thermal_circuit
+    from tnqbm.quantum.thermal import thermal_angles as thermal_angles
+    from tnqbm.quantum.thermal import thermal_template as thermal_template
+    from tnqbm.quantum.trotter import trotterise as trotterise
+
+
+def __getattr__(name: str) -> Any:
+    if name in _EXPORTS:
+        from tnqbm.quantum.extra import need_qiskit
+
+        need_qiskit("tnqbm.quantum")
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
+    raise AttributeError(f"module 'tnqbm.quantum' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,107 @@
+"""Between this package's order of qubits and Qiskit's.
+
+Here qubit 0 (the first letter of a Pauli string, the first visible unit) is the most significant
+bit of an index; in Qiskit it is the least significant bit and the last letter. Qubit k is index k
+in every circuit of this package, so what has to be turned round is labels, bit strings and arrays,
+and only this module does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.hamiltonian import PauliHamiltonian
+from tnqbm.quantum.extra import need_qiskit
+
+if TYPE_CHECKING:
+    from qiskit.primitives import BitArray
+    from qiskit.quantum_info import DensityMatrix, SparsePauliOp, Statevector
+
+Bits = NDArray[np.uint8]
+Float = NDArray[np.float64]
+
+
+def to_sparse_pauli_op(hamiltonian: PauliHamiltonian) -> SparsePauliOp:
+    """The same Hamiltonian for Qiskit; MissingExtraError without Qiskit."""
+    need_qiskit("SparsePauliOp")
+    from qiskit.quantum_info import SparsePauliOp
+
+    terms = [(term[::-1], value) for term, value in hamiltonian.terms.items()]
+    return SparsePauliOp.from_list(terms, num_qubits=hamiltonian.n_qubits)
+
+
+def from_sparse_pauli_op(operator: SparsePauliOp, n_visible: int) -> PauliHamiltonian:
+    """The Hamiltonian of a Qiskit operator whose qubits 0 to n_visible - 1 are the visible units.
+
+    Equal strings are added. Raises ValueError on coefficients that are not real or are unbound
+    parameters.
+    """
+    terms: dict[str, float] = {}
+    for label, value in operator.to_list():
+        try:
+            number = complex(value)
+        except TypeError:
+            raise ValueError(f"the coefficient of {label!r} has unbound parameters") from None
+        if number.imag:
+            raise ValueError(
+                f"the coefficient of {label!r} is {number}; a Hamiltonian needs real coefficients"
+            )
+        term = label[::-1]
+        terms[term] = terms.get(term, 0.0) + number.real
+    return PauliHamiltonian(terms, n_visible, n_qubits=operator.num_qubits)
+
+
+def bits_from_bit_array(bits: BitArray) -> Bits:
+    """Outcomes of a sampler, one row per shot: (K, n) uint8, column k the classical bit k.
+
+    ``bits`` is one register of a result of any SamplerV2, as in ``result[0].data.visible``. Where
+    the job had several sets of parameters, their shots follow one another (C order).
+    """
+    rows = np.asarray(bits.to_bool_array(order="little"))
+    return rows.reshape(-1, rows.shape[-1]).astype(np.uint8)
+
+
+def bits_from_counts(counts: Mapping[str, int], n: int) -> tuple[Bits, NDArray[np.int64]]:
+    """The states (U, n) of a dictionary of counts over one register, and how often each came.
+
+    Raises ValueError where a key is no string of n bits.
+    """
+    for key in counts:
+        if len(key) != n or set(key) - {"0", "1"}:
+            raise ValueError(f"counts have the key {key!r}; expected strings of {n} bits")
+    states = np.array([[int(bit) for bit in reversed(key)] for key in counts], dtype=np.uint8)
+    return states.reshape(len(counts), n), np.array(list(counts.values()), dtype=np.int64)
+
+
+def probabilities(state: Statevector, qubits: Sequence[int]) -> Float:
+    """Joint distribution of Z outcomes of some qubits, (2**len(qubits),), the first one the most
+    significant. Not normalised where the state is not.
+    """
+    return np.asarray(state.probabilities(list(reversed(qubits))), dtype=np.float64)
+
+
+def density_matrix(state: Statevector | DensityMatrix, qubits: Sequence[int]) -> NDArray[Any]:
+    """Reduced density matrix of some qubits (2**q, 2**q), the first one the most significant."""
+    need_qiskit("density matrices")
+    from qiskit.quantum_info import DensityMatrix, partial_trace
+
+    others = [k for k in range(state.num_qubits) if k not in set(qubits)]
+    kept = sorted(qubits)
+    reduced = DensityMatrix(partial_trace(state, others)).data
+    q = len(kept)
+    # Axis l of Qiskit's array is kept[q - 1 - l].
+    axes = [q - 1 - kept.index(qubit) for qubit in qubits]
+    tensor = reduced.reshape((2,) * (2 * q)).transpose(axes + [q + axis for axis in axes])
+    return np.asarray(tensor.reshape(1 << q, 1 << q))
+
+
+def matrix(unitary: NDArray[Any]) -> NDArray[Any]:
+    """A matrix over all qubits (2**q, 2**q) from Qiskit's order to ours, or back."""
+    q = unitary.shape[0].bit_length() - 1
+    order = list(reversed(range(q)))
+    tensor = unitary.reshape((2,) * (2 * q)).transpose(order + [q + axis for axis in order])
+    return np.asarray(tensor.reshape(unitary.shape))
