@@ -44,6 +44,7 @@ PACKAGES = {
 EXTRAS = {
     "plot": ("matplotlib", "figures"),
     "table": ("pandas", "Archive.dataframe()"),
+    "quantum": ("qiskit", "quantum circuits"),
 }
 """Optional extras: the package that each brings, and what it is for."""
 

@@ -103,8 +103,7 @@ def find_states(
     key: int,
 ) -> States:
     """States (256, draws, n) of short chains; arguments as for :func:`fit_amplitude`."""
-    if feed not in FEEDS:
-        raise ValueError(f"feed: {feed!r} is not one of {', '.join(FEEDS)}")
+    check_feed(feed)
     n = model.n_visible
     check_memory(
         CHAINS * draws * n, f"{CHAINS} chains x {draws} states x {n} units", "take a smaller bond"
@@ -169,6 +168,12 @@ def log_weight_of(model: SqRBM) -> LogWeight:
         return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
 
     return log_weight
+
+
+def check_feed(feed: str) -> None:
+    """ValueError unless states to fit to can be found that way."""
+    if feed not in FEEDS:
+        raise ValueError(f"feed: {feed!r} is not one of {', '.join(FEEDS)}")
 
 
 def check_proposal(proposal: Proposal, n: int) -> None:

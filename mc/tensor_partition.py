@@ -2,9 +2,11 @@
 
 Perfect samples v of the network, with their probabilities q(v), have weights p~(v)/q(v) with mean
 Z: an unbiased estimate of Z, whatever was cut off in the network, provided that q(v) > 0 where
-p(v) > 0. What the network lacks altogether, its own samples do not see; chains of the model may.
-Their states v ~ p give 1/Z as the mean of q(v)/p~(v) (Gelfand & Dey, JRSS B 56, 501 (1994)), and
-a mode without its share in q lowers that mean: the two estimates part.
+p(v) > 0. What the network lacks altogether, its own samples do not see; other states of the model
+may. States v ~ p give 1/Z as the mean of q(v)/p~(v) (Gelfand & Dey, JRSS B 56, 501 (1994)), and
+a mode without its share in q lowers that mean: the two estimates part. The states are those of
+chains annealed from a solvable model, with the weights of annealed importance sampling, so that a
+mode counts for what it is and not for how many chains fell into it.
 """
 
 from __future__ import annotations
@@ -15,29 +17,35 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.estimate import SIGMAS, Estimate, gap_between
+from mc.annealing import adaptive_betas
+from mc.estimate import MIN_ESS, SIGMAS, Estimate, gap_between
+from mc.interpolation import Path, reference_fields
+from mc.kernels import Sweeper
 from mc.streams import stream_key
 from mc.tensor import (
     CHAINS,
     Feed,
+    check_feed,
     check_proposal,
-    find_states,
     fit_amplitude,
     log_weight_of,
     whole,
 )
-from mc.tensor_moves import LogWeight, Proposal
+from mc.tensor_moves import LogWeight, Proposal, States
 from mc.tensor_weights import CURE, at_least_rounding, weigh
-from mc.weights import summarise
 from tnqbm.datasets import Target
 from tnqbm.model import SqRBM
 
 Float = NDArray[np.float64]
 
-CHECK_DRAWS = 4
-"""States per chain that the network is checked with, of as many chains as it is fitted to."""
+BETAS = 300
+"""Inverse temperatures of the chains that the network is checked with, as many as those it is
+fitted to."""
+DRAWS, THIN = 4, 5
+"""States of each at the end of its way, and sweeps between them."""
 
-_FIT, _WEIGH, _CHECK, _CHECK_BOOTSTRAP = range(4)
+_FIT, _WEIGH, _CHECK, _BOOTSTRAP = range(4)
+_PLACES, _CHAINS = range(2)
 
 
 def estimate(
@@ -54,12 +62,13 @@ def estimate(
 ) -> Estimate:
     """The estimate "tensor" of :func:`mc.partition.log_partition`, which explains the arguments.
 
-    The states of the check are those of chains of their own, from other starts than the chains
-    that the network is fitted to.
+    The chains of the check have nothing in common with those that the network is fitted to.
     """
     begun = time.perf_counter()
     n_samples = whole("n_samples", n_samples, 1)
     bootstrap = whole("bootstrap", bootstrap, 2)
+    check_feed(feed)
+    fields = None if data is None else reference_fields(data, model.n_visible)
     if proposal is None:
         proposal = fit_amplitude(
             model,
@@ -87,19 +96,24 @@ def estimate(
         max_bond=found.max_bond,
         pareto_k=found.pareto_k,
     )
-    other = _from_chains(model, proposal, log_weight, feed, data, bootstrap, key)
+    other = _from_chains(model, proposal, log_weight, fields, bootstrap, stream_key(key, _CHECK))
     gap, troubles = gap_between(plain, other), list(found.troubles)
-    if not gap.agree:
-        less = (
+    if other.ess < MIN_ESS:
+        troubles.append(
+            f"tensor: the {CHAINS} annealed chains of the check are worth {other.ess:.1f}, too few "
+            "to tell whether the network lacks a part of the model; compare with method = 'both'"
+        )
+    elif not gap.agree:
+        why = (
             "the network lacks a part of the model that the chains found"
             if gap.difference > 0
-            else "the chains have not reached equilibrium, or the network is poor where they are"
+            else "the network is poor where the chains are"
         )
         troubles.append(
             f"tensor: its own samples give log Z = {plain.value:.8g} +- "
-            f"{plain.standard_error:.2g}, states of chains "
-            f"{other.value:.8g} +- {other.standard_error:.2g}, more than {SIGMAS:.0f} standard "
-            f"errors apart: {less}; {CURE}"
+            f"{plain.standard_error:.2g}, annealed chains {other.value:.8g} +- "
+            f"{other.standard_error:.2g}, more than {SIGMAS:.0f} standard errors apart: {why}; "
+            f"{CURE}"
         )
     return replace(
         plain,
@@ -115,34 +129,62 @@ def _from_chains(
     model: SqRBM,
     proposal: Proposal,
     log_weight: LogWeight,
-    feed: Feed,
-    data: Target | ArrayLike | None,
+    fields: Float | None,
     bootstrap: int,
     key: int,
 ) -> Estimate:
-    """log Z from the mean of q/p~ over states of short chains."""
+    """log Z from the weighted mean of q/p~ over states of annealed chains."""
     begun = time.perf_counter()
-    found = find_states(model, CHECK_DRAWS, feed=feed, data=data, key=stream_key(key, _CHECK))
-    states = found.reshape(-1, model.n_visible)
+    states, log_w = annealed_states(model, fields, key)
+    rows = states.reshape(-1, model.n_visible)
     # A state that is never proposed has no share: a finite number that is as good as zero.
-    log_q = np.maximum(proposal.log_prob(states), np.finfo(np.float64).min)
-    log_ratio = log_q - log_weight(states)
-    seen = summarise(
-        log_ratio[None],
-        np.array([stream_key(key, _CHECK_BOOTSTRAP)], dtype=np.uint64),
-        bootstrap=bootstrap,
-        group=CHECK_DRAWS,
-    )
-    value = -float(seen.log_mean[0])
+    log_q = np.maximum(proposal.log_prob(rows), np.finfo(np.float64).min)
+    log_ratio = (log_q - log_weight(rows)).reshape(CHAINS, DRAWS)
+    highest = float(log_ratio.max())
+    w = np.exp(log_w - log_w.max())
+    ratio = np.exp(log_ratio - highest).mean(axis=1)
+    tiny = np.finfo(np.float64).tiny
+    value = -highest - float(np.log(max(w @ ratio / w.sum(), tiny)))
+    rng = np.random.Generator(np.random.Philox(key=stream_key(key, _BOOTSTRAP)))
+    drawn = rng.integers(0, CHAINS, (bootstrap, CHAINS))
+    means = np.maximum((w * ratio)[drawn].sum(axis=1) / w[drawn].sum(axis=1), tiny)
     return Estimate(
         value=value,
-        standard_error=at_least_rounding(float(seen.standard_error[0]), value),
-        ess=float(seen.ess[0]),
-        log_weights=log_ratio,
+        standard_error=at_least_rounding(float(np.log(means).std(ddof=1)), value),
+        ess=float(w.sum() ** 2 / (w**2).sum()),
+        log_weights=log_w,
         method="tensor-reverse",
         n_chains=CHAINS,
-        n_betas=0,
+        n_betas=BETAS,
         seconds=time.perf_counter() - begun,
         trusted=True,
         kernel="collapsed",
     )
+
+
+def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[States, Float]:
+    """States (chains, draws, n) of a model and the log weights (chains,) of their chains.
+
+    Chains of annealed importance sampling (:mod:`mc.annealing`), from a solvable model with the
+    visible ``fields`` (n,) or the model's own; with their weights their states stand for p(v).
+    """
+    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    path = Path(model.to_vector()[None], n, m, p, fields)
+    places = np.array([stream_key(key, _PLACES)], dtype=np.uint64)
+    betas = adaptive_betas(path, BETAS, keys=places, kernel="collapsed")
+    keys = np.array([stream_key(key, _CHAINS)], dtype=np.uint64)
+    sweeper = Sweeper(n, m, p, "collapsed")
+    states = np.zeros((1, CHAINS, n), dtype=np.uint8)
+    log_w = np.zeros(CHAINS)
+    here = path.at(betas[:, 0])
+    sweeper.sweep(here, states, keys, 0, 1)  # without couplings one sweep draws exactly
+    for k in range(1, BETAS):
+        there = path.at(betas[:, k])
+        log_w += (sweeper.log_weights(there, states) - sweeper.log_weights(here, states))[0]
+        sweeper.sweep(there, states, keys, k, 1)
+        here = there
+    found = np.empty((CHAINS, DRAWS, n), dtype=np.uint8)
+    for k in range(DRAWS):
+        sweeper.sweep(here, states, keys, BETAS + k * THIN, THIN)
+        found[:, k] = states[0]
+    return found, log_w

@@ -50,8 +50,8 @@ FEED_OTHERS = 0.25
 FEED_SWEEPS = 5
 """Collapsed sweeps of all of them before the fit."""
 
-INFIDELITY, ROUNDS = 1e-3, 1
-"""What a fit aims at, and its sweeps over its own samples: the model moves on anyway."""
+INFIDELITY = 1e-3
+"""What a fit aims at where max_bond allows: the model moves on anyway."""
 
 _FIT, _PROBES, _FEED, _PICKS, _SWEEPS = range(5)
 
@@ -157,7 +157,6 @@ class FittedNetworks:
             feed,
             max_bond=self._max_bond,
             infidelity=INFIDELITY,
-            rounds=ROUNDS,
             seed=self._key(run, _FIT),
         )
         states, log_q = network.sample(PROBES, seed=self._key(run, _PROBES))

@@ -14,11 +14,12 @@ KEPT_BYTES = 1 << 27
 MAX_SECONDS = 86400.0
 """Longest evaluation that is begun, by its forecast on one core."""
 
-_LARGEST = 250
+_LARGEST = 150  # qubits of each layer, for powers that stay finite
 _FLIP_NS = 8.0
-_BLOCK_US = 15.0
-_EIGEN_NS = {True: 10.0, False: 30.0}
-"""Nanoseconds per cube of the dimension for eigenvectors and products, real and complex."""
+_ENTRY_NS = {True: 150.0, False: 300.0}
+_EIGEN_NS = {True: 0.5, False: 2.0}
+"""Nanoseconds per entry of a matrix and per cube of its dimension, real and complex; above, per
+step of a transform, measured by scripts/benchmarks/hamiltonian.py."""
 
 
 def chunk_size(n_visible: int, m: int, itemsize: int) -> int:
@@ -45,21 +46,25 @@ def forecast(
     if diagonal:
         method, note = "diagonal", f"2**{n_qubits} energies, no matrices"
         size = 64.0 * 2.0**n + 4.0 * max(CHUNK_BYTES, itemsize * 4.0**m)
-        seconds = sums + 2.0**n * (_BLOCK_US * 1e-6 + 4.0**m * 2e-9)
+        seconds = sums + 2.0**n * (5e-7 + 4.0**m * 2e-9)
     elif semi_quantum:
         method, note = "blocks", f"2**{n_visible} blocks of dimension 2**{n_qubits - n_visible}"
         block = itemsize * 4.0**m
         chunk = max(min(2.0**n * block, CHUNK_BYTES), block)
         kept = 2.0**n * block
         size = 64.0 * 2.0**n + 6.0 * chunk + (kept if kept <= KEPT_BYTES else 0.0)
-        seconds = sums + 2.0**n * (_BLOCK_US * 1e-6 + 8.0**m * _EIGEN_NS[real] * 1e-9)
+        seconds = sums + 2.0**n * (15e-6 + _eigen_seconds(m, real))
     else:
         method, note = "dense", f"one matrix of dimension 2**{n_qubits}"
         size = 6.0 * itemsize * 4.0**q
-        seconds = sums + 8.0**q * _EIGEN_NS[real] * 1e-9
+        seconds = sums + _eigen_seconds(q, real)
     free = available_bytes()
     fits = seconds <= MAX_SECONDS and (free is None or size <= free)
     return MethodForecast(method, seconds, size, fits, note)
+
+
+def _eigen_seconds(qubits: int, real: bool) -> float:
+    return (4.0**qubits * _ENTRY_NS[real] + 8.0**qubits * _EIGEN_NS[real]) * 1e-9
 
 
 def refuse_unless_it_fits(cost: MethodForecast) -> None:

@@ -1,8 +1,8 @@
 """Gibbs states of sums of Pauli strings: in blocks of the visible states, or as one matrix.
 
-Both kinds answer the same questions. Blocks are for Hamiltonians that are diagonal over the visible
-units: the state is sum_v p_v |v><v| x rho_v, and everything is a sum over v of 2**m x 2**m matrices.
-BLAS runs on one thread, so that no digit depends on how many there are.
+Both kinds answer the same questions. Blocks are for Hamiltonians that are diagonal over the
+visible units: the state is sum_v p_v |v><v| x rho_v, and everything is a sum over v of matrices of
+2**m x 2**m. BLAS runs on one thread, so that no digit depends on how many there are.
 """
 
 from __future__ import annotations
@@ -209,8 +209,8 @@ class DenseGibbs:
     def gradient(self, q: Float) -> Float:
         """Proposition 4, by divided differences in the eigenbasis (Daleckii-Krein).
 
-        Tr[O d exp(-H)] = Tr[R dH] for every direction dH at once, with O the derivative of the
-        likelihood by exp(-H), and R = -U (D * U^dagger O U) U^dagger.
+        dL = -Tr[O d exp(-H)] = Tr[R dH] for all directions dH at once, with O the derivative of the
+        log-likelihood by exp(-H), and R = U (D * U^dagger O U) U^dagger.
         """
         p = self.probabilities
         energies, basis = self._spectrum()

@@ -230,7 +230,7 @@ class SqRBM:
     def hamiltonian(self) -> PauliHamiltonian:
         """The same model as a sum of Pauli strings, visible qubits first (paper, Definition 1).
 
-        Pairs outside the mask have no term.
+        Terms are in the order of :meth:`to_vector`; pairs outside the mask have none.
         """
         from tnqbm.hamiltonian import PauliHamiltonian
 
@@ -241,9 +241,10 @@ class SqRBM:
 
         terms = {string({i: "Z"}): float(self.a[i]) for i in range(n)}
         for p, pauli in enumerate(self.paulis):
-            for j in range(m):
-                terms[string({n + j: pauli})] = float(self.b[p, j])
-                for i in range(n):
+            terms |= {string({n + j: pauli}): float(self.b[p, j]) for j in range(m)}
+        for p, pauli in enumerate(self.paulis):
+            for i in range(n):
+                for j in range(m):
                     if self.mask is None or self.mask[i, j]:
                         terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
         return PauliHamiltonian(terms, n, n_qubits=n + m)

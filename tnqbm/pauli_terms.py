@@ -137,4 +137,4 @@ class PauliTable:
 
 
 def _signs(z: Integer, state: int) -> Float:
-    return 1.0 - 2.0 * (np.bitwise_count(z & state) & 1)
+    return np.asarray(1.0 - 2.0 * (np.bitwise_count(z & state) & 1))

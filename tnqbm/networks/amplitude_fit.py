@@ -4,7 +4,8 @@ A sweep (:mod:`tnqbm.networks.skeleton`) needs a sample of the endings at every 
 takes states of the model from the caller, or follows the model from infinite temperature, where
 psi is constant, down to the temperature 1: the network of one step proposes states for the next,
 and the effective share of their importance weights sets the length of the step. Every further
-sweep draws its endings from the network of the last one, whose exact densities are their weights.
+sweep draws its endings from the network of the last one and, for modes that this may have lost,
+from a warmer one; the exact densities of the mixture are their weights.
 Sweeps build a state of more than the bond dimension wanted, which is then truncated by its
 Schmidt values: that loses less than choosing fewer pivots.
 """
@@ -26,6 +27,7 @@ from tnqbm.networks.matrix_product import (
     SchmidtForm,
     draw,
     draw_endings,
+    ending_densities,
     log_amplitudes,
     schmidt_form,
 )
@@ -34,7 +36,7 @@ from tnqbm.networks.skeleton import Amplitude, Endings, all_endings, distinct, s
 BUILD_SHARE = 2.0
 """Bond dimension of the last sweep, relative to that of the result."""
 
-COLUMNS_PER_BOND = 6
+COLUMNS_PER_BOND = 8
 """Endings per unit of the bond dimension of a sweep."""
 
 LEAST_COLUMNS = 256
@@ -50,6 +52,10 @@ PROBES = 1000
 
 PATH_BOND = 32
 """Bond dimension of the networks at higher temperatures."""
+
+WARM_BETA, WARM_SHARE = 0.7, 0.25
+"""Part of the endings that is drawn from a network of the path at an inverse temperature no higher
+than this one: of modes that were lost on the way down."""
 
 PATH_SHARE = 0.3
 """Part of the effective samples that a step along the path may leave."""
@@ -148,7 +154,7 @@ class Fitter:
         self.discard = infidelity / (4.0 * max(1, self.n - 1))
         self._model, self._order, self._rng = model, order, rng
         self._amplitude = Amplitude(model, order)
-        self.log_norm = 0.0
+        self._warm: SchmidtForm | None = None
 
     def run(self, samples: Bits | None, rounds: int | None) -> tuple[SchmidtForm, float, FitReport]:
         """The best state found, in Schmidt form, its log norm, and the report."""
@@ -206,27 +212,47 @@ class Fitter:
         states = samples[:count, self._order]
         found = []
         for first in range(1, self.n):
-            sites = self.n - first
-            few = sites < 40 and 1 << sites <= count
-            found.append(all_endings(sites) if few else distinct(states[:, first:]))
+            if _are_few(self.n - first, count):
+                found.append(all_endings(self.n - first))
+            else:
+                found.append(distinct(states[:, first:]))
         return found
 
     def _endings(self, form: SchmidtForm, count: int) -> list[Endings]:
-        """Endings of all cuts drawn from a state, with their exact weights."""
+        """Endings of all cuts drawn from a state and from a warmer one, with exact weights."""
+        sources = [(form, 1.0)]
+        if self._warm is not None:
+            sources = [(form, 1.0 - WARM_SHARE), (self._warm, WARM_SHARE)]
         found: list[Endings] = []
         for first in range(1, self.n, STRIDE):
             last = min(first + STRIDE, self.n) - 1
-            groups: tuple[Bits, list[Float]] | None = None
+            group: tuple[Bits, list[Float]] | None = None
             for site in range(first, last + 1):
-                sites = self.n - site
-                if sites < 40 and 1 << sites <= count:
-                    found.append(all_endings(sites))
+                if _are_few(self.n - site, count):
+                    found.append(all_endings(self.n - site))
                     continue
-                if groups is None:
-                    groups = draw_endings(form, first, last, count, self._rng)
-                bits, densities = groups
+                if group is None:
+                    group = self._draw(sources, first, last, count)
+                bits, densities = group
                 found.append(distinct(bits[:, site - first :], -0.5 * densities[site - first]))
         return found
+
+    def _draw(
+        self, sources: list[tuple[SchmidtForm, float]], first: int, last: int, count: int
+    ) -> tuple[Bits, list[Float]]:
+        """Endings from several states, and the log-densities of the mixture."""
+        bits = np.concatenate(
+            [
+                draw_endings(form, first, max(1, round(share * count)), self._rng)
+                for form, share in sources
+            ]
+        )
+        parts = [
+            [np.log(share) + d for d in ending_densities(form, first, last, bits)]
+            for form, share in sources
+        ]
+        total = [np.logaddexp.reduce(one) for one in zip(*parts, strict=True)]
+        return bits, total
 
     def _follow_path(self) -> tuple[SchmidtForm, int]:
         """A small network of the model, from infinite temperature on; number of steps."""
@@ -243,6 +269,8 @@ class Fitter:
             amplitude = Amplitude(self._model, self._order, beta)
             form = self._fit(amplitude, endings, bond, bond)
             steps += 1
+            if beta <= WARM_BETA:
+                self._warm = form
 
     def _log_weight(self, v: Bits) -> Callable[[float], Float]:
         """log p~ (K,) of states in visiting order, as a function of the inverse temperature."""
@@ -254,6 +282,11 @@ class Fitter:
             return np.asarray(beta * sums + log_2cosh(beta * radius).sum(axis=1))
 
         return at
+
+
+def _are_few(sites: int, count: int) -> bool:
+    """Whether there are no more than ``count`` endings."""
+    return sites < 60 and 1 << sites <= count
 
 
 def _next_beta(log_weight: Callable[[float], Float], log_q: Float, beta: float) -> float:

@@ -16,6 +16,7 @@ from tnqbm.model import SqRBM
 from tnqbm.moments import Moments
 from tnqbm.networks.factors import Scope, coupling_mask, largest_field
 from tnqbm.networks.plan import Forecast, Plan, make_plan, wide_units
+from tnqbm.networks.program import TooLarge
 from tnqbm.networks.sweep import Entries, evaluate, members, sweep
 from tnqbm.paulis import PAULI_MATRICES
 
@@ -247,6 +248,41 @@ class Contraction:
             logs[bits] = sweep(plan, entries, gradients=False).log_partition
         weights = np.exp(logs - logs.max())
         return np.asarray(weights / weights.sum())
+
+    # ------------------------------------------------------------------ samples
+
+    def sample(
+        self,
+        model: SqRBM,
+        k: int,
+        *,
+        seed: int | np.random.SeedSequence | np.random.Generator,
+        clamp: Mapping[int, int] | None = None,
+    ) -> NDArray[np.uint8]:
+        """``k`` independent visible states (k, n) from p(v), or from p(v | clamp); no Markov chain.
+
+        Raises ValueError where a hidden unit is split by quadrature, whose terms are no
+        probabilities, and MemoryError where the contraction fits only with checkpoints or slices.
+        """
+        from tnqbm.networks.perfect import PerfectSampler
+
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
+            raise ValueError(f"k must be a number of samples >= 0, got {k!r}")
+        plan = self._planned(model)
+        entries = evaluate(plan, model, _checked_clamp(clamp, model.n_visible))
+        if plan.factors.signed:
+            raise ValueError(
+                "a hidden unit with many neighbours is split by quadrature, and perfect sampling "
+                "needs probabilities; use mc.sample for this model"
+            )
+        try:
+            sampler = PerfectSampler(plan)
+        except TooLarge:
+            raise MemoryError(
+                "perfect sampling keeps all tensors of the contraction, which do not fit into "
+                f"max_bytes = {plan.max_bytes / 1e9:.3g} GB; raise it, or use mc.sample"
+            ) from None
+        return sampler.sample(entries, int(k), np.random.default_rng(seed))
 
     # ------------------------------------------------------------------ hidden qubits
 

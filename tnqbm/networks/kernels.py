@@ -43,7 +43,7 @@ TINY = 1e-290
 DEEP = 640.0
 """Entries of an input tensor this far below its largest, in natural logarithms, are near TINY."""
 
-DONE, UNDERFLOW = 0, 1
+DONE, UNDERFLOW, NOTHING = 0, 1, 2
 
 _VECTOR = {**OPTIONS, "fastmath": {"nnan", "nsz", "reassoc", "contract"}}
 
@@ -340,7 +340,9 @@ def run_logarithmic(ops, tables, logs, signs):
 
 @njit(**OPTIONS)
 def load_linear(logs, signs, starts, offsets, arena, peak, log_scale):
-    """Input tensors into the arena, each with largest magnitude 1; UNDERFLOW if one is too wide.
+    """Input tensors into the arena, each with largest magnitude 1.
+
+    UNDERFLOW if one spans too many orders of magnitude, NOTHING if one is zero.
 
     Tensor t has the entries ``starts[t]:starts[t + 1]`` of ``logs`` and ``signs``, its buffer
     begins at ``offsets[t]`` and its slot is t + 1. Slot 0 is the number 1.
@@ -353,7 +355,7 @@ def load_linear(logs, signs, starts, offsets, arena, peak, log_scale):
         for k in range(starts[t], starts[t + 1]):
             highest = max(highest, logs[k])
         if highest == -np.inf:
-            return UNDERFLOW
+            return NOTHING
         peak[t + 1] = 1.0
         log_scale[t + 1] = highest
         for k in range(starts[t], starts[t + 1]):
@@ -446,3 +448,48 @@ def shares_logarithmic(starts, inputs, places, signed, logs, signs, log_z, sign,
             total += shares[starts[t] + k]
         for k in range(size):
             shares[starts[t] + k] *= sign / total
+
+
+@njit(**OPTIONS)
+def descend(
+    places, fixed, fixed_starts, drawn, drawn_starts, table, table_starts,
+    arena, logarithmic, uniforms, known, weights, out,
+):  # fmt: skip
+    """One draw for each row of ``uniforms`` (draws, steps), into ``out`` (draws, n).
+
+    The other arguments are explained in :mod:`tnqbm.networks.perfect`.
+    """
+    for draw in range(uniforms.shape[0]):
+        known[:] = 0
+        for q in range(places.shape[0]):
+            x, y = places[q]
+            for f in range(fixed_starts[q], fixed_starts[q + 1]):
+                x += known[fixed[f, 0]] * fixed[f, 1]
+                y += known[fixed[f, 0]] * fixed[f, 2]
+            first, count = table_starts[q], table_starts[q + 1] - table_starts[q]
+            highest = -np.inf
+            for t in range(count):
+                weight = arena[x + table[first + t, 0]]
+                if places[q, 1] >= 0:
+                    other = arena[y + table[first + t, 1]]
+                    weight = weight + other if logarithmic else weight * other
+                weights[t] = weight
+                highest = max(highest, weight)
+            total = 0.0
+            for t in range(count):
+                if logarithmic:
+                    weights[t] = math.exp(weights[t] - highest)
+                total += weights[t]
+            left = uniforms[draw, q] * total
+            chosen = 0
+            for t in range(count):
+                if weights[t] > 0.0:
+                    chosen = t
+                    if left < weights[t]:
+                        break
+                    left -= weights[t]
+            for d in range(drawn_starts[q + 1] - 1, drawn_starts[q] - 1, -1):
+                known[drawn[d, 0]] = chosen % drawn[d, 1]
+                chosen //= drawn[d, 1]
+        for i in range(out.shape[1]):
+            out[draw, i] = known[i]

@@ -183,24 +183,27 @@ def ends(tensors: Tensors, v: Bits) -> list[Float]:
     return found
 
 
-def draw_endings(
-    form: SchmidtForm, first: int, last: int, count: int, rng: np.random.Generator
-) -> tuple[Bits, list[Float]]:
-    """Endings from site ``first`` on, and log-densities of their parts from sites first..last on.
+def draw_endings(form: SchmidtForm, first: int, count: int, rng: np.random.Generator) -> Bits:
+    """Endings (count, n - first), from site ``first`` on, of a state.
 
     Half of them follow |psi|^2, half the mixed state in which all Schmidt vectors of the cut
     before ``first`` count alike (their leverage): endings that matter to small Schmidt values
-    too. Returns bits (count, n - first) and last - first + 1 arrays (count,) of log-densities,
-    those of the mixture of both halves, exact for every one of the parts.
+    too. :func:`ending_densities` gives the densities.
+    """
+    tensors, mixture = form.tensors[first:], _mixture(form, first)
+    beginning = np.zeros((count, mixture.size))
+    beginning[np.arange(count), rng.choice(mixture.size, count, p=mixture)] = 1.0
+    return _draw(tensors, beginning, rng.random((count, len(tensors))))[0]
+
+
+def ending_densities(form: SchmidtForm, first: int, last: int, v: Bits) -> list[Float]:
+    """log-densities of :func:`draw_endings`, of the parts of v from the sites first..last on.
+
+    Returns last - first + 1 arrays (count,), exact for every one of the parts.
     """
     tensors = form.tensors[first:]
-    s = form.schmidt[first - 1]
-    mixture = 0.5 * (np.square(s) / np.sum(np.square(s)) + 1.0 / s.size)
-    beginning = np.zeros((count, s.size))
-    beginning[np.arange(count), rng.choice(s.size, count, p=mixture / mixture.sum())] = 1.0
-    v, _ = _draw(tensors, beginning, rng.random((count, len(tensors))))
     vectors = ends(tensors, v)
-    density = np.diag(mixture)
+    density = np.diag(_mixture(form, first))
     found = []
     for k in range(last - first + 1):
         if k > 0:
@@ -209,4 +212,11 @@ def draw_endings(
             density = a.reshape(-1, a.shape[2]).T @ left
         weight = np.einsum("kr,kr->k", vectors[k] @ density, vectors[k])
         found.append(np.log(np.maximum(weight, np.finfo(np.float64).tiny)))
-    return v, found
+    return found
+
+
+def _mixture(form: SchmidtForm, first: int) -> Float:
+    """Probabilities of the Schmidt vectors of the cut before ``first``."""
+    squares = np.square(form.schmidt[first - 1])
+    mixture = squares / squares.sum() + 1.0 / squares.size
+    return np.asarray(mixture / mixture.sum())

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.networks.factors import LARGEST_FIELD, Factors, Mask, Scope, quadrature_degree
-from tnqbm.networks.program import Program, TooLarge, Tree, TreeShape, compile_tree, strides
+from tnqbm.networks.program import Program, TooLarge, compile_tree
+from tnqbm.networks.shape import Tree, TreeShape, strides
 from tnqbm.networks.trees import improved_tree, next_slice, quick_tree
 from tnqbm.sphere import nodes
 
@@ -206,6 +207,7 @@ class Plan:
             17.0 * members
             + 17.0 * leaves
             + 8.0 * (3 * self.factors.n_paulis + 2) * largest
+            + (33.0 * leaves if self.sliced else 0.0)
             + 9.0 * parameters
             + tables
         )

@@ -13,6 +13,7 @@ from tnqbm.model import SqRBM
 from tnqbm.networks import kernels
 from tnqbm.networks.plan import Plan
 from tnqbm.networks.program import Program
+from tnqbm.networks.shape import strides
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -55,7 +56,21 @@ def sweep(plan: Plan, entries: Entries, *, gradients: bool) -> Swept:
     if found is None:
         found = _all_slices(plan, _Logarithmic(plan, program), numbers, gradients)
     assert found is not None
-    return Swept(found.log_partition + numbers.constant, found.leaves)
+    return found
+
+
+def forward_values(plan: Plan, program: Program, entries: Entries) -> tuple[Float, bool]:
+    """The arena after a forward program, and whether it holds logarithms (for positive tensors).
+
+    The tensors in it are correct up to a factor each.
+    """
+    numbers = _leaf_numbers(plan, entries)
+    plain = _Linear(plan, program)
+    if plain(numbers, plan.leaves.starts, False) is not None:
+        return plain.arena, False
+    logarithmic = _Logarithmic(plan, program)
+    logarithmic(numbers, plan.leaves.starts, False)
+    return logarithmic.arena, True
 
 
 def members(plan: Plan, leaves: Float) -> Float:
@@ -89,25 +104,34 @@ def _all_slices(
     plan: Plan, run: _Linear | _Logarithmic, numbers: Entries, gradients: bool
 ) -> Swept | None:
     """The sum over all slices; None where a slice leaves the range of doubles."""
-    total, reference = 0.0, -math.inf
+    if not plan.sliced:
+        one = run(numbers, plan.leaves.starts, gradients)
+        return None if one is None else _combined([one], one.leaves, numbers.constant)
+    parts = _Parts(plan)
+    found = []
     gathered = np.zeros(plan.leaves.size) if gradients else None
+    reference = -math.inf
     for values in plan.assignments():
-        picked, starts = _pick(plan, numbers, values)
-        one = run(picked, starts, gradients)
+        where = parts.where(values)
+        one = run(Entries(numbers.logs[where], numbers.signs[where], 0.0), parts.starts, gradients)
         if one is None:
             return None
-        if one.log == -math.inf:
+        found.append(one._replace(leaves=None))
+        if gathered is None or one.leaves is None:
             continue
         if one.log > reference:
-            shrink = math.exp(reference - one.log)
-            total *= shrink
-            if gathered is not None:
-                gathered *= shrink
+            gathered *= math.exp(reference - one.log)
             reference = one.log
-        weight = math.exp(one.log - reference)
-        total += one.sign * weight
-        if gathered is not None and one.leaves is not None:
-            _put_back(plan, gathered, one.leaves, starts, values, weight)
+        gathered[where] += math.exp(one.log - reference) * one.leaves
+    return _combined(found, gathered, numbers.constant)
+
+
+def _combined(found: list[_Slice], gathered: Float | None, constant: float) -> Swept:
+    """The sum over all slices from theirs; ``gathered`` is relative to the largest."""
+    reference = max(one.log for one in found)
+    total = 0.0
+    if reference > -math.inf:
+        total = math.fsum(one.sign * math.exp(one.log - reference) for one in found)
     if not total > 0.0:
         raise ArithmeticError(
             "the contraction is not positive: a clamped value has probability 0, or the fields of "
@@ -115,44 +139,29 @@ def _all_slices(
         )
     if gathered is not None:
         gathered /= total
-    return Swept(reference + math.log(total), gathered)
+    return Swept(reference + math.log(total) + constant, gathered)
 
 
-def _index(plan: Plan, leaf: int, values: tuple[int, ...]) -> tuple[int | slice, ...]:
-    chosen = dict(zip(plan.sliced, values, strict=True))
-    return tuple(chosen.get(v, slice(None)) for v in plan.leaves.scopes[leaf])
+class _Parts:
+    """Where the entries of the slices stand among the entries of all leaves."""
 
+    def __init__(self, plan: Plan) -> None:
+        dims, chosen = plan.factors.dims, plan.sliced
+        self.starts = np.cumsum([0, *(math.prod(dims[v] for v in s) for s in plan.scopes)])
+        self.first = np.empty(self.starts[-1], dtype=np.int64)
+        self.steps = np.zeros((len(plan.scopes), len(chosen)), dtype=np.int64)
+        for leaf, (scope, kept) in enumerate(zip(plan.leaves.scopes, plan.scopes, strict=True)):
+            step = strides(scope, dims)
+            self.steps[leaf] = [step.get(v, 0) for v in chosen]
+            places = plan.leaves.starts[leaf : leaf + 1]
+            for v in kept:
+                places = (places[:, None] + step[v] * np.arange(dims[v])).ravel()
+            self.first[self.starts[leaf] : self.starts[leaf + 1]] = places
 
-def _pick(plan: Plan, numbers: Entries, values: tuple[int, ...]) -> tuple[Entries, Int]:
-    """The leaves' entries within a slice, and where each leaf begins."""
-    starts = plan.leaves.starts
-    if not values:
-        return numbers, starts
-    logs, signs, begin = [], [], [0]
-    for leaf, scope in enumerate(plan.leaves.scopes):
-        shape = [plan.factors.dims[v] for v in scope]
-        where = slice(starts[leaf], starts[leaf + 1])
-        index = _index(plan, leaf, values)
-        logs.append(numbers.logs[where].reshape(shape)[index].ravel())
-        signs.append(numbers.signs[where].reshape(shape)[index].ravel())
-        begin.append(begin[-1] + logs[-1].size)
-    picked = Entries(np.concatenate(logs), np.concatenate(signs), numbers.constant)
-    return picked, np.array(begin, dtype=np.int64)
-
-
-def _put_back(
-    plan: Plan, gathered: Float, part: Float, begin: Int, values: tuple[int, ...], weight: float
-) -> None:
-    """Add the entries of a slice to those of the whole."""
-    if not values:
-        gathered += weight * part
-        return
-    starts = plan.leaves.starts
-    for leaf, scope in enumerate(plan.leaves.scopes):
-        shape = [plan.factors.dims[v] for v in scope]
-        target = gathered[starts[leaf] : starts[leaf + 1]].reshape(shape)
-        index = _index(plan, leaf, values)
-        target[index] += weight * part[begin[leaf] : begin[leaf + 1]].reshape(target[index].shape)
+    def where(self, values: tuple[int, ...]) -> Int:
+        """Indices of the entries within the slice in which the variables have these values."""
+        offsets = (self.steps * np.array(values, dtype=np.int64)).sum(axis=1)
+        return np.asarray(self.first + np.repeat(offsets, np.diff(self.starts)))
 
 
 class _Linear:
@@ -170,6 +179,8 @@ class _Linear:
         state = kernels.load_linear(
             numbers.logs, numbers.signs, starts, program.inputs, arena, peak, scale
         )
+        if state == kernels.NOTHING:
+            return _Slice(-math.inf, 1, None)
         if state == kernels.DONE:
             state = kernels.run_linear(program.operations, program.tables, arena, peak, scale)
         if state != kernels.DONE:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tnqbm.networks.factors import Scope
-from tnqbm.networks.program import Tree, TreeShape
+from tnqbm.networks.shape import Tree, TreeShape
 
 SEARCH_TENSORS = 6000
 """Most tensors that cotengra's search is asked to order: it takes some 10 ms for each."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 _EXPORTS = {
     "GibbsCircuit": "tnqbm.quantum.gibbs",
     "IsingSurrogate": "tnqbm.quantum.surrogate",
-    "Postselected": "tnqbm.quantum.postselect",
+    "Postselected": "tnqbm.quantum.postselection",
     "bits_from_bit_array": "tnqbm.quantum.endian",
     "bits_from_counts": "tnqbm.quantum.endian",
     "expand_surrogate": "tnqbm.quantum.surrogate",
@@ -20,7 +20,7 @@ _EXPORTS = {
     "from_sparse_pauli_op": "tnqbm.quantum.endian",
     "gibbs_circuit": "tnqbm.quantum.gibbs",
     "hidden_thermal_circuit": "tnqbm.quantum.thermal",
-    "postselect": "tnqbm.quantum.postselect",
+    "postselect": "tnqbm.quantum.postselection",
     "proposal_circuit": "tnqbm.quantum.proposal",
     "proposal_matrix": "tnqbm.quantum.proposal",
     "thermal_angles": "tnqbm.quantum.thermal",
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from tnqbm.quantum.endian import to_sparse_pauli_op as to_sparse_pauli_op
     from tnqbm.quantum.gibbs import GibbsCircuit as GibbsCircuit
     from tnqbm.quantum.gibbs import gibbs_circuit as gibbs_circuit
-    from tnqbm.quantum.postselect import Postselected as Postselected
-    from tnqbm.quantum.postselect import postselect as postselect
+    from tnqbm.quantum.postselection import Postselected as Postselected
+    from tnqbm.quantum.postselection import postselect as postselect
     from tnqbm.quantum.proposal import proposal_circuit as proposal_circuit
     from tnqbm.quantum.proposal import proposal_matrix as proposal_matrix
     from tnqbm.quantum.surrogate import IsingSurrogate as IsingSurrogate

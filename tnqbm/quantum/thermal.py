@@ -89,7 +89,7 @@ def thermal_angles(model: SqRBM, v: ArrayLike, *, measure: str | None = None) ->
     return np.stack(columns, axis=-1) if columns else np.zeros((*phi.shape[:-2], 0))
 
 
-def population_angle(radius: Float) -> Float:
+def population_angle(radius: Float | float) -> Float:
     """Angle of R_y on |0> for populations proportional to exp(radius) and exp(-radius)."""
     return np.asarray(2.0 * np.arctan(np.exp(-np.asarray(radius, dtype=np.float64))))
 

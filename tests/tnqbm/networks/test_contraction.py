@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.linalg
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from tnqbm.networks import Contraction
 from tnqbm.networks import sweep as sweeps
 from tnqbm.networks.contraction import _moments
 from tnqbm.networks.factors import Factors, coupling_mask, largest_field
+from tnqbm.networks.perfect import PerfectSampler
 from tnqbm.networks.plan import Plan, _positions, gather_leaves
 from tnqbm.networks.trees import quick_tree
 
@@ -254,13 +256,14 @@ def test_lines_rings_and_lattices_have_the_obvious_width():
         assert Contraction(mask, 3).forecast.width <= width
 
 
-def test_memory_limits_are_kept_and_change_nothing():
+def test_memory_limits_are_kept_and_change_nothing(monkeypatch):
     """Checkpoints give the same bits, slices the same digits."""
+    monkeypatch.setattr("tnqbm.networks.plan.SEARCH_FROM", np.inf)
     mask = connectivity.lattice(12, 12)
     model = SqRBM.uniform(144, 121, "XZ", scale=0.4, seed=1, mask=mask)
     whole = Contraction.of(model)
     log_z, moments = whole.moments(model)
-    for share, slices in ((0.7, 1), (0.2, 2)):
+    for share, slices in ((0.7, 1), (0.25, 2)):
         limit = share * whole.forecast.peak_bytes
         small = Contraction.of(model, max_bytes=limit)
         assert small.forecast.peak_bytes <= limit
@@ -308,3 +311,49 @@ def test_refusals():
         contraction.marginal(local, [0.5])
     with pytest.raises(ValueError, match="pairs"):
         contraction.moments(local, pairs="every")
+
+
+def chi_square(states, p):
+    """p-value of samples against probabilities, rare states put together."""
+    counts = np.bincount(states @ (2 ** np.arange(states.shape[1])[::-1]), minlength=p.size)
+    expected = p * len(states)
+    rare = expected < 8
+    groups = [*zip(counts[~rare], expected[~rare], strict=True)]
+    if rare.any():
+        groups.append((counts[rare].sum(), max(expected[rare].sum(), 1e-9)))
+    seen, right = np.array(groups).T
+    return scipy.stats.chi2.sf(np.sum((seen - right) ** 2 / right), len(groups) - 1)
+
+
+@pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_perfect_samples(paulis, logarithmic, monkeypatch):
+    """Fixed seeds; a right sampler fails each of the seven checks with probability 1e-4."""
+    if logarithmic:
+        monkeypatch.setattr(sweeps._Linear, "__call__", lambda *_: None)
+    model = random_model(8, 7, paulis, 5, 0.8, 0.45)
+    p = exact.probabilities(model)
+    contraction = Contraction.of(model)
+    states = contraction.sample(model, 20000, seed=1)
+    assert np.array_equal(states[:100], contraction.sample(model, 100, seed=1))
+    assert chi_square(states, p) > 1e-4
+    # negative control: a slightly different model is told apart
+    other = SqRBM(model.a + 0.05, model.b, model.w, paulis, model.mask)
+    assert chi_square(states, exact.probabilities(other)) < 1e-6
+    clamped = contraction.sample(model, 5000, seed=2, clamp={3: 1})
+    assert clamped[:, 3].all()
+
+
+def test_perfect_samples_of_split_units():
+    """One Pauli: the values of h are drawn and dropped."""
+    model = SqRBM.uniform(9, 3, "Y", scale=0.7, seed=3)
+    plan = planned(model, [0, 1, 2])
+    states = PerfectSampler(plan).sample(
+        sweeps.evaluate(plan, model), 20000, np.random.default_rng(4)
+    )
+    assert chi_square(states, exact.probabilities(model)) > 1e-4
+    wide = SqRBM.uniform(40, 1, "XZ", scale=0.1, seed=3)
+    with pytest.raises(ValueError, match="quadrature"):
+        Contraction.of(wide).sample(wide, 1, seed=0)
+    with pytest.raises(ValueError, match="number of samples"):
+        Contraction.of(model).sample(model, -1, seed=0)

@@ -136,7 +136,8 @@ def test_resident_memory():
     code = (
         "import resource\n"
         "from tnqbm import SqRBM, connectivity\n"
-        "from tnqbm.networks import Contraction\n"
+        "from tnqbm.networks import Contraction, plan as plans\n"
+        "plans.SEARCH_FROM = 1e99\n"
         "small = connectivity.lattice(4, 4)\n"
         "large = connectivity.lattice(15, 15)\n"
         "for mask in (small, large):\n"
