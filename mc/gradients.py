@@ -11,6 +11,7 @@ from mc.sections import GradientSection, TrainingSection
 
 EXACT = "exact"
 CONTRACTION = "contraction"
+QUANTUM = "quantum"
 WITHOUT_CHAINS = (EXACT, CONTRACTION)
 """Estimators that are exact: they have no sweeps, draw nothing, and find log Z themselves."""
 

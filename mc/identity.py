@@ -22,7 +22,8 @@ _ALWAYS = (
 )  # fmt: skip
 _SAMPLING = (
     "steps", "chains", "kernel", "inertia", "temperatures", "max_bond", "refit", "global_moves",
-    "evaluate", "evaluations", "ais_chains", "ais_betas",
+    "shots", "trotter_steps", "strategy", "backend", "evaluate", "evaluations",
+    "ais_chains", "ais_betas",
 )  # fmt: skip
 _FIRST_METRICS = ("kl", "tvd", "nll", "gradient_norm")
 _ABSENT = object()

@@ -172,6 +172,10 @@ class TrainingKeys(Section):
     max_bond: int | None = None
     refit: int | None = None
     global_moves: int | None = None
+    shots: int | None = None
+    trotter_steps: int | None = None
+    strategy: str | None = None
+    backend: str | None = None
     evaluate: str | None = None
     evaluations: int | None = None
     ais_chains: int | None = None

@@ -10,7 +10,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mc.gradients import CONTRACTION, EXACT, WITHOUT_CHAINS, label_settings, methods
+from mc.gradients import CONTRACTION, EXACT, QUANTUM, WITHOUT_CHAINS, label_settings, methods
 from mc.study import SEEDED_DATA, Product, Study, is_data_file
 from mc.team import most_members
 from tnqbm.connectivity import DENSE, hidden_units, named
@@ -41,6 +41,7 @@ def study_problems(study: Study, *, products: bool, labels: bool) -> list[str]:
     if products:
         problems += _wrong_combinations(study, good)
     problems += _wrong_teams(study, good)
+    problems += _wrong_devices(good)
     return problems + settings
 
 
@@ -184,11 +185,32 @@ def _wrong_teams(study: Study, settings: Mapping[str, TrainingSettings]) -> Iter
                 f"run.ranks_per_run = {size}: {label!r} {does}, which several ranks cannot "
                 "share; leave the key out, or put exact gradients into a study of their own"
             )
+        elif one.negative_phase == QUANTUM:
+            yield (
+                f"run.ranks_per_run = {size}: {label!r} measures circuits, which several ranks "
+                "cannot share; leave the key out"
+            )
         elif one.negative_phase == "tempered" and most_members(one) < size:
             yield (
                 f"run.ranks_per_run = {size}: the {one.chains} chains of {label!r} can be shared "
                 f"by at most {most_members(one)} (64 or more for each rank)"
             )
+
+
+def _wrong_devices(settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
+    """Backends of quantum circuits that are not known, or Qiskit missing."""
+    for label, one in settings.items():
+        if one.negative_phase != QUANTUM:
+            continue
+        from tnqbm.quantum.devices import check_backend
+        from tnqbm.quantum.extra import need_qiskit
+
+        for message in (
+            _failure(check_backend, one.backend),
+            _failure(need_qiskit, f"gradient {label!r}"),
+        ):
+            if message:
+                yield f"{label!r}: {message}"
 
 
 # --- combinations ------------------------------------------------------------------------------

@@ -42,15 +42,15 @@ def forecast(
     """
     n, q = min(n_visible, _LARGEST), min(n_qubits, 2 * _LARGEST)
     m, itemsize = q - n, 8 if real else 16
+    block = itemsize * 4.0**m
+    chunk = max(min(2.0**n * block, CHUNK_BYTES), block)
     sums = (1 + n_flips) * 2.0**q * q * _FLIP_NS * 1e-9
     if diagonal:
         method, note = "diagonal", f"2**{n_qubits} energies, no matrices"
-        size = 64.0 * 2.0**n + 4.0 * max(CHUNK_BYTES, itemsize * 4.0**m)
+        size = 64.0 * 2.0**n + 6.0 * chunk
         seconds = sums + 2.0**n * (5e-7 + 4.0**m * 2e-9)
     elif semi_quantum:
         method, note = "blocks", f"2**{n_visible} blocks of dimension 2**{n_qubits - n_visible}"
-        block = itemsize * 4.0**m
-        chunk = max(min(2.0**n * block, CHUNK_BYTES), block)
         kept = 2.0**n * block
         size = 64.0 * 2.0**n + 6.0 * chunk + (kept if kept <= KEPT_BYTES else 0.0)
         seconds = sums + 2.0**n * (15e-6 + _eigen_seconds(m, real))

@@ -183,7 +183,21 @@ def _contracted(context: PhaseContext) -> LogPartition:
     return contracted_log_partition(context)
 
 
-_FACTORIES: dict[str, Factory] = {"exact": _exact, "contraction": _contraction}
+def _quantum(context: PhaseContext) -> NegativePhase:
+    # Without the extra "quantum" the name is known, and building it says what is missing.
+    from tnqbm.quantum.extra import need_qiskit
+
+    need_qiskit("negative_phase 'quantum'")
+    from tnqbm.quantum.phase import QuantumPhase
+
+    return QuantumPhase(context)
+
+
+_FACTORIES: dict[str, Factory] = {
+    "exact": _exact,
+    "contraction": _contraction,
+    "quantum": _quantum,
+}
 _EVALUATORS: dict[str, LogPartitionFactory] = {"exact": _enumerated, "contraction": _contracted}
 
 

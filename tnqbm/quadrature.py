@@ -31,7 +31,7 @@ from tnqbm.quadrature_sums import CoupledPart, NodeSums, dual_sums
 TOLERANCE = 1e-12
 """Two degrees agree if log Z and moments differ by less, times |log Z| where that exceeds 1."""
 
-MAX_OPERATIONS = 2e11
+MAX_OPERATIONS = 2e10
 """Most evaluations of one visible unit at one tuple of nodes: some minutes on one core."""
 
 MAX_COUPLED = 4

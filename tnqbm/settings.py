@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from tnqbm.optimizers import OPTIMIZERS, SCHEDULES
 
 PRECISIONS = ("double", "single")
+STRATEGIES = ("imaginary-time", "enhanced", "thermal")
+"""How the negative phase "quantum" uses circuits."""
 
 EXACT_EVALUATION = 16
 """Most visible units at which ``evaluate = "auto"`` enumerates."""
@@ -20,7 +22,7 @@ EXACT_EVALUATION = 16
 _INTEGERS = {
     "iterations": 0, "snapshots": 0, "patience": 0, "decay_steps": 1, "batch_size": 0, "steps": 1,
     "chains": 1, "temperatures": 2, "max_bond": 1, "refit": 1, "global_moves": 0, "ais_chains": 1,
-    "ais_betas": 2,
+    "ais_betas": 2, "shots": 1, "trotter_steps": 1,
 }  # fmt: skip
 _NUMBERS = (
     "learning_rate", "beta1", "beta2", "epsilon", "momentum", "decay", "min_delta",
@@ -45,6 +47,11 @@ class TrainingSettings:
     max_bond : largest bond dimension of the tensor network that proposes states.
     refit : updates after which it is fitted again at the latest.
     global_moves : updates from one proposal of it to every persistent chain to the next; 0: none.
+
+    shots : of the estimator "quantum", for each Pauli matrix and update.
+    trotter_steps : of its product formula.
+    strategy : "imaginary-time", "enhanced" or "thermal", see :mod:`tnqbm.quantum.sampler`.
+    backend : what its circuits run on, by name, see :func:`tnqbm.quantum.open_device`.
 
     The update:
 
@@ -99,6 +106,10 @@ class TrainingSettings:
     max_bond: int = 64
     refit: int = 100
     global_moves: int = 0
+    shots: int = 4096
+    trotter_steps: int = 2
+    strategy: str = "imaginary-time"
+    backend: str = "statevector"
     evaluate: str = "auto"
     evaluations: int | None = None
     ais_chains: int = 200
@@ -108,6 +119,7 @@ class TrainingSettings:
         _choice("optimizer", self.optimizer, OPTIMIZERS)
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
+        _choice("strategy", self.strategy, STRATEGIES)
         for name, low in _INTEGERS.items():
             _integer(name, getattr(self, name), low)
         for name in ("records", "evaluations"):
@@ -119,7 +131,7 @@ class TrainingSettings:
         if not isinstance(self.centred, bool):
             raise ValueError(f"centred: must be true or false, got {self.centred!r}")
         # Names that packages may add to are checked where the thing is built.
-        for name in ("kernel", "evaluate"):
+        for name in ("kernel", "evaluate", "backend"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name}: must be a name, got {getattr(self, name)!r}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,19 @@ from tnqbm.trajectory import METRICS, Trajectory
 __all__ = ["Trainer", "TrainingSettings", "train"]
 
 Float = NDArray[np.float64]
+
+
+class DataAverages(Protocol):
+    """What a trainer asks about data: :class:`StateAverages` for sqRBMs."""
+
+    def moments(self, theta: Float, rows: NDArray[np.intp]) -> Float:
+        """The data's averages, (B, n_parameters)."""
+
+    def log_weights(self, theta: Float, rows: NDArray[np.intp]) -> Float:
+        """log p~(v) of every state of the data, (B, K)."""
+
+    def moments_and_log_weights(self, theta: Float, rows: NDArray[np.intp]) -> tuple[Float, Float]:
+        """Both at once."""
 
 
 def train(
@@ -136,7 +150,12 @@ class Trainer:
         self._evaluate = None if known else evaluator(context)
         free = None if self._mask is None else free_parameters(self._mask, len(paulis))
         self._absent = None if free is None else np.flatnonzero(~free)
-        self._theta = np.stack([model.to_vector() for model in models])
+        self._start(np.stack([model.to_vector() for model in models]))
+
+    def _start(self, theta: Float) -> None:
+        """Everything that does not depend on what kind of model the rows of theta belong to."""
+        settings = self.settings
+        self._theta = theta
         self._optimizer = optimizers.make(
             settings.optimizer,
             self._theta.shape,  # type: ignore[arg-type]
@@ -186,15 +205,15 @@ class Trainer:
         return view
 
     @cached_property
-    def _data(self) -> StateAverages:
+    def _data(self) -> DataAverages:
         # Large data sets need it only where the whole of them is averaged over.
         return self._averages_over(self._states, self._q)
 
     @cached_property
-    def _test(self) -> tuple[StateAverages, Float] | None:
+    def _test(self) -> tuple[DataAverages, Float] | None:
         return self._tests and (self._averages_over(*self._tests), self._tests[1])
 
-    def _averages_over(self, states: NDArray[np.uint8], q: Float) -> StateAverages:
+    def _averages_over(self, states: NDArray[np.uint8], q: Float) -> DataAverages:
         _, m, paulis = self._shape
         return StateAverages(states, q, m, len(paulis), self.settings.precision)
 
@@ -241,15 +260,19 @@ class Trainer:
         if record:
             self._record(gradient, log_weights, log_z, error)
         settings = self.settings
-        n, m, paulis = self._shape
         if settings.centred:
+            n, m, paulis = self._shape
             gradient = gradients.centred(positive, negative, n, m, len(paulis), self._mask)
         if settings.weight_decay:
-            first = n + len(paulis) * m
-            gradients.add_weight_decay(gradient, self._theta, settings.weight_decay, first)
+            self._add_weight_decay(gradient)
         if settings.clip:
             gradients.clip(gradient, settings.clip)
         return gradient
+
+    def _add_weight_decay(self, gradient: Float) -> None:
+        n, m, paulis = self._shape
+        first = n + len(paulis) * m
+        gradients.add_weight_decay(gradient, self._theta, self.settings.weight_decay, first)
 
     def _averages(
         self, record: bool
@@ -339,32 +362,36 @@ class Trainer:
 
     def trajectories(self) -> list[Trajectory]:
         """The runs' results, in the order of the models; RuntimeError before the end."""
+        self._check_complete()
+        return [
+            Trajectory(
+                **self._rows_of(run),
+                model=self._model(self._final[run]),
+                snapshots=[(step, self._model(theta)) for step, theta in self._snapshots_of(run)],
+            )
+            for run in range(self.n_runs)
+        ]
+
+    def _check_complete(self) -> None:
         if not self._complete:
             raise RuntimeError(f"training is at update {self.iteration}, not finished yet")
-        results = []
-        for run in range(self.n_runs):
-            count = int(self._recorded[run])
-            rows = {
-                name: values[run, :count].copy() if known else None
-                for name, values, known in zip(METRICS, self._metrics, self._known, strict=True)
-            }
-            kept = self._snapshot_steps <= self._stopped_at[run]
-            results.append(
-                Trajectory(
-                    step=self._steps[:count].copy(),
-                    **rows,
-                    model=self._model(self._final[run]),
-                    snapshots=[
-                        (int(step), self._model(self._snapshots[run, k]))
-                        for k, step in enumerate(self._snapshot_steps)
-                        if kept[k]
-                    ],
-                    stopped="iterations"
-                    if self._stopped_at[run] == self.settings.iterations
-                    else "plateau",
-                )
-            )
-        return results
+
+    def _rows_of(self, run: int) -> dict[str, Any]:
+        """What a trajectory says about one run, but for its parameters."""
+        count = int(self._recorded[run])
+        rows: dict[str, Any] = {
+            name: values[run, :count].copy() if known else None
+            for name, values, known in zip(METRICS, self._metrics, self._known, strict=True)
+        }
+        last = self._stopped_at[run] == self.settings.iterations
+        rows["step"] = self._steps[:count].copy()
+        rows["stopped"] = "iterations" if last else "plateau"
+        return rows
+
+    def _snapshots_of(self, run: int) -> list[tuple[int, Float]]:
+        """Updates done and parameters, of those snapshots that the run lived to see."""
+        steps = self._snapshot_steps[self._snapshot_steps <= self._stopped_at[run]]
+        return [(int(step), self._snapshots[run, k]) for k, step in enumerate(steps)]
 
     def _model(self, theta: Float) -> SqRBM:
         return SqRBM.from_vector(theta, *self._shape, self._mask)

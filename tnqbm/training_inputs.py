@@ -24,6 +24,12 @@ def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[in
             f"need as many targets as models and at least one, got {len(models)} models and "
             f"{len(targets)} targets"
         )
+    for model in models:
+        if not isinstance(model, SqRBM):
+            raise TypeError(
+                f"expected an SqRBM, got {type(model).__name__}; "
+                "tnqbm.hamiltonian.train trains a PauliHamiltonian"
+            )
     shapes = {(model.n_visible, model.n_hidden, model.paulis) for model in models}
     if len(shapes) > 1:
         raise ValueError(f"models trained together must have one shape, got {sorted(shapes)}")

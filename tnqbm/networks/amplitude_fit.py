@@ -31,7 +31,14 @@ from tnqbm.networks.matrix_product import (
     log_amplitudes,
     schmidt_form,
 )
-from tnqbm.networks.skeleton import Amplitude, Endings, all_endings, distinct, sweep
+from tnqbm.networks.skeleton import (
+    Amplitude,
+    Endings,
+    all_endings,
+    count_distinct,
+    distinct,
+    sweep,
+)
 
 BUILD_SHARE = 2.0
 """Bond dimension of the last sweep, relative to that of the result."""
@@ -40,6 +47,9 @@ COLUMNS_PER_BOND = 8
 """Endings per unit of the bond dimension of a sweep."""
 
 LEAST_COLUMNS = 256
+
+MOST_BATCHES = 16
+"""As many endings are drawn at most, in multiples of those wanted, to find different ones."""
 
 STRIDE = 8
 """Endings are drawn anew at every eighth cut; those between them share parts of the same."""
@@ -241,12 +251,16 @@ class Fitter:
         self, sources: list[tuple[SchmidtForm, float]], first: int, last: int, count: int
     ) -> tuple[Bits, list[Float]]:
         """Endings from several states, and the log-densities of the mixture."""
-        bits = np.concatenate(
-            [
+        batches: list[Bits] = []
+        # Strong couplings leave few endings that are likely; rare modes take more draws.
+        for _ in range(MOST_BATCHES):
+            batches += [
                 draw_endings(form, first, max(1, round(share * count)), self._rng)
                 for form, share in sources
             ]
-        )
+            if count_distinct(np.concatenate(batches)) >= 0.5 * count:
+                break
+        bits = np.concatenate(batches)
         parts = [
             [np.log(share) + d for d in ending_densities(form, first, last, bits)]
             for form, share in sources

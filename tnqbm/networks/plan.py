@@ -21,18 +21,19 @@ from tnqbm.sphere import nodes
 
 Int = NDArray[np.int64]
 
-SECONDS_PER_MULTIPLY_ADD = 0.8e-9
-SECONDS_PER_DISTANT = 1.6e-9
-SECONDS_PER_OPERATION = 0.5e-6
+SECONDS_PER_MULTIPLY_ADD = 0.5e-9
+SECONDS_PER_DISTANT = 1.3e-9
+SECONDS_PER_GATHERED = 5e-9
+SECONDS_PER_OPERATION = 0.35e-6
 SECONDS_PER_ENTRY = 60e-9
 SECONDS_AT_LEAST = 4e-4
 """Measured by scripts/benchmarks/contraction.py on one core of a busy AMD EPYC (Genoa).
 
-A multiply-add with all operands in cache, or not; an operation; an entry of a hidden unit's tensor
-and Pauli; calling all the rest.
+A multiply-add along long runs with all operands in cache, or not, and without long runs; an
+operation; an entry of a hidden unit's tensor and Pauli; calling all the rest.
 """
 
-ENTRY_COST = SECONDS_PER_ENTRY / SECONDS_PER_MULTIPLY_ADD
+ENTRY_COST = SECONDS_PER_ENTRY / 1e-9
 
 WIDEST_DENSE = 28
 """Most neighbours of a hidden unit that is kept as one dense tensor."""
@@ -242,14 +243,15 @@ class Plan:
         """Cost of the backward (or forward) program."""
         program = self.backward if gradients else self.forward
         operations = program.multiply_adds * self.slices
-        distant = program.distant * self.slices
+        distant, gathered = program.distant * self.slices, program.gathered * self.slices
         parameters = self.factors.n_paulis * self.factors.n * self.factors.m
         seconds = (
-            SECONDS_PER_MULTIPLY_ADD * (operations - distant)
+            SECONDS_PER_MULTIPLY_ADD * (operations - distant - gathered)
+            + SECONDS_PER_GATHERED * gathered
             + SECONDS_PER_DISTANT * distant
             + SECONDS_PER_OPERATION * program.operations.shape[0] * self.slices
             + SECONDS_PER_ENTRY * self.factors.n_paulis * self.factors.size
-            + 1e-9 * (self.leaves.size + 3 * parameters)
+            + 1e-9 * (self.leaves.size + 1.5 * parameters)
             + SECONDS_AT_LEAST
         )
         return Forecast(

@@ -32,7 +32,8 @@ class Program:
     environment at ``environments[t]``; slot t + 1 holds its scale, ``environment_slots[t]`` that of
     the environment. The contraction of everything is the number at ``root``. ``values`` says where
     the value of each tensor of the tree is put. ``multiply_adds`` counts those of all operations,
-    ``distant`` those with tensors too large for a cache.
+    ``gathered`` those of operations without long runs, ``distant`` those of others whose tensors
+    are too large for a cache.
     """
 
     operations: Int
@@ -47,6 +48,7 @@ class Program:
     values: Int
     multiply_adds: float
     distant: float
+    gathered: float
 
     @property
     def bytes(self) -> int:
@@ -168,7 +170,7 @@ def compile_tree(
     n_nodes = len(nodes)
     slots = {"value": 1, "environment": 1 + n_nodes}
     columns: dict[tuple[str, int], list[int]] = {}
-    rows, cost, distant = [], 0.0, 0.0
+    rows, cost, distant, gathered = [], 0.0, 0.0, 0.0
     for (kind, k, at), sources in zip(plan.steps, plan.sources, strict=True):
         operands = []
         for (what, node), start in sources.items():
@@ -187,7 +189,9 @@ def compile_tree(
         rows.append([at, x_at, y_at, slots[kind] + k, x_slot, y_slot, *columns[kind, k]])
         top = k if kind == "value" else nodes[k].parent
         cost += nodes[top].cost
-        if max(nodes[c].size for c in (top, *nodes[top].children)) > CACHED:
+        if columns[kind, k][-1] == GATHER:
+            gathered += nodes[top].cost
+        elif max(nodes[c].size for c in (top, *nodes[top].children)) > CACHED:
             distant += nodes[top].cost
     leaves = range(shape.n_leaves)
     environment_slots = np.array([slots["environment"] + k for k in leaves], dtype=np.int64)
@@ -211,4 +215,5 @@ def compile_tree(
         values=values,
         multiply_adds=cost,
         distant=distant,
+        gathered=gathered,
     )

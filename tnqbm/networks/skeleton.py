@@ -110,15 +110,24 @@ def all_endings(sites: int) -> Endings:
 
 def distinct(bits: NDArray[np.uint8], log_weights: Float | None = None) -> Endings:
     """Endings (C, sites) without repetitions; weights (C,) None: drawn from the model."""
-    packed = np.packbits(bits, axis=1)
-    keys = np.ascontiguousarray(packed).view([("", np.uint8)] * packed.shape[1]).reshape(-1)
-    _, first, counts = np.unique(keys, return_index=True, return_counts=True)
+    _, first, counts = np.unique(_keys(bits), return_index=True, return_counts=True)
     inverse = np.argsort(first)
     first, counts = first[inverse], counts[inverse]
     log_counts = 0.5 * np.log(counts / bits.shape[0])
     if log_weights is None:
         return Endings(bits[first], log_counts, relative=True)
     return Endings(bits[first], log_counts + log_weights[first])
+
+
+def count_distinct(bits: NDArray[np.uint8]) -> int:
+    """Number of different rows."""
+    return int(np.unique(_keys(bits)).size)
+
+
+def _keys(bits: NDArray[np.uint8]) -> NDArray[np.void]:
+    """One comparable key per row."""
+    packed = np.ascontiguousarray(np.packbits(bits, axis=1))
+    return packed.view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
 
 
 def sweep(

@@ -1,4 +1,5 @@
-"""Quantum circuits of sqRBMs for Qiskit: hidden thermal states, Gibbs states, proposals.
+"""Quantum circuits of sqRBMs for Qiskit: hidden thermal states, Gibbs states, proposals, and averages
+measured with them.
 
 Needs the extra ``quantum`` (:class:`tnqbm.MissingExtraError` without it). Public names are loaded
 when first used: Qiskit takes a second to import.
@@ -10,9 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _EXPORTS = {
+    "Device": "tnqbm.quantum.devices",
+    "EnhancedChain": "tnqbm.quantum.enhanced",
     "GibbsCircuit": "tnqbm.quantum.gibbs",
     "IsingSurrogate": "tnqbm.quantum.surrogate",
+    "Measured": "tnqbm.quantum.sampler",
+    "Patience": "tnqbm.quantum.jobs",
     "Postselected": "tnqbm.quantum.postselection",
+    "QiskitGibbs": "tnqbm.quantum.sampler",
     "bits_from_bit_array": "tnqbm.quantum.endian",
     "bits_from_counts": "tnqbm.quantum.endian",
     "expand_surrogate": "tnqbm.quantum.surrogate",
@@ -20,6 +26,7 @@ _EXPORTS = {
     "from_sparse_pauli_op": "tnqbm.quantum.endian",
     "gibbs_circuit": "tnqbm.quantum.gibbs",
     "hidden_thermal_circuit": "tnqbm.quantum.thermal",
+    "open_device": "tnqbm.quantum.devices",
     "postselect": "tnqbm.quantum.postselection",
     "proposal_circuit": "tnqbm.quantum.proposal",
     "proposal_matrix": "tnqbm.quantum.proposal",
@@ -32,16 +39,22 @@ _EXPORTS = {
 __all__ = list(_EXPORTS)
 
 if TYPE_CHECKING:
+    from tnqbm.quantum.devices import Device as Device
+    from tnqbm.quantum.devices import open_device as open_device
     from tnqbm.quantum.endian import bits_from_bit_array as bits_from_bit_array
     from tnqbm.quantum.endian import bits_from_counts as bits_from_counts
     from tnqbm.quantum.endian import from_sparse_pauli_op as from_sparse_pauli_op
     from tnqbm.quantum.endian import to_sparse_pauli_op as to_sparse_pauli_op
+    from tnqbm.quantum.enhanced import EnhancedChain as EnhancedChain
     from tnqbm.quantum.gibbs import GibbsCircuit as GibbsCircuit
     from tnqbm.quantum.gibbs import gibbs_circuit as gibbs_circuit
+    from tnqbm.quantum.jobs import Patience as Patience
     from tnqbm.quantum.postselection import Postselected as Postselected
     from tnqbm.quantum.postselection import postselect as postselect
     from tnqbm.quantum.proposal import proposal_circuit as proposal_circuit
     from tnqbm.quantum.proposal import proposal_matrix as proposal_matrix
+    from tnqbm.quantum.sampler import Measured as Measured
+    from tnqbm.quantum.sampler import QiskitGibbs as QiskitGibbs
     from tnqbm.quantum.surrogate import IsingSurrogate as IsingSurrogate
     from tnqbm.quantum.surrogate import expand_surrogate as expand_surrogate
     from tnqbm.quantum.surrogate import fit_surrogate as fit_surrogate

@@ -1,0 +1,337 @@
+"""Gates, depth and swaps of Gibbs and thermal circuits, counted without building them.
+
+The circuits are those of :mod:`tnqbm.quantum.gibbs` and :mod:`tnqbm.quantum.thermal`. The product
+formula of an sqRBM falls apart by hidden qubits: factors of different ones commute, and factors of
+one commute if and only if all of them hold the same single Pauli matrix. From the second Trotter
+step on all steps are alike, so that one is walked through and the rest follow.
+
+Nothing here needs Qiskit; the tests compare with its own counts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.model import SqRBM
+from tnqbm.quantum.bloch import AXES, polar_angles
+
+Float = NDArray[np.float64]
+
+CONNECTIVITIES = ("all-to-all", "line", "grid")
+
+MAX_MOVES = 2_000_000
+"""Gates and swaps that are walked through before the remaining steps are taken to be alike."""
+
+MAX_FIRST_STEP = 2e7
+"""Most gates and swaps of one Trotter step."""
+
+SWAP_CX = 3
+"""CX gates, one after another, of a swap."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What a circuit is made of.
+
+    Attributes
+    ----------
+    qubits : ancillas and purifying partners included.
+    gates : operations by Qiskit's name, as in ``circuit.count_ops()``, swaps left out.
+    swaps : added to bring qubits together where not all are connected.
+    depth : longest chain of operations, measurements included, a swap as three.
+    """
+
+    qubits: int
+    gates: dict[str, int]
+    swaps: int
+    depth: int
+
+    @property
+    def cx(self) -> int:
+        """CX gates after decomposition: two for a CRY, three for a swap."""
+        return self.gates.get("cx", 0) + 2 * self.gates.get("cry", 0) + SWAP_CX * self.swaps
+
+
+class ProductFormula:
+    """The factors of exp(-H/2) for an sqRBM, as :func:`tnqbm.quantum.trotterise` arranges them.
+
+    Factor j < m is the field of hidden qubit j, factor m (i + 1) + j the coupling of visible unit
+    i to it. ``first`` and ``later`` are the sequences of the first and of every later step, without
+    what is part of the preparation: ``first + (steps - 1) * later`` is all of it.
+    """
+
+    def __init__(self, model: SqRBM, steps: int, order: int) -> None:
+        n, m = model.n_visible, model.n_hidden
+        vectors = np.zeros((n + 1, m, 3))
+        for p, letter in enumerate(model.paulis):
+            vectors[0, :, AXES.index(letter)] = model.b[p]
+            vectors[1:, :, AXES.index(letter)] = model.w[p]
+        self.model, self.steps = model, steps
+        self.lengths = np.linalg.norm(vectors, axis=2)
+        safe = np.where(self.lengths > 0, self.lengths, 1.0)
+        polar, azimuth = polar_angles(-(vectors / safe[..., None]))
+        # Rotations that are skipped are exactly those by 0.
+        self.turns = [
+            (bool(t), bool(f)) for t, f in zip(polar.ravel(), azimuth.ravel(), strict=True)
+        ]
+        parts = (vectors != 0.0) @ np.array([1, 2, 4])
+        self.commute = np.array(
+            [len(found := set(parts[:, j]) - {0}) <= 1 and found <= {1, 2, 4} for j in range(m)],
+            dtype=bool,
+        )
+        self.m = m
+        whole = self._kept(parts, 1, order)
+        self.first = whole
+        self.later = self._kept(parts, 2, order)[len(whole) :] if steps > 1 else []
+        # Time of each hidden field that is part of the preparation: all of it, or its first piece.
+        self.start_times = np.where(self.commute, 0.5, 1.0 / (2.0 * order * steps))
+        self.start = self.start_times[:, None] * vectors[0]
+
+    def _kept(self, parts: NDArray[np.intp], steps: int, order: int) -> list[int]:
+        """Factors carried out by an ancilla, in the order of time."""
+        m, flat = self.m, parts.ravel().tolist()
+        indices = [k for k, part in enumerate(flat) if part]
+        if order == 2:
+            indices += indices[::-1]
+        found: list[int] = []
+        own: list[list[int]] = [[] for _ in range(m)]
+        seen: list[set[int]] = [set() for _ in range(m)]
+        for index in indices * steps:
+            j = index % m
+            if self.commute[j]:
+                if index in seen[j]:
+                    continue
+                seen[j].add(index)
+            elif _merges(index, own[j], flat):
+                continue
+            # The first piece of a field comes before the couplings: it belongs to the start.
+            if index >= m or own[j]:
+                found.append(index)
+            own[j].append(index)
+        return found
+
+    @property
+    def n_factors(self) -> int:
+        return len(self.first) + (self.steps - 1) * len(self.later)
+
+    def log_success(self, log_partition: float) -> float:
+        """Log of the share of shots that are kept, as :meth:`Trotterised.log_success` has it."""
+        fields = 2.0 * self.start_times * self.lengths[0]
+        shift = self.lengths[1:].sum() + (self.lengths[0] - fields).sum()
+        visible = np.abs(self.model.a)
+        norm = np.logaddexp(fields, -fields).sum() + np.logaddexp(visible, -visible).sum()
+        return float(log_partition - shift - norm)
+
+
+def _merges(index: int, own: Sequence[int], parts: Sequence[int]) -> bool:
+    """Whether a factor meets an equal one, going back past those that it commutes with."""
+    for other in reversed(own):
+        if other == index:
+            return True
+        if parts[other] != parts[index] or parts[index] not in (1, 2, 4):
+            return False
+    return False
+
+
+def count_gibbs(
+    formula: ProductFormula, *, measure: str, ancillas: str, hidden_start: str, connectivity: str
+) -> Counts:
+    """Counts of :func:`tnqbm.quantum.gibbs_circuit`; ``measure`` is one letter for all hidden.
+
+    Where not all qubits are connected, the qubits of each gate are brought together by swaps one
+    after another, and stay where they are then: a valid circuit, so an upper bound on what a
+    router that looks ahead finds. Exact as long as the walk takes no more than ``MAX_MOVES`` moves
+    or steps repeat; beyond that, later steps are taken to be like the last one walked. Raises
+    ValueError where a single step is too long.
+    """
+    n, m, f = formula.model.n_visible, formula.m, formula.n_factors
+    partners = m if hidden_start == "bell" else 0
+    n_ancillas = min(f, 1) if ancillas == "reset" else f
+    qubits = n + m + partners + n_ancillas
+    far = 1 if connectivity == "all-to-all" else qubits
+    if max(len(formula.first), len(formula.later)) * (6 + far) > MAX_FIRST_STEP:
+        raise ValueError(
+            f"a Trotter step of {len(formula.first)} factors on {qubits} qubits takes too long to "
+            f"be counted with connectivity {connectivity!r}; "
+            + ("use a smaller model" if far == 1 else "use 'all-to-all' or a smaller model")
+        )
+    walk = _Walk(n, m, partners, n_ancillas, connectivity)
+    walk.prepare(formula)
+    fresh = ancillas == "fresh"
+    walk.step(formula, formula.first, fresh)
+    for done in range(1, formula.steps):
+        before = walk.snapshot()
+        walk.step(formula, formula.later, fresh)
+        left = formula.steps - 1 - done
+        if left and (walk.repeats(before) or walk.moves > MAX_MOVES):
+            walk.skip(before, left)
+            break
+    return walk.finish(measure, fresh)
+
+
+class _Walk:
+    """Qubits with the depth each has reached, and where each of them is."""
+
+    def __init__(self, n: int, m: int, partners: int, ancillas: int, connectivity: str) -> None:
+        self.n, self.m, self.partners, self.ancillas = n, m, partners, ancillas
+        self.qubits = n + m + partners + ancillas
+        self.gates: Counter[str] = Counter()
+        self.swaps = self.moves = self.factors = 0
+        self.columns = {
+            "all-to-all": 0,
+            "line": self.qubits,
+            "grid": math.ceil(math.sqrt(self.qubits)),
+        }[connectivity]
+        self.position: list[int] = []
+        places = self.qubits
+        if self.columns:
+            places = math.ceil(self.qubits / self.columns) * self.columns
+            order = [*self._order(), *range(self.qubits, places)]
+            self.occupant = order
+            self.position = [0] * places
+            for place, qubit in enumerate(order):
+                self.position[qubit] = place
+        self.level = [0] * places
+
+    def _order(self) -> list[int]:
+        """Visible and hidden qubits mixed evenly, partners beside theirs, ancillas amid all."""
+        n, m = self.n, self.m
+        keyed = [((i + 0.5) / n, [i]) for i in range(n)]
+        for j in range(m):
+            pair = [n + j, n + m + j] if self.partners else [n + j]
+            keyed.append(((j + 0.5) / m, pair))
+        order = [qubit for _, group in sorted(keyed) for qubit in group]
+        middle = len(order) // 2
+        return [*order[:middle], *range(self.qubits - self.ancillas, self.qubits), *order[middle:]]
+
+    def prepare(self, formula: ProductFormula) -> None:
+        n, m = self.n, self.m
+        polar, azimuth = polar_angles(-formula.start)
+        for i in range(n):
+            self.single("ry", i)
+        for j in range(m):
+            if self.partners:
+                self.single("ry", n + m + j)
+                self.pair("cx", n + m + j, n + j)
+            else:
+                self.single("rx", n + j)
+            if polar[j]:
+                self.single("ry", n + j)
+            if azimuth[j]:
+                self.single("rz", n + j)
+
+    def step(self, formula: ProductFormula, sequence: Sequence[int], fresh: bool) -> None:
+        n, m, ancilla = self.n, self.m, self.qubits - self.ancillas
+        for index in sequence:
+            row, j = divmod(index, m)
+            pivot = n + j
+            own = ancilla + self.factors if fresh else ancilla
+            if not fresh and self.factors:
+                self.single("reset", own)
+            polar, azimuth = formula.turns[index]
+            if azimuth:
+                self.single("rz", pivot)
+            if polar:
+                self.single("ry", pivot)
+            if row:
+                self.pair("cx", row - 1, pivot)
+            self.pair("cry", own, pivot)
+            if row:
+                self.pair("cx", row - 1, pivot)
+            if polar:
+                self.single("ry", pivot)
+            if azimuth:
+                self.single("rz", pivot)
+            if not fresh:
+                self.single("measure", own)
+            self.factors += 1
+
+    def single(self, gate: str, qubit: int) -> None:
+        self.gates[gate] += 1
+        self.level[qubit] += 1
+        self.moves += 1
+
+    def pair(self, gate: str, mover: int, target: int) -> None:
+        """A gate of two qubits, the first brought beside the second if it is not."""
+        if self.columns:
+            self._approach(mover, target)
+        self.gates[gate] += 1
+        self.moves += 1
+        level = self.level
+        level[mover] = level[target] = max(level[mover], level[target]) + 1
+
+    def _approach(self, mover: int, target: int) -> None:
+        columns, level = self.columns, self.level
+        row, column = divmod(self.position[target], columns)
+        while True:
+            here = self.position[mover]
+            down, right = row - here // columns, column - here % columns
+            if abs(down) + abs(right) <= 1:
+                return
+            # Along the longer way, so that the target's own place is never entered.
+            if abs(right) >= abs(down):
+                there = here + (1 if right > 0 else -1)
+            else:
+                there = here + (columns if down > 0 else -columns)
+            other = self.occupant[there]
+            self.occupant[here], self.occupant[there] = other, mover
+            self.position[mover], self.position[other] = there, here
+            level[mover] = level[other] = max(level[mover], level[other]) + SWAP_CX
+            self.swaps += 1
+            self.moves += 1
+
+    def snapshot(self) -> tuple[list[int], Counter[str], int, int]:
+        return list(self.level), Counter(self.gates), self.swaps, self.factors
+
+    def repeats(self, before: tuple[list[int], Counter[str], int, int]) -> bool:
+        """Whether all qubits that the step moved were moved alike, so that every later step does.
+
+        Ancillas that were used up do not count. With swaps steps are not alike.
+        """
+        if self.columns:
+            return False
+        used = self.qubits - (self.ancillas if before[3] > 1 and self.ancillas > 1 else 0)
+        moved = {b - a for a, b in zip(before[0][:used], self.level[:used], strict=True)}
+        return len(moved - {0}) <= 1
+
+    def skip(self, before: tuple[list[int], Counter[str], int, int], steps: int) -> None:
+        """Take ``steps`` more steps to be like the last one."""
+        level, gates, swaps, factors = before
+        growth = max(self.level) - max(level)
+        for qubit, (a, b) in enumerate(zip(level, self.level, strict=True)):
+            if b > a:
+                self.level[qubit] += steps * (growth if self.columns else b - a)
+        for gate in self.gates:
+            self.gates[gate] += steps * (self.gates[gate] - gates[gate])
+        self.swaps += steps * (self.swaps - swaps)
+        self.factors += steps * (self.factors - factors)
+
+    def finish(self, measure: str, fresh: bool) -> Counts:
+        n, m = self.n, self.m
+        for k in range(n + m):
+            if k >= n and measure == "Y":
+                self.single("sdg", k)
+            if k >= n and measure != "Z":
+                self.single("h", k)
+            self.single("measure", k)
+        if fresh:
+            for k in range(self.qubits - self.ancillas, self.qubits):
+                self.single("measure", k)
+        gates = {gate: count for gate, count in sorted(self.gates.items()) if count}
+        return Counts(self.qubits, gates, self.swaps, max(self.level))
+
+
+def count_thermal(n_hidden: int) -> Counts:
+    """Counts of :func:`tnqbm.quantum.hidden_thermal_circuit`, measured.
+
+    Pairs of qubits are all it takes, so there are no swaps on a line or grid either.
+    """
+    m = n_hidden
+    gates = {"cx": m, "measure": m, "ry": 2 * m} if m else {}
+    return Counts(2 * m, gates, 0, 4 if m else 0)

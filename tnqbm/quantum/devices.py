@@ -1,0 +1,225 @@
+"""What circuits run on, by name: an ideal state vector, Aer, fake and real backends.
+
+Whatever it is, a :class:`Device` takes circuits and gives shots through the primitive
+``BaseSamplerV2``. An ideal device need not draw every shot: see :mod:`tnqbm.quantum.sampler`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.errors import MissingExtraError
+from tnqbm.quantum.extra import need_qiskit
+from tnqbm.quantum.jobs import Patience, run_job
+
+if TYPE_CHECKING:
+    from qiskit import QuantumCircuit
+
+Float = NDArray[np.float64]
+Pub = tuple[Any, Float | None, int]
+"""A circuit, the values of its parameters (..., parameters) or None, and shots for each row."""
+
+NAMES = ("statevector", "aer", "aer:noisy")
+PREFIXES = ("fake:", "ibm:")
+
+
+def check_backend(name: object) -> str:
+    """A name that :func:`open_device` knows; ValueError otherwise. Imports nothing."""
+    if isinstance(name, str):
+        if name in NAMES:
+            return name
+        if any(name.startswith(prefix) and name != prefix for prefix in PREFIXES):
+            return name
+    near = difflib.get_close_matches(str(name), NAMES, 1)
+    hint = f"did you mean {near[0]!r}?" if near else "choose from " + ", ".join(NAMES)
+    raise ValueError(
+        f"backend: {name!r} is not known; {hint} (or 'fake:NAME' and 'ibm:NAME' for IBM's)"
+    )
+
+
+class Device:
+    """Something that runs circuits.
+
+    ``make_sampler(seed, qubits)`` returns a ``BaseSamplerV2`` for circuits of so many qubits, with
+    the random numbers of ``seed`` where it has any; ``make_backend(qubits)`` what circuits are
+    transpiled for, or None. ``ideal`` says that there is no noise, so that outcomes may be drawn
+    from a distribution found exactly; ``mid_circuit`` that measurements may come before the end.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_sampler: Callable[[int, int], Any],
+        make_backend: Callable[[int], Any] | None = None,
+        *,
+        ideal: bool = False,
+        mid_circuit: bool = True,
+        patience: Patience | None = None,
+    ) -> None:
+        self.name = name
+        self.ideal, self.mid_circuit = ideal, mid_circuit
+        self._make_sampler, self._make_backend = make_sampler, make_backend
+        self._managers: dict[int, Any] = {}
+        self._patience = patience or Patience()
+
+    @classmethod
+    def of(
+        cls,
+        sampler: Any,
+        *,
+        backend: Any | None = None,
+        mid_circuit: bool | None = None,
+        patience: Patience | None = None,
+    ) -> Device:
+        """A device from a sampler of one's own, which keeps its own random numbers.
+
+        ``backend`` is what circuits are transpiled for, None to leave them as they are.
+        ``mid_circuit`` is found out where it is None: all samplers but Qiskit's StatevectorSampler
+        measure before the end. TypeError on what is no BaseSamplerV2.
+        """
+        need_qiskit("a sampler")
+        from qiskit.primitives import BaseSamplerV2, StatevectorSampler
+
+        if not isinstance(sampler, BaseSamplerV2):
+            raise TypeError(f"sampler must be a BaseSamplerV2, got {type(sampler).__name__}")
+        if mid_circuit is None:
+            mid_circuit = not isinstance(sampler, StatevectorSampler)
+        return cls(
+            type(sampler).__name__,
+            lambda seed, qubits: sampler,
+            None if backend is None else (lambda qubits: backend),
+            mid_circuit=mid_circuit,
+            patience=patience,
+        )
+
+    def transpiled(self, circuit: QuantumCircuit) -> QuantumCircuit:
+        """The circuit in the gates of the device, the same for equal circuits."""
+        if self._make_backend is None:
+            return circuit
+        from qiskit.transpiler import generate_preset_pass_manager
+
+        qubits = circuit.num_qubits
+        if qubits not in self._managers:
+            self._managers[qubits] = generate_preset_pass_manager(
+                optimization_level=1, backend=self._make_backend(qubits), seed_transpiler=0
+            )
+        return self._managers[qubits].run(circuit)
+
+    def run(self, pubs: Sequence[Pub], *, seed: int) -> list[Any]:
+        """Data of a sampler's results, one for each of the transpiled circuits."""
+        qubits = max(circuit.num_qubits for circuit, _, _ in pubs)
+
+        def submit() -> Any:
+            # A new sampler: one that failed may have used up some of its random numbers.
+            return self._make_sampler(seed, qubits).run(list(pubs))
+
+        return [one.data for one in run_job(submit, self._patience)]
+
+
+def open_device(name: str, *, patience: Patience | None = None) -> Device:
+    """The device of a name.
+
+    "statevector" is noiseless; "aer" draws shots with Qiskit Aer, noiseless too; "aer:noisy" has
+    the noise of a ``GenericBackendV2`` (all pairs of qubits coupled, as many as are needed);
+    "fake:NAME" of one of IBM's fake backends such as FakeSherbrooke; "ibm:NAME" is a machine,
+    through the account that is saved on this computer. Raises ValueError on other names and
+    MissingExtraError where what is needed is not installed.
+    """
+    check_backend(name)
+    need_qiskit(f"backend {name!r}")
+    if name == "statevector":
+        return Device(name, _statevector, ideal=True, mid_circuit=False, patience=patience)
+    if name == "aer":
+        _need_aer(name)
+        return Device(name, _aer, _aer_backend, patience=patience)
+    if name == "aer:noisy":
+        _need_aer(name)
+        return Device(name, _noisy, _generic, patience=patience)
+    kind, _, own = name.partition(":")
+    return (_fake if kind == "fake" else _ibm)(name, own, patience)
+
+
+def _statevector(seed: int, qubits: int) -> Any:
+    from qiskit.primitives import StatevectorSampler
+
+    # With a number as its seed every circuit of a job would get the same random numbers.
+    return StatevectorSampler(seed=np.random.default_rng(seed))
+
+
+def _aer(seed: int, qubits: int) -> Any:
+    from qiskit_aer.primitives import SamplerV2
+
+    return SamplerV2(seed=_small(seed), options={"backend_options": {"max_parallel_threads": 1}})
+
+
+def _aer_backend(qubits: int) -> Any:
+    from qiskit_aer import AerSimulator
+
+    return AerSimulator()
+
+
+def _generic(qubits: int) -> Any:
+    from qiskit.providers.fake_provider import GenericBackendV2
+
+    return GenericBackendV2(num_qubits=max(qubits, 2), seed=1)
+
+
+def _noisy(seed: int, qubits: int) -> Any:
+    return _noisy_sampler(_generic(qubits), seed)
+
+
+def _noisy_sampler(backend: Any, seed: int) -> Any:
+    from qiskit_aer import AerSimulator
+    from qiskit_aer.primitives import SamplerV2
+
+    simulator = AerSimulator.from_backend(backend, max_parallel_threads=1)
+    return SamplerV2.from_backend(simulator, seed=_small(seed))
+
+
+def _fake(name: str, own: str, patience: Patience | None) -> Device:
+    _need_aer(name)
+    try:
+        from qiskit_ibm_runtime import fake_provider
+    except ImportError as error:
+        raise MissingExtraError("qiskit-ibm-runtime", "ibm", f"backend {name!r}") from error
+    kind = getattr(fake_provider, own, None)
+    if kind is None:
+        raise ValueError(f"backend: qiskit_ibm_runtime.fake_provider has no {own!r}")
+    backend = kind()
+    return Device(
+        name,
+        lambda seed, qubits: _noisy_sampler(backend, seed),
+        lambda qubits: backend,
+        patience=patience,
+    )
+
+
+def _ibm(name: str, own: str, patience: Patience | None) -> Device:
+    try:
+        from qiskit_ibm_runtime import QiskitRuntimeService, SamplerV2
+    except ImportError as error:
+        raise MissingExtraError("qiskit-ibm-runtime", "ibm", f"backend {name!r}") from error
+    backend = QiskitRuntimeService().backend(own)
+    return Device(
+        name,
+        lambda seed, qubits: SamplerV2(mode=backend),
+        lambda qubits: backend,
+        patience=patience,
+    )
+
+
+def _need_aer(name: str) -> None:
+    try:
+        import qiskit_aer  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("qiskit-aer", "quantum", f"backend {name!r}") from error
+
+
+def _small(seed: int) -> int:
+    """A seed as Aer takes it."""
+    return int(seed) & 0x7FFFFFFF
