@@ -72,6 +72,7 @@ class ProductFormula:
         for p, letter in enumerate(model.paulis):
             vectors[0, :, AXES.index(letter)] = model.b[p]
             vectors[1:, :, AXES.index(letter)] = model.w[p]
+        vectors += 0.0  # no negative zeros, whose direction would be another
         self.model, self.steps = model, steps
         self.lengths = np.linalg.norm(vectors, axis=2)
         safe = np.where(self.lengths > 0, self.lengths, 1.0)
@@ -161,26 +162,37 @@ def count_gibbs(
             f"be counted with connectivity {connectivity!r}; "
             + ("use a smaller model" if far == 1 else "use 'all-to-all' or a smaller model")
         )
-    walk = _Walk(n, m, partners, n_ancillas, connectivity)
+    walk = _Walk(n, m, partners, n_ancillas, connectivity, fresh=ancillas == "fresh")
     walk.prepare(formula)
-    fresh = ancillas == "fresh"
-    walk.step(formula, formula.first, fresh)
+    walk.step(formula, formula.first)
     for done in range(1, formula.steps):
         before = walk.snapshot()
-        walk.step(formula, formula.later, fresh)
+        walk.step(formula, formula.later)
         left = formula.steps - 1 - done
         if left and (walk.repeats(before) or walk.moves > MAX_MOVES):
             walk.skip(before, left)
             break
-    return walk.finish(measure, fresh)
+    return walk.finish(measure)
+
+
+@dataclass(frozen=True)
+class _Snapshot:
+    level: list[int]
+    gates: Counter[str]
+    swaps: int
+    factors: int
 
 
 class _Walk:
     """Qubits with the depth each has reached, and where each of them is."""
 
-    def __init__(self, n: int, m: int, partners: int, ancillas: int, connectivity: str) -> None:
+    def __init__(
+        self, n: int, m: int, partners: int, ancillas: int, connectivity: str, *, fresh: bool
+    ) -> None:
+        self.fresh = fresh
         self.n, self.m, self.partners, self.ancillas = n, m, partners, ancillas
         self.qubits = n + m + partners + ancillas
+        self.system = self.qubits - ancillas
         self.gates: Counter[str] = Counter()
         self.swaps = self.moves = self.factors = 0
         self.columns = {
@@ -208,7 +220,7 @@ class _Walk:
             keyed.append(((j + 0.5) / m, pair))
         order = [qubit for _, group in sorted(keyed) for qubit in group]
         middle = len(order) // 2
-        return [*order[:middle], *range(self.qubits - self.ancillas, self.qubits), *order[middle:]]
+        return [*order[:middle], *range(self.system, self.qubits), *order[middle:]]
 
     def prepare(self, formula: ProductFormula) -> None:
         n, m = self.n, self.m
@@ -226,8 +238,8 @@ class _Walk:
             if azimuth[j]:
                 self.single("rz", n + j)
 
-    def step(self, formula: ProductFormula, sequence: Sequence[int], fresh: bool) -> None:
-        n, m, ancilla = self.n, self.m, self.qubits - self.ancillas
+    def step(self, formula: ProductFormula, sequence: Sequence[int]) -> None:
+        n, m, fresh, ancilla = self.n, self.m, self.fresh, self.system
         for index in sequence:
             row, j = divmod(index, m)
             pivot = n + j
@@ -286,33 +298,30 @@ class _Walk:
             self.swaps += 1
             self.moves += 1
 
-    def snapshot(self) -> tuple[list[int], Counter[str], int, int]:
-        return list(self.level), Counter(self.gates), self.swaps, self.factors
+    def snapshot(self) -> _Snapshot:
+        return _Snapshot(list(self.level), Counter(self.gates), self.swaps, self.factors)
 
-    def repeats(self, before: tuple[list[int], Counter[str], int, int]) -> bool:
-        """Whether all qubits that the step moved were moved alike, so that every later step does.
+    def repeats(self, before: _Snapshot) -> bool:
+        """Whether the step moved all of its qubits alike, so that every later step does, too.
 
-        Ancillas that were used up do not count. With swaps steps are not alike.
+        Ancillas that are used once do not count. With swaps, steps are not alike.
         """
-        if self.columns:
-            return False
-        used = self.qubits - (self.ancillas if before[3] > 1 and self.ancillas > 1 else 0)
-        moved = {b - a for a, b in zip(before[0][:used], self.level[:used], strict=True)}
-        return len(moved - {0}) <= 1
+        used = self.system if self.fresh else self.qubits
+        moved = {b - a for a, b in zip(before.level[:used], self.level[:used], strict=True)}
+        return not self.columns and len(moved - {0}) <= 1
 
-    def skip(self, before: tuple[list[int], Counter[str], int, int], steps: int) -> None:
+    def skip(self, before: _Snapshot, steps: int) -> None:
         """Take ``steps`` more steps to be like the last one."""
-        level, gates, swaps, factors = before
-        growth = max(self.level) - max(level)
-        for qubit, (a, b) in enumerate(zip(level, self.level, strict=True)):
+        used = self.system if self.fresh else self.qubits
+        growth = max(self.level[:used]) - max(before.level[:used])
+        for qubit, (a, b) in enumerate(zip(before.level, self.level, strict=True)):
             if b > a:
-                self.level[qubit] += steps * (growth if self.columns else b - a)
+                self.level[qubit] += steps * growth
         for gate in self.gates:
-            self.gates[gate] += steps * (self.gates[gate] - gates[gate])
-        self.swaps += steps * (self.swaps - swaps)
-        self.factors += steps * (self.factors - factors)
+            self.gates[gate] += steps * (self.gates[gate] - before.gates[gate])
+        self.swaps += steps * (self.swaps - before.swaps)
 
-    def finish(self, measure: str, fresh: bool) -> Counts:
+    def finish(self, measure: str) -> Counts:
         n, m = self.n, self.m
         for k in range(n + m):
             if k >= n and measure == "Y":
@@ -320,8 +329,8 @@ class _Walk:
             if k >= n and measure != "Z":
                 self.single("h", k)
             self.single("measure", k)
-        if fresh:
-            for k in range(self.qubits - self.ancillas, self.qubits):
+        if self.fresh:
+            for k in range(self.system, self.qubits):
                 self.single("measure", k)
         gates = {gate: count for gate, count in sorted(self.gates.items()) if count}
         return Counts(self.qubits, gates, self.swaps, max(self.level))
