@@ -14,6 +14,7 @@ from mc.cli_evaluate import evaluate
 from mc.cli_logz import logz
 from mc.cli_plot import plot
 from mc.cli_quality import quality
+from mc.cli_resources import resources
 from mc.cli_run import run
 from mc.cli_sample import sample
 from mc.cli_show import merge, show, verify
@@ -77,7 +78,19 @@ def doctor(as_json: bool) -> None:
         raise SystemExit(1)
 
 
-for command in (run, show, plot, verify, merge, evaluate, sample, logz, quality, structure):
+for command in (
+    run,
+    show,
+    plot,
+    verify,
+    merge,
+    evaluate,
+    sample,
+    logz,
+    quality,
+    structure,
+    resources,
+):
     cli.add_command(command)
 
 

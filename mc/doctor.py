@@ -45,6 +45,7 @@ EXTRAS = {
     "plot": ("matplotlib", "figures"),
     "table": ("pandas", "Archive.dataframe()"),
     "quantum": ("qiskit", "quantum circuits"),
+    "ibm": ("qiskit-ibm-runtime", "IBM's quantum computers and their noise models"),
 }
 """Optional extras: the package that each brings, and what it is for."""
 

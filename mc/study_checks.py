@@ -211,6 +211,8 @@ def _wrong_devices(settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
         ):
             if message:
                 yield f"{label!r}: {message}"
+        if one.strategy != "imaginary-time" and one.chains < 2:
+            yield f"{label!r}: chains = 1; strategy {one.strategy!r} needs at least 2"
 
 
 # --- combinations ------------------------------------------------------------------------------

@@ -24,8 +24,9 @@ _EXPORTS = {
     "train": "tnqbm.training",
 }
 _MODULES = (
-    "analysis", "archive", "connectivity", "datasets", "exact", "figures", "figures_samples", "hamiltonian",
-    "metrics", "optimizers", "phases", "quality",
+    "analysis", "archive", "connectivity", "datasets", "exact", "figures", "figures_resources",
+    "figures_samples", "figures_structure", "hamiltonian", "metrics", "networks", "optimizers",
+    "phases", "quadrature", "quality", "quantum",
 )  # fmt: skip
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
@@ -37,12 +38,17 @@ if TYPE_CHECKING:
     from tnqbm import datasets as datasets
     from tnqbm import exact as exact
     from tnqbm import figures as figures
+    from tnqbm import figures_resources as figures_resources
     from tnqbm import figures_samples as figures_samples
+    from tnqbm import figures_structure as figures_structure
     from tnqbm import hamiltonian as hamiltonian
     from tnqbm import metrics as metrics
+    from tnqbm import networks as networks
     from tnqbm import optimizers as optimizers
     from tnqbm import phases as phases
+    from tnqbm import quadrature as quadrature
     from tnqbm import quality as quality
+    from tnqbm import quantum as quantum
     from tnqbm.archive import Archive as Archive
     from tnqbm.datasets import Target as Target
     from tnqbm.errors import ArchiveError as ArchiveError

@@ -22,7 +22,7 @@ EXACT_EVALUATION = 16
 _INTEGERS = {
     "iterations": 0, "snapshots": 0, "patience": 0, "decay_steps": 1, "batch_size": 0, "steps": 1,
     "chains": 1, "temperatures": 2, "max_bond": 1, "refit": 1, "global_moves": 0, "ais_chains": 1,
-    "ais_betas": 2, "shots": 1, "trotter_steps": 1,
+    "ais_betas": 2, "shots": 16, "trotter_steps": 1,
 }  # fmt: skip
 _NUMBERS = (
     "learning_rate", "beta1", "beta2", "epsilon", "momentum", "decay", "min_delta",

@@ -126,7 +126,7 @@ def test_log_z_at_any_bond_dimension(max_bond: int) -> None:
 def test_a_network_that_is_too_small_is_found_out() -> None:
     """A product state sits in one mode of this model: nothing in its own weights shows the rest."""
     with pytest.warns(EstimateWarning, match="lacks a part of the model that the chains found"):
-        found = log_partition(MODEL, method="tensor", max_bond=1, seed=2)
+        found = log_partition(MODEL, method="tensor", max_bond=1, seed=1)
     assert found.max_bond == 1
     assert found.value < LOG_Z - 5 * found.standard_error
     assert not found.trusted

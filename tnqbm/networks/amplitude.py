@@ -53,7 +53,9 @@ class Importance:
     ``log_weights`` (K,) are log p~(v)/q(v), and the mean weight is an unbiased estimate of Z:
     ``log_partition`` is its logarithm, ``standard_error`` that of the latter, from the spread of
     the weights. ``ess`` = (sum w)^2 / sum w^2 is the number of samples of the model that these
-    are worth for averages over it, sum w f / sum w.
+    are worth for averages over it, sum w f / sum w. What q hardly ever proposes is not among the
+    samples and shows in neither figure: a mode that the fit has missed, and states near a zero of
+    psi, whose rare and large weights make the error itself uncertain.
     """
 
     states: Bits

@@ -1,5 +1,4 @@
-"""Quantum circuits of sqRBMs for Qiskit: hidden thermal states, Gibbs states, proposals, and averages
-measured with them.
+"""Quantum circuits of sqRBMs for Qiskit: hidden thermal states, Gibbs states, proposals, averages.
 
 Needs the extra ``quantum`` (:class:`tnqbm.MissingExtraError` without it). Public names are loaded
 when first used: Qiskit takes a second to import.
@@ -19,8 +18,11 @@ _EXPORTS = {
     "Patience": "tnqbm.quantum.jobs",
     "Postselected": "tnqbm.quantum.postselection",
     "QiskitGibbs": "tnqbm.quantum.sampler",
+    "Resources": "tnqbm.quantum.resources",
+    "Shape": "tnqbm.quantum.resources",
     "bits_from_bit_array": "tnqbm.quantum.endian",
     "bits_from_counts": "tnqbm.quantum.endian",
+    "estimate": "tnqbm.quantum.resources",
     "expand_surrogate": "tnqbm.quantum.surrogate",
     "fit_surrogate": "tnqbm.quantum.surrogate",
     "from_sparse_pauli_op": "tnqbm.quantum.endian",
@@ -53,6 +55,9 @@ if TYPE_CHECKING:
     from tnqbm.quantum.postselection import postselect as postselect
     from tnqbm.quantum.proposal import proposal_circuit as proposal_circuit
     from tnqbm.quantum.proposal import proposal_matrix as proposal_matrix
+    from tnqbm.quantum.resources import Resources as Resources
+    from tnqbm.quantum.resources import Shape as Shape
+    from tnqbm.quantum.resources import estimate as estimate
     from tnqbm.quantum.sampler import Measured as Measured
     from tnqbm.quantum.sampler import QiskitGibbs as QiskitGibbs
     from tnqbm.quantum.surrogate import IsingSurrogate as IsingSurrogate

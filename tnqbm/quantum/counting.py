@@ -82,10 +82,7 @@ class ProductFormula:
             (bool(t), bool(f)) for t, f in zip(polar.ravel(), azimuth.ravel(), strict=True)
         ]
         parts = (vectors != 0.0) @ np.array([1, 2, 4])
-        self.commute = np.array(
-            [len(found := set(parts[:, j]) - {0}) <= 1 and found <= {1, 2, 4} for j in range(m)],
-            dtype=bool,
-        )
+        self.commute = np.array([_commute(parts[:, j]) for j in range(m)], dtype=bool)
         self.m = m
         whole = self._kept(parts, 1, order)
         self.first = whole
@@ -130,6 +127,13 @@ class ProductFormula:
         return float(log_partition - shift - norm)
 
 
+def _commute(parts: NDArray[np.intp]) -> bool:
+    """Whether the factors of one hidden qubit, with these Pauli matrices (bits), all commute."""
+    present = parts[parts > 0]
+    single = bool(np.isin(present, (1, 2, 4)).all()) and len(set(present.tolist())) <= 1
+    return present.size <= 1 or single
+
+
 def _merges(index: int, own: Sequence[int], parts: Sequence[int]) -> bool:
     """Whether a factor meets an equal one, going back past those that it commutes with."""
     for other in reversed(own):
@@ -145,10 +149,10 @@ def count_gibbs(
 ) -> Counts:
     """Counts of :func:`tnqbm.quantum.gibbs_circuit`; ``measure`` is one letter for all hidden.
 
-    Where not all qubits are connected, the qubits of each gate are brought together by swaps one
-    after another, and stay where they are then: a valid circuit, so an upper bound on what a
-    router that looks ahead finds. Exact as long as the walk takes no more than ``MAX_MOVES`` moves
-    or steps repeat; beyond that, later steps are taken to be like the last one walked. Raises
+    Where not all qubits are connected, the qubits of each factor are brought together by swaps, one
+    factor after another, and stay where they are then: a valid circuit, so an upper bound on what
+    a router that looks ahead can find. Exact as long as the walk takes no more than ``MAX_MOVES``
+    moves or steps repeat; beyond that, later steps are taken to be like the last one walked. Raises
     ValueError where a single step is too long.
     """
     n, m, f = formula.model.n_visible, formula.m, formula.n_factors
@@ -204,23 +208,20 @@ class _Walk:
         places = self.qubits
         if self.columns:
             places = math.ceil(self.qubits / self.columns) * self.columns
-            order = [*self._order(), *range(self.qubits, places)]
-            self.occupant = order
+            self.occupant = [0] * places
             self.position = [0] * places
-            for place, qubit in enumerate(order):
-                self.position[qubit] = place
+            for k, qubit in enumerate([*self._order(), *range(self.qubits, places)]):
+                row, column = divmod(k, self.columns)  # neighbours in the order are neighbours:
+                place = row * self.columns + (self.columns - 1 - column if row % 2 else column)
+                self.position[qubit], self.occupant[place] = place, qubit
         self.level = [0] * places
 
     def _order(self) -> list[int]:
-        """Visible and hidden qubits mixed evenly, partners beside theirs, ancillas amid all."""
+        """Hidden qubits beside their partners, then ancillas, then visible qubits."""
         n, m = self.n, self.m
-        keyed = [((i + 0.5) / n, [i]) for i in range(n)]
-        for j in range(m):
-            pair = [n + j, n + m + j] if self.partners else [n + j]
-            keyed.append(((j + 0.5) / m, pair))
-        order = [qubit for _, group in sorted(keyed) for qubit in group]
-        middle = len(order) // 2
-        return [*order[:middle], *range(self.system, self.qubits), *order[middle:]]
+        pairs = [[n + m + j, n + j] if self.partners else [n + j] for j in range(m)]
+        hidden = [qubit for pair in pairs for qubit in pair]
+        return [*hidden, *range(self.system, self.qubits), *range(n)]
 
     def prepare(self, formula: ProductFormula) -> None:
         n, m = self.n, self.m
@@ -237,6 +238,9 @@ class _Walk:
                 self.single("ry", n + j)
             if azimuth[j]:
                 self.single("rz", n + j)
+        if self.columns and formula.first:
+            for j in range(1, self.partners):  # out of the way: they have done their work
+                self._approach(n + m + j, n + m + j - 1)
 
     def step(self, formula: ProductFormula, sequence: Sequence[int]) -> None:
         n, m, fresh, ancilla = self.n, self.m, self.fresh, self.system
@@ -251,6 +255,8 @@ class _Walk:
                 self.single("rz", pivot)
             if polar:
                 self.single("ry", pivot)
+            if self.columns:
+                self._gather(own, pivot, row - 1 if row else None)
             if row:
                 self.pair("cx", row - 1, pivot)
             self.pair("cry", own, pivot)
@@ -278,11 +284,30 @@ class _Walk:
         level = self.level
         level[mover] = level[target] = max(level[mover], level[target]) + 1
 
-    def _approach(self, mover: int, target: int) -> None:
-        columns, level = self.columns, self.level
-        row, column = divmod(self.position[target], columns)
+    def _gather(self, ancilla: int, pivot: int, visible: int | None) -> None:
+        """The ancilla and the visible qubit both beside the pivot."""
+        if visible is None:
+            self._approach(ancilla, pivot)
+            return
+        three = (pivot, visible, ancilla)
+        middle = min(three, key=lambda k: sum(self._distance(k, other) for other in three))
+        one, other = (k for k in three if k != middle)
+        self._approach(one, middle)
+        self._approach(other, middle, beside=one)
+        if middle != pivot:
+            self._swap(middle, pivot)
+
+    def _distance(self, one: int, other: int) -> int:
+        here, there = self.position[one], self.position[other]
+        columns = self.columns
+        return abs(here // columns - there // columns) + abs(here % columns - there % columns)
+
+    def _approach(self, mover: int, target: int, *, beside: int = -1) -> None:
+        """Swap a qubit along until it is next to another, and leave ``beside`` next to that."""
+        columns = self.columns
         while True:
             here = self.position[mover]
+            row, column = divmod(self.position[target], columns)
             down, right = row - here // columns, column - here % columns
             if abs(down) + abs(right) <= 1:
                 return
@@ -292,11 +317,19 @@ class _Walk:
             else:
                 there = here + (columns if down > 0 else -columns)
             other = self.occupant[there]
-            self.occupant[here], self.occupant[there] = other, mover
-            self.position[mover], self.position[other] = there, here
-            level[mover] = level[other] = max(level[mover], level[other]) + SWAP_CX
-            self.swaps += 1
-            self.moves += 1
+            if other == beside:
+                self._swap(other, target)
+            else:
+                self._swap(mover, other)
+
+    def _swap(self, one: int, other: int) -> None:
+        here, there = self.position[one], self.position[other]
+        self.occupant[here], self.occupant[there] = other, one
+        self.position[one], self.position[other] = there, here
+        level = self.level
+        level[one] = level[other] = max(level[one], level[other]) + SWAP_CX
+        self.swaps += 1
+        self.moves += 1
 
     def snapshot(self) -> _Snapshot:
         return _Snapshot(list(self.level), Counter(self.gates), self.swaps, self.factors)
@@ -313,10 +346,10 @@ class _Walk:
     def skip(self, before: _Snapshot, steps: int) -> None:
         """Take ``steps`` more steps to be like the last one."""
         used = self.system if self.fresh else self.qubits
-        growth = max(self.level[:used]) - max(before.level[:used])
-        for qubit, (a, b) in enumerate(zip(before.level, self.level, strict=True)):
-            if b > a:
-                self.level[qubit] += steps * growth
+        pairs = list(zip(before.level, self.level, strict=True))
+        moved = [(a, b) for a, b in pairs[:used] if b > a]
+        growth = max(b for _, b in moved) - max(a for a, _ in moved) if moved else 0
+        self.level = [b + steps * growth if b > a else b for a, b in pairs]
         for gate in self.gates:
             self.gates[gate] += steps * (self.gates[gate] - before.gates[gate])
         self.swaps += steps * (self.swaps - before.swaps)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.errors import MissingExtraError
+from tnqbm.quantum.endian import bits_from_bit_array
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.jobs import Patience, run_job
 
@@ -119,6 +120,34 @@ class Device:
             return self._make_sampler(seed, qubits).run(list(pubs))
 
         return [one.data for one in run_job(submit, self._patience)]
+
+    def measure_rows(
+        self,
+        jobs: Sequence[tuple[QuantumCircuit, Float]],
+        counts: NDArray[np.int64],
+        register: str,
+        *,
+        seed: int,
+    ) -> list[NDArray[np.uint8]]:
+        """Outcomes of transpiled circuits with many rows of parameters.
+
+        Each job is a circuit and its rows (U, parameters), of which row u is measured ``counts[u]``
+        times. Returns for each job the bits of ``register``, (sum of counts, bits), row by row.
+        """
+        # A job has one number of shots for all its rows, so rows are sorted by what they need.
+        groups = [np.flatnonzero(counts == count) for count in np.unique(counts)]
+        pubs = [(c, rows[one], int(counts[one[0]])) for c, rows in jobs for one in groups]
+        data = self.run(pubs, seed=seed)
+        owner = np.repeat(np.arange(counts.size), counts)
+        place = np.concatenate([np.flatnonzero(np.isin(owner, one)) for one in groups])
+        found = []
+        for k in range(len(jobs)):
+            own = data[k * len(groups) : (k + 1) * len(groups)]
+            bits = np.concatenate([bits_from_bit_array(one[register]) for one in own])
+            sorted_bits = np.empty_like(bits)
+            sorted_bits[place] = bits
+            found.append(sorted_bits)
+        return found
 
 
 def open_device(name: str, *, patience: Patience | None = None) -> Device:

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 
 from tnqbm.model import SqRBM
 from tnqbm.quantum.devices import Device
-from tnqbm.quantum.endian import bits_from_bit_array
 from tnqbm.quantum.proposal import MAX_VISIBLE, proposal_circuit, proposal_matrix
 from tnqbm.quantum.surrogate import expand_surrogate
 from tnqbm.states import as_states, index_of, states_of
@@ -86,9 +85,14 @@ class EnhancedChain:
             proposed = _drawn(matrix, v, rng)
         else:
             circuit = self.device.transpiled(circuit)
-            key = int(rng.integers(1 << 63))
-            data = self.device.run([(circuit, np.pi * v.astype(np.float64), 1)], seed=key)
-            proposed = bits_from_bit_array(data[0]["visible"])
+            distinct, place, counts = np.unique(v, axis=0, return_inverse=True, return_counts=True)
+            proposed = np.empty_like(v)
+            proposed[np.argsort(place.ravel(), kind="stable")] = self.device.measure_rows(
+                [(circuit, np.pi * distinct.astype(np.float64))],
+                counts,
+                "visible",
+                seed=int(rng.integers(1 << 63)),
+            )[0]
         log_ratio = model.log_weight(proposed) - model.log_weight(v)
         take = np.log1p(-rng.random(len(v))) < log_ratio
         return Moved(

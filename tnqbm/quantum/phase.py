@@ -102,7 +102,7 @@ class QuantumPhase:
 
     def restore(self, state: State) -> None:
         for name in ("states", "counts"):
-            have, want = np.shape(state.get(name)), getattr(self, f"_{name}").shape
+            have, want = np.shape(state.get(name, np.empty(0))), getattr(self, f"_{name}").shape
             if have != want:
                 raise ValueError(
                     f"checkpoint's {name} of negative phase 'quantum' has shape {have}, this "

@@ -10,8 +10,8 @@ Three strategies:
     Visible states from quantum-enhanced Markov chains (:mod:`tnqbm.quantum.enhanced`), averages of
     the hidden qubits given them in closed form. No shot is lost, but chains need time.
 "thermal"
-    The same visible states, or a caller's; the hidden qubits are prepared in their thermal states
-    and measured (:mod:`tnqbm.quantum.thermal`), one shot for each state and Pauli matrix.
+    The same visible states, or a caller's samples; the hidden qubits are prepared in their thermal
+    states and measured (:mod:`tnqbm.quantum.thermal`), a shot for each state and Pauli matrix.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.model import SqRBM, tanh_ratio
 from tnqbm.moments import Moments
-from tnqbm.quantum.devices import Device, Pub, open_device
-from tnqbm.quantum.endian import bits_from_bit_array
+from tnqbm.quantum.devices import Device, open_device
 from tnqbm.quantum.enhanced import EnhancedChain
 from tnqbm.quantum.gibbs import GibbsCircuit, gibbs_circuit
 from tnqbm.quantum.jobs import Patience
@@ -130,29 +129,32 @@ class QiskitGibbs:
         model: SqRBM,
         *,
         states: ArrayLike | None = None,
+        samples: ArrayLike | None = None,
         seed: np.random.SeedSequence | None = None,
     ) -> Measured:
         """Averages under a model.
 
         Parameters
         ----------
-        states : (K, n), K >= 2. For "enhanced", where the chains start, without burn-in. For
-            "thermal", independent samples of the visible units from elsewhere, instead of chains.
+        states : (chains, n), two or more: where the chains start, without burn-in.
+        samples : (K, n), two or more, of "thermal": independent samples of the visible units from
+            elsewhere, to be used instead of chains.
         seed : of this call; by default every call gets random numbers of its own.
 
         Raises RuntimeError where too few shots survive post-selection.
         """
         seed = seed or self._root.spawn(1)[0]
+        start = None if states is None else _rows("states", states, model.n_visible)
+        given = None if samples is None else _rows("samples", samples, model.n_visible)
+        if start is not None and (given is not None or self.strategy == "imaginary-time"):
+            raise ValueError("states are where chains start, and there are no chains here")
+        if given is not None and self.strategy != "thermal":
+            raise ValueError(f"strategy {self.strategy!r} takes no samples; 'thermal' does")
         if self.strategy == "imaginary-time":
-            if states is not None:
-                raise ValueError("strategy 'imaginary-time' starts from no states")
             return self._imaginary_time(model, np.random.default_rng(seed))
         chains, hidden = seed.spawn(2)
-        start = None if states is None else as_states(states, model.n_visible)
-        if start is not None and (start.ndim != 2 or len(start) < 2):
-            raise ValueError(f"states must be (K, {model.n_visible}) with K >= 2: {start.shape}")
-        if self.strategy == "thermal" and start is not None:
-            return self._thermal(model, start[None], np.random.default_rng(hidden))
+        if given is not None:
+            return self._thermal(model, given[None], np.random.default_rng(hidden))
         visited, last = self._run_chains(model, start, chains)
         if self.strategy == "enhanced":
             return _averaged(model, visited, last)
@@ -248,23 +250,22 @@ class QiskitGibbs:
             visited.reshape(-1, n), axis=0, return_inverse=True, return_counts=True
         )
         order = np.argsort(place.ravel(), kind="stable")
-        pubs: list[Pub] = []
-        for letter in model.paulis:
-            circuit = self.device.transpiled(thermal_template(model.n_hidden, measure=letter))
-            angles = thermal_angles(model, distinct, measure=letter)
-            pubs += [(circuit, row, int(k)) for row, k in zip(angles, counts, strict=True)]
-        data = self.device.run(pubs, seed=int(rng.integers(1 << 63)))
+        circuits = [
+            self.device.transpiled(thermal_template(model.n_hidden, measure=letter))
+            for letter in model.paulis
+        ]
+        jobs = [
+            (circuit, thermal_angles(model, distinct, measure=letter))
+            for circuit, letter in zip(circuits, model.paulis, strict=True)
+        ]
+        key = int(rng.integers(1 << 63))
         s = spins(visited)
         outcomes = []
-        for p in range(len(model.paulis)):
-            rows = data[p * len(distinct) : (p + 1) * len(distinct)]
+        for bits in self.device.measure_rows(jobs, counts, "hidden", seed=key):
             hidden = np.empty((moves * chains, model.n_hidden))
-            hidden[order] = spins(
-                np.concatenate([bits_from_bit_array(one["hidden"]) for one in rows])
-            )
+            hidden[order] = spins(bits)
             outcomes.append(hidden.reshape(moves, chains, -1))
         moments, errors = _over_chains(s, np.stack(outcomes))
-        circuits = [circuit for circuit, _, _ in pubs]
         return Measured(
             moments,
             errors,
@@ -273,6 +274,13 @@ class QiskitGibbs:
             depth=max(circuit.depth() for circuit in circuits),
             two_qubit_gates=max(circuit.num_nonlocal_gates() for circuit in circuits),
         )
+
+
+def _rows(name: str, states: ArrayLike, n: int) -> States:
+    rows = as_states(states, n)
+    if rows.ndim != 2 or len(rows) < 2:
+        raise ValueError(f"{name} must be (K, {n}) with K >= 2, got {rows.shape}")
+    return rows
 
 
 def _ideal_shots(made: GibbsCircuit, shots: int, rng: np.random.Generator) -> tuple[States, States]:
@@ -303,7 +311,7 @@ def _from_outcomes(outcomes: list[tuple[Float, Float]]) -> tuple[Moments, Moment
 def _sign_error(mean: Float, count: Any) -> Float:
     """Standard error of the mean of +1 and -1, not 0 where all were alike: one more of each."""
     shrunk = mean * count / (count + 2.0)
-    return np.sqrt((1.0 - shrunk**2) / count)
+    return np.asarray(np.sqrt((1.0 - shrunk**2) / count))
 
 
 def _averaged(model: SqRBM, visited: States, report: Measured) -> Measured:

@@ -41,6 +41,11 @@ MODELS = {
     "couplings along X": part(XYZ, w=SIGNS[..., None]),
     "all along X": part(XYZ, b=SIGNS, w=SIGNS[..., None]),
     "one unit along X": part(XYZ, b=np.array([[1, 1], [0, 1], [0, 1]]), w=np.eye(3)[:, :, None]),
+    "one deep unit": part(  # the unit that commutes is carried out once, and is the deepest
+        SqRBM.uniform(5, 2, "XZ", scale=0.5, seed=11),
+        b=np.array([[1, 1], [0, 1]]),
+        w=np.array([[[1, i == 0], [0, i == 0]] for i in range(5)]).transpose(1, 0, 2),
+    ),
     "line": SqRBM.uniform(5, 4, "XYZ", scale=0.5, seed=10, mask=connectivity.line(5, 2)),
     "line Z": SqRBM.uniform(5, 4, "Z", scale=0.5, seed=10, mask=connectivity.line(5, 2)),
 }
@@ -131,36 +136,41 @@ def test_thermal_counts_are_those_of_the_circuit(paulis: str) -> None:
 
 @pytest.mark.parametrize("connectivity", ["line", "grid"])
 def test_swaps_bring_qubits_together(connectivity: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every gate finds its qubits side by side, on a board kept by the test from the swaps."""
+    """Every gate and every swap finds its qubits side by side."""
     from tnqbm.quantum import counting
 
-    board: dict[int, int] = {}
     seen = []
-    approach = counting._Walk._approach
+    swap, pair = counting._Walk._swap, counting._Walk.pair
 
-    def checked(self: Any, mover: int, target: int) -> None:
-        before = list(self.position)
-        approach(self, mover, target)
-        assert sorted(self.position) == list(range(len(self.position)))  # nobody shares a place
+    def distance(self: Any, one: int, other: int) -> int:
+        places = [divmod(self.position[k], self.columns) for k in (one, other)]
+        return sum(abs(x - y) for x, y in zip(*places, strict=True))
+
+    def checked_swap(self: Any, one: int, other: int) -> None:
+        assert distance(self, one, other) == 1
+        swap(self, one, other)
+        seen.append((one, other))
         assert all(self.occupant[place] == k for k, place in enumerate(self.position))
-        places = [divmod(self.position[k], self.columns) for k in (mover, target)]
-        assert sum(abs(x - y) for x, y in zip(*places, strict=True)) == 1
-        seen.append(before != self.position)
-        board[mover] = self.position[mover]
 
-    monkeypatch.setattr(counting._Walk, "_approach", checked)
+    def checked_pair(self: Any, gate: str, mover: int, target: int) -> None:
+        pair(self, gate, mover, target)
+        if self.columns:
+            assert distance(self, mover, target) == 1
+
+    monkeypatch.setattr(counting._Walk, "_swap", checked_swap)
+    monkeypatch.setattr(counting._Walk, "pair", checked_pair)
     free = estimate(XYZ, trotter_steps=2, log_partition=0.0)
     assert not seen
     found = estimate(XYZ, trotter_steps=2, log_partition=0.0, connectivity=connectivity)
-    assert any(seen)
+    assert found.swaps == len(seen)
     assert found.gates == free.gates
     assert found.swaps > 0
     assert found.two_qubit_gates == free.two_qubit_gates + 3 * found.swaps
     assert found.depth > free.depth
 
 
-def test_swaps_are_comparable_to_a_router(  # Qiskit's looks ahead; ours must not be absurd
-) -> None:
+def test_swaps_are_comparable_to_a_router() -> None:
+    """Qiskit's looks ahead; ours must not be absurd."""
     pytest.importorskip("qiskit")
     from qiskit import transpile
     from qiskit.transpiler import CouplingMap
@@ -204,7 +214,7 @@ def test_bound_on_log_partition(paulis: str, scale: float) -> None:
         model = SqRBM.uniform(5, 3, paulis, scale=scale, seed=seed)
         bound, true = log_partition_bound(model), exact.log_partition(model)
         assert bound <= true + 1e-9
-        assert bound >= true - 0.02 - 2.0 * scale
+        assert bound >= true - 0.02 - 3.0 * scale
         if scale == 0.0:
             assert bound == pytest.approx(8 * math.log(2))
     free = SqRBM(model.a, model.b, 0.0 * model.w, model.paulis)
@@ -248,7 +258,7 @@ def test_same_parameters_of_an_rbm() -> None:
 def test_does_not_import_qiskit() -> None:
     code = (
         "import sys; sys.modules['qiskit'] = None\n"
-        "from tnqbm.quantum import Shape, estimate\n"
+        "from tnqbm.quantum.resources import Shape, estimate\n"
         "estimate(Shape(3, 1, scale=0.1), log_partition='bound')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

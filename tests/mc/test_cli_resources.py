@@ -1,0 +1,110 @@
+"""``tnqbm resources``: what it prints, its JSON, its figure, and its messages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mc.cli import cli
+from tnqbm.networks.structure import classical_twin
+from tnqbm.quantum.resources import Shape, estimate
+
+SMALL = ("--visible", "4", "--hidden", "2", "--scale", "0.1")
+
+
+def call(*words: str | Path, code: int = 0) -> Result:
+    result = CliRunner().invoke(cli, ["resources", *map(str, words)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def test_help_has_examples() -> None:
+    text = call("--help").stdout
+    assert "Example" in text
+    assert "tnqbm resources" in text
+    assert "--json" in text
+    assert "resources" in CliRunner().invoke(cli, ["--help"]).output
+
+
+def test_json_is_the_estimate() -> None:
+    words = ("--against-rbm", "--steps", "3", "--order", "1", "--error", "0.02", "--seed", "5")
+    result = json.loads(call(*SMALL, *words, "--connectivity", "line", "--json").stdout)
+    model = Shape(4, 2, "XYZ", 0.1, 5).model()
+    expected = {
+        name: [
+            estimate(
+                one, trotter_steps=3, order=1, target_error=0.02, connectivity="line"
+            ).as_dict()
+        ]
+        for name, one in (("sqRBM XYZ", model), ("RBM, same parameters", classical_twin(model)))
+    }
+    assert result["resources"] == expected
+    one, other = (row[0]["n_parameters"] for row in result["resources"].values())
+    assert one == other
+    assert (result["scale"], result["seed"], result["figure"]) == (0.1, 5, None)
+
+
+def test_table() -> None:
+    text = call(*SMALL, "--visible", "6").stdout
+    found = [estimate(Shape(n, 2, scale=0.1)) for n in (4, 6)]
+    lines = [line.split() for line in text.splitlines()]
+    for one in found:
+        sizes = (one.n_visible, 2, one.n_parameters, one.qubits, one.two_qubit_gates, 0, one.depth)
+        row = next(line for line in lines if line[:3] == ["sqRBM", "XYZ", str(one.n_visible)])
+        assert row[2:9] == [str(size) for size in sizes]
+        assert float(row[9]) == pytest.approx(one.success_probability, abs=6e-4)
+        assert float(row[10]) == pytest.approx(one.shots, rel=0.06)
+
+
+def test_bounds_and_numbers_beyond_floats_are_marked() -> None:
+    text = call("--visible", "60", "--hidden", "40", "--scale", "2").stdout
+    row = next(line for line in text.splitlines() if "sqRBM XYZ" in line)
+    one = estimate(Shape(60, 40, scale=2.0))
+    assert one.log10_shots > 308
+    assert f"e+{int(one.log10_shots)}" in row
+    assert row.count("<= ") == 1
+    assert row.count(">= ") == 1
+
+
+def test_both_strategies_and_closed_form() -> None:
+    result = json.loads(call(*SMALL, "--strategy", "both", "--json").stdout)["resources"]
+    assert list(result) == ["sqRBM XYZ, imaginary-time", "sqRBM XYZ, thermal"]
+    assert result["sqRBM XYZ, thermal"][0]["success_probability"] == 1.0
+    closed = json.loads(call(*SMALL, "--closed-form", "--json").stdout)["resources"]
+    ratio = result["sqRBM XYZ, imaginary-time"][0]["shots"] / closed["sqRBM XYZ"][0]["shots"]
+    assert ratio == pytest.approx(3.0)
+
+
+def test_figure(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "needs.png"
+    assert f"figure: {path}" in call(*SMALL, "-o", path).stdout
+    assert path.stat().st_size > 5000
+    assert "exists" in call(*SMALL, "-o", path, code=1).stderr
+    call(*SMALL, "-o", path, "--overwrite")
+    assert "must end in" in call(*SMALL, "-o", tmp_path / "needs.txt", code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--hidden", "2"), 2, "--visible"),
+        (("--visible", "0", "--hidden", "2"), 1, "n >= 1"),
+        (("--visible", "4", "--hidden", "2", "--paulis", "XQ"), 1, "XQ"),
+        (("--visible", "4", "--hidden", "2", "--steps", "0"), 1, "trotter_steps"),
+        (("--visible", "4", "--hidden", "2", "--order", "3"), 1, "order"),
+        (("--visible", "4", "--hidden", "2", "--error", "0"), 1, "target_error"),
+        (("--visible", "4", "--hidden", "2", "--couplings", "line-2"), 1, "multiple"),
+        (("--visible", "4", "--hidden", "2", "--couplings", "star"), 1, "star"),
+        (("--visible", "4", "--hidden", "2", "--connectivity", "star"), 2, "star"),
+        (("--visible", "4", "--hidden", "2", "--paulis", "Z", "--against-rbm"), 2, "classical"),
+        ((*SMALL, "--strategy", "thermal", "--closed-form"), 2, "closed-form"),
+    ],
+)
+def test_messages(words: tuple[str, ...], code: int, message: str) -> None:
+    result = call(*words, code=code)
+    assert message in result.stderr
+    assert "Traceback" not in result.output

@@ -1,0 +1,153 @@
+"""Training with averages from shots."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("qiskit")
+
+from tnqbm import MissingExtraError, SqRBM, datasets, phases, train
+from tnqbm.phases import PhaseContext
+from tnqbm.quantum.phase import QuantumPhase
+from tnqbm.settings import TrainingSettings
+from tnqbm.training import Trainer
+
+BAS = datasets.load("bas", 4)
+SHORT: dict[str, Any] = {"iterations": 3, "learning_rate": 0.05, "shots": 200, "chains": 10}
+
+
+def models(count: int, paulis: str = "XZ") -> list[SqRBM]:
+    return [SqRBM.uniform(4, 2, paulis, scale=0.1, seed=seed) for seed in range(count)]
+
+
+def trainer(strategy: str, count: int = 2, keys: list[int] | None = None) -> Trainer:
+    settings = TrainingSettings(negative_phase="quantum", strategy=strategy, **SHORT)
+    named = np.array(keys or range(1, count + 1), dtype=np.uint64)
+    return Trainer(models(count), [BAS] * count, settings, keys=named)
+
+
+@pytest.mark.parametrize("paulis", ["XZ", "XYZ"])
+def test_training_follows_the_exact_one_within_shot_noise(paulis: str) -> None:
+    """Total variation distances of both, from one seed (fixed) at the start of the descent.
+
+    About 1500 shots are kept of 2e5 at the end: errors of 0.03 of each average and update, which
+    averaged over updates moves the distance by about 0.01.
+    """
+    common: dict[str, Any] = {"iterations": 30, "learning_rate": 0.05}
+    start = models(1, paulis)[0]
+    exact = train(start, BAS, **common)
+    found = train(start, BAS, negative_phase="quantum", shots=200_000, **common)
+    assert exact.tvd is not None
+    assert found.tvd is not None
+    assert exact.tvd[0] - exact.tvd[-1] > 0.5  # there is something to follow
+    assert np.abs(found.tvd - exact.tvd).max() < 0.05
+
+
+@pytest.mark.parametrize("strategy", ["enhanced", "thermal"])
+def test_training_with_chains_descends(strategy: str) -> None:
+    found = train(
+        models(1)[0], BAS, negative_phase="quantum", strategy=strategy, chains=100, steps=2,
+        iterations=20, learning_rate=0.05,
+    )  # fmt: skip
+    assert found.tvd is not None
+    assert found.tvd[0] > 0.7
+    assert found.tvd[-1] < 0.5  # the exact run is at 0.27
+
+
+@pytest.mark.parametrize("strategy", ["imaginary-time", "enhanced", "thermal"])
+def test_training_is_resumed_and_batched_without_a_trace(strategy: str) -> None:
+    whole = trainer(strategy)
+    whole.advance(10)
+    first = trainer(strategy)
+    first.advance(2)
+    second = trainer(strategy)
+    second.restore(first.state())
+    second.advance(10)
+    alone = trainer(strategy, 1, [1])
+    alone.advance(10)
+    expected = [run.model.to_vector() for run in whole.trajectories()]
+    for run, theta in zip(second.trajectories(), expected, strict=True):
+        np.testing.assert_array_equal(run.model.to_vector(), theta)
+    np.testing.assert_array_equal(alone.trajectories()[0].model.to_vector(), expected[0])
+    other = trainer(strategy, 1, [7])
+    other.advance(10)
+    assert (other.trajectories()[0].model.to_vector() != expected[0]).any()
+
+
+def context(**settings: Any) -> PhaseContext:
+    return PhaseContext(
+        4, 2, 2, "double", BAS.states[None], BAS.probabilities[None],
+        keys=np.array([5], dtype=np.uint64), settings=TrainingSettings(**settings),
+    )  # fmt: skip
+
+
+def test_what_runs_used_is_known() -> None:
+    phase = QuantumPhase(context(shots=300))
+    theta = models(1)[0].to_vector()[None]
+    for _ in range(2):
+        estimate = phase.estimate(theta, np.array([0]))
+    assert estimate.moments.shape == theta.shape
+    used = phase.used()
+    assert used["shots"][0] == 2 * 2 * 300
+    assert 0 < used["kept"][0] < used["shots"][0]
+    assert used["two_qubit_gates"][0] > 0
+    again = QuantumPhase(context(shots=300))
+    again.restore(phase.state())
+    assert again.used()["kept"] == used["kept"]
+
+
+def test_foreign_checkpoints_are_refused() -> None:
+    state = QuantumPhase(context()).state()
+    with pytest.raises(ValueError, match="states"):
+        QuantumPhase(context(strategy="enhanced")).restore(state)
+    with pytest.raises(ValueError, match="states"):
+        QuantumPhase(context()).restore({})
+
+
+def test_failures_name_run_and_update() -> None:
+    large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1).to_vector()[None]
+    with pytest.raises(RuntimeError, match="run 0, update 0: only"):
+        QuantumPhase(context(shots=50)).estimate(large, np.array([0]))
+
+
+def test_teams_are_refused() -> None:
+    class Pair:
+        rank, size = 0, 2
+
+    import dataclasses
+
+    with pytest.raises(ValueError, match="several ranks"):
+        QuantumPhase(dataclasses.replace(context(), team=Pair()))  # type: ignore[arg-type]
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "quantum" in phases.names()
+    monkeypatch.setitem(sys.modules, "qiskit", None)
+    with pytest.raises(MissingExtraError, match=r"tnqbm\[quantum\]"):
+        train(models(1)[0], BAS, negative_phase="quantum", iterations=1)
+    train(models(1)[0], BAS, iterations=1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"strategy": "thermall"}, "did you mean 'thermal'"), ({"shots": 0}, "shots"),
+     ({"trotter_steps": 0}, "trotter_steps"), ({"backend": ""}, "backend")],
+)  # fmt: skip
+def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TrainingSettings(**wrong)
+
+
+def test_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "quantum.md").read_text(encoding="utf-8")
+    space: dict[str, Any] = {}
+    for block in re.findall(r"^```python\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE):
+        exec(block, space)
+    assert space["run"].tvd[-1] < space["run"].tvd[0]
+    assert "[" in capsys.readouterr().out
