@@ -47,6 +47,8 @@ benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmarks/gibbs.py
 	$(BIN)/python scripts/benchmarks/collapsed.py
 	$(BIN)/python scripts/benchmarks/pcd.py
+	$(BIN)/python scripts/benchmarks/contraction.py
+	$(BIN)/python scripts/benchmarks/amplitude.py
 
 clean:
 	rm -rf $(VENV) $(OUT) build *.egg-info
