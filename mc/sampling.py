@@ -30,12 +30,12 @@ from mc.diagnostics import (
     split_rhat,
 )
 from mc.kernels import KERNELS, check_kernel, is_exact
-from mc.memory import check_memory
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
 from mc.tensor import MAX_BOND, check_proposal, conditioned, fit_amplitude, log_weight_of, whole
 from mc.tensor_moves import IndependenceMoves, Proposal
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
+from tnqbm.memory import check_memory
 from tnqbm.model import SqRBM
 
 FALLBACK = "collapsed"

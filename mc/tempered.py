@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.interpolation import reference_fields
-from mc.memory import check_memory
 from mc.streams import stream_key
 from mc.tempering import Tempering
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
+from tnqbm.memory import check_memory
 from tnqbm.model import SqRBM, n_parameters
 from tnqbm.states import as_states
 

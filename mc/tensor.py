@@ -15,11 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.chains import FREE, Chains, Clamp, Seed, clamped_values, key_of, starting_states
 from mc.kernels import Sweeper
-from mc.memory import check_memory
 from mc.streams import stream_key
 from mc.tempering import Tempering
 from mc.tensor_moves import LogWeight, Proposal, States
 from tnqbm.datasets import Target
+from tnqbm.memory import check_memory
 from tnqbm.model import SqRBM
 from tnqbm.states import as_states
 

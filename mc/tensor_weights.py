@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.estimate import pareto_limit, pareto_shape, weight_troubles
-from mc.memory import check_memory
 from mc.streams import stream_key
 from mc.tensor_moves import LogWeight, Proposal, States
 from mc.weights import summarise
+from tnqbm.memory import check_memory
 
 Float = NDArray[np.float64]
 

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import mc.memory
 import mc.partition
+import tnqbm.memory
 from mc.cli_common import plain
 from mc.estimate import (
     Estimate,
@@ -381,7 +381,7 @@ def test_bad_input_to_samples(options: dict[str, Any], error: type[Exception], s
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mc.memory, "available_bytes", lambda: 10**6)
+    monkeypatch.setattr(tnqbm.memory, "available_bytes", lambda: 10**6)
     with pytest.raises(MemoryError, match="100000 samples of 8 visible units"):
         estimate(GOOD, n_samples=100_000)
     with pytest.raises(MemoryError, match="100000 samples"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mc import memory
+from tnqbm import memory
 
 
 def test_the_smaller_of_machine_and_container(
