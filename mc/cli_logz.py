@@ -16,8 +16,8 @@ from mc.cli_models import NamedModel, named_model
 if TYPE_CHECKING:
     from mc.estimate import Estimate, Gap
     from mc.tensor import Feed
-    from tnqbm.cost import Forecasts
     from tnqbm.datasets import Target
+    from tnqbm.forecast import Forecasts
 
 METHODS = (
     "ais", "ais-reverse", "both", "tensor",

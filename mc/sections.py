@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from tnqbm import connectivity
-from tnqbm.model import MAX_PARAMETER
+from tnqbm.limits import MAX_PARAMETER
 from tnqbm.paulis import check_paulis
 from tnqbm.trajectory import METRICS
 

@@ -24,8 +24,8 @@ from tnqbm.model import SqRBM
 from tnqbm.moments import Gradient, Moments, unflatten
 
 if TYPE_CHECKING:
-    from tnqbm.cost import Forecasts
     from tnqbm.enumeration import Enumerator
+    from tnqbm.forecast import Forecasts
 
 __all__ = [
     "MAX_DENSE",
@@ -134,7 +134,7 @@ def gradient(
 def forecasts(model: SqRBM, *, moments: bool = False, pairs: Pairs = "all") -> Forecasts:
     """What each method would take for log Z or, with ``moments``, for the moments too.
 
-    A list of :class:`tnqbm.cost.MethodForecast`, printed as a table; times are those of one core.
+    A list of :class:`tnqbm.forecast.MethodForecast`, printed as a table; times are of one core.
     Contraction is planned for it, which takes seconds for large models; the plan is kept.
     """
     from tnqbm import cost
@@ -175,6 +175,7 @@ def _chosen(
     if method != "auto":
         return method
     from tnqbm import cost
+    from tnqbm.forecast import table
 
     cheap = cost.enumeration(model, moments=moments)
     if cheap.fits and cheap.seconds <= ENOUGH:
@@ -187,7 +188,7 @@ def _chosen(
         return min(fitting, key=lambda one: one.seconds).method
     raise ValueError(
         f"no exact method fits this model (n = {model.n_visible}, m = {model.n_hidden}, "
-        f"{model.paulis}):\n{cost.table(found)}\n"
+        f"{model.paulis}):\n{table(found)}\n"
         "use fewer visible units, fewer couplings per hidden qubit (a mask) or few hidden qubits; "
         "or mc.log_partition(model, method='ais') or (method='tensor') for log Z with an error "
         "bar, mc.sample for samples, and a sampled gradient such as 'pcd' for training"

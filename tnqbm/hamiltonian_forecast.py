@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tnqbm.cost import MethodForecast
+from tnqbm.forecast import MethodForecast
 from tnqbm.memory import available_bytes
 
 CHUNK_BYTES = 1 << 26

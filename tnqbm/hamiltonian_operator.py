@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.cost import MethodForecast
+from tnqbm.forecast import MethodForecast
 from tnqbm.hamiltonian_forecast import forecast, refuse_unless_it_fits
 from tnqbm.hamiltonian_gibbs import BlockGibbs, DenseGibbs, entropy_of
-from tnqbm.model import MAX_PARAMETER
+from tnqbm.limits import MAX_PARAMETER
 from tnqbm.pauli_terms import PauliTable, check_string
 from tnqbm.paulis import Complex
 

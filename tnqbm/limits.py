@@ -1,4 +1,4 @@
-"""How many visible units enumeration takes, kept apart so that it can be asked cheaply."""
+"""Limits of sizes and parameters, kept apart so that they can be asked for cheaply."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ MAX_VISIBLE = 30
 
 MAX_DENSE = 26
 """Most visible units for which an array over all 2**n states is made (512 MB at 26)."""
+
+MAX_PARAMETER = 1e100
+"""Largest parameter magnitude accepted: squares of hidden fields must stay finite."""
 
 
 def check_enumerable(n: int, *, dense: bool = False) -> None:

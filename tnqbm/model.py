@@ -18,17 +18,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.connectivity import checked_mask
 from tnqbm.errors import ArchiveError
+from tnqbm.limits import MAX_PARAMETER
 from tnqbm.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.states import as_states, spins
 
 if TYPE_CHECKING:
-    from tnqbm.hamiltonian import PauliHamiltonian
+    from tnqbm.hamiltonian_operator import PauliHamiltonian
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-MAX_PARAMETER = 1e100
-"""Largest parameter magnitude accepted: squares of hidden fields must stay finite."""
 
 
 def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
@@ -232,7 +230,7 @@ class SqRBM:
 
         Terms are in the order of :meth:`to_vector`; pairs outside the mask have none.
         """
-        from tnqbm.hamiltonian import PauliHamiltonian
+        from tnqbm.hamiltonian_operator import PauliHamiltonian
 
         n, m = self.n_visible, self.n_hidden
 

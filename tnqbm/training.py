@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tnqbm import gradients, metrics, optimizers, phases
 from tnqbm.averages import StateAverages
 from tnqbm.datasets import Target
+from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
-from tnqbm.model import MAX_PARAMETER, SqRBM, free_parameters
+from tnqbm.model import SqRBM, free_parameters
 from tnqbm.phases import NegativePhase, PhaseContext
 from tnqbm.settings import TrainingSettings
 from tnqbm.teams import Alone, Team

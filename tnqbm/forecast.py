@@ -1,0 +1,66 @@
+"""What a method of exact evaluation will take, and several of them as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class MethodForecast:
+    """What one exact method will take for a model.
+
+    ``seconds`` on one core (infinite if unknown) and ``bytes`` of memory beside the model; ``fits``
+    tells whether the method takes the model at all, ``note`` why not or what sets the cost.
+    """
+
+    method: str
+    seconds: float
+    bytes: float
+    fits: bool
+    note: str
+
+
+class Forecasts(list[MethodForecast]):
+    """Forecasts of several methods; printed as a table."""
+
+    def __str__(self) -> str:
+        return table(self)
+
+
+def table(forecasts: Iterable[MethodForecast]) -> str:
+    """Forecasts as lines of text, one per method under a line of headings."""
+    rows = [("method", "time", "memory", "note")]
+    for one in forecasts:
+        rows.append(
+            (
+                one.method if one.fits else f"{one.method} (no)",
+                _time(one.seconds),
+                _memory(one.bytes),
+                one.note,
+            )
+        )
+    widths = [max(len(row[k]) for row in rows) for k in range(3)]
+    lines = (
+        "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]])
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _time(seconds: float) -> str:
+    if seconds == math.inf:
+        return "-"
+    for size, unit in ((60.0, "s"), (3600.0, "min"), (86400.0, "h"), (3.15e7, "d")):
+        if seconds < 2.0 * size:
+            least = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}[unit]
+            value = max(seconds / least, 0.001)
+            return f"{value:.2g} {unit}" if value < 99.5 else f"{value:.0f} {unit}"
+    return f"{seconds / 3.15e7:.1g} years"
+
+
+def _memory(size: float) -> str:
+    if size == math.inf:
+        return "-"
+    return f"{max(size / 1e6, 1.0):.0f} MB" if size < 1e9 else f"{size / 1e9:.2g} GB"
