@@ -6,10 +6,6 @@ not installed there are none, so studies ask for them here first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib import import_module
-from typing import Any
-
 PHASES = {
     "cd": "mc.divergence:cd",
     "pcd": "mc.divergence:pcd",
@@ -28,16 +24,6 @@ def provide() -> None:
     from tnqbm import phases
 
     for name in PHASES.keys() - set(phases.names()):
-        phases.register(name, _later(PHASES[name]))
+        phases.register(name, phases.later(PHASES[name]))
     for name in LOG_PARTITION.keys() - set(phases.log_partition_names()):
-        phases.register_log_partition(name, _later(LOG_PARTITION[name]))
-
-
-def _later(place: str) -> Callable[[Any], Any]:
-    """A factory that imports the real one, ``module:name``, when it is first called."""
-    module, _, name = place.partition(":")
-
-    def factory(context: Any) -> Any:
-        return getattr(import_module(module), name)(context)
-
-    return factory
+        phases.register_log_partition(name, phases.later(LOG_PARTITION[name]))

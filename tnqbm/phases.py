@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pkgutil import resolve_name
 from typing import Any, Protocol
 
 import numpy as np
@@ -170,35 +171,27 @@ def _enumerated(context: PhaseContext) -> LogPartition:
     return log_partition
 
 
-def _contraction(context: PhaseContext) -> NegativePhase:
-    # Names must be known without importing quimb.
-    from tnqbm.networks.phase import ContractionPhase
+def later(place: str) -> Callable[[PhaseContext], Any]:
+    """A factory that imports the real one, ``module:name``, when it is first called.
 
-    return ContractionPhase(context)
+    So names are known without importing what stands behind them (quimb, Qiskit, mc).
+    """
 
+    def factory(context: PhaseContext) -> Any:
+        return resolve_name(place)(context)
 
-def _contracted(context: PhaseContext) -> LogPartition:
-    from tnqbm.networks.phase import contracted_log_partition
-
-    return contracted_log_partition(context)
-
-
-def _quantum(context: PhaseContext) -> NegativePhase:
-    # Without the extra "quantum" the name is known, and building it says what is missing.
-    from tnqbm.quantum.extra import need_qiskit
-
-    need_qiskit("negative_phase 'quantum'")
-    from tnqbm.quantum.phase import QuantumPhase
-
-    return QuantumPhase(context)
+    return factory
 
 
 _FACTORIES: dict[str, Factory] = {
     "exact": _exact,
-    "contraction": _contraction,
-    "quantum": _quantum,
+    "contraction": later("tnqbm.networks.phase:ContractionPhase"),
+    "quantum": later("tnqbm.quantum.phase:QuantumPhase"),
 }
-_EVALUATORS: dict[str, LogPartitionFactory] = {"exact": _enumerated, "contraction": _contracted}
+_EVALUATORS: dict[str, LogPartitionFactory] = {
+    "exact": _enumerated,
+    "contraction": later("tnqbm.networks.phase:contracted_log_partition"),
+}
 
 
 def register(name: str, factory: Factory) -> None:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tnqbm.model import SqRBM
 from tnqbm.moments import flatten
 from tnqbm.phases import Estimate, PhaseContext
+from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.sampler import Measured, QiskitGibbs
 
 Float = NDArray[np.float64]
@@ -39,6 +40,7 @@ class QuantumPhase:
     """
 
     def __init__(self, context: PhaseContext, sampler: Any = None) -> None:
+        need_qiskit("negative_phase 'quantum'")
         settings = context.settings
         if context.team.size > 1:
             raise ValueError(
