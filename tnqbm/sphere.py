@@ -11,6 +11,7 @@ sign of their third component are one. For one Pauli cosh r = (exp(Phi) + exp(-P
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import numpy as np
@@ -49,6 +50,22 @@ def nodes(degree: int, n_paulis: int) -> tuple[Float, Float]:
     if n_paulis == 2:
         points, weights = _folded(points, weights)
     return _frozen(points, weights / weights.sum())
+
+
+def least_degree(largest: float, tolerance: float) -> int:
+    """Least degree of a rule that gives cosh r to a relative ``tolerance`` for r <= ``largest``.
+
+    A rule of degree L mistakes only spherical harmonics of degree l > L, whose coefficients in
+    exp(d.Phi) are (2 l + 1) i_l(r), with i_l the modified spherical Bessel functions; the factor
+    (1 + d.Phi) shifts degrees by one. Past r = 1e5 it is a lower bound, out of reach anyway.
+    """
+    from scipy.special import ive
+
+    r = max(largest, 1e-3)
+    degrees = np.arange(40 + 16 * math.ceil(math.sqrt(r)) + 2 * math.ceil(min(r, 1e5)))
+    bessel = math.sqrt(math.pi / (2 * r)) * ive(degrees + 0.5, r)  # i_l(r) exp(-r)
+    tails = np.cumsum(((2 * degrees + 1) * bessel * 2.0 * (1.0 + r))[::-1])[::-1]
+    return int(np.argmax(tails < tolerance)) if tails[-1] < tolerance else degrees.size - 1
 
 
 def _lebedev(degree: int) -> tuple[Float, Float]:

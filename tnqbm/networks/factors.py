@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from tnqbm.model import SqRBM, log_2cosh, tanh_ratio
 from tnqbm.moments import Moments
-from tnqbm.sphere import nodes
+from tnqbm.sphere import least_degree, nodes
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -59,22 +59,8 @@ def neighbours(mask: Mask) -> list[Int]:
 
 @lru_cache(maxsize=64)
 def quadrature_degree(max_field: float) -> int:
-    """Least degree for which the quadrature of cosh r is accurate to TOLERANCE for r <= max_field.
-
-    A rule of degree L mistakes only spherical harmonics of degree l > L, whose coefficients in
-    exp(d.Phi) are (2 l + 1) i_l(r), with i_l the modified spherical Bessel functions.
-    """
-    from scipy.special import ive
-
-    r = max(max_field, 1e-3)
-    degree = 3
-    while True:
-        order = np.arange(degree, degree + 60)
-        # i_l(r) exp(-r) = sqrt(pi / 2 r) ive(l + 1/2, r); (1 + d.Phi) shifts degrees by one
-        tail = (2 * order + 1) * math.sqrt(math.pi / (2 * r)) * ive(order + 0.5, r)
-        if 2.0 * (1.0 + r) * tail.sum() < TOLERANCE:
-            return degree
-        degree += 1
+    """Degree for which the quadrature of cosh r is accurate to TOLERANCE for r <= max_field."""
+    return max(3, least_degree(max_field, TOLERANCE))
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.model import log_2cosh
-from tnqbm.sphere import nodes
+from tnqbm.sphere import least_degree, nodes
 
 Float = NDArray[np.float64]
 
@@ -121,20 +121,8 @@ def _largest_field(b: Float, w: Float) -> float:
 
 
 def _degree(largest: float) -> int:
-    """Least degree of a rule that gives cosh r up to ``largest`` to a relative _QUADRATURE.
-
-    A rule of degree L mistakes only harmonics of degree l > L, whose coefficients in exp(d.Phi)
-    are (2 l + 1) i_l(r), with i_l the modified spherical Bessel functions.
-    """
-    from scipy.special import ive
-
-    r = max(largest, 1e-3)
-    degrees = np.arange(40 + 16 * math.ceil(math.sqrt(r)) + 2 * math.ceil(min(r, 1e5)))
-    bessel = math.sqrt(math.pi / (2 * r)) * ive(degrees + 0.5, r)  # i_l(r) exp(-r)
-    terms = (2 * degrees + 1) * bessel * 2.0 * (1.0 + r)
-    tails = np.cumsum(terms[::-1])[::-1]
-    # (1 + d.Phi) takes one degree
-    return int(np.argmax(tails < _QUADRATURE)) + 1 if tails[-1] < _QUADRATURE else degrees.size
+    """Degree of the rule for fields up to ``largest``, one more than needed."""
+    return least_degree(largest, _QUADRATURE) + 1
 
 
 class _Nodes:
