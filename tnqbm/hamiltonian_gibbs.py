@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
-from threadpoolctl import threadpool_limits
 
+from tnqbm.blas import one_thread
 from tnqbm.hamiltonian_forecast import KEPT_BYTES, chunk_size
 from tnqbm.pauli_terms import Matrices, PauliTable
 
@@ -99,7 +99,7 @@ class BlockGibbs:
         total = 0.0
         for first, states in self._states():
             turned = partial_transpose(states, self._m, hidden)
-            with threadpool_limits(limits=1, user_api="blas"):
+            with one_thread():
                 norms = np.abs(np.linalg.eigvalsh(turned)).sum(axis=1)
             total += float(self.probabilities[first : first + len(states)] @ norms)
         return total
@@ -124,7 +124,7 @@ class BlockGibbs:
             if not self._table.flips:
                 yield self._table.diagonal(self._coefficients, self._m, first, self._chunk)
                 continue
-            with threadpool_limits(limits=1, user_api="blas"):
+            with one_thread():
                 yield np.linalg.eigvalsh(self._blocks(first))
 
     def _states(self) -> Iterator[tuple[int, Matrices]]:
@@ -142,7 +142,7 @@ class BlockGibbs:
             k = np.arange(energies.shape[1])
             states[:, k, k] = np.exp(-energies - logsumexp(-energies, axis=1, keepdims=True))
             return states
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             energies, basis = np.linalg.eigh(self._blocks(first))
             p = np.exp(energies[:, :1] - energies)
             p /= p.sum(axis=1, keepdims=True)
@@ -166,7 +166,7 @@ class DenseGibbs:
         if self._kept is not None:
             return self._kept
         matrix = self._table.blocks(self._coefficients, self._q, 0, 1)[0]
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             energies, basis = np.linalg.eigh(matrix)
         if self._keep:
             self._kept = energies, basis
@@ -200,7 +200,7 @@ class DenseGibbs:
     def state(self) -> Matrices:
         energies, basis = self._spectrum()
         p = np.exp(energies[0] - energies)
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             return np.asarray((basis * (p / p.sum())) @ basis.conj().T)
 
     def expectations(self, table: PauliTable) -> Float:
@@ -229,7 +229,7 @@ class DenseGibbs:
         divided = np.divide(-np.expm1(-gap), gap, out=np.ones_like(gap), where=gap > 0)
         del gap
         divided *= np.exp(-np.minimum.outer(energies, energies))
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             rotated = basis.conj().T @ (observable[:, None] * basis)
             rotated *= divided
             del divided
@@ -243,7 +243,7 @@ class DenseGibbs:
         if len(qubits) in (0, self._q):
             return 1.0
         turned = partial_transpose(self.state()[None], self._q, qubits)
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_thread():
             return float(np.abs(np.linalg.eigvalsh(turned)).sum())
 
 
@@ -270,7 +270,7 @@ def partial_transpose(states: Matrices, m: int, qubits: Sequence[int]) -> Matric
 
 def entropy_of(states: Matrices) -> float:
     """-Tr rho log rho in nats of a block-diagonal state (K, d, d)."""
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         values = np.linalg.eigvalsh(states).ravel()
     values = values[values > 0]
     return -float(values @ np.log(values))

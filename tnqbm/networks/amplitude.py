@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.blas import one_thread
 from tnqbm.errors import ArchiveError
 from tnqbm.model import SqRBM
 from tnqbm.networks.amplitude_fit import FitReport, Fitter, Overlap, overlap
@@ -126,7 +126,7 @@ class AmplitudeMPS:
                     f"got {states.shape}; pass None to do without"
                 )
         rng = np.random.default_rng(seed)
-        with _one_thread():
+        with one_thread():
             fitter = Fitter(model, found, max_bond, float(infidelity), rng)
             form, log_norm, report = fitter.run(states, rounds)
             return cls(form.tensors, found, log_norm, report)
@@ -171,7 +171,7 @@ class AmplitudeMPS:
         """
         k = _whole("k", k, 0)
         rng = np.random.default_rng(seed)
-        with _one_thread():
+        with one_thread():
             tensors = self._form.tensors if not clamp else self._clamped(clamp)
             sites, log_q = draw(tensors, k, rng)
         v = np.empty_like(sites)
@@ -199,7 +199,7 @@ class AmplitudeMPS:
         """log q(v) of states (..., n), -inf where q is 0."""
         states = as_states(v, self.n_visible)
         flat = np.ascontiguousarray(states.reshape(-1, self.n_visible)[:, self.order])
-        with _one_thread():
+        with one_thread():
             log_size, _ = log_amplitudes(self._form.tensors, flat)
         return np.asarray(2.0 * log_size.reshape(states.shape[:-1]))
 
@@ -226,7 +226,7 @@ class AmplitudeMPS:
         """
         self._check_model(model)
         v, _ = self.sample(_whole("k", k, 2), seed=seed)
-        with _one_thread():
+        with one_thread():
             log_network, sign = log_amplitudes(
                 self._form.tensors, np.ascontiguousarray(v[:, self.order])
             )
@@ -318,17 +318,3 @@ def _log_weight(model: SqRBM, v: Bits) -> Float:
     """log p~ of states (K, n), a few thousand at a time."""
     parts = [model.log_weight(v[k : k + CHUNK]) for k in range(0, v.shape[0], CHUNK)]
     return np.concatenate(parts)
-
-
-def _one_thread() -> Any:
-    """BLAS in one thread: its results must not depend on how many there are."""
-    return _libraries().limit(limits=1, user_api="blas")
-
-
-@cache
-def _libraries() -> Any:
-    """The BLAS libraries of this process, looked up once: that takes milliseconds."""
-    import scipy.linalg  # noqa: F401  (loads its own BLAS)
-    from threadpoolctl import ThreadpoolController
-
-    return ThreadpoolController()

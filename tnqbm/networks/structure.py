@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
+from tnqbm.blas import one_thread
 from tnqbm.model import SqRBM
 from tnqbm.networks.spectra import RESOLUTION, factor_spectra, schmidt_spectra
 
@@ -225,7 +225,7 @@ def report(
     if amplitude is not None and order is not None:
         raise ValueError("order belongs to the fit that amplitude holds; leave order out")
     places = np.arange(n) if order is None else _checked_order(order, n)
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         if whole and amplitude is None and n > MAX_EXACT:
             from tnqbm.networks.amplitude import AmplitudeMPS
 
