@@ -15,11 +15,10 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tnqbm.forecast import Forecasts, MethodForecast
 from tnqbm.limits import MAX_VISIBLE
-from tnqbm.model import SqRBM
+from tnqbm.model import SqRBM, coupling_mask
 
 if TYPE_CHECKING:
     from tnqbm.networks import Contraction
@@ -35,7 +34,7 @@ _TOO_DENSE = 20
 _TOO_WIDE = 36.0
 """Estimated width beyond which no tree is searched for."""
 
-_KEPT_PLANS = 8
+_KEPT_REFUSALS = 8
 
 
 def all_methods(model: SqRBM, *, moments: bool = False, pairs: str = "all") -> Forecasts:
@@ -91,8 +90,10 @@ def quadrature(model: SqRBM, *, moments: bool = False) -> MethodForecast:
 
 def contraction(model: SqRBM, *, moments: bool = False, pairs: str = "all") -> MethodForecast:
     """Contraction of the factor graph."""
-    mask = couplings(model)
-    if _key(mask, model) not in _PLANS:
+    from tnqbm.networks import kept
+
+    if not kept.planned(model):
+        mask = coupling_mask(model)
         if mask.shape[0] > _TOO_DENSE and mask.size and mask.all():
             return _refused("every hidden qubit couples to every visible unit")
         from tnqbm.treewidth import estimated_width  # SciPy's graphs take a while to load
@@ -117,16 +118,11 @@ def contraction(model: SqRBM, *, moments: bool = False, pairs: str = "all") -> M
     return MethodForecast("contraction", seconds, float(forecast.peak_bytes), True, note)
 
 
-def couplings(model: SqRBM) -> NDArray[np.bool_]:
-    """(n, m): the couplings that a model may have; those that are not 0 if it has no mask."""
-    return (model.w != 0.0).any(axis=0) if model.mask is None else model.mask
-
-
 def _refused(why: str) -> MethodForecast:
     return MethodForecast("contraction", math.inf, math.inf, False, why)
 
 
-_PLANS: OrderedDict[tuple[object, ...], Contraction | ValueError | MemoryError] = OrderedDict()
+_REFUSED: OrderedDict[tuple[object, ...], ValueError | MemoryError] = OrderedDict()
 
 
 def plan(model: SqRBM) -> Contraction:
@@ -135,30 +131,21 @@ def plan(model: SqRBM) -> Contraction:
     Raises ValueError or MemoryError, with advice, if it does not fit; that is remembered too, for
     hidden fields of about this size.
     """
-    mask = couplings(model)
-    key = _key(mask, model)
+    from tnqbm.networks import kept
+
+    if kept.planned(model):
+        return kept.contraction(model)
+    mask = coupling_mask(model)
     longest = np.linalg.norm(model.b, axis=0) + np.linalg.norm(model.w, axis=0).sum(axis=0)
-    refused = *key, math.ceil(math.log2(max(1.0, float(longest.max(initial=0.0)))))
-    found = _PLANS.pop(key, None) or _PLANS.pop(refused, None)
-    if found is None:
-        from tnqbm.networks import Contraction
-
-        try:
-            found = Contraction.of(model)
-        except (ValueError, MemoryError) as error:
-            found = type(error)(*error.args)
-    if isinstance(found, Exception):
-        _keep(refused, found)
-        raise type(found)(*found.args)
-    _keep(key, found)
-    return found
-
-
-def _key(mask: NDArray[np.bool_], model: SqRBM) -> tuple[object, ...]:
-    return mask.tobytes(), mask.shape, len(model.paulis)
-
-
-def _keep(key: tuple[object, ...], found: Contraction | ValueError | MemoryError) -> None:
-    _PLANS[key] = found
-    while len(_PLANS) > _KEPT_PLANS:
-        _PLANS.popitem(last=False)
+    level = math.ceil(math.log2(max(1.0, float(longest.max(initial=0.0)))))
+    key = mask.tobytes(), mask.shape, len(model.paulis), level
+    known = _REFUSED.get(key)
+    if known is not None:
+        raise type(known)(*known.args)
+    try:
+        return kept.contraction(model)
+    except (ValueError, MemoryError) as error:
+        _REFUSED[key] = type(error)(*error.args)  # without its traceback, which holds the frames
+        while len(_REFUSED) > _KEPT_REFUSALS:
+            _REFUSED.popitem(last=False)
+        raise

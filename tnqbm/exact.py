@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from tnqbm.datasets import Target
 from tnqbm.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
-from tnqbm.model import SqRBM
+from tnqbm.model import SqRBM, coupling_mask
 from tnqbm.moments import Gradient, Moments, unflatten
 
 if TYPE_CHECKING:
@@ -95,9 +95,7 @@ def moments(
         raise ValueError(f'pairs must be "all" or "coupled", got {pairs!r}')
     found = _moments(model, method, precision, pairs)
     if pairs == "coupled":
-        from tnqbm.cost import couplings
-
-        found.zsigma[:, ~couplings(model)] = np.nan
+        found.zsigma[:, ~coupling_mask(model)] = np.nan
     return found
 
 

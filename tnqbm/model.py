@@ -277,6 +277,11 @@ class SqRBM:
             raise ArchiveError(f"{path} is damaged: {error}") from None
 
 
+def coupling_mask(model: SqRBM) -> Mask:
+    """(n, m) bool: the couplings that a model may have; without a mask, those that are not 0."""
+    return np.any(model.w != 0.0, axis=0) if model.mask is None else model.mask
+
+
 def free_parameters(mask: Mask, n_paulis: int) -> NDArray[np.bool_]:
     """Which entries of :meth:`SqRBM.to_vector` a mask (n, m) leaves free, one flag for each."""
     n, m = mask.shape

@@ -358,12 +358,11 @@ def test_auto_takes_what_is_cheap():
 
 
 def test_contractions_are_planned_once_for_the_same_couplings(monkeypatch):
-    from tnqbm import cost
-    from tnqbm.networks import Contraction
+    from tnqbm.networks import Contraction, kept
 
     made = []
     real = Contraction.of
-    monkeypatch.setattr(cost, "_PLANS", type(cost._PLANS)())
+    monkeypatch.setattr(kept, "_KEPT", type(kept._KEPT)())
     monkeypatch.setattr(
         Contraction, "of", classmethod(lambda cls, model: made.append(model) or real(model))
     )
@@ -380,10 +379,10 @@ def test_contractions_are_planned_once_for_the_same_couplings(monkeypatch):
         with pytest.raises((ValueError, MemoryError), match="contraction"):
             exact.log_partition(dense, method="contraction")
     assert len(made) == 3
-    for k in range(1, 12):
+    for k in range(1, kept.MOST_KEPT + 4):
         one = SqRBM.uniform(k, 1, "XZ", seed=0)
         exact.log_partition(one, method="contraction")
-    assert len(cost._PLANS) == cost._KEPT_PLANS
+    assert len(kept._KEPT) == kept.MOST_KEPT
 
 
 def test_impossible_requests():

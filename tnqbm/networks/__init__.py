@@ -12,10 +12,10 @@ _EXPORTS = {
     "AmplitudeMPS": "tnqbm.networks.amplitude",
     "Contraction": "tnqbm.networks.contraction",
     "Forecast": "tnqbm.networks.plan",
-    "hidden_state": "tnqbm.networks.contraction",
-    "log_partition": "tnqbm.networks.contraction",
-    "marginal": "tnqbm.networks.contraction",
-    "moments": "tnqbm.networks.contraction",
+    "hidden_state": "tnqbm.networks.kept",
+    "log_partition": "tnqbm.networks.kept",
+    "marginal": "tnqbm.networks.kept",
+    "moments": "tnqbm.networks.kept",
     "network": "tnqbm.networks.graph",
     "structure": "tnqbm.networks.structure",
 }
@@ -25,11 +25,11 @@ __all__ = list(_EXPORTS)
 if TYPE_CHECKING:
     from tnqbm.networks.amplitude import AmplitudeMPS as AmplitudeMPS
     from tnqbm.networks.contraction import Contraction as Contraction
-    from tnqbm.networks.contraction import hidden_state as hidden_state
-    from tnqbm.networks.contraction import log_partition as log_partition
-    from tnqbm.networks.contraction import marginal as marginal
-    from tnqbm.networks.contraction import moments as moments
     from tnqbm.networks.graph import network as network
+    from tnqbm.networks.kept import hidden_state as hidden_state
+    from tnqbm.networks.kept import log_partition as log_partition
+    from tnqbm.networks.kept import marginal as marginal
+    from tnqbm.networks.kept import moments as moments
     from tnqbm.networks.plan import Forecast as Forecast
 
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.memory import available_bytes
-from tnqbm.model import SqRBM
+from tnqbm.model import SqRBM, coupling_mask
 from tnqbm.moments import Moments
-from tnqbm.networks.factors import Scope, coupling_mask, largest_field
+from tnqbm.networks.factors import Scope, largest_field
 from tnqbm.networks.plan import Forecast, Plan, make_plan, wide_units
 from tnqbm.networks.program import TooLarge
 from tnqbm.networks.sweep import Entries, evaluate, members, sweep
@@ -366,55 +366,3 @@ def _checked_clamp(clamp: Mapping[int, int] | None, n: int) -> dict[int, int]:
         if bit not in (0, 1):
             raise ValueError(f"clamp sets visible unit {unit} to {bit!r}; bits are 0 or 1")
     return {unit: int(bit) for unit, bit in zip(units, clamp.values(), strict=True)}
-
-
-# ---------------------------------------------------------------------- one model at a time
-
-_KEPT: OrderedDict[Any, Contraction] = OrderedDict()
-_MOST_KEPT = 8
-
-
-def _contraction(model: SqRBM, options: Mapping[str, Any]) -> Contraction:
-    """The plan for the couplings of ``model``, kept for the next model that has the same ones."""
-    mask = coupling_mask(model)
-    key = (mask.tobytes(), mask.shape, len(model.paulis), tuple(sorted(options.items())))
-    if key not in _KEPT:
-        _KEPT[key] = Contraction.of(model, **options)
-        if len(_KEPT) > _MOST_KEPT:
-            _KEPT.popitem(last=False)
-    _KEPT.move_to_end(key)
-    return _KEPT[key]
-
-
-def log_partition(model: SqRBM, *, clamp: Mapping[int, int] | None = None, **options: Any) -> float:
-    """log Z by contraction; ``options`` are those of :class:`Contraction`, whose plan is kept."""
-    return _contraction(model, options).log_partition(model, clamp=clamp)
-
-
-def moments(
-    model: SqRBM, *, pairs: Literal["coupled", "all"] = "coupled", **options: Any
-) -> tuple[float, Moments]:
-    """log Z and moments by contraction, as :meth:`Contraction.moments`."""
-    return _contraction(model, options).moments(model, pairs=pairs)
-
-
-def marginal(
-    model: SqRBM,
-    units: Sequence[int],
-    *,
-    clamp: Mapping[int, int] | None = None,
-    **options: Any,
-) -> Float:
-    """Joint probabilities of visible units, as :meth:`Contraction.marginal`."""
-    return _contraction(model, options).marginal(model, units, clamp=clamp)
-
-
-def hidden_state(
-    model: SqRBM,
-    hidden: Sequence[int],
-    *,
-    clamp: Mapping[int, int] | None = None,
-    **options: Any,
-) -> Complex:
-    """Reduced density matrix of hidden qubits, as :meth:`Contraction.hidden_state`."""
-    return _contraction(model, options).hidden_state(model, hidden, clamp=clamp)

@@ -46,12 +46,6 @@ LARGEST_FIELD = 200.0
 SPINS = np.array([1.0, -1.0])
 
 
-def coupling_mask(model: SqRBM) -> Mask:
-    """(n, m) bool: the couplings that a model may have; without a mask, those that are not 0."""
-    mask = model.mask
-    return np.any(model.w != 0.0, axis=0) if mask is None else np.asarray(mask)
-
-
 def neighbours(mask: Mask) -> list[Int]:
     """For each hidden unit the visible units that it touches, ascending."""
     return [np.flatnonzero(mask[:, j]) for j in range(mask.shape[1])]

@@ -8,19 +8,13 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.model import SqRBM
-from tnqbm.networks.factors import (
-    LARGEST_FIELD,
-    Factors,
-    coupling_mask,
-    largest_field,
-    neighbours,
-)
+from tnqbm.model import SqRBM, coupling_mask
+from tnqbm.networks.factors import LARGEST_FIELD, Factors, largest_field, neighbours
 
 if TYPE_CHECKING:
     from quimb.tensor import TensorNetwork
 
-__all__ = ["coupling_mask", "graph", "neighbours", "network"]
+__all__ = ["graph", "neighbours", "network"]
 
 MAX_NEIGHBOURS = 24
 """Most neighbours of a hidden unit that becomes one tensor (128 MB at 24)."""

@@ -7,7 +7,6 @@ number of Paulis; updates and runs change its numbers only.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,15 +36,9 @@ def plan(mask: Mask | None, n: int, m: int, n_paulis: int) -> Contraction:
     Raises MemoryError or ValueError, with a forecast and what to do instead, if it is too large.
     """
     whole = np.ones((n, m), dtype=np.bool_) if mask is None else mask
-    return _plan(whole.tobytes(), n, m, n_paulis)
+    from tnqbm.networks import kept
 
-
-@lru_cache(maxsize=16)
-def _plan(mask: bytes, n: int, m: int, n_paulis: int) -> Contraction:
-    from tnqbm.networks.contraction import Contraction
-
-    shaped = np.frombuffer(mask, dtype=np.bool_).reshape(n, m)
-    return Contraction(shaped, n_paulis, max_bytes=MAX_BYTES)
+    return kept.for_mask(whole, n_paulis, max_bytes=MAX_BYTES)
 
 
 class ContractionPhase:

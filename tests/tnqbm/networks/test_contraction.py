@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, connectivity, exact, networks
 from tnqbm.datasets import Target
+from tnqbm.model import coupling_mask
 from tnqbm.moments import unflatten
 from tnqbm.networks import Contraction
 from tnqbm.networks import sweep as sweeps
 from tnqbm.networks.contraction import _moments
-from tnqbm.networks.factors import Factors, coupling_mask, largest_field
+from tnqbm.networks.factors import Factors, largest_field
 from tnqbm.networks.perfect import PerfectSampler
 from tnqbm.networks.plan import Plan, _positions, gather_leaves
 from tnqbm.networks.trees import quick_tree

@@ -15,7 +15,7 @@ from tests.tnqbm.noisy_phase import NoisyPhase
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, connectivity, datasets, ising, phases, train
 from tnqbm.model import free_parameters
-from tnqbm.networks import phase as networks_phase
+from tnqbm.networks import kept
 from tnqbm.phases import PhaseContext
 from tnqbm.training import Trainer
 from tnqbm.trajectory import METRICS
@@ -122,7 +122,7 @@ def test_bits_do_not_depend_on_batches_interruptions_or_threads(batch_size: int)
     assert same(run(local(1, batch_size=batch_size), 5)[0], whole[0])
     first = local(batch_size=batch_size)
     first.advance(7)
-    networks_phase._plan.cache_clear()
+    kept._KEPT.clear()
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
@@ -143,10 +143,10 @@ def test_a_state_of_another_phase_is_refused() -> None:
 
 
 def test_one_plan_serves_all_trainers_of_a_mask() -> None:
-    networks_phase._plan.cache_clear()
+    kept._KEPT.clear()
     local(2)
     local(1, batch_size=10)
-    assert networks_phase._plan.cache_info().misses == 1
+    assert len(kept._KEPT) == 1
 
 
 def test_log_z_of_estimated_gradients_by_contraction(monkeypatch: pytest.MonkeyPatch) -> None:
