@@ -72,7 +72,7 @@ def log_partition(
     max_bond: int = MAX_BOND,
     feed: Feed = "chains",
     proposal: Proposal | None = None,
-    seed: int | np.random.SeedSequence,
+    seed: int | np.random.SeedSequence | None = None,
     bootstrap: int = 200,
     progress: bool = False,
 ) -> Estimate:
@@ -97,7 +97,7 @@ def log_partition(
     n_samples, max_bond, feed, proposal : perfect samples of the network; its largest bond
         dimension and where the states come from that it is fitted to (see
         :func:`mc.tensor.fit_amplitude`); or the network itself.
-    seed : the same seed gives the same numbers.
+    seed : the same seed gives the same numbers; exact methods draw nothing and need none.
     progress : show it on standard error.
 
     Warns (EstimateWarning) where the result should not be trusted: fewer than 10 or 5% effective
@@ -109,6 +109,10 @@ def log_partition(
     """
     if method not in METHODS:
         raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
+    if method in EXACT:
+        return _exact(model, method)
+    if seed is None:
+        raise ValueError(f"seed: method {method!r} draws random numbers; give it a seed")
 
     def annealed(which: str) -> Estimate:
         return _annealed(
@@ -127,8 +131,6 @@ def log_partition(
         )  # fmt: skip
 
     begun = time.perf_counter()
-    if method in EXACT:
-        return _exact(model, method)
     if method == "all":
         found = _all(model, annealed, tensor)
     else:

@@ -61,6 +61,12 @@ def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSetti
     evaluations = _evaluations(settings)
     if settings.negative_phase == "exact":
         update += enumeration
+    elif settings.negative_phase == "tensor":
+        # Samples of a network of bond chi, and fits, at least so often: more where models drift.
+        chi = settings.max_bond
+        sample = n * (2.0 * chi**2 + p * m)
+        fit = 40.0 * n * chi * (chi**2 + m * p * chi)
+        update += settings.chains * (sample + averages) + fit / settings.refit
     else:
         rungs = settings.temperatures if settings.negative_phase == "tempered" else 1
         update += settings.chains * (settings.steps * rungs * sweep + averages)
@@ -69,6 +75,32 @@ def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSetti
         elif settings.evaluate == "exact" or (settings.evaluate == "auto" and n <= 16):
             evaluation = enumeration
     return settings.iterations * update + evaluations * evaluation
+
+
+def curvature_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSettings) -> float:
+    """What the updates of the optimizers "natural" and "em" add to the cost of one run; rough.
+
+    The matrix of a metric and its decomposition, at a few times 1e9 multiplications a second in one
+    thread, or as many products as conjugate gradients may take.
+    """
+    if settings.optimizer not in ("natural", "em"):
+        return 0.0
+    n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+    p = len(str(coordinates["paulis"]))
+    size = n + p * m * (n + 1)
+    sampled = settings.negative_phase not in ("exact", "contraction")
+    states = float(settings.chains) if sampled else 2.0 ** min(n, 16)
+    fields = states * m * (15.0 * p + 60.0)
+    if sampled and settings.metric == "fisher" and states <= size:
+        solution = 0.2 * (states**3 / 3.0 + 2.0 * states * size)
+    elif size <= 600 and states <= 8192:
+        solution = 0.2 * (states * size**2 + size**3 / 3.0)
+    else:
+        solution = settings.cg_iterations * (0.6 * states * size + 5e4)
+    each = solution + 2.0 * fields + 4e5
+    if settings.optimizer == "em":
+        each *= max(1.0, 0.3 * settings.inner_iterations)
+    return settings.iterations * each
 
 
 def contraction_cost(

@@ -12,18 +12,23 @@ SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
 """File name endings that :func:`read_samples` knows."""
 
 
-def read_samples(path: str | Path) -> NDArray[np.uint8]:
+def read_samples(path: str | Path, *, weighted: bool = False) -> NDArray[np.uint8]:
     """Binary samples (N, n) from a .h5, .npy or .csv file of 0/1 rows.
 
-    An HDF5 file must hold a dataset ``states``, or exactly one two-dimensional dataset. Raises
-    FileNotFoundError, or ValueError naming the file and the first row that is not right.
+    An HDF5 file must hold a dataset ``states``, or exactly one two-dimensional dataset. A file
+    whose rows carry importance weights (a dataset ``log_weights``) is refused unless ``weighted``
+    says that the caller sees to them. Raises FileNotFoundError, or ValueError naming the file and
+    the first row that is not right.
     """
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no data file {path}")
-    reader = {".npy": _read_npy, ".csv": _read_csv}.get(path.suffix.lower(), _read_hdf5)
+    suffix = path.suffix.lower()
     try:
-        rows = reader(path)
+        if suffix == ".npy":
+            rows = np.asarray(np.load(path, allow_pickle=False))
+        else:
+            rows = _read_csv(path) if suffix == ".csv" else _read_hdf5(path, weighted)
         if rows.ndim != 2 or rows.size == 0:
             raise ValueError(f"expected rows of 0 and 1, got an array of shape {rows.shape}")
         if rows.dtype.kind not in "biuf":
@@ -35,10 +40,6 @@ def read_samples(path: str | Path) -> NDArray[np.uint8]:
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path}: {error}") from error
     return rows.astype(np.uint8)
-
-
-def _read_npy(path: Path) -> NDArray[np.generic]:
-    return np.asarray(np.load(path, allow_pickle=False))
 
 
 def _read_csv(path: Path) -> NDArray[np.generic]:
@@ -59,13 +60,18 @@ def _read_csv(path: Path) -> NDArray[np.generic]:
     return np.array(rows, dtype=np.float64)
 
 
-def _read_hdf5(path: Path) -> NDArray[np.generic]:
+def _read_hdf5(path: Path, weighted: bool) -> NDArray[np.generic]:
     import h5py
 
     with h5py.File(path, "r", locking=False) as file:
         found = [
             key for key, item in file.items() if isinstance(item, h5py.Dataset) and item.ndim == 2
         ]
+        if "log_weights" in file and not weighted:
+            raise ValueError(
+                "the rows carry importance weights (log_weights), so they do not count alike; "
+                "draw an equally weighted subset instead (tnqbm sample --resample)"
+            )
         if "states" in found:
             found = ["states"]
         if len(found) != 1:

@@ -199,7 +199,9 @@ def test_perfect_samples_come_with_their_weights(path: Path, tmp_path: Path, mod
     assert (facts["chains"], facts["samples_per_chain"]) == (1, 500)
     assert facts["ess"] == info.ess
     assert check_seal(out).status == "whole"
-    assert (read_samples(out) == states).all()
+    assert (read_samples(out, weighted=True) == states).all()
+    with pytest.raises(ValueError, match=r"samples\.h5: .* weights .* --resample"):
+        read_samples(out)
     found = json.loads(call(*words, "--json").stdout)
     assert found["ess"] == info.ess
     assert found["log_partition"] == info.log_partition

@@ -215,3 +215,11 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
 def test_bad_arguments(model: SqRBM, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         log_partition(model, seed=1, **options)
+
+
+def test_only_methods_that_draw_need_a_seed() -> None:
+    model = SqRBM.uniform(4, 2, "XZ", seed=0)
+    found = log_partition(model, method="enumeration")
+    assert found.value == exact.log_partition(model)
+    with pytest.raises(ValueError, match="seed: method 'ais'"):
+        log_partition(model, method="ais")
