@@ -1,14 +1,17 @@
 # make demo   set up and run a small version of the paper's study under MPI
 # make test   set up and run the tests
-# make lint types benchmark figures clean
+# make paper  every figure and table of the paper; goes on where it stopped (hours: see --dry-run)
+# make docs   the documentation site, in docs/_build
+# make lint types check benchmark clean
 PYTHON ?= python3
 VENV ?= .venv
 RANKS ?= $(shell nproc 2>/dev/null || echo 2)
 OUT ?= demo-output
+PAPER ?= paper-output
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test lint types check benchmark clean
+.PHONY: setup demo paper test lint types docs check benchmark clean
 
 setup: $(STAMP)
 
@@ -16,7 +19,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "tnqbm needs Python 3.11 or later; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpich,plot,table,quantum,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpich,plot,table,report,quantum,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -30,6 +33,9 @@ demo: $(STAMP)
 	$(BIN)/tnqbm plot $(OUT)/demo.h5 --kind min-hidden -o $(OUT)/min-hidden.png --overwrite
 	@echo "archive: $(OUT)/demo.h5   figures: $(OUT)/*.png"
 
+paper: $(STAMP)
+	$(BIN)/python scripts/paper/make.py -o $(PAPER) --from data/results --ranks $(RANKS)
+
 test: $(STAMP)
 	$(BIN)/python -m pytest
 
@@ -40,7 +46,10 @@ lint: $(STAMP)
 types: $(STAMP)
 	$(BIN)/mypy
 
-check: lint types test
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build
+
+check: lint types test docs
 
 benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmarks/exact_gradient.py
@@ -51,4 +60,4 @@ benchmark: $(STAMP)
 	$(BIN)/python scripts/benchmarks/amplitude.py
 
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info
+	rm -rf $(VENV) $(OUT) docs/_build build *.egg-info

@@ -12,8 +12,10 @@ import click
 from mc.cli_common import Group, is_first_rank, print_json
 from mc.cli_evaluate import evaluate
 from mc.cli_logz import logz
+from mc.cli_model import model
 from mc.cli_plot import plot
 from mc.cli_quality import quality
+from mc.cli_report import report
 from mc.cli_resources import resources
 from mc.cli_run import run
 from mc.cli_sample import sample
@@ -82,6 +84,7 @@ for command in (
     run,
     show,
     plot,
+    report,
     verify,
     merge,
     evaluate,
@@ -89,6 +92,7 @@ for command in (
     logz,
     quality,
     structure,
+    model,
     resources,
 ):
     cli.add_command(command)

@@ -13,9 +13,28 @@ if TYPE_CHECKING:
     from tnqbm.quantum.resources import Resources
 
 
+def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> list[int]:
+    """Whole numbers from texts like ``4``, ``4,6,8`` or ``4 6 8``, each once."""
+    found: list[int] = []
+    for text in texts:
+        try:
+            numbers = [int(piece) for piece in text.replace(",", " ").split()]
+        except ValueError:
+            numbers = []
+        if not numbers:
+            raise click.BadParameter(f"{text!r} is no list of whole numbers such as 4,6,8")
+        found += numbers
+    return list(dict.fromkeys(found))
+
+
 @click.command()
 @click.option(
-    "--visible", type=int, multiple=True, required=True, metavar="N", help="Units. Repeatable."
+    "--visible",
+    callback=_numbers,
+    multiple=True,
+    required=True,
+    metavar="N[,N...]",
+    help="Units: one number or several. Repeatable.",
 )
 @click.option("--hidden", type=int, required=True, metavar="M", help="Hidden qubits.")
 @click.option("--paulis", default="XYZ", show_default=True, metavar="LETTERS", help="X, Y, Z.")
@@ -60,7 +79,7 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def resources(
-    visible: tuple[int, ...],
+    visible: list[int],
     hidden: int,
     paulis: str,
     against_rbm: bool,
@@ -87,7 +106,7 @@ def resources(
     \b
     Examples:
       tnqbm resources --visible 8 --hidden 2 --scale 0.1
-      tnqbm resources --visible 4 --visible 8 --visible 16 --hidden 4 --against-rbm -o needs.png
+      tnqbm resources --visible 4,8,16 --hidden 4 --against-rbm -o needs.png
       tnqbm resources --visible 8 --hidden 2 --strategy both --connectivity line --json
     """
     from tnqbm.figures_styles import paulis_name
@@ -108,7 +127,7 @@ def resources(
         figures.check_figure_path(out, overwrite=overwrite)
     strategies = ["imaginary-time", "thermal"] if strategy == "both" else [strategy]
     found: dict[str, list[Resources]] = {}
-    for n in dict.fromkeys(visible):
+    for n in visible:
         model = Shape(n, hidden, paulis, scale, seed, couplings).model()
         models = {paulis_name(paulis): model}
         if against_rbm:

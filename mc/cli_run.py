@@ -11,6 +11,8 @@ import click
 from mc.cli_common import PATH, is_first_rank, print_json, print_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mc.study import Study
 
 
@@ -83,12 +85,38 @@ def run(
     if not first:
         return
     seconds = time.perf_counter() - start
+    failed = _failed(checked, path)
     runs = sum(len(group.seeds) for group in checked.plan())
     if as_json:
-        print_json({"archive": str(path), "runs": runs, "seconds": seconds, "ranks": ranks.size})
+        print_json(
+            {
+                "archive": str(path),
+                "runs": runs,
+                "failed": failed,
+                "seconds": seconds,
+                "ranks": ranks.size,
+            }
+        )
     else:
         click.echo(f"all {runs} runs finished ({duration(seconds)} this time): {path}")
+        if failed:
+            click.echo(
+                f"{failed} of them failed before their last update, for want of an estimate of the "
+                'gradient; "tnqbm show --runs" shows which'
+            )
         click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(path)])}")
+
+
+def _failed(study: Study, path: Path) -> int:
+    """Runs of an archive that failed; only estimators that draw samples let runs fail."""
+    from mc.gradients import WITHOUT_CHAINS
+    from tnqbm.archive import Archive
+
+    methods = {study.settings(label).negative_phase for label in study.labels()}
+    if not methods - {*WITHOUT_CHAINS}:
+        return 0
+    with Archive(path) as archive:
+        return sum(row["stopped"] == "failed" for row in archive.table())
 
 
 def _load(path: str) -> Study:
@@ -131,11 +159,12 @@ def _show_plan(study: Study, as_json: bool) -> None:
         }
         print_json({**summary, "groups": groups})
         return
-    names = list(groups[0])[:-2] if groups else []
+    # Not all groups have the same coordinates.
+    names = list(dict.fromkeys(name for group in plan for name in group.coordinates))
     print_table(
         [*names, "runs", "share of the work"],
         [
-            [*(str(group[name]) for name in names), str(group["runs"]), f"{share:.1%}"]
+            [*(str(group.get(name, "")) for name in names), str(group["runs"]), f"{share:.1%}"]
             for group in groups
             for share in [float(str(group["core_seconds"])) / total * 1e9]
         ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 _SUMMARY = (
     "runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std", "test_nll_mean", "test_nll_std",
 )  # fmt: skip
+_SPENT = ("shots", "success_rate", "failed")
+"""What groups are given where it is known: shots of all runs, their kept share, runs that failed
+before their last update."""
+
+_OF_RUNS = ("steps", "stopped", "started", "finished", "estimator")
+"""What rows of single runs have besides coordinates, seed and metrics."""
+
 _ORDER = ("data", "visible", "paulis", "hidden")
 
 
@@ -41,7 +49,8 @@ def show(
 
     Final total variation distance (TVD) and KL divergence (nats), and negative log-likelihood
     (NLL, nats) of held-out data where there are any: mean and standard deviation over the finished
-    seeds of each group. Works while the study is running.
+    seeds of each group. Where gradients were measured on circuits, the shots of all runs of the
+    group and the share of them that survived post-selection. Works while the study is running.
 
     \b
     Examples:
@@ -71,7 +80,10 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
     groups = archive.groups(skip_damaged=skip_damaged)
     check_select(select, groups)
     groups = [group for group in groups if matches(select, group)]
-    tested = _add_test_nll(archive, groups, skip_damaged)
+    table = archive.table(skip_damaged=skip_damaged)
+    tested = _add_test_nll(table, groups)
+    measured = _add_shots(archive, groups, skip_damaged)
+    failed = _add_failed(table, groups)
     finished, planned = archive.progress
     if as_json:
         progress = {"finished": finished, "planned": planned}
@@ -79,13 +91,18 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         return
     keys, shared = _keys(groups)
     print_table(
-        [*keys, "finished", "TVD", "±", "KL (nats)", "±", *(["test NLL", "±"] if tested else [])],
+        [
+            *(*keys, "finished", "TVD", "±", "KL (nats)", "±"),
+            *(["test NLL", "±"] if tested else []),
+            *(["shots", "kept"] if measured else []),
+        ],
         [
             [
                 *(str(group.get(key, "")) for key in keys),
                 f"{group['finished']}/{group['runs']}",
                 *(number(group[name]) for name in _SUMMARY[2:6]),
                 *(number(group[name]) for name in (_SUMMARY[6:] if tested else ())),
+                *(_shots(group) if measured else ()),
             ]
             for group in sorted(groups, key=lambda g: _sorting(g, keys))
         ],
@@ -93,19 +110,73 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         title=shared,
     )
     click.echo(_progress(finished, planned))
+    if failed:
+        click.echo(
+            f"{_count(failed, 'run')} failed before the last update, for want of an estimate of "
+            'the gradient; --runs shows which ("stopped by")'
+        )
 
 
-def _add_test_nll(archive: Archive, groups: list[dict[str, Any]], skip_damaged: bool) -> bool:
+def _add_shots(archive: Archive, groups: list[dict[str, Any]], skip_damaged: bool) -> bool:
+    """Give groups the shots of their runs and the share that was kept; whether there are any."""
+    totals: dict[Any, list[int]] = {}
+    for row in archive.estimators(skip_damaged=skip_damaged):
+        found = row["estimator"]
+        if "shots" in found:
+            total = totals.setdefault(_which(row, but=("seed",)), [0, 0])
+            total[0] += found["shots"]
+            total[1] += found.get("kept_shots", found["shots"])
+    for group in groups:
+        shots, kept = totals.get(_which(group), (0, 0))
+        if shots:
+            group |= {"shots": shots, "success_rate": kept / shots}
+    return any("shots" in group for group in groups)
+
+
+def _add_failed(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -> int:
+    """Give groups the number of their runs that failed, if any run did; that of all groups."""
+    failed = Counter(_which(row, but=("seed",)) for row in table if row["stopped"] == "failed")
+    for group in groups if failed else ():
+        group["failed"] = failed[_which(group)]
+    return sum(group.get("failed", 0) for group in groups)
+
+
+def _add_reports(archive: Archive, rows: list[dict[str, Any]], skip_damaged: bool) -> bool:
+    """Give runs what their estimator reported, as ``estimator``; whether one of them has shots."""
+    reports = {
+        _which(row): row["estimator"] for row in archive.estimators(skip_damaged=skip_damaged)
+    }
+    for row in rows:
+        if found := reports.get(_which(row)):
+            row["estimator"] = found
+    return any("shots" in row.get("estimator", {}) for row in rows)
+
+
+def _shots(found: dict[str, Any]) -> tuple[str, str]:
+    """Shots, and the share of them that was kept, as a table shows them."""
+    shots = found.get("shots")
+    return "–" if shots is None else f"{shots:,}", number(found.get("success_rate"))
+
+
+def _which(row: dict[str, Any], but: tuple[str, ...] = ()) -> frozenset[tuple[str, Any]]:
+    """The coordinates of a run (its seed among them) or group, to be compared."""
+    from tnqbm.trajectory import METRICS
+
+    other = {*METRICS, *_SUMMARY, *_SPENT, *_OF_RUNS, *but}
+    return frozenset((key, value) for key, value in row.items() if key not in other)
+
+
+def _add_test_nll(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -> bool:
     """Give groups mean and std of the final test_nll, if any run has one; whether one has."""
     import numpy as np
 
-    names = [key for key in groups[0] if key not in _SUMMARY] if groups else []
+    names = list(dict.fromkeys(key for group in groups for key in group if key not in _SUMMARY))
     finals: dict[tuple[Any, ...], list[float | None]] = {}
-    for row in archive.table(skip_damaged=skip_damaged):
+    for row in table:
         finals.setdefault(tuple(row.get(key) for key in names), []).append(row["test_nll"])
     tested = False
     for group in groups:
-        values = finals.get(tuple(group[key] for key in names), [])
+        values = finals.get(tuple(group.get(key) for key in names), [])
         known = [value for value in values if value is not None and np.isfinite(value)]
         whole = bool(known) and len(known) == len(values)
         group["test_nll_mean"] = float(np.mean(known)) if whole else None
@@ -124,21 +195,23 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
     rows = archive.table(skip_damaged=skip_damaged)
     check_select(select, rows)
     rows = [row for row in rows if matches(select, row)]
+    measured = _add_reports(archive, rows, skip_damaged)
     finished, planned = archive.progress
     if as_json:
         progress = {"finished": finished, "planned": planned}
         print_json({"archive": str(archive.path), "progress": progress, "runs": rows})
         return
-    per_run = {*METRICS, "seed", "steps", "stopped", "started", "finished"}
+    per_run = {*METRICS, *_OF_RUNS, "seed"}
     keys, shared = _keys([{k: v for k, v in row.items() if k not in per_run} for row in rows])
     keys.append("seed")
     metrics = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
     print_table(
-        [*keys, *metrics, "updates", "stopped by"],
+        [*keys, *metrics, *(["shots", "kept"] if measured else []), "updates", "stopped by"],
         [
             [
                 *(str(row.get(key, "")) for key in keys),
                 *(number(row.get(name)) for name in metrics),
+                *(_shots(row.get("estimator", {})) if measured else ()),
                 str(row["steps"]),
                 str(row["stopped"]),
             ]
@@ -271,7 +344,8 @@ def _count(number: int, noun: str) -> str:
 
 def _keys(groups: list[dict[str, Any]]) -> tuple[list[str], str]:
     """Coordinates that get a column, the main ones first, and those that all groups share."""
-    present = dict.fromkeys(key for group in groups for key in group if key not in _SUMMARY)
+    hidden = {*_SUMMARY, *_SPENT}
+    present = dict.fromkeys(key for group in groups for key in group if key not in hidden)
     columns, shared = [key for key in _ORDER if key in present], []
     for key in present:
         if key in _ORDER:

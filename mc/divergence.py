@@ -55,6 +55,7 @@ class _Averages:
     def __init__(self, context: PhaseContext) -> None:
         self._team = context.team
         self._batch_size = context.settings.batch_size
+        self._hand_out = context.settings.optimizer == "natural"
         self._moments = SampleMoments(
             context.n_visible, context.n_hidden, context.n_paulis, context.precision
         )
@@ -67,15 +68,16 @@ class _Averages:
         data: NDArray[np.uint8] | None,
     ) -> Estimate:
         """Averages over ``total`` chains and, if there is one, over the update's minibatch."""
+        handed = self._team.gather(states) if self._hand_out else None
         if data is None:
             sums = self._moments.sums(theta, states)
             self._team.add(sums)
-            return Estimate(self._moments.mean(sums, total))
+            return Estimate(self._moments.mean(sums, total), states=handed)
         # Both at once: parameters are prepared, and messages sent, only once.
         both = self._moments.sums_of_both(theta, data, states)
         self._team.add(both)
         clamped = self._moments.mean(both[0], self._batch_size)
-        return Estimate(self._moments.mean(both[1], total), clamped=clamped)
+        return Estimate(self._moments.mean(both[1], total), clamped=clamped, states=handed)
 
 
 def _sweeper(context: PhaseContext) -> Sweeper:

@@ -44,6 +44,7 @@ PACKAGES = {
 EXTRAS = {
     "plot": ("matplotlib", "figures"),
     "table": ("pandas", "Archive.dataframe()"),
+    "report": ("jinja2", "tnqbm report"),
     "quantum": ("qiskit", "quantum circuits"),
     "ibm": ("qiskit-ibm-runtime", "IBM's quantum computers and their noise models"),
 }
@@ -72,7 +73,7 @@ _SIMD = (
 )
 _MPI_SECONDS = 60
 _ASK_LIBRARY = "from mpi4py import MPI; print(MPI.Get_library_version())"
-_ASK_SIZE = "from mpi4py import MPI; print('size', MPI.COMM_WORLD.size)"
+_ASK_SIZE = "import os; from mpi4py import MPI; os.write(1, b'size %d\\n' % MPI.COMM_WORLD.size)"
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,7 @@ class ModelSection(Section):
     scale: Annotated[float, BeforeValidator(_scale)] = 1.0
     fields: Literal["uniform", "data"] = "uniform"
     connectivity: Annotated[str, BeforeValidator(_connectivity)] = connectivity.DENSE
+    couple: Paulis | None = None
 
 
 class DataSection(Section):
@@ -142,6 +143,7 @@ class GridSection(Section):
     hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
     data: NameList | None = None
     gradient: NameList | None = None
+    couple: Paulis | None = None
 
 
 class TrainingKeys(Section):
@@ -164,6 +166,16 @@ class TrainingKeys(Section):
     centred: bool | None = None
     weight_decay: float | None = None
     clip: float | None = None
+    metric: str | None = None
+    damping: float | None = None
+    damping_rule: str | None = None
+    trust_radius: float | None = None
+    solver: str | None = None
+    cg_iterations: int | None = None
+    cg_tolerance: float | None = None
+    inner_iterations: int | None = None
+    inner_tolerance: float | None = None
+    inner_solver: str | None = None
     steps: int | None = None
     chains: int | None = None
     kernel: str | None = None

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from pydantic import Field, PrivateAttr
 
 from mc.gradients import CONTRACTION, EXACT, WITHOUT_CHAINS, label_settings
-from mc.schedule import Key, Task, contraction_cost, make_tasks, run_cost, sampling_cost
+from mc.schedule import (
+    Key,
+    Task,
+    contraction_cost,
+    curvature_cost,
+    make_tasks,
+    run_cost,
+    sampling_cost,
+)
 from mc.sections import (
     DataSection,
     GradientSection,
@@ -46,13 +54,21 @@ SEEDED_DATA = ("on2",)
 DATA_SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
 
 
+def coupled_paulis(paulis: str, couple: str | None) -> str:
+    """Those of ``paulis`` that couple to visible units, in their order; None means all."""
+    return "".join(pauli for pauli in paulis if couple is None or pauli in couple)
+
+
 def is_data_file(name: str) -> bool:
     """Whether a data name means a file (a path or a known suffix) rather than a built-in set."""
     return "/" in name or "\\" in name or Path(name).suffix.lower() in DATA_SUFFIXES
 
 
 class Product(NamedTuple):
-    """Values to be combined: data x visible x paulis x (hidden of those paulis) x gradient."""
+    """Values to be combined: data x visible x paulis x (hidden of those paulis) x gradient.
+
+    ``couple`` holds the Paulis that couple to visible units, None for all.
+    """
 
     paulis: list[str]
     visible: list[int]
@@ -60,6 +76,7 @@ class Product(NamedTuple):
     hidden_by_paulis: dict[str, list[int]]
     data: list[str]
     gradient: list[str]
+    couple: str | None
 
 
 class Study(Section):
@@ -137,12 +154,14 @@ class Study(Section):
                 hidden_by_paulis=by_paulis,
                 data=grid.data or self.data.name or [],
                 gradient=grid.gradient or self.training.gradient,
+                couple=grid.couple or self.model.couple,
             )
 
     def combinations(self) -> list[dict[str, Coordinate]]:
         """Coordinates (without seed) of every combination, in order, each once.
 
-        Runs of locally connected models have their ``connectivity`` among them.
+        Runs of locally connected models have their ``connectivity`` among them, and those in which
+        some Paulis are only fields the others, ``couple``.
         """
         found: dict[tuple[Coordinate, ...], dict[str, Coordinate]] = {}
         for product in self.products():
@@ -160,6 +179,9 @@ class Study(Section):
                     }
                     if self.model.connectivity != DENSE:
                         coordinates["connectivity"] = self.model.connectivity
+                    couple = coupled_paulis(paulis, product.couple)
+                    if couple != paulis:
+                        coordinates["couple"] = couple
                     found.setdefault(tuple(coordinates.values()), coordinates)
         return list(found.values())
 
@@ -192,11 +214,13 @@ class Study(Section):
 
     def _cost(self, coordinates: Mapping[str, Coordinate]) -> float:
         settings = self.settings(str(coordinates["gradient"]))
+        more = curvature_cost(coordinates, settings)
         if CONTRACTION in (settings.negative_phase, settings.evaluate):
-            return contraction_cost(coordinates, settings, self._contraction_seconds(coordinates))
+            seconds = self._contraction_seconds(coordinates)
+            return more + contraction_cost(coordinates, settings, seconds)
         if settings.negative_phase == EXACT and not settings.batch_size:
-            return run_cost(coordinates, settings.iterations)
-        return sampling_cost(coordinates, settings)
+            return more + run_cost(coordinates, settings.iterations)
+        return more + sampling_cost(coordinates, settings)
 
     def _contraction_seconds(self, coordinates: Mapping[str, Coordinate]) -> float:
         """Forecast of one contraction of a run's model with all averages."""
@@ -238,12 +262,16 @@ class Study(Section):
     def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
         """Initial parameters of one run, uniform in [-scale, scale].
 
-        They do not depend on the gradient, nor on the connectivity, which leaves some out. With
-        ``fields = "data"`` the visible fields are those of the data's first moments instead.
+        They do not depend on the gradient, nor on the connectivity and the Paulis that couple,
+        which leave some out. With ``fields = "data"`` the visible fields are those of the data's
+        first moments instead.
         """
+        import numpy as np
+
         from tnqbm.model import SqRBM
 
-        alike = {name: value for name, value in coordinates.items() if name != "connectivity"}
+        without = ("connectivity", "couple")
+        alike = {name: value for name, value in coordinates.items() if name not in without}
         model = SqRBM.uniform(
             int(coordinates["visible"]),
             int(coordinates["hidden"]),
@@ -252,6 +280,11 @@ class Study(Section):
             seed=initial_stream(self.seed, {**alike, "gradient": EXACT}, seed),
             mask=self.mask(coordinates),
         )
+        frozen = self.frozen(coordinates)
+        if frozen is not None:
+            theta = np.where(frozen, 0.0, model.to_vector())
+            size = (model.n_visible, model.n_hidden, model.paulis)
+            model = SqRBM.from_vector(theta, *size, model.mask)
         if self.model.fields == "uniform":
             return model
         from tnqbm import datasets
@@ -263,6 +296,18 @@ class Study(Section):
         """Which couplings the models of a run have, (visible, hidden); None if all."""
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
         return connectivity.named(self.model.connectivity, n, m)
+
+    def frozen(self, coordinates: Mapping[str, Coordinate]) -> NDArray[np.bool_] | None:
+        """Couplings that stay zero because their Pauli is only a field, (n_parameters,), or None.
+
+        Those of a mask are not among them.
+        """
+        if "couple" not in coordinates:
+            return None
+        from tnqbm.training_inputs import uncoupled
+
+        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+        return uncoupled(n, m, str(coordinates["paulis"]), str(coordinates["couple"]))
 
     def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
         """The 64-bit key of one run's chains and minibatches."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mc.gradients import CONTRACTION, EXACT, QUANTUM, WITHOUT_CHAINS, label_settings, methods
-from mc.study import SEEDED_DATA, Product, Study, is_data_file
+from mc.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
 from mc.team import most_members
 from tnqbm.connectivity import DENSE, hidden_units, named
 from tnqbm.settings import TrainingSettings
@@ -42,6 +42,9 @@ def study_problems(study: Study, *, products: bool, labels: bool) -> list[str]:
         problems += _wrong_combinations(study, good)
     problems += _wrong_teams(study, good)
     problems += _wrong_devices(good)
+    problems += _wrong_curvature(study, good)
+    if labels and not problems and not settings:
+        problems += _wrong_together(study)
     return problems + settings
 
 
@@ -215,6 +218,35 @@ def _wrong_devices(settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
             yield f"{label!r}: chains = 1; strategy {one.strategy!r} needs at least 2"
 
 
+def _wrong_together(study: Study) -> Iterator[str]:
+    """Settings that are right in each table, but not together, as a label's runs have them."""
+    for label in study.labels():
+        message = _failure(study.settings, label)
+        if message:
+            yield f"{label!r}: {message}"
+
+
+def _wrong_curvature(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
+    """Optimizers that would sum a metric over more visible states than they can."""
+    from tnqbm.second_order.scores import MAX_ENUMERATED
+
+    for product in study.products():
+        largest = max(product.visible, default=0)
+        for label in product.gradient:
+            one = settings.get(label)
+            if one is None or largest <= MAX_ENUMERATED:
+                continue
+            if one.negative_phase not in WITHOUT_CHAINS:
+                continue
+            how = "optimizer = 'natural' and exact gradients" if one.optimizer == "natural" else ""
+            if one.optimizer == "em" and one.inner_solver == "newton":
+                how = "optimizer = 'em' and inner_solver = 'newton'"
+            if how:
+                yield (
+                    f"{label!r}: {how} take at most {MAX_ENUMERATED} visible units, not {largest}"
+                )
+
+
 # --- combinations ------------------------------------------------------------------------------
 
 
@@ -235,6 +267,8 @@ def _wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) 
                 fitting.append(n)
         hidden_key = f"{at}hidden" if at else "model.hidden"
         for line in _wrong_connectivity(study, product, visible_key, hidden_key):
+            problems[line] = None
+        for line in _wrong_coupling(study, product, k, settings):
             problems[line] = None
         for name in dict.fromkeys(product.data):
             for line in _wrong_data(study, name, data_key, visible_key, fitting):
@@ -284,6 +318,27 @@ def _wrong_connectivity(
             if message:
                 message = message.removeprefix(f"connectivity {name!r} ")
                 yield f"{key} and {hidden_key} = {m}: {message}"
+
+
+def _wrong_coupling(
+    study: Study, product: Product, k: int, settings: Mapping[str, TrainingSettings]
+) -> Iterator[str]:
+    """Pauli sets of which nothing couples, and gradients that move what is held fixed."""
+    if product.couple is None:
+        return
+    own = bool(study.grid) and study.grid[k].couple is not None
+    key = f"{f'grid[{k}]' if own else 'model'}.couple = {product.couple!r}"
+    for paulis in dict.fromkeys(product.paulis):
+        coupled = coupled_paulis(paulis, product.couple)
+        if not coupled:
+            yield f"{key}: none of these couples in paulis = {paulis!r}; no unit would be coupled"
+        if coupled in ("", paulis):
+            continue
+        for label in product.gradient:
+            if label in settings and settings[label].centred:
+                yield (
+                    f"{key}: {label!r} is centred, which mixes all parameters; give centred = false"
+                )
 
 
 def _too_wide(

@@ -65,9 +65,10 @@ class TensorPhase:
         states, log_q = context.team.gather(states), context.team.gather(log_q)
         log_weights = self._networks.log_weights(theta, states) - log_q
         each = [weighed(np.ascontiguousarray(row)) for row in log_weights]
+        weights = np.stack([one.weights for one in each])
         averages = StateAverages(
             states,
-            np.stack([one.weights for one in each]),
+            weights,
             context.n_hidden,
             context.n_paulis,
             context.precision,
@@ -76,6 +77,8 @@ class TensorPhase:
             averages.moments(theta),
             np.array([one.log_mean for one in each]),
             log_partition_error=np.array([one.standard_error for one in each]),
+            states=states,
+            weights=weights,
         )
 
     def _some_data(self, rows: Rows) -> States:

@@ -191,7 +191,10 @@ def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
     keys = np.array([study.key(coordinates, seed) for seed in task.seeds], dtype=np.uint64)
     test = study.test_target(coordinates)
     tests = None if test is None else [test] * len(models)
-    return lambda: Trainer(models, targets, settings, keys=keys, team=bench.team, tests=tests)
+    frozen = study.frozen(coordinates)
+    return lambda: Trainer(
+        models, targets, settings, keys=keys, team=bench.team, tests=tests, frozen=frozen
+    )
 
 
 def _store(bench: Bench, task: Task, trajectories: Sequence[Trajectory], started: str) -> None:

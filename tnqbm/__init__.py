@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Archive": "tnqbm.archive",
     "ArchiveError": "tnqbm.errors",
+    "Equivalence": "tnqbm.equivalence",
     "MissingExtraError": "tnqbm.errors",
     "PauliHamiltonian": "tnqbm.hamiltonian",
     "SqRBM": "tnqbm.model",
@@ -21,12 +22,14 @@ _EXPORTS = {
     "Trainer": "tnqbm.training",
     "TrainingSettings": "tnqbm.settings",
     "Trajectory": "tnqbm.trajectory",
+    "equivalent": "tnqbm.equivalence",
     "train": "tnqbm.training",
 }
 _MODULES = (
-    "analysis", "archive", "connectivity", "datasets", "exact", "figures", "figures_resources",
-    "figures_samples", "figures_structure", "hamiltonian", "metrics", "networks", "optimizers",
-    "phases", "quadrature", "quality", "quantum",
+    "analysis", "archive", "audit", "connectivity", "datasets", "equivalence", "exact", "figures",
+    "figures_audit", "figures_resources", "figures_samples", "figures_structure", "gauge",
+    "hamiltonian", "hidden_units", "merging", "metrics", "networks", "optimizers", "phases",
+    "pruning", "quadrature", "quality", "quantum", "report", "second_order", "simplify",
 )  # fmt: skip
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
@@ -34,23 +37,35 @@ __all__ = ["__version__", *_EXPORTS, *_MODULES]
 if TYPE_CHECKING:
     from tnqbm import analysis as analysis
     from tnqbm import archive as archive
+    from tnqbm import audit as audit
     from tnqbm import connectivity as connectivity
     from tnqbm import datasets as datasets
+    from tnqbm import equivalence as equivalence
     from tnqbm import exact as exact
     from tnqbm import figures as figures
+    from tnqbm import figures_audit as figures_audit
     from tnqbm import figures_resources as figures_resources
     from tnqbm import figures_samples as figures_samples
     from tnqbm import figures_structure as figures_structure
+    from tnqbm import gauge as gauge
     from tnqbm import hamiltonian as hamiltonian
+    from tnqbm import hidden_units as hidden_units
+    from tnqbm import merging as merging
     from tnqbm import metrics as metrics
     from tnqbm import networks as networks
     from tnqbm import optimizers as optimizers
     from tnqbm import phases as phases
+    from tnqbm import pruning as pruning
     from tnqbm import quadrature as quadrature
     from tnqbm import quality as quality
     from tnqbm import quantum as quantum
+    from tnqbm import report as report
+    from tnqbm import second_order as second_order
+    from tnqbm import simplify as simplify
     from tnqbm.archive import Archive as Archive
     from tnqbm.datasets import Target as Target
+    from tnqbm.equivalence import Equivalence as Equivalence
+    from tnqbm.equivalence import equivalent as equivalent
     from tnqbm.errors import ArchiveError as ArchiveError
     from tnqbm.errors import MissingExtraError as MissingExtraError
     from tnqbm.errors import StudyError as StudyError

@@ -98,6 +98,18 @@ class Run:
         return self.trajectory.snapshots
 
     @property
+    def estimator(self) -> dict[str, Any]:
+        """What the estimator of the gradient took, as it reports: totals of the run, by name.
+
+        Under "records" arrays (T,) by name of what single updates took, aligned with
+        ``trajectory.step``. Empty for estimators that report nothing; for "quantum" see
+        docs/quantum.md.
+        """
+        path = self.trajectory
+        records = {"records": dict(path.estimator_records)} if path.estimator_records else {}
+        return {**path.estimator, **records}
+
+    @property
     def finished(self) -> bool:
         """Always true: an archive holds a run whole or not at all."""
         return True
@@ -240,7 +252,7 @@ class Archive:
 
         Keys: the coordinates and ``seed``; the final value of every metric of
         :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
-        ("iterations" or "plateau"), ``started`` and ``finished`` (ISO 8601, UTC). Raises
+        ("iterations", "plateau" or "failed"), ``started`` and ``finished`` (ISO 8601, UTC). Raises
         ArchiveError if a block is damaged, unless ``skip_damaged``.
         """
         usable = self._sources.usable(skip_damaged)
@@ -266,6 +278,19 @@ class Archive:
                 "steps": int(own[last[row]]),
                 **{name: str(more[name][row]) for name in texts},
             }
+
+    def estimators(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+        """What estimators of gradients report: a dict for every finished run that has any of it.
+
+        Keys: the coordinates, ``seed``, and ``estimator``, the totals of :attr:`Run.estimator`.
+        Other runs are left out. Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
+        """
+        return [
+            {**source.entry.coordinates, "seed": source.seed(row), "estimator": report}
+            for source in self._sources.usable(skip_damaged)
+            for row, report in zip(source.rows, self._sources.reports(source), strict=True)
+            if report
+        ]
 
     def dataframe(self, *, skip_damaged: bool = False) -> Any:
         """:meth:`table` as a pandas DataFrame; MissingExtraError if pandas is not installed."""

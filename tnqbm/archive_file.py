@@ -44,12 +44,15 @@ from tnqbm.storage import (
 )
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
 _SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"})
 """Data sets of blocks that version 1 did not know."""
+
+_SINCE_VERSION_3 = frozenset({"estimator", "estimator_records"})
+"""Groups inside blocks that version 2 did not know."""
 _SURVEY_SECONDS = 60.0
 
 
@@ -139,6 +142,15 @@ class ArchiveFile:
         group = self.group(name)
         return {key: read_array(group[key]) for key in wanted if key in group}
 
+    def folder(self, name: str, prefix: str) -> dict[str, NDArray[Any]]:
+        """The arrays of a block whose names begin with ``prefix``, a path that ends in "/"."""
+        if self.seal.status != "whole":
+            arrays = self.block(name).arrays
+            return {key: array for key, array in arrays.items() if key.startswith(prefix)}
+        group = self.group(name)
+        inner = group.get(prefix, {})
+        return {prefix + key: read_array(inner[key]) for key in inner}
+
     def _rebuilt_contents(self) -> list[Entry]:
         """Contents of a file whose header is lost: what its whole blocks say of themselves."""
         entries = []
@@ -220,8 +232,8 @@ def write_archive_file(
     def fill(root: Any) -> None:
         blocks = root.create_group("blocks")
         entries = fill_blocks(blocks)
-        newer = any(name in blocks[entry.name] for entry in entries for name in _SINCE_VERSION_2)
-        set_format(root, FORMAT, FORMAT_VERSION if newer else 1, kind)
+        version = max((_needs(blocks[entry.name]) for entry in entries), default=1)
+        set_format(root, FORMAT, version, kind)
         contents = [
             {
                 "block": entry.name,
@@ -242,6 +254,13 @@ def write_archive_file(
         write_group(header, {name: np.array(text) for name, text in texts.items()}, {})
 
     write_sealed(path, FORMAT, fill, overwrite=overwrite)
+
+
+def _needs(block: Any) -> int:
+    """The first version of the format that has everything in a block."""
+    if any(name in block for name in _SINCE_VERSION_3) or b"failed" in block["stopped"][()]:
+        return 3
+    return 2 if any(name in block for name in _SINCE_VERSION_2) else 1
 
 
 def _json(lines: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm import estimator_reports
 from tnqbm.archive_file import ArchiveFile, Entry, Header
 from tnqbm.archive_write import PLAN_FILE, archive_files, parts_folder, united
 from tnqbm.blocks import Block, Coordinates, coordinates_key
@@ -190,6 +191,12 @@ class Sources:
     def arrays(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
         """Some arrays of a block, those that were kept."""
         return self._read(source, lambda file, name: file.arrays(name, names))
+
+    def reports(self, source: Source) -> list[dict[str, Any]]:
+        """What the estimator of the gradient reported, a dict for every row of the source."""
+        prefix = estimator_reports.TOTALS
+        arrays = self._read(source, lambda file, name: file.folder(name, prefix))
+        return [estimator_reports.totals(arrays, row) for row in source.rows]
 
     def finals(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
         """Final values of the metrics that were kept, one for every row of the source."""

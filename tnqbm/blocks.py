@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm import estimator_reports
 from tnqbm.connectivity import DENSE, named
 from tnqbm.content import Arrays, Attribute, content_digest
 from tnqbm.errors import ArchiveError
@@ -194,6 +195,9 @@ class Block:
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the axes of every array."""
         dims = {name: DIMS[name] for name in self.arrays if name in DIMS}
+        for name in self.arrays:
+            if (axes := estimator_reports.axes(name)) is not None:
+                dims[name] = axes
         for name, axis in (("step", "record"), ("snapshot_step", "snapshot")):
             if name in self.arrays:
                 dims[name] = (axis,) if self.arrays[name].ndim == 1 else ("seed", axis)
@@ -230,6 +234,8 @@ class Block:
             model=self._model(self.arrays["parameters"][row]) if self._has("parameters") else None,
             snapshots=snapshots,
             stopped=str(self.arrays["stopped"][row]),
+            estimator=estimator_reports.totals(self.arrays, row),
+            estimator_records=estimator_reports.records(self.arrays, row, n),
         )
 
     def _has(self, name: str) -> bool:
@@ -251,6 +257,11 @@ class Block:
             k = int(self.arrays["n_snapshots"][row])
             own["snapshot_step"] = self._steps("snapshot_step", row, k)
             own["snapshots"] = self.arrays["snapshots"][row, :k]
+        # Text as long as this run's is, whatever the others' of the block.
+        for name, value in estimator_reports.totals(self.arrays, row).items():
+            own[estimator_reports.TOTALS + name] = np.array(value)
+        for name, values in estimator_reports.records(self.arrays, row, n).items():
+            own[estimator_reports.RECORDS + name] = values
         return content_digest(
             own,
             {
@@ -306,6 +317,11 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
                 for path in paths
             ]
         )
+    totals, names = estimator_reports.stacked(paths, f"block {describe(coordinates)}")
+    arrays |= totals
+    for name in names:
+        rows = [np.asarray(path.estimator_records[name], np.float64) for path in paths]
+        arrays[estimator_reports.RECORDS + name] = _padded(rows)
     return Block(coordinates, seeds, arrays, {str(k): str(v) for k, v in provenance.items()})
 
 
@@ -318,6 +334,9 @@ def _check_trajectory(path: Trajectory, coordinates: Coordinates, where: str) ->
     for name in METRICS:
         row = getattr(path, name)
         if row is not None and np.shape(row) != step.shape:
+            raise ValueError(f"{where}: {name} has shape {np.shape(row)}, step {step.shape}")
+    for name, row in path.estimator_records.items():
+        if np.shape(row) != step.shape:
             raise ValueError(f"{where}: {name} has shape {np.shape(row)}, step {step.shape}")
     steps = [step for step, _ in path.snapshots]
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
@@ -377,7 +396,7 @@ def decode(arrays: Arrays, attributes: Mapping[str, Attribute], where: str) -> B
 def _check_shapes(block: Block) -> None:
     a, c = block.arrays, block.coordinates
     runs = len(block.seeds)
-    if unknown := sorted(a.keys() - DIMS.keys() - {"step", "snapshot_step"}):
+    if unknown := sorted(a.keys() - block.dims.keys()):
         raise ValueError(f"it holds unknown data sets: {', '.join(unknown)}")
     sizes = {
         "seed": runs,

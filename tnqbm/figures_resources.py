@@ -123,14 +123,19 @@ def _units(axis: Axes, every: Sequence[Resources]) -> None:
 
 
 def _logarithmic(axis: Axes) -> None:
-    """Decades, at least one of them whole."""
-    from matplotlib.ticker import LogLocator, NullLocator
+    """Decades, at least one of them whole, or 1, 2 and 5 of each where fewer than two are seen."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_yscale("log")
     low, high = axis.get_ylim()
     if high / low < 20.0:
         axis.set_ylim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
-    axis.yaxis.set_major_locator(LogLocator(numticks=8))
+    low, high = axis.get_ylim()
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) >= 1:
+        axis.yaxis.set_major_locator(LogLocator(numticks=8))
+    else:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axis.yaxis.set_minor_locator(NullLocator())
 
 

@@ -174,6 +174,17 @@ class PauliHamiltonian:
         self._check_target(target)
         return dict(zip(self._terms, self._gibbs.gradient(target.dense()).tolist(), strict=True))
 
+    def positive_phase(self, target: Target) -> dict[str, float]:
+        """What :meth:`gradient` is before the model's expectations are subtracted.
+
+        -sum_v q_v d(log Tr[Lambda_v exp(-H)])/d(coefficient), so that ``gradient`` is this less
+        ``expectations(terms)``, wherever those are from. Semi-quantum Hamiltonians: expectations
+        with v drawn from the target. Raises as :meth:`gradient`.
+        """
+        model = self.expectations(self._terms)
+        both = zip(self.gradient(target).items(), model.tolist(), strict=True)
+        return {term: slope + value for (term, slope), value in both}
+
     def matrix(self) -> Complex:
         """H as a dense matrix (2**q, 2**q)."""
         self._check_dense()

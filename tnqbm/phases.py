@@ -12,7 +12,7 @@ Both are known by name. Other packages add theirs with :func:`register` and
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
@@ -46,16 +46,31 @@ class Estimate:
     (B, n_parameters) the data's averages, if the estimator got them on the way;
     ``log_partition_error`` (B,) the standard error of an estimated log Z. Averages of couplings
     that the models do not have (see :class:`PhaseContext`) may have any finite value.
+
+    ``failures`` {run: why} are runs of which no averages could be had, so that they cannot go on:
+    their training ends, marked "failed", and that of the others does not; their moments are NaN.
+    All processes of a team must say the same. ``states`` (B, K, n) uint8 are the visible states
+    behind the averages, those of all processes of a team, and ``weights`` (B, K) their weights,
+    which sum to 1, or None for equal ones; for optimizers that ask for them
+    (``context.settings.optimizer`` "natural"), None otherwise. ``spent`` {name: (B,)} is what this
+    estimate took or found out about itself, kept with the rows that are recorded.
     """
 
     moments: Float
     log_partition: Float | None = None
     clamped: Float | None = None
     log_partition_error: Float | None = None
+    failures: Mapping[int, str] = field(default_factory=dict)
+    spent: Mapping[str, Float] = field(default_factory=dict)
+    states: NDArray[np.uint8] | None = None
+    weights: Float | None = None
 
 
 class NegativePhase(Protocol):
-    """Estimator of the model's averages for batches of models of one shape."""
+    """Estimator of the model's averages for batches of models of one shape.
+
+    One that has something to say about what it took has the method of :class:`Reporting`, too.
+    """
 
     def estimate(
         self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
@@ -71,6 +86,18 @@ class NegativePhase(Protocol):
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Take over what :meth:`state` returned."""
+
+
+class Reporting(Protocol):
+    """What a negative phase may have on top: a report on each run, kept in the archive."""
+
+    def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
+        """What runs ``rows`` (B,) have taken so far: arrays (B,) of numbers or text, by name.
+
+        The names must not depend on the runs, and the values must follow from the run and the
+        updates done, whatever the batch and however often training was interrupted, so they rest
+        on what :meth:`NegativePhase.state` keeps. Names are like Python's, in lower case.
+        """
 
 
 class ExactPhase:

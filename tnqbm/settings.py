@@ -12,6 +12,14 @@ from numpy.typing import NDArray
 
 from tnqbm.optimizers import OPTIMIZERS, SCHEDULES
 
+SECOND_ORDER = ("natural", "em")
+"""Optimizers that use the curvature, see :mod:`tnqbm.second_order`."""
+
+CURVATURE_METRICS = ("fisher", "kubo-mori")
+SOLVERS = ("auto", "cg", "dense", "kernel")
+INNER_SOLVERS = ("auto", "newton", "l-bfgs")
+DAMPING_RULES = ("auto", "fixed", "adaptive")
+
 PRECISIONS = ("double", "single")
 STRATEGIES = ("imaginary-time", "enhanced", "thermal")
 """How the negative phase "quantum" uses circuits."""
@@ -22,11 +30,12 @@ EXACT_EVALUATION = 16
 _INTEGERS = {
     "iterations": 0, "snapshots": 0, "patience": 0, "decay_steps": 1, "batch_size": 0, "steps": 1,
     "chains": 1, "temperatures": 2, "max_bond": 1, "refit": 1, "global_moves": 0, "ais_chains": 1,
-    "ais_betas": 2, "shots": 16, "trotter_steps": 1,
+    "ais_betas": 2, "shots": 16, "trotter_steps": 1, "cg_iterations": 1, "inner_iterations": 1,
 }  # fmt: skip
 _NUMBERS = (
     "learning_rate", "beta1", "beta2", "epsilon", "momentum", "decay", "min_delta",
-    "weight_decay", "clip", "inertia",
+    "weight_decay", "clip", "inertia", "damping", "trust_radius", "cg_tolerance",
+    "inner_tolerance",
 )  # fmt: skip
 
 
@@ -56,7 +65,7 @@ class TrainingSettings:
     The update:
 
     optimizer : "amsgrad", "adam" or "sgd"; beta1, beta2, epsilon for the first two, momentum
-        for the last.
+        for the last; "natural" or "em", see below.
     learning_rate, schedule, decay, decay_steps : see :func:`tnqbm.optimizers.schedule`.
     centred : follow the centred (enhanced) gradient, see :func:`tnqbm.gradients.centred`.
     weight_decay : this multiple of w is added to the gradient with respect to w (L2).
@@ -65,6 +74,22 @@ class TrainingSettings:
     patience : 0, or stop at the first recorded row at which the KL divergence has not fallen by
         more than min_delta during that many updates. Rows without a KL divergence do not count.
     precision : "double" or "single" arithmetic inside the kernels.
+
+    Of the optimizers "natural" and "em", see :mod:`tnqbm.second_order`:
+
+    metric : of "natural", "fisher" or "kubo-mori".
+    damping : of "natural", what is added to the metric's diagonal, at the start if it is adapted.
+    damping_rule : "adaptive", by how well the metric predicts the loss; "fixed"; "auto" adapts
+        where log Z is exact and every update sees all of the data.
+    trust_radius : of "natural", largest length sqrt(d.M d) of an update d; 0: any.
+    solver : how systems with the metric are solved, "cg", "dense", "kernel" (Fisher alone), or by
+        size, "auto".
+    cg_iterations, cg_tolerance : most conjugate-gradient iterations of a solution, and the relative
+        residual at which it ends before.
+    inner_iterations, inner_tolerance : most iterations of an m-step of "em", and how far the norm
+        of its gradient has to fall, relative to where it starts, for it to end before.
+    inner_solver : of "em", "newton", "l-bfgs", or "auto": the first where all visible states can be
+        summed over in a metric, the second beyond.
 
     What is kept:
 
@@ -98,6 +123,16 @@ class TrainingSettings:
     centred: bool = False
     weight_decay: float = 0.0
     clip: float = 0.0
+    metric: str = "fisher"
+    damping: float = 0.01
+    damping_rule: str = "auto"
+    trust_radius: float = 0.0
+    solver: str = "auto"
+    cg_iterations: int = 100
+    cg_tolerance: float = 1e-6
+    inner_iterations: int = 20
+    inner_tolerance: float = 1e-4
+    inner_solver: str = "auto"
     steps: int = 1
     chains: int = 100
     kernel: str = "auto"
@@ -116,10 +151,14 @@ class TrainingSettings:
     ais_betas: int = 500
 
     def __post_init__(self) -> None:
-        _choice("optimizer", self.optimizer, OPTIMIZERS)
+        _choice("optimizer", self.optimizer, (*OPTIMIZERS, *SECOND_ORDER))
         _choice("schedule", self.schedule, SCHEDULES)
         _choice("precision", self.precision, PRECISIONS)
         _choice("strategy", self.strategy, STRATEGIES)
+        _choice("metric", self.metric, CURVATURE_METRICS)
+        _choice("damping_rule", self.damping_rule, DAMPING_RULES)
+        _choice("solver", self.solver, SOLVERS)
+        _choice("inner_solver", self.inner_solver, INNER_SOLVERS)
         for name, low in _INTEGERS.items():
             _integer(name, getattr(self, name), low)
         for name in ("records", "evaluations"):
@@ -134,6 +173,8 @@ class TrainingSettings:
         for name in ("kernel", "evaluate", "backend"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name}: must be a name, got {getattr(self, name)!r}")
+        if self.optimizer in SECOND_ORDER:
+            _check_second_order(self)
 
     @property
     def recorded_steps(self) -> NDArray[np.int64]:
@@ -188,6 +229,42 @@ def log_spaced(last: int, count: int | None) -> NDArray[np.int64]:
         keep = np.unique(np.round(np.linspace(0, steps.size - 1, count)).astype(np.int64))
         steps = steps[keep]
     return steps
+
+
+def _check_second_order(settings: TrainingSettings) -> None:
+    """Settings that do not go with each other under the optimizers that use the curvature."""
+    name = settings.optimizer
+    others = {
+        "momentum": "it is the momentum of 'sgd'",
+        "centred": "the metric does already what centring is for",
+        "clip": "use trust_radius of 'natural'",
+    }
+    for field, why in others.items():
+        if getattr(settings, field):
+            raise ValueError(f"{field}: not with optimizer {name!r}: {why}")
+    exact = settings.negative_phase in ("exact", "contraction") and not settings.batch_size
+    if settings.negative_phase == "quantum":
+        raise ValueError(
+            f"optimizer: {name!r} needs samples of visible states or exact sums, which the "
+            "negative phase 'quantum' does not hand out"
+        )
+    if settings.solver == "kernel" and (name == "em" or settings.metric != "fisher"):
+        raise ValueError("solver: 'kernel' is for the Fisher metric alone; take 'cg' or 'auto'")
+    if name == "em":
+        if not exact:
+            raise ValueError(
+                "optimizer: 'em' needs log Z at every update, from negative_phase 'exact' or "
+                f"'contraction' and with batch_size = 0; got {settings.negative_phase!r} and "
+                f"batch_size = {settings.batch_size}"
+            )
+        return
+    if not settings.damping:
+        raise ValueError("damping: must be above 0 for optimizer 'natural'")
+    if settings.damping_rule == "adaptive" and not exact:
+        raise ValueError(
+            "damping_rule: 'adaptive' compares losses, so it needs negative_phase 'exact' or "
+            "'contraction' and batch_size = 0; take 'fixed' and a trust_radius"
+        )
 
 
 def _choice(name: str, value: object, allowed: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ Value = str | int | float
 Select = Mapping[str, Value | Collection[Value]]
 Other = tuple[tuple[str, Value], ...]
 
-METHODS = ("exact", "cd", "pcd", "tempered", "tensor", "quantum")
+METHODS = ("exact", "contraction", "cd", "pcd", "tempered", "tensor", "quantum")
 """Estimators of the gradient, in the order of tables and legends; others follow by name."""
 
 _MAIN = ("data", "visible", "paulis", "hidden")
@@ -228,6 +228,19 @@ def variant_order(other: Other) -> tuple[Any, ...]:
     return (place, method, sweeps or 0, label, repr(other))
 
 
+def group_key(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What runs of a group share, (n, data, paulis, other, m), from a row of an archive's table.
+
+    Rows of :meth:`Archive.groups` and plain coordinates do, too.
+    """
+    return _key({k: v for k, v in row.items() if k not in _PER_RUN | _PER_GROUP})
+
+
+def group_order(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Sorting key of what :func:`group_key` gives: the order of all tables."""
+    return _order(key)
+
+
 def variant_names(others: Iterable[Other]) -> dict[Other, str]:
     """A short name for every variant, in order: what tells it from the others, or the gradient."""
     ordered = sorted(set(others), key=variant_order)
@@ -240,7 +253,7 @@ def variant_names(others: Iterable[Other]) -> dict[Other, str]:
             for key in sorted(keys, key=lambda key: key != "gradient")
             if key in own
         ]
-        names[other] = ", ".join(words)
+        names[other] = ", ".join(words) or str(own.get("gradient", "others"))
     return names
 
 

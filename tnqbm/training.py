@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tnqbm import gradients, metrics, optimizers, phases
 from tnqbm.averages import StateAverages
@@ -16,9 +17,11 @@ from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
 from tnqbm.model import SqRBM, free_parameters
 from tnqbm.phases import NegativePhase, PhaseContext
-from tnqbm.settings import TrainingSettings
+from tnqbm.second_order.attach import SecondOrder
+from tnqbm.settings import SECOND_ORDER, TrainingSettings
 from tnqbm.teams import Alone, Team
 from tnqbm.training_inputs import (
+    checked_frozen,
     checked_keys,
     common_mask,
     common_shape,
@@ -59,6 +62,7 @@ def train(
     snapshots: int = 0,
     seed: int | np.random.SeedSequence = 0,
     test: Target | None = None,
+    frozen: ArrayLike | None = None,
     callback: Callable[[int], None] | None = None,
     **settings: object,
 ) -> Trajectory:
@@ -68,8 +72,11 @@ def train(
     are those of :class:`TrainingSettings`. The start is ``model`` itself; ``seed`` names the
     random stream of chains and minibatches, and exact training on all data draws nothing from
     it. The negative log-likelihood of ``test`` data is recorded along with the other metrics.
+    ``frozen`` (n_parameters,) bool says which parameters keep the values they start with, in the
+    order of :meth:`SqRBM.to_vector`; :func:`tnqbm.training_inputs.uncoupled` makes one.
     ``callback`` is called with the number of updates done, after each. Raises ValueError on
-    impossible settings or if model and target differ in size.
+    impossible settings or if model and target differ in size. A gradient that cannot be estimated
+    any more ends the training with a RuntimeWarning, and the trajectory is marked "failed".
     """
     named = negative_phase if isinstance(negative_phase, str) else "exact"
     checked = TrainingSettings(
@@ -84,12 +91,21 @@ def train(
     phase = None if isinstance(negative_phase, str) else negative_phase
     tests = None if test is None else [test]
     keys = run_keys(seed, 1)
-    trainer = Trainer([model], [target], checked, phase=phase, keys=keys, tests=tests)
+    trainer = Trainer(
+        [model], [target], checked, phase=phase, keys=keys, tests=tests, frozen=frozen
+    )
     while not trainer.finished:
         trainer.advance(1)
         if callback is not None:
             callback(trainer.iteration)
+    warn_of_failures(trainer)
     return trainer.trajectories()[0]
+
+
+def warn_of_failures(trainer: Trainer) -> None:
+    """A RuntimeWarning for each run that this trainer has seen fail."""
+    for reason in trainer.failures.values():
+        warnings.warn(f"training stopped: {reason}", RuntimeWarning, stacklevel=3)
 
 
 class Trainer:
@@ -103,7 +119,9 @@ class Trainer:
     ``phase`` overrides the negative phase named in the settings. ``keys`` (runs,) uint64 names
     the random stream of each run; by default they follow from the run's place. ``tests`` are
     data apart from the targets, one for each run and of one size, whose negative log-likelihood
-    is recorded.
+    is recorded. ``frozen`` (n_parameters,) bool names parameters that keep the values which each
+    model starts with; ``gradient_norm`` is then that of the others. It goes with every setting but
+    ``centred``, whose change of variables mixes all parameters (ValueError).
     """
 
     def __init__(
@@ -116,6 +134,7 @@ class Trainer:
         keys: NDArray[np.uint64] | None = None,
         team: Team | None = None,
         tests: Sequence[Target] | None = None,
+        frozen: ArrayLike | None = None,
     ) -> None:
         self._shape = common_shape(models, targets)
         self._mask = common_mask(models)
@@ -149,15 +168,20 @@ class Trainer:
         # Exact phases give log Z themselves; of others than the named one nothing is known.
         known = phase is None and settings.negative_phase in phases.KNOW_LOG_PARTITION
         self._evaluate = None if known else evaluator(context)
-        free = None if self._mask is None else free_parameters(self._mask, len(paulis))
-        self._absent = None if free is None else np.flatnonzero(~free)
-        self._start(np.stack([model.to_vector() for model in models]))
+        self._evaluate_exactly = known
+        theta = np.stack([model.to_vector() for model in models])
+        fixed = checked_frozen(frozen, theta.shape[1], settings)
+        if self._mask is not None:
+            fixed |= ~free_parameters(self._mask, len(paulis))
+        self._held = np.flatnonzero(fixed) if fixed.any() else None
+        self._start(theta)
 
     def _start(self, theta: Float) -> None:
         """Everything that does not depend on what kind of model the rows of theta belong to."""
         settings = self.settings
         self._theta = theta
-        self._optimizer = optimizers.make(
+        self._curved = self._second_order() if settings.optimizer in SECOND_ORDER else None
+        self._optimizer = self._curved or optimizers.make(
             settings.optimizer,
             self._theta.shape,  # type: ignore[arg-type]
             beta1=settings.beta1,
@@ -188,6 +212,37 @@ class Trainer:
         self._best_at = np.zeros(batch, dtype=np.int64)
         self._stopped_at = np.full(batch, settings.iterations, dtype=np.int64)
         self._complete = False
+        self._failed = np.zeros(batch, dtype=np.int64)
+        self.failures: dict[int, str] = {}
+        """Why runs failed, of those that did so since this trainer was made or restored."""
+        self._spent: dict[str, Float] = {}  # by name (batch, records), of the recorded rows
+
+    def _second_order(self) -> SecondOrder:
+        n, m, paulis = self._shape
+        if not paulis:
+            raise ValueError(
+                f"optimizer: {self.settings.optimizer!r} is for sqRBMs, not for Hamiltonians"
+            )
+
+        def averages(theta: Float, run: int) -> tuple[float, Float, Float]:
+            one, rows = theta[None], np.array([run])
+            found = self._phase.estimate(one, rows)
+            assert found.log_partition is not None  # of exact phases only
+            clamped = found.clamped if found.clamped is not None else self._data.moments(one, rows)
+            return float(found.log_partition[0]), found.moments[0], clamped[0]
+
+        return SecondOrder(
+            self.settings,
+            (n, m, len(paulis)),
+            self._theta.shape[0],
+            (self._states, self._q),
+            exact=self._evaluate_exactly,
+            whole=self._batches is None,
+            held=self._held,
+            rows=lambda: self._rows,
+            asked=lambda: (self._estimated, self._estimate),
+            averages=averages,
+        )
 
     @property
     def finished(self) -> bool:
@@ -235,16 +290,19 @@ class Trainer:
             self._finish()
             return
         gradient = self._gradient(record)
+        if self._estimate.failures:
+            gradient = self._stop_failed(gradient, last)
         if record and self.settings.patience:
             gradient = self._stop_on_plateau(gradient)
         if last or not self._rows.size:
             self._finish()
             return
         rate = self._learning_rate(self.iteration)
+        values = None if self._held is None else self._theta[:, self._held]
         self._optimizer.update(self._theta, gradient, rate)
-        if self._absent is not None:
+        if values is not None:
             # Adam with epsilon = 0 divides a gradient of zero by zero.
-            self._theta[:, self._absent] = 0.0
+            self._theta[:, self._held] = values
         if not optimizers.all_within(self._theta.ravel(), MAX_PARAMETER):
             inside = (np.abs(self._theta) <= MAX_PARAMETER).all(axis=1)
             raise FloatingPointError(
@@ -256,8 +314,8 @@ class Trainer:
     def _gradient(self, record: bool) -> NDArray[np.float64]:
         positive, negative, log_weights, log_z, error = self._averages(record)
         gradient = positive - negative
-        if self._absent is not None:
-            gradient[:, self._absent] = 0.0
+        if self._held is not None:
+            gradient[:, self._held] = 0.0
         if record:
             self._record(gradient, log_weights, log_z, error)
         settings = self.settings
@@ -266,6 +324,8 @@ class Trainer:
             gradient = gradients.centred(positive, negative, n, m, len(paulis), self._mask)
         if settings.weight_decay:
             self._add_weight_decay(gradient)
+            if self._held is not None:
+                gradient[:, self._held] = 0.0
         if settings.clip:
             gradients.clip(gradient, settings.clip)
         return gradient
@@ -286,6 +346,7 @@ class Trainer:
             if data is None
             else self._phase.estimate(theta, rows, data)
         )
+        self._estimate, self._estimated = estimate, rows
         log_z = estimate.log_partition if record else None
         error = None if log_z is None else estimate.log_partition_error
         evaluated = record and _contains(self._evaluated_steps, self.iteration)
@@ -333,7 +394,27 @@ class Trainer:
             if name in values:
                 self._metrics[k, self._rows, at] = values[name]
                 self._known[k] = 1
+        found = dict(self._estimate.spent)
+        if self._curved is not None:
+            # Passes over the states up to here: one gradient per update, and what updates took.
+            found["passes"] = self.iteration + self._curved.passes[self._rows].astype(np.float64)
+        for name, spent in found.items():
+            if name not in self._spent:
+                self._spent[name] = np.full(self._metrics.shape[1:], np.nan)
+            self._spent[name][self._rows, at] = spent
         self._recorded[self._rows] = at + 1
+
+    def _stop_failed(self, gradient: Float, last: bool) -> Float:
+        """Runs whose averages could not be had end here, but for those that are done anyway."""
+        if last:
+            return gradient
+        self.failures |= {
+            run: f"run {run}, update {self.iteration + 1}: {reason}"
+            for run, reason in self._estimate.failures.items()
+        }
+        going = ~np.isin(self._rows, [*self._estimate.failures])
+        self._failed[self._rows[~going]] = 1
+        return self._end(going, gradient)
 
     def _stop_on_plateau(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         at = int(np.searchsorted(self._steps, self.iteration))
@@ -343,14 +424,16 @@ class Trainer:
         self._best[self._rows[better]] = kl[better]
         self._best_at[self._rows[better]] = self.iteration
         going = ~known | (self.iteration - self._best_at[self._rows] < self.settings.patience)
-        if not going.all():
-            stopped = self._rows[~going]
-            self._final[stopped] = self._theta[~going]
-            self._stopped_at[stopped] = self.iteration
-            self._theta, self._rows = self._theta[going], self._rows[going]
-            self._optimizer.keep(going)
-            gradient = gradient[going]
-        return gradient
+        return gradient if going.all() else self._end(going, gradient)
+
+    def _end(self, going: NDArray[np.bool_], gradient: Float) -> Float:
+        """The gradient of the runs that go on; the others keep the parameters they have."""
+        stopped = self._rows[~going]
+        self._final[stopped] = self._theta[~going]
+        self._stopped_at[stopped] = self.iteration
+        self._theta, self._rows = self._theta[going], self._rows[going]
+        self._optimizer.keep(going)
+        return np.asarray(gradient[going])
 
     def _take_snapshot(self) -> None:
         at = np.searchsorted(self._snapshot_steps, self.iteration)
@@ -386,7 +469,13 @@ class Trainer:
         }
         last = self._stopped_at[run] == self.settings.iterations
         rows["step"] = self._steps[:count].copy()
-        rows["stopped"] = "iterations" if last else "plateau"
+        rows["stopped"] = "iterations" if last else "failed" if self._failed[run] else "plateau"
+        report = getattr(self._phase, "report", None)
+        found = {} if report is None else report(np.array([run]))
+        rows["estimator"] = {name: values[0].item() for name, values in found.items()}
+        rows["estimator_records"] = {
+            name: values[run, :count].copy() for name, values in self._spent.items()
+        }
         return rows
 
     def _snapshots_of(self, run: int) -> list[tuple[int, Float]]:
@@ -406,6 +495,7 @@ class Trainer:
         }
         own |= {f"optimizer/{k}": v for k, v in self._optimizer.state().items()}
         own |= {f"phase/{k}": v for k, v in self._phase.state().items()}
+        own |= {f"spent/{k}": v.copy() for k, v in self._spent.items()}
         return own
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
@@ -423,18 +513,25 @@ class Trainer:
         for name in _STATE:
             current = getattr(self, "_" + name)
             setattr(self, "_" + name, np.array(state[name], dtype=current.dtype))
+        self._spent = {
+            name.removeprefix("spent/"): np.array(values, dtype=np.float64)
+            for name, values in state.items()
+            if name.startswith("spent/")
+        }
         for prefix, part in (("optimizer/", self._optimizer), ("phase/", self._phase)):
             part.restore({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 
 
 _STATE = (
     "theta", "rows", "metrics", "known", "recorded", "snapshots", "final", "best", "best_at",
-    "stopped_at",
+    "stopped_at", "failed",
 )  # fmt: skip
 
 
 def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
-    """A checkpoint of a version that kept fewer metrics, with rows for the others."""
+    """A checkpoint of a version that kept less, with what it lacks."""
+    if "failed" not in state and "stopped_at" in state:
+        state = {**state, "failed": np.zeros_like(state["stopped_at"])}
     found = state.get("metrics")
     if "known" in state or found is None or found.ndim != 3:
         return state

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tnqbm import phases
 from tnqbm.datasets import Target
-from tnqbm.model import SqRBM, same_mask
+from tnqbm.model import SqRBM, n_parameters, same_mask
 from tnqbm.phases import LogPartition, PhaseContext
-from tnqbm.settings import EXACT_EVALUATION
+from tnqbm.settings import EXACT_EVALUATION, TrainingSettings
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -97,6 +97,40 @@ def checked_keys(keys: NDArray[np.uint64] | None, runs: int) -> NDArray[np.uint6
             f"of shape {found.shape}"
         )
     return found
+
+
+def uncoupled(n: int, m: int, paulis: str, couple: str) -> NDArray[np.bool_]:
+    """Which parameters (n_parameters,) are couplings of Pauli sets that are fields only.
+
+    True for w[P] of every P of ``paulis`` that is not in ``couple``. With ``paulis = "XZ"`` and
+    ``couple = "Z"`` the model whose w[X] is zero and ``frozen`` is the RBM with a transverse field
+    on its hidden units.
+    """
+    flags = np.zeros(n_parameters(n, m, len(paulis)), dtype=np.bool_)
+    w = flags[n + len(paulis) * m :].reshape(len(paulis), n * m)
+    w[[pauli not in couple for pauli in paulis]] = True
+    return flags
+
+
+def checked_frozen(
+    frozen: ArrayLike | None, size: int, settings: TrainingSettings
+) -> NDArray[np.bool_]:
+    """A copy (size,) of the flags of parameters that do not move, none by default.
+
+    TypeError if they are not booleans, ValueError for another shape or for the centred gradient.
+    """
+    if frozen is None:
+        return np.zeros(size, dtype=np.bool_)
+    flags = np.array(frozen)
+    if flags.dtype != np.bool_:
+        raise TypeError(f"frozen must hold booleans, got dtype {flags.dtype}")
+    if flags.shape != (size,):
+        raise ValueError(
+            f"frozen must have shape ({size},), one flag for each parameter, got {flags.shape}"
+        )
+    if settings.centred and flags.any():
+        raise ValueError("centred: the centred gradient mixes all parameters, none can be frozen")
+    return flags
 
 
 def evaluator(context: PhaseContext) -> LogPartition | None:

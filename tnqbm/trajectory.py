@@ -25,7 +25,12 @@ class Trajectory:
     log Z and ``log_partition_error`` its standard error where an evaluator found it, ``test_nll``
     the negative log-likelihood of test data in nats; each (T,) and aligned with ``step`` (T,),
     NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
-    is None, and so is ``model``. ``stopped`` is "iterations" or, after early stopping, "plateau".
+    is None, and so is ``model``. ``stopped`` is "iterations", "plateau" after early stopping, or
+    "failed" if the gradient could not be estimated any more.
+
+    ``estimator`` holds what the estimator of the gradient reports on the whole run (shots, say), by
+    name, and ``estimator_records`` arrays (T,) of what it took for each recorded row. Empty for
+    estimators that report nothing.
     """
 
     step: NDArray[np.int64]
@@ -39,6 +44,8 @@ class Trajectory:
     model: SqRBM | None = None
     snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
     stopped: str = "iterations"
+    estimator: dict[str, int | float | str] = field(default_factory=dict)
+    estimator_records: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def metric(self, name: str) -> NDArray[np.float64]:
         """The rows of one metric by name; KeyError if unknown, ValueError if it was not kept."""

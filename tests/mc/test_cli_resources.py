@@ -59,6 +59,15 @@ def test_table() -> None:
         assert float(row[10]) == pytest.approx(one.shots, rel=0.06)
 
 
+@pytest.mark.parametrize(
+    "words", [("2,4,3",), ("2 4 3",), ("2", "4, 3"), ("2", "4", "3", "2")], ids=" / ".join
+)
+def test_several_sizes_in_one_option_or_in_several(words: tuple[str, ...]) -> None:
+    options = [word for one in words for word in ("--visible", one)]
+    found = json.loads(call(*options, "--hidden", "1", "--json").stdout)["resources"]
+    assert [one["n_visible"] for one in found["sqRBM XYZ"]] == [2, 4, 3]
+
+
 def test_bounds_and_numbers_beyond_floats_are_marked() -> None:
     text = call("--visible", "60", "--hidden", "40", "--scale", "2").stdout
     row = next(line for line in text.splitlines() if "sqRBM XYZ" in line)
@@ -93,6 +102,8 @@ def test_figure(tmp_path: Path) -> None:
     [
         (("--hidden", "2"), 2, "--visible"),
         (("--visible", "0", "--hidden", "2"), 1, "n >= 1"),
+        (("--visible", "4;6", "--hidden", "2"), 2, "such as 4,6,8"),
+        (("--visible", ",", "--hidden", "2"), 2, "such as 4,6,8"),
         (("--visible", "4", "--hidden", "2", "--paulis", "XQ"), 1, "XQ"),
         (("--visible", "4", "--hidden", "2", "--steps", "0"), 1, "trotter_steps"),
         (("--visible", "4", "--hidden", "2", "--order", "3"), 1, "order"),

@@ -221,9 +221,9 @@ def test_other_things_than_archives(tmp_path: Path) -> None:
 
 def test_a_newer_archive_names_both_versions(sample: Path) -> None:
     with h5py.File(sample, "r+") as file:
-        file.attrs["format_version"] = 3
+        file.attrs["format_version"] = 4
         file.attrs["created_by"] = "tnqbm 3.1.4"
-    with pytest.raises(ArchiveError, match=r"version 3, written by tnqbm 3\.1\.4; .* up to 2"):
+    with pytest.raises(ArchiveError, match=r"version 4, written by tnqbm 3\.1\.4; .* up to 3"):
         Archive(sample)
     assert not verify_archive(sample).ok
 

@@ -69,6 +69,17 @@ def test_what_is_drawn() -> None:
     assert "m = 2, 6; Trotter steps: 4; standard error 0.01; connectivity all-to-all" in text
 
 
+@pytest.mark.parametrize("sizes", [(4, 6, 8), (1, 6, 20), (1, 2, 12), (2, 30), (8,)])
+def test_axes_of_gates_have_two_labels_at_least(sizes: tuple[int, ...]) -> None:
+    drawn, axes = figure({"sqRBM XZ": rows("XZ", 1, sizes)})
+    drawn.canvas.draw()
+    for axis in axes[0, 1:]:
+        low, high = axis.get_ylim()
+        ticks = zip(axis.get_yticks(), axis.get_yticklabels(), strict=True)
+        assert sum(low <= tick <= high and bool(label.get_text()) for tick, label in ticks) >= 2
+    check_layout(drawn, axes)
+
+
 def test_same_pauli_sets_have_different_colours() -> None:
     _, axes = figure(CASES["several of a kind"])
     assert len({line.get_color() for line in axes[0, 0].lines}) == 6

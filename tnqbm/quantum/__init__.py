@@ -1,6 +1,7 @@
 """Quantum circuits of sqRBMs for Qiskit: hidden thermal states, Gibbs states, proposals, averages.
 
-Needs the extra ``quantum`` (:class:`tnqbm.MissingExtraError` without it). Public names are loaded
+Needs the extra ``quantum`` (:class:`tnqbm.MissingExtraError` without it), but for resource
+estimates, product formulas and surrogate models, which are calculations. Public names are loaded
 when first used: Qiskit takes a second to import.
 """
 
@@ -14,12 +15,16 @@ _EXPORTS = {
     "EnhancedChain": "tnqbm.quantum.enhanced",
     "GibbsCircuit": "tnqbm.quantum.gibbs",
     "IsingSurrogate": "tnqbm.quantum.surrogate",
+    "HamiltonianPhase": "tnqbm.quantum.hamiltonian_phase",
     "Measured": "tnqbm.quantum.sampler",
     "Patience": "tnqbm.quantum.jobs",
+    "PauliAverages": "tnqbm.quantum.pauli_averages",
     "Postselected": "tnqbm.quantum.postselection",
     "QiskitGibbs": "tnqbm.quantum.sampler",
     "Resources": "tnqbm.quantum.resources",
     "Shape": "tnqbm.quantum.resources",
+    "Spent": "tnqbm.quantum.spent",
+    "TooFewShotsError": "tnqbm.quantum.spent",
     "bits_from_bit_array": "tnqbm.quantum.endian",
     "bits_from_counts": "tnqbm.quantum.endian",
     "estimate": "tnqbm.quantum.resources",
@@ -38,6 +43,9 @@ _EXPORTS = {
     "trotterise": "tnqbm.quantum.trotter",
 }
 
+_WITHOUT_QISKIT = frozenset({"jobs", "resources", "spent", "surrogate", "trotter"})
+"""Modules that calculate, without a circuit."""
+
 __all__ = list(_EXPORTS)
 
 if TYPE_CHECKING:
@@ -50,7 +58,9 @@ if TYPE_CHECKING:
     from tnqbm.quantum.enhanced import EnhancedChain as EnhancedChain
     from tnqbm.quantum.gibbs import GibbsCircuit as GibbsCircuit
     from tnqbm.quantum.gibbs import gibbs_circuit as gibbs_circuit
+    from tnqbm.quantum.hamiltonian_phase import HamiltonianPhase as HamiltonianPhase
     from tnqbm.quantum.jobs import Patience as Patience
+    from tnqbm.quantum.pauli_averages import PauliAverages as PauliAverages
     from tnqbm.quantum.postselection import Postselected as Postselected
     from tnqbm.quantum.postselection import postselect as postselect
     from tnqbm.quantum.proposal import proposal_circuit as proposal_circuit
@@ -60,6 +70,8 @@ if TYPE_CHECKING:
     from tnqbm.quantum.resources import estimate as estimate
     from tnqbm.quantum.sampler import Measured as Measured
     from tnqbm.quantum.sampler import QiskitGibbs as QiskitGibbs
+    from tnqbm.quantum.spent import Spent as Spent
+    from tnqbm.quantum.spent import TooFewShotsError as TooFewShotsError
     from tnqbm.quantum.surrogate import IsingSurrogate as IsingSurrogate
     from tnqbm.quantum.surrogate import expand_surrogate as expand_surrogate
     from tnqbm.quantum.surrogate import fit_surrogate as fit_surrogate
@@ -71,10 +83,12 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        from tnqbm.quantum.extra import need_qiskit
+        module = _EXPORTS[name]
+        if module.rpartition(".")[2] not in _WITHOUT_QISKIT:
+            from tnqbm.quantum.extra import need_qiskit
 
-        need_qiskit("tnqbm.quantum")
-        return getattr(importlib.import_module(_EXPORTS[name]), name)
+            need_qiskit(f"tnqbm.quantum.{name}")
+        return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'tnqbm.quantum' has no attribute {name!r}")
 
 

@@ -67,6 +67,8 @@ class Device:
         self._make_sampler, self._make_backend = make_sampler, make_backend
         self._managers: dict[int, Any] = {}
         self._patience = patience or Patience()
+        self.jobs = self.job_retries = 0
+        """Jobs submitted so far, and those among them that another one had failed before."""
 
     @classmethod
     def of(
@@ -115,7 +117,11 @@ class Device:
         """Data of a sampler's results, one for each of the transpiled circuits."""
         qubits = max(circuit.num_qubits for circuit, _, _ in pubs)
 
+        before = self.jobs
+
         def submit() -> Any:
+            self.job_retries += self.jobs > before
+            self.jobs += 1
             # A new sampler: one that failed may have used up some of its random numbers.
             return self._make_sampler(seed, qubits).run(list(pubs))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian import PauliHamiltonian
+from tnqbm.hamiltonian_operator import PauliHamiltonian
 from tnqbm.quantum.extra import need_qiskit
 
 if TYPE_CHECKING:
@@ -53,6 +53,19 @@ def from_sparse_pauli_op(operator: SparsePauliOp, n_visible: int) -> PauliHamilt
         term = label[::-1]
         terms[term] = terms.get(term, 0.0) + number.real
     return PauliHamiltonian(terms, n_visible, n_qubits=operator.num_qubits)
+
+
+def commuting_groups(paulis: Sequence[str]) -> list[list[str]]:
+    """Pauli strings in groups that one circuit measures: on each qubit all letters of a group are
+    I or one and the same (Qiskit's grouping by a greedy colouring)."""
+    need_qiskit("grouping Pauli strings")
+    from qiskit.quantum_info import SparsePauliOp
+
+    if not paulis:
+        return []
+    operator = SparsePauliOp([pauli[::-1] for pauli in paulis])
+    groups = operator.group_commuting(qubit_wise=True)
+    return [[label[::-1] for label in group.paulis.to_labels()] for group in groups]
 
 
 def bits_from_bit_array(bits: BitArray) -> Bits:

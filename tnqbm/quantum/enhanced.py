@@ -27,19 +27,28 @@ from tnqbm.states import as_states, index_of, states_of
 
 States = NDArray[np.uint8]
 
+TIME = (2.0, 20.0)
+GAMMA = (0.25, 0.6)
+"""Ranges of the evolution time and of the share of the transverse field in the paper."""
+
 
 @dataclass(frozen=True)
 class Moved:
     """What one move of all chains did.
 
-    ``states`` (chains, n); ``accepted``, the share of proposals that were taken; ``depth`` and
+    ``states`` (chains, n); ``taken``, how many of the proposals were accepted; ``depth`` and
     ``two_qubit_gates`` of the circuit as it was run.
     """
 
     states: States
-    accepted: float
+    taken: int
     depth: int
     two_qubit_gates: int
+
+    @property
+    def accepted(self) -> float:
+        """Share of the proposals that were accepted."""
+        return self.taken / len(self.states)
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,8 @@ class EnhancedChain:
     """
 
     device: Device
-    time: tuple[float, float] = (2.0, 20.0)
-    gamma: tuple[float, float] = (0.25, 0.6)
+    time: tuple[float, float] = TIME
+    gamma: tuple[float, float] = GAMMA
     step: float = 0.8
 
     def __post_init__(self) -> None:
@@ -97,7 +106,7 @@ class EnhancedChain:
         take = np.log1p(-rng.random(len(v))) < log_ratio
         return Moved(
             np.where(take[:, None], proposed, v),
-            float(take.mean()),
+            int(take.sum()),
             int(circuit.depth()),
             int(circuit.num_nonlocal_gates()),
         )

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian import PauliHamiltonian
+from tnqbm.hamiltonian_operator import PauliHamiltonian
 from tnqbm.quantum.bloch import check_letters, polar_angles
 from tnqbm.quantum.endian import bits_from_bit_array
 from tnqbm.quantum.extra import need_qiskit
@@ -74,6 +74,10 @@ class GibbsCircuit:
             return math.nan
 
     @property
+    def n_hidden(self) -> int:
+        return self.trotterised.n_qubits - self.trotterised.n_visible
+
+    @property
     def n_factors(self) -> int:
         """Factors carried out by an ancilla, each with a measured bit."""
         return len(self.trotterised.sequence)
@@ -107,12 +111,11 @@ class GibbsCircuit:
         ``data`` is ``result[k].data`` of a job that ran this circuit. Hidden outcome 0 is +1 of
         the Pauli matrix measured.
         """
-        t = self.trotterised
         visible = bits_from_bit_array(data["visible"])
         keep = np.full(len(visible), True)
         if self.n_factors:
             keep &= ~np.any(bits_from_bit_array(data["ancilla"]), axis=1)
-        if t.n_qubits == t.n_visible:
+        if not self.n_hidden:
             return visible[keep], np.zeros((int(keep.sum()), 0), dtype=np.uint8)
         return visible[keep], bits_from_bit_array(data["hidden"])[keep]
 
@@ -179,7 +182,9 @@ def gibbs_circuit(
 def _measured(measure: str, t: Trotterised) -> str:
     """One letter for each qubit, visible ones first."""
     n, m = t.n_visible, t.n_qubits - t.n_visible
-    if not (isinstance(measure, str) and len(measure) == n + m > 1):
+    # A lone visible qubit has no hidden one that a single letter could be meant for.
+    whole = n + m > 1 or bool(t.mixed)
+    if not (isinstance(measure, str) and len(measure) == n + m and whole):
         return "Z" * n + check_letters("measure", measure, m, "hidden qubits")
     check_letters("measure", measure, n + m, "qubits")
     odd = [k for k in range(n) if measure[k] != "Z" and k not in t.mixed]

@@ -17,18 +17,17 @@ from tnqbm.model import SqRBM
 from tnqbm.moments import flatten
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.quantum.extra import need_qiskit
-from tnqbm.quantum.sampler import Measured, QiskitGibbs
+from tnqbm.quantum.sampler import QiskitGibbs
+from tnqbm.quantum.spent import Ledger, Spent, TooFewShotsError
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
 
-_STREAM = 21
+STREAM = 21
 """Place of the random streams below a run's key."""
 
 _LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}
 """Paulis for models of which only the number is known: no average depends on which they are."""
-
-_COUNTS = ("shots", "kept", "depth", "two_qubit_gates")
 
 
 class QuantumPhase:
@@ -36,7 +35,8 @@ class QuantumPhase:
 
     It uses shots, trotter_steps, strategy and backend of the settings, and chains and steps (moves
     of every chain in an update) for strategies with chains. Raises ValueError on a backend that is
-    not known and for a team of several processes, which cannot share a device.
+    not known and for a team of several processes, which cannot share a device. A run of which too
+    few shots survive fails alone.
     """
 
     def __init__(self, context: PhaseContext, sampler: Any = None) -> None:
@@ -62,54 +62,55 @@ class QuantumPhase:
         self._updates = 0
         shape = (runs, settings.chains if self._chained else 0, context.n_visible)
         self._states = np.zeros(shape, dtype=np.uint8)
-        self._counts = np.zeros((runs, len(_COUNTS)), dtype=np.int64)
+        names = {"strategy": settings.strategy, "backend": self._gibbs.device.name}
+        self._ledger = Ledger(context.keys, names, chains=self._chained)
 
     def estimate(
         self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
     ) -> Estimate:
         context = self._context
         n, m, letters = context.n_visible, context.n_hidden, _LETTERS[context.n_paulis]
-        moments = np.empty_like(theta)
+        moments = np.full_like(theta, np.nan)
+        failures: dict[int, str] = {}
+        spent: list[Spent] = []
         for k, run in enumerate(rows):
             model = SqRBM.from_vector(theta[k], n, m, letters, context.mask)
-            key = np.random.SeedSequence(int(context.keys[run]), spawn_key=(_STREAM, self._updates))
+            key = np.random.SeedSequence(int(context.keys[run]), spawn_key=(STREAM, self._updates))
             start = self._states[run] if self._chained and self._updates else None
             try:
                 found = self._gibbs.moments(model, states=start, seed=key)
+            except TooFewShotsError as error:
+                failures[int(run)] = str(error)
+                spent.append(error.spent)
             except RuntimeError as error:
-                raise RuntimeError(f"run {run}, update {self._updates}: {error}") from error
-            moments[k] = flatten(found.moments)
-            self._count(int(run), found)
+                raise RuntimeError(f"run {run}, update {self._updates + 1}: {error}") from error
+            else:
+                moments[k] = flatten(found.moments)
+                spent.append(found)
+                if found.states is not None:
+                    self._states[run] = found.states
+            self._ledger.add(int(run), spent[-1])
         self._updates += 1
-        return Estimate(moments)
+        return Estimate(moments, failures=failures, spent=self._ledger.of_update(spent))
 
-    def _count(self, run: int, found: Measured) -> None:
-        if found.states is not None:
-            self._states[run] = found.states
-        own = self._counts[run]
-        own[:2] += found.shots, found.kept
-        own[2:] = np.maximum(own[2:], (found.depth, found.two_qubit_gates))
-
-    def used(self) -> dict[str, NDArray[np.int64]]:
-        """What each run has used so far, (runs,) each: ``shots``, those ``kept``, and the largest
-        ``depth`` and number of ``two_qubit_gates`` of its circuits."""
-        return {name: self._counts[:, k].copy() for k, name in enumerate(_COUNTS)}
+    def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
+        """What each of the runs has taken so far, see docs/quantum.md."""
+        return self._ledger.report(rows)
 
     def state(self) -> State:
         return {
             "updates": np.array(self._updates),
             "states": self._states.copy(),
-            "counts": self._counts.copy(),
+            "spent": self._ledger.state(),
         }
 
     def restore(self, state: State) -> None:
-        for name in ("states", "counts"):
-            have, want = np.shape(state.get(name, np.empty(0))), getattr(self, f"_{name}").shape
-            if have != want:
-                raise ValueError(
-                    f"checkpoint's {name} of negative phase 'quantum' has shape {have}, this "
-                    f"training's {want}"
-                )
+        have, want = np.shape(state.get("states", np.empty(0))), self._states.shape
+        if have != want:
+            raise ValueError(
+                f"checkpoint's states of negative phase 'quantum' have shape {have}, this "
+                f"training's {want}"
+            )
+        self._ledger.restore(state.get("spent", np.empty(0)))
         self._updates = int(state["updates"])
         self._states = np.array(state["states"], dtype=np.uint8)
-        self._counts = np.array(state["counts"], dtype=np.int64)

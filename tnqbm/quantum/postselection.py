@@ -25,6 +25,10 @@ LEAST_SUCCESS = 1e-20
 """Least probability of success: amplitudes, rounded at 1e-16, are then still known to 1e-6."""
 
 
+class NothingKeptError(ValueError):
+    """The share of shots that are kept is too small to be told from rounding errors."""
+
+
 @dataclass(frozen=True)
 class Postselected:
     """Exact outcomes of a Gibbs circuit.
@@ -44,7 +48,7 @@ def postselect(gibbs: GibbsCircuit) -> Postselected:
     """Run a Gibbs circuit without shot noise.
 
     Raises MemoryError on circuits of more than 20 qubits (``ancillas="reset"`` needs the fewest),
-    and ValueError where the share of shots that are kept is below 1e-20.
+    and NothingKeptError (a ValueError) where the share of shots that are kept is below 1e-20.
     """
     need_qiskit("state vectors")
     circuit = gibbs.circuit
@@ -64,7 +68,7 @@ def postselect(gibbs: GibbsCircuit) -> Postselected:
             joint += weight * _run(gibbs, [np.pi * bit for bit in bits])
     success = float(joint.sum())
     if success < LEAST_SUCCESS:
-        raise ValueError(
+        raise NothingKeptError(
             f"no shot would be kept: the probability of success is {success:.0e} at most, and "
             "rounding hides what is left below "
             f"{LEAST_SUCCESS:.0e}; the weights are too large for post-selection"

@@ -1,6 +1,6 @@
-"""Averages of an sqRBM from shots of quantum circuits.
+"""Averages of sqRBMs and of general Hamiltonians from shots of quantum circuits.
 
-Three strategies:
+Three strategies for sqRBMs, of which the first is also that of Hamiltonians of any kind:
 
 "imaginary-time"
     The Gibbs state of all qubits is prepared by post-selection (:mod:`tnqbm.quantum.gibbs`), once
@@ -17,22 +17,25 @@ Three strategies:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.hamiltonian_operator import PauliHamiltonian
 from tnqbm.model import SqRBM, tanh_ratio
 from tnqbm.moments import Moments
 from tnqbm.quantum.devices import Device, open_device
-from tnqbm.quantum.enhanced import EnhancedChain
-from tnqbm.quantum.gibbs import GibbsCircuit, gibbs_circuit
+from tnqbm.quantum.enhanced import GAMMA, TIME, EnhancedChain
+from tnqbm.quantum.imaginary_time import MIN_KEPT, gibbs_shots
 from tnqbm.quantum.jobs import Patience
-from tnqbm.quantum.postselection import MAX_QUBITS, postselect
+from tnqbm.quantum.pauli_averages import PauliAverages, measured_averages, sign_error
+from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.thermal import thermal_angles, thermal_template
 from tnqbm.settings import STRATEGIES
-from tnqbm.states import as_states, spins, states_of
+from tnqbm.states import as_states, spins
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseSamplerV2
@@ -40,41 +43,25 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
 
-MIN_KEPT = 16
-"""Fewest kept shots of a Pauli matrix from which averages are made."""
 
-
-@dataclass(frozen=True)
-class Measured:
-    """Averages from shots.
+@dataclass(frozen=True, kw_only=True)
+class Measured(Spent):
+    """Averages from shots, and what they took (the fields of :class:`Spent`).
 
     Attributes
     ----------
     moments, standard_errors : the averages and their standard errors, from shot noise alone: the
         Trotter error and noise of the device are not in them.
-    shots, kept : shots in all, and those that survived post-selection (or all, without any).
-    depth, two_qubit_gates : of the largest circuit as it was run.
     states : (chains, n) where the chains stopped, for the next call; None without chains.
-    accepted : share of the chains' proposals that were accepted; nan without chains.
     """
 
     moments: Moments
     standard_errors: Moments
-    shots: int
-    kept: int
-    depth: int
-    two_qubit_gates: int
     states: States | None = None
-    accepted: float = float("nan")
-
-    @property
-    def success(self) -> float:
-        """Share of the shots that was kept."""
-        return self.kept / self.shots
 
 
 class QiskitGibbs:
-    """Averages of sqRBMs measured on a quantum computer, or on what stands in for one.
+    """Averages measured on a quantum computer, or on what stands in for one.
 
     Parameters
     ----------
@@ -83,11 +70,14 @@ class QiskitGibbs:
         :func:`tnqbm.quantum.open_device`. On "statevector" circuits of up to 20 qubits are followed
         gate by gate, and the shots drawn from the outcomes, which is the same in law.
     strategy : "imaginary-time", "enhanced" or "thermal".
-    shots : of "imaginary-time" for each Pauli matrix.
+    shots : of "imaginary-time" for each Pauli matrix (or group of strings). Where fewer than 16
+        are kept, up to 16 times as many are taken.
     trotter_steps : of "imaginary-time", in second order.
     chains, moves, burn_in : of the other two: number of chains, moves after which states are
         averaged over, and moves before them where the chains start anew. chains * (moves +
         burn_in) shots.
+    time, gamma : ranges of the chains' evolution time and transverse field, see
+        :class:`tnqbm.quantum.EnhancedChain`; the defaults are those of Layden et al.
     seed : root of all random numbers.
     patience : attempts and time limit of jobs.
 
@@ -105,6 +95,8 @@ class QiskitGibbs:
         chains: int = 100,
         moves: int = 40,
         burn_in: int = 20,
+        time: tuple[float, float] = TIME,
+        gamma: tuple[float, float] = GAMMA,
         seed: int = 0,
         patience: Patience | None = None,
     ) -> None:
@@ -122,6 +114,7 @@ class QiskitGibbs:
         self.strategy = strategy
         self._shots, self._steps = int(shots), int(trotter_steps)
         self._chains, self._moves, self._burn_in = int(chains), int(moves), int(burn_in)
+        self._chain = EnhancedChain(self.device, time=time, gamma=gamma)
         self._root = np.random.SeedSequence(seed)
 
     def moments(
@@ -141,7 +134,7 @@ class QiskitGibbs:
             elsewhere, to be used instead of chains.
         seed : of this call; by default every call gets random numbers of its own.
 
-        Raises RuntimeError where too few shots survive post-selection.
+        Raises TooFewShotsError (a RuntimeError) where too few shots survive post-selection.
         """
         seed = seed or self._root.spawn(1)[0]
         start = None if states is None else _rows("states", states, model.n_visible)
@@ -150,98 +143,124 @@ class QiskitGibbs:
             raise ValueError("states are where chains start, and there are no chains here")
         if given is not None and self.strategy != "thermal":
             raise ValueError(f"strategy {self.strategy!r} takes no samples; 'thermal' does")
+        before = self.device.jobs, self.device.job_retries
+        found = self._moments(model, start, given, seed)
+        return dataclasses.replace(found, **self._jobs_since(before))
+
+    def _moments(
+        self,
+        model: SqRBM,
+        start: States | None,
+        given: States | None,
+        seed: np.random.SeedSequence,
+    ) -> Measured:
         if self.strategy == "imaginary-time":
             return self._imaginary_time(model, np.random.default_rng(seed))
         chains, hidden = seed.spawn(2)
         if given is not None:
             return self._thermal(model, given[None], np.random.default_rng(hidden))
-        visited, last = self._run_chains(model, start, chains)
+        visited, spent = self._run_chains(model, start, chains)
+        last = visited[-1]
         if self.strategy == "enhanced":
-            return _averaged(model, visited, last)
+            return _averaged(model, visited, spent)
         found = self._thermal(model, visited, np.random.default_rng(hidden))
-        return dataclasses.replace(
-            found,
-            shots=found.shots + last.shots,
-            kept=found.kept + last.kept,
-            states=last.states,
-            accepted=last.accepted,
-            depth=max(found.depth, last.depth),
-            two_qubit_gates=max(found.two_qubit_gates, last.two_qubit_gates),
+        return dataclasses.replace(found, states=last, **(spent + found).spent)
+
+    def expectations(
+        self,
+        hamiltonian: PauliHamiltonian,
+        paulis: Iterable[str] | None = None,
+        *,
+        seed: np.random.SeedSequence | None = None,
+    ) -> dict[str, tuple[float, float]]:
+        """{string: (expectation, standard error)} in the Gibbs state of any Hamiltonian.
+
+        ``paulis`` are strings over all qubits, by default the terms of the Hamiltonian. See
+        :meth:`measure` for the rest.
+        """
+        return dict(self.measure(hamiltonian, paulis, seed=seed).values)
+
+    def measure(
+        self,
+        hamiltonian: PauliHamiltonian,
+        paulis: Iterable[str] | None = None,
+        *,
+        seed: np.random.SeedSequence | None = None,
+    ) -> PauliAverages:
+        """:meth:`expectations`, with what they took.
+
+        By imaginary time, with ``shots`` for each group of strings that commute qubit by qubit.
+        Raises ValueError with another strategy, on wrong strings, and TooFewShotsError (a
+        RuntimeError) where too few shots survive post-selection.
+        """
+        if not isinstance(hamiltonian, PauliHamiltonian):
+            raise TypeError(
+                f"expected a PauliHamiltonian, got {type(hamiltonian).__name__}; for an SqRBM use "
+                "moments, or its hamiltonian()"
+            )
+        if self.strategy != "imaginary-time":
+            raise ValueError(
+                f"strategy {self.strategy!r} is for sqRBMs; Hamiltonians need 'imaginary-time'"
+            )
+        seed = seed or self._root.spawn(1)[0]
+        wanted = hamiltonian.terms if paulis is None else paulis
+        before = self.device.jobs, self.device.job_retries
+        found = measured_averages(
+            self.device,
+            hamiltonian,
+            wanted,
+            shots=self._shots,
+            trotter_steps=self._steps,
+            rng=np.random.default_rng(seed),
         )
+        return dataclasses.replace(found, **self._jobs_since(before))
+
+    def _jobs_since(self, before: tuple[int, int]) -> dict[str, Any]:
+        device = self.device
+        return {"jobs": device.jobs - before[0], "job_retries": device.job_retries - before[1]}
 
     # --- imaginary time ------------------------------------------------------------------------
 
     def _imaginary_time(self, model: SqRBM, rng: np.random.Generator) -> Measured:
-        hamiltonian, letters = model.hamiltonian(), model.paulis
-        reset = self.device.mid_circuit or self.device.ideal
-        circuits = [
-            gibbs_circuit(
-                hamiltonian,
-                trotter_steps=self._steps,
-                measure=letter,
-                ancillas="reset" if reset else "fresh",
-            )
-            for letter in letters
-        ]
-        if self.device.ideal and circuits[0].circuit.num_qubits <= MAX_QUBITS:
-            outcomes = [_ideal_shots(made, self._shots, rng) for made in circuits]
-            run = [made.circuit for made in circuits]
-        else:
-            if self.device.ideal:
-                raise MemoryError(
-                    f"the circuit has {circuits[0].circuit.num_qubits} qubits, more than the "
-                    f"{MAX_QUBITS} of backend 'statevector'; use 'aer', or strategy 'enhanced'"
-                )
-            run = [self.device.transpiled(made.circuit) for made in circuits]
-            key = int(rng.integers(1 << 63))
-            data = self.device.run([(circuit, None, self._shots) for circuit in run], seed=key)
-            outcomes = [made.accepted(one) for made, one in zip(circuits, data, strict=True)]
-        for letter, made, (visible, _) in zip(letters, circuits, outcomes, strict=True):
-            if len(visible) < MIN_KEPT:
-                raise RuntimeError(
-                    f"only {len(visible)} of {self._shots} shots survived post-selection where "
-                    f"{letter} was measured ({made.success_probability:.1e} of them are expected "
-                    f"to); at least {MIN_KEPT} are needed. Take more shots, keep the weights "
-                    "small (weight_decay, a smaller scale), or use strategy 'enhanced'"
-                )
-        kept = sum(len(visible) for visible, _ in outcomes)
-        moments, errors = _from_outcomes([(spins(v), spins(h)) for v, h in outcomes])
-        return Measured(
-            moments,
-            errors,
-            shots=self._shots * len(letters),
-            kept=kept,
-            depth=max(circuit.depth() for circuit in run),
-            two_qubit_gates=max(circuit.num_nonlocal_gates() for circuit in run),
+        outcomes, spent = gibbs_shots(
+            self.device,
+            model.hamiltonian(),
+            model.paulis,
+            shots=self._shots,
+            trotter_steps=self._steps,
+            rng=rng,
         )
+        moments, errors = _from_outcomes([(spins(v), spins(h)) for v, h in outcomes])
+        return Measured(moments=moments, standard_errors=errors, **spent.spent)
 
     # --- chains --------------------------------------------------------------------------------
 
     def _run_chains(
         self, model: SqRBM, start: States | None, seed: np.random.SeedSequence
-    ) -> tuple[States, Measured]:
-        """States after each move that counts, (moves, chains, n), and a report without averages."""
+    ) -> tuple[States, Spent]:
+        """States after each move that counts, (moves, chains, n), and what they took."""
         first, *others = seed.spawn(1 + self._burn_in + self._moves)
         burn_in = 0
         if start is None:
             rng = np.random.default_rng(first)
             start = rng.integers(0, 2, (self._chains, model.n_visible), dtype=np.uint8)
             burn_in = self._burn_in
-        chain = EnhancedChain(self.device)
-        visited, accepted, depth, gates, states = [], [], 0, 0, start
+        visited, spent, states = [], Spent(), start
         for k, key in enumerate(others[: burn_in + self._moves]):
-            moved = chain.move(model, states, seed=key)
+            moved = self._chain.move(model, states, seed=key)
             states = moved.states
-            depth, gates = max(depth, moved.depth), max(gates, moved.two_qubit_gates)
-            if k >= burn_in:
+            counts = k >= burn_in
+            spent += Spent(
+                shots=len(start),
+                kept=len(start),
+                depth=moved.depth,
+                two_qubit_gates=moved.two_qubit_gates,
+                proposals=len(start) if counts else 0,
+                taken=moved.taken if counts else 0,
+            )
+            if counts:
                 visited.append(states)
-                accepted.append(moved.accepted)
-        shots = len(start) * (burn_in + self._moves)
-        empty = Moments(np.empty(0), np.empty((0, 0)), np.empty((0, 0, 0)))
-        report = Measured(
-            empty, empty, shots, shots, depth, gates, states, float(np.mean(accepted))
-        )
-        return np.stack(visited), report
+        return np.stack(visited), spent
 
     def _thermal(self, model: SqRBM, visited: States, rng: np.random.Generator) -> Measured:
         """Hidden qubits measured once for each state of (moves, chains, n) and each Pauli."""
@@ -267,8 +286,8 @@ class QiskitGibbs:
             outcomes.append(hidden.reshape(moves, chains, -1))
         moments, errors = _over_chains(s, np.stack(outcomes))
         return Measured(
-            moments,
-            errors,
+            moments=moments,
+            standard_errors=errors,
             shots=len(model.paulis) * moves * chains,
             kept=len(model.paulis) * moves * chains,
             depth=max(circuit.depth() for circuit in circuits),
@@ -283,17 +302,6 @@ def _rows(name: str, states: ArrayLike, n: int) -> States:
     return rows
 
 
-def _ideal_shots(made: GibbsCircuit, shots: int, rng: np.random.Generator) -> tuple[States, States]:
-    """Kept shots of a noiseless circuit: visible and hidden bits."""
-    found = postselect(made)
-    flat = np.clip(found.probabilities.ravel(), 0.0, None)
-    kept = rng.binomial(shots, min(found.success, 1.0))
-    index = rng.choice(flat.size, size=kept, p=flat / flat.sum())
-    n, q = made.trotterised.n_visible, made.trotterised.n_qubits
-    bits = states_of(index.astype(np.int64), q)
-    return bits[:, :n], bits[:, n:]
-
-
 def _from_outcomes(outcomes: list[tuple[Float, Float]]) -> tuple[Moments, Moments]:
     """Averages and errors from spins (K, n) and (K, m) of independent shots, one pair a Pauli."""
     every = np.concatenate([s for s, _ in outcomes])
@@ -302,24 +310,18 @@ def _from_outcomes(outcomes: list[tuple[Float, Float]]) -> tuple[Moments, Moment
     moments = Moments(every.mean(axis=0), np.stack(sigma), np.stack(zsigma))
     counts = np.array([len(s) for s, _ in outcomes], dtype=np.float64)
     return moments, Moments(
-        _sign_error(moments.z, np.float64(len(every))),
-        _sign_error(moments.sigma, counts[:, None]),
-        _sign_error(moments.zsigma, counts[:, None, None]),
+        sign_error(moments.z, len(every)),
+        sign_error(moments.sigma, counts[:, None]),
+        sign_error(moments.zsigma, counts[:, None, None]),
     )
 
 
-def _sign_error(mean: Float, count: Any) -> Float:
-    """Standard error of the mean of +1 and -1, not 0 where all were alike: one more of each."""
-    shrunk = mean * count / (count + 2.0)
-    return np.asarray(np.sqrt((1.0 - shrunk**2) / count))
-
-
-def _averaged(model: SqRBM, visited: States, report: Measured) -> Measured:
+def _averaged(model: SqRBM, visited: States, spent: Spent) -> Measured:
     """Averages over visible states (moves, chains, n), hidden qubits in closed form."""
     phi = model.fields(visited)
     hidden = -tanh_ratio(np.linalg.norm(phi, axis=-2))[..., None, :] * phi
     moments, errors = _over_chains(spins(visited), np.moveaxis(hidden, -2, 0))
-    return dataclasses.replace(report, moments=moments, standard_errors=errors)
+    return Measured(moments=moments, standard_errors=errors, states=visited[-1], **spent.spent)
 
 
 def _over_chains(s: Float, hidden: Float) -> tuple[Moments, Moments]:

@@ -87,19 +87,72 @@ def context(**settings: Any) -> PhaseContext:
     )  # fmt: skip
 
 
-def test_what_runs_used_is_known() -> None:
+def test_what_runs_took_is_reported() -> None:
     phase = QuantumPhase(context(shots=300))
     theta = models(1)[0].to_vector()[None]
     for _ in range(2):
         estimate = phase.estimate(theta, np.array([0]))
     assert estimate.moments.shape == theta.shape
-    used = phase.used()
-    assert used["shots"][0] == 2 * 2 * 300
-    assert 0 < used["kept"][0] < used["shots"][0]
-    assert used["two_qubit_gates"][0] > 0
+    found = {name: values[0].item() for name, values in phase.report(np.array([0])).items()}
+    assert found["shots"] == 2 * 2 * 300
+    assert 0 < found["kept_shots"] < found["shots"]
+    assert found["success_rate"] == found["kept_shots"] / found["shots"]
+    assert found["two_qubit_gates"] > 0
+    assert found["depth"] > 0
+    assert (found["estimates"], found["shot_retries"], found["jobs"]) == (2, 0, 0)
+    assert (found["strategy"], found["backend"]) == ("imaginary-time", "statevector")
+    assert found["key"] == 5
+    assert "acceptance_rate" not in found
+    assert estimate.spent["shots"] == [600.0]
+    assert 0 < estimate.spent["kept_shots"][0] < found["kept_shots"]
     again = QuantumPhase(context(shots=300))
     again.restore(phase.state())
-    assert again.used()["kept"] == used["kept"]
+    assert {k: v[0].item() for k, v in again.report(np.array([0])).items()} == found
+
+
+def test_chains_report_what_they_accepted() -> None:
+    phase = QuantumPhase(context(strategy="enhanced", chains=10, steps=3))
+    theta = models(1)[0].to_vector()[None]
+    first = phase.estimate(theta, np.array([0]))
+    second = phase.estimate(theta, np.array([0]))
+    found = phase.report(np.array([0]))
+    assert found["shots"][0] == (20 + 3) * 10 + 3 * 10  # the burn-in of the first update
+    assert found["success_rate"][0] == 1.0
+    each = [one.spent["acceptance_rate"][0] for one in (first, second)]
+    assert found["acceptance_rate"][0] == pytest.approx(np.mean(each))
+    assert 0 < found["acceptance_rate"][0] <= 1
+
+
+def test_jobs_are_counted() -> None:
+    pytest.importorskip("qiskit_aer")
+    phase = QuantumPhase(context(backend="aer", shots=200, trotter_steps=1))
+    phase.estimate(models(1)[0].to_vector()[None], np.array([0]))
+    found = phase.report(np.array([0]))
+    assert (found["jobs"][0], found["job_retries"][0]) == (1, 0)
+    assert found["backend"][0] == "aer"
+
+
+def test_reports_do_not_depend_on_batches_and_interruptions() -> None:
+    whole = trainer("imaginary-time")
+    whole.advance(10)
+    first = trainer("imaginary-time")
+    first.advance(2)
+    second = trainer("imaginary-time")
+    second.restore(first.state())
+    second.advance(10)
+    alone = trainer("imaginary-time", 1, [1])
+    alone.advance(10)
+    expected = whole.trajectories()
+    assert [one.estimator for one in second.trajectories()] == [one.estimator for one in expected]
+    assert alone.trajectories()[0].estimator == expected[0].estimator
+    for one, two in zip(second.trajectories(), expected, strict=True):
+        assert one.estimator_records.keys() == {"shots", "kept_shots"}
+        for name, values in one.estimator_records.items():
+            np.testing.assert_array_equal(values, two.estimator_records[name])
+    records = expected[0].estimator_records
+    assert records["shots"].shape == expected[0].step.shape
+    assert records["kept_shots"].sum() == expected[0].estimator["kept_shots"]
+    assert expected[0].estimator["key"] == 1
 
 
 def test_foreign_checkpoints_are_refused() -> None:
@@ -108,12 +161,51 @@ def test_foreign_checkpoints_are_refused() -> None:
         QuantumPhase(context(strategy="enhanced")).restore(state)
     with pytest.raises(ValueError, match="states"):
         QuantumPhase(context()).restore({})
+    with pytest.raises(ValueError, match="account of shots"):
+        QuantumPhase(context()).restore(state | {"spent": np.zeros((2, 3))})
 
 
-def test_failures_name_run_and_update() -> None:
-    large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1).to_vector()[None]
-    with pytest.raises(RuntimeError, match="run 0, update 0: only"):
-        QuantumPhase(context(shots=50)).estimate(large, np.array([0]))
+def test_a_run_without_shots_fails_alone() -> None:
+    """Weights of 6 leave nothing of 50 shots, nor of 800; the other run is as if it were alone."""
+    large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1)
+    settings = TrainingSettings(negative_phase="quantum", **SHORT)
+    keys = np.array([9, 1], dtype=np.uint64)
+    both = Trainer([large, models(1)[0]], [BAS] * 2, settings, keys=keys)
+    both.advance(10)
+    lost, found = both.trajectories()
+    assert "run 0, update 1: only" in both.failures[0]
+    assert lost.stopped == "failed"
+    assert lost.model == large
+    assert lost.step.tolist() == [0]
+    assert np.isfinite(lost.tvd).all()  # the parameters are known, and so are these
+    assert np.isnan(lost.gradient_norm).all()
+    assert lost.estimator["shot_retries"] > 0
+    assert lost.estimator["kept_shots"] < 32
+    alone = trainer("imaginary-time", 1, [1])
+    alone.advance(10)
+    assert found.stopped == "iterations"
+    assert found.estimator == alone.trajectories()[0].estimator
+    np.testing.assert_array_equal(found.kl, alone.trajectories()[0].kl)
+
+
+def test_training_one_model_warns_and_keeps_what_there_is() -> None:
+    large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1)
+    with pytest.warns(RuntimeWarning, match=r"training stopped: run 0, update 1: only .* survived"):
+        found = train(large, BAS, negative_phase="quantum", shots=50, iterations=3)
+    assert found.stopped == "failed"
+    assert found.model == large
+
+
+def test_failed_jobs_still_end_a_training() -> None:
+    """A device that does not answer is not the model's fault: nothing is marked, all resumes."""
+    phase = QuantumPhase(context(shots=300))
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the job failed once")
+
+    phase._gibbs.moments = fail  # type: ignore[assignment]
+    with pytest.raises(RuntimeError, match="run 0, update 1: the job failed"):
+        phase.estimate(models(1)[0].to_vector()[None], np.array([0]))
 
 
 def test_teams_are_refused() -> None:

@@ -1,0 +1,185 @@
+"""The paper's Table 1 and the ratios of Figure 3, as Markdown.
+
+    python scripts/paper/tables.py --table1
+    python scripts/paper/tables.py --ratios figure3.h5
+    python scripts/paper/tables.py --table1 --ratios figure3.h5 --into docs/results.md
+
+With --into the tables replace what stands between the marks of a page, lines such as
+<!-- ratios --> and <!-- end of ratios -->; the rest of the page stays as it is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FORMULAS = {"Z": "n + m(n + 1)", "XZ": "n + 2m(n + 1)", "XYZ": "n + 3m(n + 1)"}
+EFFECTIVE = {"Z": "n + m(n + 1)", "XZ": "n + 2m(n + 1) - m", "XYZ": "n + 3m(n + 1) - 3m"}
+SIZES = ((6, 1), (6, 3), (8, 2), (8, 4), (10, 3))
+
+
+def jacobian(model: Any) -> NDArray[np.float64]:
+    """Derivatives of log p(v) with respect to all parameters, (2**n, n_parameters)."""
+    from tnqbm import exact
+    from tnqbm.model import tanh_ratio
+    from tnqbm.states import spins, states_of
+
+    n = model.n_visible
+    states = states_of(np.arange(2**n), n)
+    s, phi = spins(states), model.fields(states)
+    bloch = tanh_ratio(np.linalg.norm(phi, axis=1))[:, None] * phi  # (2**n, P, m)
+    pairs = s[:, None, :, None] * bloch[:, :, None, :]
+    flat = np.hstack([-s, bloch.reshape(2**n, -1), pairs.reshape(2**n, -1)])
+    return np.asarray(flat - exact.probabilities(model) @ flat)
+
+
+def effective_parameters(n: int, m: int, paulis: str, *, seed: int = 0) -> int:
+    """Directions in which the distribution changes at random parameters: the Jacobian's rank."""
+    import tnqbm
+    from tnqbm.blas import one_thread
+
+    model = tnqbm.SqRBM.uniform(n, m, paulis, seed=seed)
+    with one_thread():
+        singular = np.linalg.svd(jacobian(model), compute_uv=False)
+    # Numbers that are zero but for rounding lie ten decades below the others.
+    return int((singular > 1e-10 * singular[0]).sum())
+
+
+def expected(n: int, m: int, paulis: str) -> tuple[int, int]:
+    """Parameters by Table 1, and effective ones: less the rotations of the Pauli axes."""
+    p = len(paulis)
+    count = n + p * m * (n + 1)
+    return count, count - m * p * (p - 1) // 2
+
+
+def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
+    """Markdown: parameters of each model; RuntimeError if a model disagrees with Table 1."""
+    import tnqbm
+
+    lines = [
+        "| n, m | " + " | ".join(f"{p}: {FORMULAS[p]}" for p in FORMULAS) + " | effective, "
+        "Z / XZ / XYZ |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for n, m in sizes:
+        counts, ranks = [], []
+        for paulis in FORMULAS:
+            found = (
+                tnqbm.SqRBM.uniform(n, m, paulis, seed=0).n_parameters,
+                effective_parameters(n, m, paulis),
+            )
+            if found != expected(n, m, paulis):
+                raise RuntimeError(
+                    f"{paulis}, n = {n}, m = {m}: {found[0]} parameters, of which {found[1]} "
+                    f"effective; expected {expected(n, m, paulis)}"
+                )
+            counts.append(str(found[0]))
+            ranks.append(str(found[1]))
+        lines.append(f"| {n}, {m} | {' | '.join(counts)} | {' / '.join(ranks)} |")
+    return "\n".join(lines) + "\n"
+
+
+def effective_ratio(n: int, paulis: str) -> float:
+    """Effective parameters of a hidden qubit over those of a classical hidden unit."""
+    p = len(paulis)
+    return (p * (n + 1) - p * (p - 1) / 2) / (n + 1)
+
+
+def ratios(path: Path) -> str:
+    """Markdown: least m and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
+    from tnqbm import Archive
+    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.figures_layout import data_order
+
+    with Archive(path) as archive:
+        minima = {(row.data, row.visible, row.paulis): row for row in minimum_hidden_table(archive)}
+        table = {(row.data, row.visible, row.paulis): row for row in hidden_ratio_table(archive)}
+    lines = [
+        "| data | n | least m: Z / XZ / XYZ | Z / XZ | parameters | effective | Z / XYZ "
+        "| parameters | effective |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for data in data_order(key[0] for key in minima):
+        for n in sorted({key[1] for key in minima if key[0] == data}):
+            least = " / ".join(
+                _least(minima[data, n, p]) for p in ("Z", "XZ", "XYZ") if (data, n, p) in minima
+            )
+            cells = []
+            for p in ("XZ", "XYZ"):
+                row = table.get((data, n, p))
+                cells += [_ratio(row), str(len(p)), f"{effective_ratio(n, p):.2f}"]
+            lines.append("| " + " | ".join([data, str(n), least, *cells]) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _least(row: Any) -> str:
+    if row.m_min is None:
+        return f"> {row.tried[-1]}"
+    text = f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
+    low = "…" if row.low is None else str(row.low)
+    high = "…" if row.high is None else str(row.high)
+    return text if low == high == text else f"{text} ({low} to {high})"
+
+
+def _ratio(row: Any) -> str:
+    if row is None or row.ratio is None:
+        return ""
+    if row.kind != "value":
+        return f"{'≥' if row.kind == 'at least' else '≤'} {row.ratio:.2f}"
+    low = "…" if row.low is None else f"{row.low:.2f}"
+    high = "…" if row.high is None else f"{row.high:.2f}"
+    return f"{row.ratio:.2f} ({low} to {high})"
+
+
+def insert(page: str, name: str, table: str) -> str:
+    """The page with the table between its marks; ValueError if it has not exactly one pair."""
+    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
+    if page.count(begin) != 1 or page.count(end) != 1:
+        raise ValueError(f"the page must have one line {begin.strip()} and one {end}")
+    head, _, rest = page.partition(begin)
+    _, _, tail = rest.partition(end)
+    if end in head:
+        raise ValueError(f"{end} stands above {begin.strip()}")
+    return f"{head}{begin}\n{table}\n{end}{tail}"
+
+
+def put(path: Path, found: Mapping[str, str]) -> None:
+    """Put tables between their marks on a page; ValueError, and no change, if there are none."""
+    from tnqbm.atomic import atomic_write
+
+    page = path.read_text(encoding="utf-8")
+    for name, table in found.items():
+        page = insert(page, name, table)
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--table1", action="store_true", help="numbers of parameters")
+    parser.add_argument("--ratios", type=Path, metavar="FIGURE3.h5", help="least m and ratios")
+    parser.add_argument("--into", type=Path, metavar="PAGE.md", help="put the tables into a page")
+    options = parser.parse_args(arguments)
+    found = {}
+    if options.table1:
+        found["table 1"] = table1()
+    if options.ratios is not None:
+        found["ratios"] = ratios(options.ratios)
+    if not found:
+        parser.error("say which tables: --table1, --ratios FIGURE3.h5")
+    if options.into is None:
+        print("\n".join(found.values()))
+        return 0
+    put(options.into, found)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

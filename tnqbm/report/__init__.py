@@ -1,0 +1,81 @@
+"""Reports of studies: one self-contained HTML page for an archive or several.
+
+:func:`write` makes the page, :func:`collect` only the numbers in it. Needs the extra ``report``
+(Jinja2 and matplotlib).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tnqbm.atomic import atomic_write, check_target
+from tnqbm.report.collect import Archives, check_threshold, collect, gather
+from tnqbm.report.content import Draw, Finding, LogZ, Report
+from tnqbm.report.samples import Sampler
+from tnqbm.report.view import views
+from tnqbm.summaries import Select
+
+__all__ = ["Draw", "Finding", "LogZ", "Report", "Sampler", "check_report_path", "collect", "write"]
+
+SUFFIXES = (".html", ".htm")
+"""File name endings of reports."""
+
+
+def write(
+    archives: Archives,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    select: Select | None = None,
+    threshold: float = 0.2,
+    samples: bool = True,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Report:
+    """Write an HTML report of one archive or several; returns the numbers in it.
+
+    Arguments are those of :func:`collect`. The file appears whole or not at all. Raises what
+    :func:`collect` raises, MissingExtraError without Jinja2 or matplotlib, ValueError for another
+    suffix than .html, FileExistsError unless ``overwrite``, and OSError if the file cannot be
+    written; all but the last before any work.
+    """
+    from tnqbm.figures_layout import require_matplotlib
+    from tnqbm.report.figures import draw
+    from tnqbm.report.html import render, require_jinja
+
+    require_jinja()
+    require_matplotlib()
+    target = check_report_path(path, overwrite=overwrite)
+    check_threshold(threshold)
+    opened = views(archives, select)
+    try:
+        report = gather(
+            opened,
+            title=title,
+            select=select,
+            threshold=threshold,
+            samples=samples,
+            sampler=sampler,
+            seed=seed,
+        )
+        drawings, skipped = draw(opened, report)
+    finally:
+        for view in opened:
+            view.close()
+    page = render(report, drawings, skipped)
+    with atomic_write(target, overwrite=overwrite) as temporary:
+        temporary.write_bytes(page.encode("utf-8", "replace"))  # titles may hold any bytes
+    return report
+
+
+def check_report_path(path: str | Path, *, overwrite: bool = False) -> Path:
+    """The path if a report can be written there; raises as :func:`write` does."""
+    target = Path(path)
+    if target.suffix.lower() not in SUFFIXES:
+        raise ValueError(
+            f"{target}: a report's name must end in .html, not in "
+            f"{target.suffix or 'no suffix at all'}"
+        )
+    check_target(target, overwrite)
+    return target

@@ -1,0 +1,214 @@
+"""Everything that a report says, gathered from archives as numbers: :func:`collect`."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import tnqbm
+from tnqbm.analysis import (
+    HiddenRatio,
+    MinimumHidden,
+    hidden_ratio_table,
+    minimum_hidden_table,
+)
+from tnqbm.archive import Archive, parts_folder
+from tnqbm.archive_verify import verify_archive
+from tnqbm.errors import ArchiveError
+from tnqbm.report.content import ArchiveFacts, GroupRow, Report, SampledModel, Skipped
+from tnqbm.report.findings import findings
+from tnqbm.report.groups import group_rows
+from tnqbm.report.samples import Sampler, sampled_models
+from tnqbm.report.spent import spent_by_group
+from tnqbm.report.view import View, views
+from tnqbm.storage import SEAL_SIZE, check_seal
+from tnqbm.summaries import Select, describe, varying
+
+Archives = str | Path | Archive | Sequence[str | Path | Archive]
+
+_TITLE_LENGTH = 200
+
+
+def collect(
+    archives: Archives,
+    *,
+    title: str | None = None,
+    select: Select | None = None,
+    threshold: float = 0.2,
+    samples: bool = True,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+) -> Report:
+    """The numbers of a report on one archive or several, finished or still being written.
+
+    Parameters
+    ----------
+    archives : paths, or open archives (which are read anew).
+    title : of the report; left out, the names of the studies.
+    select : only these runs, as in :func:`tnqbm.summaries.final_groups`.
+    threshold : mean TVD that the least number of hidden units has to reach.
+    samples : whether final models are sampled.
+    sampler : draws from models that are too large for enumeration (see
+        :data:`tnqbm.report.samples.Sampler`); without one they are skipped.
+    seed : of the samples.
+
+    Every block is verified. Damaged blocks are left out and named in ``findings``. Raises
+    FileNotFoundError, ArchiveError for a file that cannot be used at all, and ValueError if there
+    is no archive, the selection fits no run, the threshold is not a finite number, or two archives
+    hold different results for the same run.
+    """
+    check_threshold(threshold)
+    opened = views(archives, select)
+    try:
+        return gather(
+            opened,
+            title=title,
+            select=select,
+            threshold=threshold,
+            samples=samples,
+            sampler=sampler,
+            seed=seed,
+        )
+    finally:
+        for view in opened:
+            view.close()
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise ValueError if this is no distance to be reached."""
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold must be a finite number, got {threshold!r}")
+
+
+def gather(
+    opened: Sequence[View],
+    *,
+    title: str | None,
+    select: Select | None,
+    threshold: float,
+    samples: bool,
+    sampler: Sampler | None,
+    seed: int,
+) -> Report:
+    """:func:`collect` from views that are open already, and stay so."""
+    groups, metrics = group_rows(opened)  # first, as it finds archives that contradict each other
+    facts = [_facts(view) for view in opened]
+    rows = [row for view in opened for row in view.table()]
+    minima, ratios, skipped = _minima(opened, groups, threshold)
+    sampled: list[SampledModel] = []
+    if samples:
+        sampled, more = sampled_models(opened, groups, sampler, seed)
+        skipped += more
+    else:
+        skipped.append(Skipped("Samples", "the report was asked for without them."))
+    varied = varying(group.other for group in groups)
+    names = list(dict.fromkeys(fact.name for fact in facts))
+    return Report(
+        title=(title or ", ".join(names))[:_TITLE_LENGTH],
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=tnqbm.__version__,
+        archives=tuple(facts),
+        findings=tuple(findings(facts, rows, groups, minima, sampled, threshold=threshold)),
+        groups=tuple(groups),
+        metrics=metrics,
+        varied=tuple(varied),
+        shared={key: value for key, value in _first(groups) if key not in varied},
+        threshold=threshold,
+        minima=tuple(minima),
+        ratios=tuple(ratios),
+        sampled=tuple(sampled),
+        spent=tuple(spent_by_group(opened)),
+        records=max(view.most_records() for view in opened),
+        selection=describe(_flat(select)) if select else "",
+        skipped=tuple(skipped),
+    )
+
+
+def _first(groups: Sequence[GroupRow]) -> Sequence[tuple[str, Any]]:
+    return groups[0].other if groups else ()
+
+
+def _flat(select: Select) -> dict[str, str]:
+    return {
+        key: str(value)
+        if isinstance(value, str | int | float)
+        else " or ".join(str(one) for one in value)
+        for key, value in select.items()
+    }
+
+
+def _facts(view: View) -> ArchiveFacts:
+    """What there is to say about an archive as a whole; every block of it is checked."""
+    verdict = verify_archive(view.path)
+    seeds = view.planned_seeds()
+    try:
+        text, provenance = view.study_text, view.provenance
+    except ArchiveError:
+        text, provenance = "", {}
+    parts = parts_folder(view.path)
+    exists = view.path.exists()
+    return ArchiveFacts(
+        path=str(view.path),
+        name=_study_name(text) or view.path.stem,
+        study_text=text,
+        size=view.path.stat().st_size if exists else 0,
+        sha256=_digest(view.path) if exists else "",
+        finished=sum(len(finished) for _, _, finished in seeds),
+        planned=sum(len(planned | finished) for _, planned, finished in seeds),
+        groups=len(seeds),
+        under_way=parts.is_dir(),
+        whole=verdict.ok,
+        checked=(
+            f"{verdict.blocks_checked} blocks checked, {verdict.runs_whole} runs whole"
+            + (f", {len(verdict.damaged)} damaged" if verdict.damaged else "")
+        ),
+        damage=tuple(verdict.problems),
+        provenance=provenance,
+        made_by=view.block_facts(),
+    )
+
+
+def _study_name(text: str) -> str:
+    try:
+        name = tomllib.loads(text).get("name", "")
+    except tomllib.TOMLDecodeError:
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 that the seal of a whole file states; "" for any other."""
+    try:
+        if check_seal(path).status != "whole":
+            return ""
+        with path.open("rb") as file:
+            head = file.read(SEAL_SIZE).decode("ascii", "replace")
+    except (OSError, ArchiveError):
+        return ""
+    return head.partition("sha256: ")[2][:64]
+
+
+def _minima(
+    opened: Sequence[View], groups: Sequence[GroupRow], threshold: float
+) -> tuple[list[MinimumHidden], list[HiddenRatio], list[Skipped]]:
+    """Least hidden units and their ratios, where a study is about that."""
+    what = "Least hidden units"
+    known = [group for group in groups if "tvd" in group.metrics and group.metrics["tvd"].seeds]
+    if not known:
+        return [], [], [Skipped(what, "no finished run has a total variation distance.")]
+    tried: dict[tuple[Any, ...], set[int]] = {}
+    for group in known:
+        key = (group.visible, group.data, group.paulis, group.other)
+        tried.setdefault(key, set()).add(group.hidden)
+    if max(map(len, tried.values())) < 2:
+        why = "every model was trained with a single number of hidden units."
+        return [], [], [Skipped(what, why)]
+    least = minimum_hidden_table(opened, threshold=threshold)
+    if not any(row.reached for row in least):
+        why = f"no series has a mean TVD below {threshold:g} at any number of hidden units tried."
+        return [], [], [Skipped(what, why)]
+    return least, hidden_ratio_table(opened, threshold=threshold), []

@@ -1,0 +1,273 @@
+"""The figures of a report: which ones an archive is good for, drawn and ready to be embedded."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tnqbm import figures, figures_layout, figures_pictures
+from tnqbm.blocks import describe
+from tnqbm.report.content import GroupRow, Report, SampledModel, Skipped
+from tnqbm.report.groups import leading_metric
+from tnqbm.report.view import View
+from tnqbm.summaries import Other, Select, group_key, variant_names
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_ROWS = 5
+"""Rows of panels of one figure; more are spread over several figures."""
+
+MOST_GRADIENTS = 8
+"""Gradients that one panel compares."""
+
+MOST_FIGURES = 8
+"""Figures of one kind."""
+
+MIN_RECORDS = 4
+"""With fewer records a learning curve is none."""
+
+SVG_BYTES = 500_000
+"""Larger drawings are embedded as PNG."""
+
+_DPI = 150
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure as bytes: ``kind`` (of figure), what it shows, and its natural ``width`` in pixels.
+
+    ``alt`` describes it in words for those who do not see it; ``mime`` is the type of ``image``.
+    """
+
+    kind: str
+    title: str
+    alt: str
+    mime: str
+    image: bytes
+    width: int
+
+
+def draw(opened: Sequence[View], report: Report) -> tuple[list[Drawing], list[Skipped]]:
+    """All figures that make sense for these archives, and why the others do not.
+
+    Raises MissingExtraError if matplotlib is not installed.
+    """
+    figures_layout.require_matplotlib()
+    found: list[Drawing] = []
+    skipped: list[Skipped] = []
+    kinds = (_learning, _final, _minimum, _gradients, _likelihood)
+    for kind in kinds:
+        for one in kind(opened, report):
+            if isinstance(one, Skipped):
+                skipped.append(one)
+            else:
+                found.append(one)
+    found += [_pictures(one) for one in report.sampled]
+    return found, skipped
+
+
+Pieces = Iterator[Drawing | Skipped]
+
+
+def _learning(opened: Sequence[View], report: Report) -> Pieces:
+    what = "Learning curves"
+    recorded = [view for view in opened if view.most_records() >= MIN_RECORDS]
+    if not recorded:
+        yield Skipped(what, f"runs kept {report.records} records of their metrics at most.")
+        return
+    known = {group_key(c) for view in recorded for c, _, done in view.planned_seeds() if done}
+    groups = [group for group in report.groups if group_key(group.coordinates) in known]
+    metric = leading_metric(groups)
+    if metric is None:
+        yield Skipped(what, "no finished run has a TVD, KL or NLL.")
+        return
+    if metric == "test_nll":
+        yield Skipped(
+            what, "the TVD is near 1 throughout; the likelihood of test data is drawn instead."
+        )
+        return
+    yield from _several(
+        what,
+        "learning",
+        groups,
+        lambda select: figures.learning_curves(recorded, metric, select=select)[0],
+    )
+
+
+def _final(opened: Sequence[View], report: Report) -> Pieces:
+    what = "Final values against hidden units"
+    metric = leading_metric(report.groups)
+    if metric is None:
+        yield Skipped(what, "no finished run has a TVD, KL or NLL.")
+        return
+    if _most_hidden(report.groups) < 2:
+        yield Skipped(what, "every model was trained with a single number of hidden units.")
+        return
+    yield from _several(
+        what,
+        "final",
+        report.groups,
+        lambda select: figures.tvd_vs_hidden(
+            opened, metric, select=select, threshold=report.threshold
+        )[0],
+    )
+
+
+def _minimum(opened: Sequence[View], report: Report) -> Pieces:
+    if not report.minima:
+        return  # collecting has said why
+    visibles = sorted({row.visible for row in report.minima})
+    several = len({row.other for row in report.minima}) > 1
+    choices = [{"visible": n} for n in visibles] if several else [{}]
+    for select in choices[:MOST_FIGURES]:
+        yield _attempt(
+            "Least hidden units",
+            "minimum",
+            select,
+            lambda chosen: figures.minimum_hidden(opened, report.threshold, select=chosen)[0],
+        )
+
+
+def _gradients(opened: Sequence[View], report: Report) -> Pieces:
+    what = "Comparison of gradients"
+    metric = leading_metric(report.groups)
+    done = _done(report.groups)
+    labels = list(variant_names(group.other for group in done))
+    if metric is None or len(labels) < 2:
+        yield Skipped(what, "all runs were trained with the same gradient.")
+        return
+    pairs = sorted({(group.visible, group.data) for group in done})
+    rows = [pairs[k : k + MOST_ROWS] for k in range(0, len(pairs), MOST_ROWS)]
+    parts = _gradient_parts(labels)
+    for row in rows[:MOST_FIGURES]:
+        for part in parts:
+            select: dict[str, Any] = dict(part)
+            if len(rows) > 1:
+                select |= {
+                    "visible": sorted({n for n, _ in row}),
+                    "data": sorted({data for _, data in row}),
+                }
+            yield _attempt(
+                what,
+                "gradients",
+                select,
+                lambda chosen: figures.gradients(
+                    opened, metric, select=chosen, threshold=report.threshold
+                )[0],
+            )
+
+
+def _likelihood(opened: Sequence[View], report: Report) -> Pieces:
+    what = "Likelihood of test data"
+    tested = [group for group in report.groups if "test_nll" in group.metrics]
+    if not tested:
+        yield Skipped(what, "the study holds no data out; test_fraction in [data] does.")
+        return
+    pairs = sorted({(group.data, group.visible) for group in tested})
+    for data, visible in pairs[:MOST_FIGURES]:
+        here = [group for group in tested if (group.data, group.visible) == (data, visible)]
+        for part in _gradient_parts(list(variant_names(group.other for group in here))):
+            select = {**part} if len(pairs) == 1 else {"data": data, "visible": visible, **part}
+            yield _attempt(
+                what,
+                "likelihood",
+                select,
+                lambda chosen: figures.likelihood(opened, select=chosen)[0],
+            )
+
+
+def _pictures(one: SampledModel) -> Drawing:
+    words = describe(one.coordinates)
+    figure, _ = figures_pictures.grid(
+        one.draw.samples,
+        one.shape,
+        data=one.data,
+        title=f"{figures_layout.data_title(one.coordinates['data'])}, {one.coordinates['paulis']}",
+    )
+    return _drawing("samples", f"Samples of {words}", figure, png=True)
+
+
+def _several(
+    what: str,
+    kind: str,
+    groups: Sequence[GroupRow],
+    make: Callable[[Select | None], Figure],
+) -> Pieces:
+    """Figures with a row of panels for every n and variant, few enough rows in each."""
+    done = _done(groups)
+    variants = list(variant_names(group.other for group in done))
+    visibles = sorted({group.visible for group in done})
+    parts = _gradient_parts(variants, most=MOST_ROWS)
+    together = len(parts) == 1 and len(visibles) * len(variants) <= MOST_ROWS
+    choices: list[dict[str, Any]] = (
+        [{}] if together else [{"visible": n, **part} for n in visibles for part in parts]
+    )
+    for select in choices[:MOST_FIGURES]:
+        yield _attempt(what, kind, select, make)
+    if left := choices[MOST_FIGURES:]:
+        yield Skipped(
+            what,
+            f"{len(left)} more of them were not drawn; 'tnqbm plot --where' or a report of a part "
+            "of the runs does.",
+        )
+
+
+def _gradient_parts(variants: Sequence[Other], most: int = MOST_GRADIENTS) -> list[dict[str, Any]]:
+    """Selections of gradients, each of few enough to be told apart; one empty one if all are."""
+    labels = list(dict.fromkeys(dict(other).get("gradient") for other in variants))
+    if len(labels) <= most:
+        return [{}]
+    return [{"gradient": labels[k : k + most]} for k in range(0, len(labels), most)]
+
+
+def _attempt(
+    what: str,
+    kind: str,
+    select: dict[str, Any],
+    make: Callable[[Select | None], Figure],
+) -> Drawing | Skipped:
+    words = f" ({', '.join(f'{k} = {_listed(v)}' for k, v in select.items())})" if select else ""
+    try:
+        figure = make(select or None)
+    except ValueError as error:  # nothing finite to draw, too many panels: said, not hidden
+        return Skipped(f"{what}{words}", f"{error}.")
+    return _drawing(kind, f"{what}{words}", figure)
+
+
+def _drawing(kind: str, title: str, figure: Figure, *, png: bool = False) -> Drawing:
+    width = round(96 * float(figure.get_size_inches()[0]))
+    texts = [text.get_text() for text in figure.texts if text.get_text()]
+    alt = f"{title}. {'; '.join(texts)}" if texts else title
+    image = b"" if png else _bytes(figure, "svg")
+    if png or len(image) > SVG_BYTES:
+        return Drawing(kind, title, alt, "image/png", _bytes(figure, "png"), width)
+    return Drawing(kind, title, alt, "image/svg+xml", image, width)
+
+
+def _bytes(figure: Figure, form: str) -> bytes:
+    """The figure in a format that browsers show; the same bytes for the same figure."""
+    file = io.BytesIO()
+    metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
+    with figures_layout.style():
+        figure.savefig(file, format=form, metadata=metadata, dpi=_DPI)
+    return file.getvalue()
+
+
+def _done(groups: Sequence[GroupRow]) -> list[GroupRow]:
+    return [group for group in groups if group.finished]
+
+
+def _most_hidden(groups: Sequence[GroupRow]) -> int:
+    """The largest number of values of m that a series was tried with."""
+    tried: dict[tuple[Any, ...], set[int]] = {}
+    for group in _done(groups):
+        key = (group.visible, group.data, group.paulis, group.other)
+        tried.setdefault(key, set()).add(group.hidden)
+    return max(map(len, tried.values()), default=0)
+
+
+def _listed(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

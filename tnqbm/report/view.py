@@ -1,0 +1,133 @@
+"""An archive as a report reads it: what is damaged left out, tables read once, some runs chosen."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tnqbm.archive import Archive, Run
+from tnqbm.archive_file import ArchiveFile
+from tnqbm.archive_write import archive_files
+from tnqbm.blocks import Coordinates
+from tnqbm.content import plain_attribute
+from tnqbm.errors import ArchiveError
+from tnqbm.summaries import Select, check_select, matches
+
+BLOCK_FACTS = ("tnqbm", "host")
+"""What blocks say about themselves that may differ within an archive."""
+
+
+class View(Archive):
+    """An archive for reading only: damaged blocks are left out always, and ``select`` chooses runs.
+
+    :meth:`table` is read once, as nearly every number and figure of a report starts from it.
+    Everything that takes an archive takes a view. Errors as for :class:`tnqbm.Archive`.
+    """
+
+    def __init__(self, path: str | Path, select: Select | None = None) -> None:
+        super().__init__(path)
+        self._select = select
+        self._table: list[dict[str, Any]] | None = None
+
+    def coordinates(self) -> list[Coordinates]:
+        """Coordinates of all planned or finished groups, chosen or not."""
+        return list(self._sources.coordinates().values())
+
+    def table(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
+        """:meth:`Archive.table` of the runs chosen."""
+        if self._table is None:
+            rows = super().table(skip_damaged=True)
+            self._table = [row for row in rows if matches(self._select, row)]
+        return self._table
+
+    def runs(self, *, skip_damaged: bool = True) -> Iterator[Run]:
+        """:meth:`Archive.runs` of the runs chosen."""
+        for run in super().runs(skip_damaged=True):
+            if matches(self._select, run.coordinates):
+                yield run
+
+    def groups(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
+        """:meth:`Archive.groups` of the groups chosen; their statistics are over all seeds."""
+        select = self._but_seeds()
+        return [row for row in super().groups(skip_damaged=True) if matches(select, row)]
+
+    def estimators(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
+        """:meth:`Archive.estimators` of the runs chosen."""
+        found = super().estimators(skip_damaged=True)
+        return [row for row in found if matches(self._select, row)]
+
+    def planned_seeds(self) -> list[tuple[Coordinates, set[int], set[int]]]:
+        """Coordinates, planned seeds and finished seeds of every group chosen."""
+        finished, planned = self._sources.tally()
+        coordinates, select = self._sources.coordinates(), self._but_seeds()
+        return [
+            (coordinates[key], self._chosen(seeds), self._chosen(finished.get(key, set())))
+            for key, seeds in planned.items()
+            if key in coordinates and matches(select, coordinates[key])
+        ]
+
+    def most_records(self) -> int:
+        """The largest number of records that a run kept; 0 if no run has finished."""
+        select = self._but_seeds()
+        counts = [
+            int(self._sources.arrays(source, ("n_records",))["n_records"].max())
+            for source in self._sources.usable(True)
+            if source.rows and matches(select, source.entry.coordinates)
+        ]
+        return max(counts, default=0)
+
+    def block_facts(self) -> dict[str, Counter[str]]:
+        """How many runs each version and host made, as the blocks say: {"host": {"a": 20}}."""
+        found: dict[str, Counter[str]] = {name: Counter() for name in BLOCK_FACTS}
+        for path in archive_files(self.path):
+            try:
+                with ArchiveFile(path) as file:
+                    for entry in file.header.contents:
+                        for name, value in _provenance(file, entry.name).items():
+                            if name in found:
+                                found[name][str(value)] += len(entry.seeds)
+            except (ArchiveError, FileNotFoundError):
+                continue  # said elsewhere; or a part that the study has just merged
+        return {name: counts for name, counts in found.items() if counts}
+
+    def _but_seeds(self) -> Select:
+        return {key: value for key, value in (self._select or {}).items() if key != "seed"}
+
+    def _chosen(self, seeds: set[int]) -> set[int]:
+        if "seed" not in (self._select or {}):
+            return seeds
+        only = {"seed": (self._select or {})["seed"]}
+        return {seed for seed in seeds if matches(only, {"seed": seed})}
+
+
+def views(archives: Any, select: Select | None = None) -> list[View]:
+    """Views of an archive or several, each a path or an open :class:`tnqbm.Archive`.
+
+    Raises ValueError if there is none, one is given twice, or no run is among those selected, and
+    what opening them raises.
+    """
+    single = isinstance(archives, str | Path | Archive) or not isinstance(archives, Sequence)
+    listed = [archives] if single else list(archives)
+    paths = [Path(one.path if isinstance(one, Archive) else one) for one in listed]
+    if not paths:
+        raise ValueError("no archive given")
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise ValueError(f"{path} is given twice")
+        seen.add(path.resolve())
+    found = [View(path, select) for path in paths]
+    check_select(select, [one for view in found for one in view.coordinates()])
+    return found
+
+
+def _provenance(file: ArchiveFile, name: str) -> Mapping[str, Any]:
+    """What a block says about its making; nothing if it is damaged."""
+    try:
+        found = json.loads(str(plain_attribute(file.group(name).attrs["provenance"])))
+    except (ArchiveError, KeyError, OSError, RuntimeError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
