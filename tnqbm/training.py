@@ -17,6 +17,7 @@ from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
 from tnqbm.model import SqRBM, free_parameters
 from tnqbm.phases import NegativePhase, PhaseContext
+from tnqbm.recording import Recorder, check_shape, contains
 from tnqbm.second_order.attach import SecondOrder
 from tnqbm.settings import SECOND_ORDER, TrainingSettings
 from tnqbm.teams import Alone, Team
@@ -30,7 +31,7 @@ from tnqbm.training_inputs import (
     stacked,
     stacked_tests,
 )
-from tnqbm.trajectory import METRICS, Trajectory
+from tnqbm.trajectory import Trajectory
 
 __all__ = ["Trainer", "TrainingSettings", "train"]
 
@@ -198,15 +199,10 @@ class Trainer:
         )
         self.iteration = 0
         """Updates done."""
-        self._steps = settings.recorded_steps
         self._evaluated_steps = settings.evaluated_steps
-        self._snapshot_steps = settings.snapshot_steps
         batch, size = self._theta.shape
         self._rows = np.arange(batch)  # runs still training
-        self._metrics = np.full((len(METRICS), batch, self._steps.size), np.nan)
-        self._known = np.zeros(len(METRICS), dtype=np.int64)  # metrics recorded at least once
-        self._recorded = np.zeros(batch, dtype=np.int64)
-        self._snapshots = np.full((batch, self._snapshot_steps.size, size), np.nan)
+        self._recorder = Recorder(settings, batch, size)
         self._final = self._theta.copy()
         self._best = np.full(batch, np.inf)
         self._best_at = np.zeros(batch, dtype=np.int64)
@@ -215,7 +211,6 @@ class Trainer:
         self._failed = np.zeros(batch, dtype=np.int64)
         self.failures: dict[int, str] = {}
         """Why runs failed, of those that did so since this trainer was made or restored."""
-        self._spent: dict[str, Float] = {}  # by name (batch, records), of the recorded rows
 
     def _second_order(self) -> SecondOrder:
         n, m, paulis = self._shape
@@ -283,8 +278,8 @@ class Trainer:
             self._step()
 
     def _step(self) -> None:
-        self._take_snapshot()
-        record = _contains(self._steps, self.iteration)
+        self._recorder.keep_snapshot(self.iteration, self._rows, self._theta)
+        record = self._recorder.due(self.iteration)
         last = self.iteration == self.settings.iterations
         if last and not record:
             self._finish()
@@ -349,7 +344,7 @@ class Trainer:
         self._estimate, self._estimated = estimate, rows
         log_z = estimate.log_partition if record else None
         error = None if log_z is None else estimate.log_partition_error
-        evaluated = record and _contains(self._evaluated_steps, self.iteration)
+        evaluated = record and contains(self._evaluated_steps, self.iteration)
         if log_z is None and evaluated and self._evaluate is not None:
             log_z, error = self._evaluate(theta, rows, self.iteration)
         log_weights = None
@@ -377,7 +372,6 @@ class Trainer:
         log_z: Float | None,
         error: Float | None,
     ) -> None:
-        at = int(np.searchsorted(self._steps, self.iteration))
         values = {"gradient_norm": np.sqrt((gradient * gradient).sum(axis=1))}
         if log_z is not None and log_weights is not None:
             q = self._q if self._q.shape[0] == 1 else self._q[self._rows]
@@ -390,19 +384,11 @@ class Trainer:
                 q = q if q.shape[0] == 1 else q[self._rows]
                 log_p = averages.log_weights(self._theta, self._rows) - log_z[:, None]
                 values["test_nll"] = -(q * log_p).sum(axis=-1)
-        for k, name in enumerate(METRICS):
-            if name in values:
-                self._metrics[k, self._rows, at] = values[name]
-                self._known[k] = 1
-        found = dict(self._estimate.spent)
+        spent = dict(self._estimate.spent)
         if self._curved is not None:
             # Passes over the states up to here: one gradient per update, and what updates took.
-            found["passes"] = self.iteration + self._curved.passes[self._rows].astype(np.float64)
-        for name, spent in found.items():
-            if name not in self._spent:
-                self._spent[name] = np.full(self._metrics.shape[1:], np.nan)
-            self._spent[name][self._rows, at] = spent
-        self._recorded[self._rows] = at + 1
+            spent["passes"] = self.iteration + self._curved.passes[self._rows].astype(np.float64)
+        self._recorder.keep(self.iteration, self._rows, values, spent)
 
     def _stop_failed(self, gradient: Float, last: bool) -> Float:
         """Runs whose averages could not be had end here, but for those that are done anyway."""
@@ -417,8 +403,7 @@ class Trainer:
         return self._end(going, gradient)
 
     def _stop_on_plateau(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        at = int(np.searchsorted(self._steps, self.iteration))
-        kl = self._metrics[METRICS.index("kl"), self._rows, at]
+        kl = self._recorder.metric("kl", self.iteration, self._rows)
         known = ~np.isnan(kl)
         better = kl < self._best[self._rows] - self.settings.min_delta
         self._best[self._rows[better]] = kl[better]
@@ -434,11 +419,6 @@ class Trainer:
         self._theta, self._rows = self._theta[going], self._rows[going]
         self._optimizer.keep(going)
         return np.asarray(gradient[going])
-
-    def _take_snapshot(self) -> None:
-        at = np.searchsorted(self._snapshot_steps, self.iteration)
-        if at < self._snapshot_steps.size and self._snapshot_steps[at] == self.iteration:
-            self._snapshots[self._rows, at] = self._theta
 
     def _finish(self) -> None:
         self._final[self._rows] = self._theta
@@ -462,26 +442,17 @@ class Trainer:
 
     def _rows_of(self, run: int) -> dict[str, Any]:
         """What a trajectory says about one run, but for its parameters."""
-        count = int(self._recorded[run])
-        rows: dict[str, Any] = {
-            name: values[run, :count].copy() if known else None
-            for name, values, known in zip(METRICS, self._metrics, self._known, strict=True)
-        }
+        rows = self._recorder.of(run)
         last = self._stopped_at[run] == self.settings.iterations
-        rows["step"] = self._steps[:count].copy()
         rows["stopped"] = "iterations" if last else "failed" if self._failed[run] else "plateau"
         report = getattr(self._phase, "report", None)
         found = {} if report is None else report(np.array([run]))
         rows["estimator"] = {name: values[0].item() for name, values in found.items()}
-        rows["estimator_records"] = {
-            name: values[run, :count].copy() for name, values in self._spent.items()
-        }
         return rows
 
     def _snapshots_of(self, run: int) -> list[tuple[int, Float]]:
         """Updates done and parameters, of those snapshots that the run lived to see."""
-        steps = self._snapshot_steps[self._snapshot_steps <= self._stopped_at[run]]
-        return [(int(step), self._snapshots[run, k]) for k, step in enumerate(steps)]
+        return self._recorder.snapshots_of(run, int(self._stopped_at[run]))
 
     def _model(self, theta: Float) -> SqRBM:
         return SqRBM.from_vector(theta, *self._shape, self._mask)
@@ -495,53 +466,26 @@ class Trainer:
         }
         own |= {f"optimizer/{k}": v for k, v in self._optimizer.state().items()}
         own |= {f"phase/{k}": v for k, v in self._phase.state().items()}
-        own |= {f"spent/{k}": v.copy() for k, v in self._spent.items()}
-        return own
+        return own | self._recorder.state()
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Continue from :meth:`state`; ValueError if it belongs to another kind of trainer."""
-        state = _completed(state)
+        if "failed" not in state and "stopped_at" in state:  # of a version that had no such mark
+            state = {**state, "failed": np.zeros_like(state["stopped_at"])}
         missing = [name for name in ("iteration", "complete", *_STATE) if name not in state]
         if missing:
             raise ValueError(f"checkpoint lacks {', '.join(missing)}")
-        for name in ("metrics", "snapshots", "final"):
-            have, want = np.shape(state[name]), getattr(self, "_" + name).shape
-            if have != want:
-                raise ValueError(f"checkpoint's {name} has shape {have}, this training's {want}")
+        check_shape("final", state["final"], self._final)
+        self._recorder.restore(state)
         self.iteration = int(state["iteration"])
         self._complete = bool(state["complete"])
         for name in _STATE:
             current = getattr(self, "_" + name)
             setattr(self, "_" + name, np.array(state[name], dtype=current.dtype))
-        self._spent = {
-            name.removeprefix("spent/"): np.array(values, dtype=np.float64)
-            for name, values in state.items()
-            if name.startswith("spent/")
-        }
         for prefix, part in (("optimizer/", self._optimizer), ("phase/", self._phase)):
             part.restore({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 
 
 _STATE = (
-    "theta", "rows", "metrics", "known", "recorded", "snapshots", "final", "best", "best_at",
-    "stopped_at", "failed",
+    "theta", "rows", "final", "best", "best_at", "stopped_at", "failed",
 )  # fmt: skip
-
-
-def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
-    """A checkpoint of a version that kept less, with what it lacks."""
-    if "failed" not in state and "stopped_at" in state:
-        state = {**state, "failed": np.zeros_like(state["stopped_at"])}
-    found = state.get("metrics")
-    if "known" in state or found is None or found.ndim != 3:
-        return state
-    rows = np.full((len(METRICS), *found.shape[1:]), np.nan)
-    rows[: found.shape[0]] = found[: len(METRICS)]
-    known = np.array(~np.isnan(rows).all(axis=(1, 2)))
-    more: dict[str, NDArray[np.generic]] = {"metrics": rows, "known": known.astype(np.int64)}
-    return {**state, **more}
-
-
-def _contains(steps: NDArray[np.int64], step: int) -> bool:
-    at = np.searchsorted(steps, step)
-    return bool(at < steps.size and steps[at] == step)
