@@ -329,7 +329,7 @@ def _write(found: SqRBM, out: str, path: str, report: dict[str, Any], as_json: b
             "hidden units m": found.n_hidden,
             "parameters": found.n_parameters,
             "of them not redundant": report.get("effective_parameters"),
-            "removed units": ", ".join(map(str, report.get("removed", []))) or None,
+            "removed units (from 0)": ", ".join(map(str, report.get("removed", []))) or None,
             "merged units": _groups(report.get("groups", [])),
             "KL divergence (nats)": report.get("divergence"),
             "its standard error": report.get("standard_error") or None,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
 from mc.streams import stream_key
-from tnqbm.model import SqRBM, n_parameters
+from tnqbm.model import n_parameters
 from tnqbm.phases import PhaseContext
 
 if TYPE_CHECKING:
@@ -54,9 +54,6 @@ INFIDELITY = 1e-3
 """What a fit aims at where max_bond allows: the model moves on anyway."""
 
 _FIT, _PROBES, _FEED, _PICKS, _SWEEPS = range(5)
-
-_LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}
-"""Weights of visible states depend on the number of Paulis, not on which they are."""
 
 
 def _amplitude_network() -> type[AmplitudeMPS]:
@@ -108,7 +105,7 @@ class FittedNetworks:
     def __init__(self, context: PhaseContext, keys: NDArray[np.uint64]) -> None:
         settings = context.settings
         self._shape = (context.n_visible, context.n_hidden, context.n_paulis)
-        self._mask = context.mask
+        self._model = context.model
         self._max_bond, self._refit = settings.max_bond, settings.refit
         self._keys = keys
         self._weigher = Sweeper(*self._shape, "collapsed")
@@ -184,10 +181,6 @@ class FittedNetworks:
         moved = np.ascontiguousarray(states)[None]
         self._weigher.sweep(theta[None], moved, keys, 0, FEED_SWEEPS)
         return np.asarray(moved[0])
-
-    def _model(self, theta: Float) -> SqRBM:
-        n, m, p = self._shape
-        return SqRBM.from_vector(theta, n, m, _LETTERS[p], mask=self._mask)
 
     def _key(self, run: int, purpose: int) -> int:
         return stream_key(int(self._keys[run]), purpose, self.updates)

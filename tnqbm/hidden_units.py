@@ -27,15 +27,12 @@ from tnqbm.blas import one_thread
 from tnqbm.connectivity import checked_mask
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.model import SqRBM
-from tnqbm.paulis import check_paulis
+from tnqbm.paulis import PAPER_SETS, check_paulis
 
 __all__ = ["add_hidden", "lift", "lower", "remove_hidden", "select_hidden"]
 
 Float = NDArray[np.float64]
 Seed = int | np.random.SeedSequence | np.random.Generator
-
-PAPER_SETS = {1: "Z", 2: "XZ", 3: "XYZ"}
-"""The paper's Pauli set of each size, which :func:`lower` goes to if none is named."""
 
 
 def select_hidden(model: SqRBM, units: Sequence[int]) -> SqRBM:

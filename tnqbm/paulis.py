@@ -14,6 +14,9 @@ PAULI_MATRICES: dict[str, Complex] = {
     "Z": np.array([[1, 0], [0, -1]], dtype=np.complex128),
 }
 
+PAPER_SETS = {1: "Z", 2: "XZ", 3: "XYZ"}
+"""The paper's set of each size."""
+
 
 def check_paulis(paulis: str) -> str:
     """Return ``paulis`` if it names one to three different Pauli matrices, else raise ValueError.

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from tnqbm.enumeration import Enumerator
 from tnqbm.limits import check_enumerable
+from tnqbm.model import SqRBM
+from tnqbm.paulis import PAPER_SETS
 from tnqbm.settings import TrainingSettings
 from tnqbm.states import index_of
 from tnqbm.teams import Alone, Team
@@ -159,6 +161,14 @@ class PhaseContext:
     settings: TrainingSettings = field(default_factory=TrainingSettings, kw_only=True)
     team: Team = field(default_factory=Alone, kw_only=True)
     mask: NDArray[np.bool_] | None = field(default=None, kw_only=True)
+
+    def model(self, theta: Float) -> SqRBM:
+        """The model of one row of theta.
+
+        Its Paulis are the paper's: no average depends on which they are, only on how many.
+        """
+        letters = PAPER_SETS[self.n_paulis]
+        return SqRBM.from_vector(theta, self.n_visible, self.n_hidden, letters, self.mask)
 
 
 Factory = Callable[[PhaseContext], NegativePhase]

@@ -16,51 +16,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 FORMULAS = {"Z": "n + m(n + 1)", "XZ": "n + 2m(n + 1)", "XYZ": "n + 3m(n + 1)"}
-EFFECTIVE = {"Z": "n + m(n + 1)", "XZ": "n + 2m(n + 1) - m", "XYZ": "n + 3m(n + 1) - 3m"}
 SIZES = ((6, 1), (6, 3), (8, 2), (8, 4), (10, 3))
-
-
-def jacobian(model: Any) -> NDArray[np.float64]:
-    """Derivatives of log p(v) with respect to all parameters, (2**n, n_parameters)."""
-    from tnqbm import exact
-    from tnqbm.model import tanh_ratio
-    from tnqbm.states import spins, states_of
-
-    n = model.n_visible
-    states = states_of(np.arange(2**n), n)
-    s, phi = spins(states), model.fields(states)
-    bloch = tanh_ratio(np.linalg.norm(phi, axis=1))[:, None] * phi  # (2**n, P, m)
-    pairs = s[:, None, :, None] * bloch[:, :, None, :]
-    flat = np.hstack([-s, bloch.reshape(2**n, -1), pairs.reshape(2**n, -1)])
-    return np.asarray(flat - exact.probabilities(model) @ flat)
-
-
-def effective_parameters(n: int, m: int, paulis: str, *, seed: int = 0) -> int:
-    """Directions in which the distribution changes at random parameters: the Jacobian's rank."""
-    import tnqbm
-    from tnqbm.blas import one_thread
-
-    model = tnqbm.SqRBM.uniform(n, m, paulis, seed=seed)
-    with one_thread():
-        singular = np.linalg.svd(jacobian(model), compute_uv=False)
-    # Numbers that are zero but for rounding lie ten decades below the others.
-    return int((singular > 1e-10 * singular[0]).sum())
-
-
-def expected(n: int, m: int, paulis: str) -> tuple[int, int]:
-    """Parameters by Table 1, and effective ones: less the rotations of the Pauli axes."""
-    p = len(paulis)
-    count = n + p * m * (n + 1)
-    return count, count - m * p * (p - 1) // 2
 
 
 def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
     """Markdown: parameters of each model; RuntimeError if a model disagrees with Table 1."""
     import tnqbm
+    from tnqbm import audit
 
     lines = [
         "| n, m | " + " | ".join(f"{p}: {FORMULAS[p]}" for p in FORMULAS) + " | effective, "
@@ -70,14 +33,14 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
     for n, m in sizes:
         counts, ranks = [], []
         for paulis in FORMULAS:
-            found = (
-                tnqbm.SqRBM.uniform(n, m, paulis, seed=0).n_parameters,
-                effective_parameters(n, m, paulis),
-            )
-            if found != expected(n, m, paulis):
+            model = tnqbm.SqRBM.uniform(n, m, paulis, seed=0)
+            found = model.n_parameters, audit.jacobian_rank(model).rank
+            p = len(paulis)
+            expected = n + p * m * (n + 1), audit.expected_rank(n, m, p)
+            if found != expected:
                 raise RuntimeError(
                     f"{paulis}, n = {n}, m = {m}: {found[0]} parameters, of which {found[1]} "
-                    f"effective; expected {expected(n, m, paulis)}"
+                    f"effective; expected {expected}"
                 )
             counts.append(str(found[0]))
             ranks.append(str(found[1]))
@@ -85,15 +48,9 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
     return "\n".join(lines) + "\n"
 
 
-def effective_ratio(n: int, paulis: str) -> float:
-    """Effective parameters of a hidden qubit over those of a classical hidden unit."""
-    p = len(paulis)
-    return (p * (n + 1) - p * (p - 1) / 2) / (n + 1)
-
-
 def ratios(path: Path) -> str:
     """Markdown: least m and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
-    from tnqbm import Archive
+    from tnqbm import Archive, audit
     from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
     from tnqbm.figures_layout import data_order
 
@@ -113,7 +70,7 @@ def ratios(path: Path) -> str:
             cells = []
             for p in ("XZ", "XYZ"):
                 row = table.get((data, n, p))
-                cells += [_ratio(row), str(len(p)), f"{effective_ratio(n, p):.2f}"]
+                cells += [_ratio(row), str(len(p)), f"{audit.effective_ratio(n, len(p)):.2f}"]
             lines.append("| " + " | ".join([data, str(n), least, *cells]) + " |")
     return "\n".join(lines) + "\n"
 

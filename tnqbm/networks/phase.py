@@ -26,9 +26,6 @@ MAX_BYTES = 4 << 30
 """Memory that a plan may take: fixed, since a plan that depended on the memory that happens to be
 free would round differently from one start to the next."""
 
-_LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}
-"""Paulis for models of which only the number is known: no average depends on which they are."""
-
 
 def plan(mask: Mask | None, n: int, m: int, n_paulis: int) -> Contraction:
     """The plan for models with a mask (n, m), None for dense ones; made once and kept.
@@ -86,5 +83,4 @@ def _plan_of(context: PhaseContext) -> Contraction:
 
 
 def _models(context: PhaseContext, theta: Float) -> list[SqRBM]:
-    n, m, letters = context.n_visible, context.n_hidden, _LETTERS[context.n_paulis]
-    return [SqRBM.from_vector(row, n, m, letters, context.mask) for row in theta]
+    return [context.model(row) for row in theta]

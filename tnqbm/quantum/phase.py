@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.model import SqRBM
 from tnqbm.moments import flatten
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.quantum.extra import need_qiskit
@@ -25,9 +24,6 @@ State = dict[str, NDArray[np.generic]]
 
 STREAM = 21
 """Place of the random streams below a run's key."""
-
-_LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}
-"""Paulis for models of which only the number is known: no average depends on which they are."""
 
 
 class QuantumPhase:
@@ -69,12 +65,11 @@ class QuantumPhase:
         self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
     ) -> Estimate:
         context = self._context
-        n, m, letters = context.n_visible, context.n_hidden, _LETTERS[context.n_paulis]
         moments = np.full_like(theta, np.nan)
         failures: dict[int, str] = {}
         spent: list[Spent] = []
         for k, run in enumerate(rows):
-            model = SqRBM.from_vector(theta[k], n, m, letters, context.mask)
+            model = context.model(theta[k])
             key = np.random.SeedSequence(int(context.keys[run]), spawn_key=(STREAM, self._updates))
             start = self._states[run] if self._chained and self._updates else None
             try:
