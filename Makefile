@@ -1,6 +1,7 @@
 # make demo   set up and run a small version of the paper's study under MPI
 # make test   set up and run the tests
-# make paper  every figure and table of the paper; goes on where it stopped (hours: see --dry-run)
+# make paper  every figure and table of the paper, in hours; goes on where it stopped. With
+#             FROM=data/results only what is not published yet
 # make docs   the documentation site, in docs/_build
 # make lint types check benchmark clean
 PYTHON ?= python3
@@ -34,7 +35,7 @@ demo: $(STAMP)
 	@echo "archive: $(OUT)/demo.h5   figures: $(OUT)/*.png"
 
 paper: $(STAMP)
-	$(BIN)/python scripts/paper/make.py -o $(PAPER) --from data/results --ranks $(RANKS)
+	$(BIN)/python scripts/paper/make.py -o $(PAPER) --ranks $(RANKS) $(if $(FROM),--from $(FROM))
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
