@@ -1,11 +1,12 @@
 # make demo   set up and run a small version of the paper's study under MPI
-# make test   set up and run the tests
+# make test   set up and run the tests, in two processes (WORKERS=1 for one)
 # make paper  every figure and table of the paper, in hours; goes on where it stopped. With
 #             FROM=data/results only what is not published yet
 # make docs   the documentation site, in docs/_build
 # make lint types check benchmark clean
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 RANKS ?= $(shell nproc 2>/dev/null || echo 2)
 OUT ?= demo-output
 PAPER ?= paper-output
@@ -38,7 +39,7 @@ paper: $(STAMP)
 	$(BIN)/python scripts/paper/make.py -o $(PAPER) --ranks $(RANKS) $(if $(FROM),--from $(FROM))
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
