@@ -21,6 +21,9 @@ from mc.seeds import Coordinate
 POLL_SECONDS = 0.002
 MESSAGE_TAG = 1
 
+LAST_WORDS = 0.5
+"""Seconds between what a failing rank says and the end of all ranks."""
+
 
 class StudyInterrupted(Exception):
     """A study was stopped by a signal after saving its state; it can be resumed.
@@ -276,12 +279,18 @@ def _abort_on_uncaught(mpi: Any) -> None:
 
     def hook(kind: type[BaseException], error: BaseException, trace: Any) -> None:
         previous(kind, error, trace)
-        sys.stdout.flush()
-        sys.stderr.flush()
         if mpi.Is_initialized() and not mpi.Is_finalized():
+            _let_words_through()
             mpi.COMM_WORLD.Abort(1)
 
     sys.excepthook = hook
+
+
+def _let_words_through() -> None:
+    """Give the launcher time to pass on what was written: aborting ends it, whatever it holds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(LAST_WORDS)
 
 
 class Agreed(Exception):
@@ -304,9 +313,9 @@ def abort_on_error(ranks: Ranks) -> Iterator[None]:
         raise agreed.error from agreed.error.__cause__
     except BaseException:
         if ranks.size > 1:
-            sys.stderr.write(f"rank {ranks.rank} on {socket.gethostname()} failed:\n")
-            traceback.print_exc()
-            sys.stderr.flush()
+            head = f"rank {ranks.rank} on {socket.gethostname()} failed:\n"
+            sys.stderr.write(head + traceback.format_exc())  # at once: others may write, too
+            _let_words_through()
             ranks.abort(1)
         raise
 
