@@ -60,17 +60,16 @@ class Part(NamedTuple):
     group: str
     """What --only calls it."""
     file: str
-    sources: tuple[str, ...]
-    """Names under which --from looks for the file, the first that is there."""
+    """Where its numbers are kept, and what --from looks for; empty if it keeps none."""
 
 
 PARTS = (
-    Part("Table 1", "table1", "", ()),
-    Part("Supplementary Note 9", "note9", "spread.h5", ("spread.h5",)),
-    Part("transverse field", "transverse", "transverse.h5", ("transverse.h5",)),
-    Part("QRBM", "transverse", "transverse-qrbm.h5", ("transverse-qrbm.h5",)),
-    Part("Figure 3", "figure3", "figure3.h5", ("figure3.h5",)),
-    Part("Figure 2", "figure2", "figure2.h5", ("figure2.h5", "figure2-n8.h5")),
+    Part("Table 1", "table1", ""),
+    Part("Supplementary Note 9", "note9", "spread.h5"),
+    Part("transverse field", "transverse", "transverse.h5"),
+    Part("QRBM", "transverse", "transverse-qrbm.h5"),
+    Part("Figure 3", "figure3", "figure3.h5"),
+    Part("Figure 2", "figure2", "figure2.h5"),
 )
 GROUPS = tuple(dict.fromkeys(part.group for part in PARTS))
 
@@ -283,8 +282,8 @@ def copy_archives(source: Path, out: Path, parts: Sequence[Part]) -> None:
     for part in parts:
         target = out / part.file
         begun = target.exists() or target.with_name(target.name + ".parts").exists()
-        found = next((source / n for n in part.sources if (source / n).exists()), None)
-        if part.file == "" or begun or found is None:
+        found = source / part.file
+        if part.file == "" or begun or not found.exists():
             continue
         with atomic_write(target) as temporary:
             shutil.copyfile(found, temporary)
