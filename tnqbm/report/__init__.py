@@ -48,8 +48,7 @@ def write(
     require_matplotlib()
     target = check_report_path(path, overwrite=overwrite)
     check_threshold(threshold)
-    opened = views(archives, select)
-    try:
+    with views(archives, select) as opened:
         report = gather(
             opened,
             title=title,
@@ -60,9 +59,6 @@ def write(
             seed=seed,
         )
         drawings, skipped = draw(opened, report)
-    finally:
-        for view in opened:
-            view.close()
     page = render(report, drawings, skipped)
     with atomic_write(target, overwrite=overwrite) as temporary:
         temporary.write_bytes(page.encode("utf-8", "replace"))  # titles may hold any bytes

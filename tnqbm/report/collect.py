@@ -62,8 +62,7 @@ def collect(
     hold different results for the same run.
     """
     check_threshold(threshold)
-    opened = views(archives, select)
-    try:
+    with views(archives, select) as opened:
         return gather(
             opened,
             title=title,
@@ -73,9 +72,6 @@ def collect(
             sampler=sampler,
             seed=seed,
         )
-    finally:
-        for view in opened:
-            view.close()
 
 
 def check_threshold(threshold: float) -> None:

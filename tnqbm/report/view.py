@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,8 +104,9 @@ class View(Archive):
         return {seed for seed in seeds if matches(only, {"seed": seed})}
 
 
-def views(archives: Any, select: Select | None = None) -> list[View]:
-    """Views of an archive or several, each a path or an open :class:`tnqbm.Archive`.
+@contextmanager
+def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
+    """Views of an archive or several, each a path or an open :class:`tnqbm.Archive`; then closed.
 
     Raises ValueError if there is none, one is given twice, or no run is among those selected, and
     what opening them raises.
@@ -119,9 +121,13 @@ def views(archives: Any, select: Select | None = None) -> list[View]:
         if path.resolve() in seen:
             raise ValueError(f"{path} is given twice")
         seen.add(path.resolve())
-    found = [View(path, select) for path in paths]
-    check_select(select, [one for view in found for one in view.coordinates()])
-    return found
+    with ExitStack() as stack:
+        found = []
+        for path in paths:
+            found.append(View(path, select))
+            stack.callback(found[-1].close)
+        check_select(select, [one for view in found for one in view.coordinates()])
+        yield found
 
 
 def _provenance(file: ArchiveFile, name: str) -> Mapping[str, Any]:

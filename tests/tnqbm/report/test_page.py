@@ -120,7 +120,8 @@ def test_several_gradients_share_no_crowded_figure(
         for run in ladder({1: [0.5, 0.4, 0.3], 2: [0.3, 0.2, 0.1]}, gradient=label)
     ]
     path = write(tmp_path / "a.h5", runs)
-    drawings, _ = figures.draw(views(path), report.collect(path, samples=False))
+    with views(path) as opened:
+        drawings, _ = figures.draw(opened, report.collect(path, samples=False))
     kinds = [drawing.kind for drawing in drawings]
     assert kinds.count("final") == 2
     assert kinds.count("gradients") == 2
