@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
+_SERIES_BELOW = 0.03
+"""Lengths of fields below which :func:`tanh_ratio_slope` is summed as a series."""
+
 
 def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
     """Length n + P m (n + 1) of a model's vector of parameters (paper, Table 1).
@@ -45,6 +48,20 @@ def log_2cosh(r: Float) -> Float:
 def tanh_ratio(r: Float) -> Float:
     """tanh(r) / r for r >= 0, with its limit 1 at r = 0."""
     return np.divide(np.tanh(r), r, out=np.ones_like(r), where=r > 0)
+
+
+def tanh_ratio_slope(r: Float) -> Float:
+    """(1 - tanh(r)^2 - tanh(r)/r) / r^2 for r >= 0, with its limit -2/3 at r = 0.
+
+    The derivative of tanh(r)/r, over r: in the Hessian of log 2cosh |Phi|,
+    t delta_PQ + u Phi^P Phi^Q with t = tanh(r)/r, it is u.
+    """
+    small = r < _SERIES_BELOW  # where the difference loses digits
+    safe = np.where(small, 1.0, r)
+    direct = (1.0 - np.tanh(safe) ** 2 - tanh_ratio(safe)) / (safe * safe)
+    x = np.where(small, r, 0.0) ** 2
+    series = -2 / 3 + x * (8 / 15 + x * (-34 / 105 + x * (496 / 2835)))
+    return np.where(small, series, direct)
 
 
 class SqRBM:

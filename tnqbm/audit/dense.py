@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM, log_2cosh, n_parameters, tanh_ratio
+from tnqbm.model import SqRBM, log_2cosh, n_parameters, tanh_ratio, tanh_ratio_slope
 from tnqbm.moments import unflatten
 from tnqbm.states import spins, states_of
 
@@ -22,8 +22,6 @@ Float = NDArray[np.float64]
 
 LARGEST = 14
 """Most visible units of an audit: arrays of 2^n rows and a column for every parameter."""
-
-_SMALL = 1e-2  # lengths r below which u comes from its series, where the formula loses digits
 
 
 class DenseLogProbability:
@@ -82,7 +80,7 @@ class DenseLogProbability:
         centred = raw - p @ raw
         found: Float = centred.T @ (p[:, None] * centred)
         n, m, n_paulis = self.n, self.m, self.n_paulis
-        t, u = tanh_ratio(r), _curvature(r)
+        t, u = tanh_ratio(r), tanh_ratio_slope(r)
         places = np.arange(self.n_parameters)
         _, at_b, at_w = unflatten(places.astype(np.float64), n, m, n_paulis)
         for j in range(m):
@@ -119,12 +117,3 @@ def _normalised(log_weight: Float) -> Float:
     top = log_weight.max()
     shifted: Float = log_weight - top
     return np.asarray(shifted - np.log(np.exp(shifted).sum()))
-
-
-def _curvature(r: Float) -> Float:
-    """(1 - tanh(r)^2 - tanh(r)/r) / r^2, with its limit -2/3 at r = 0."""
-    small = r < _SMALL
-    safe = np.where(small, 1.0, r)
-    tanh = np.tanh(safe)
-    found = (1.0 - tanh**2 - tanh / safe) / safe**2
-    return np.where(small, -2.0 / 3.0 + 8.0 / 15.0 * r**2, found)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.model import SqRBM, log_2cosh, tanh_ratio
+from tnqbm.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
 from tnqbm.states import as_states, spins
 
 Float = NDArray[np.float64]
@@ -71,7 +71,7 @@ def expand_surrogate(model: SqRBM) -> IsingSurrogate:
     squares = np.sum(model.b**2, axis=0) + np.sum(model.w**2, axis=(0, 1))
     lengths = np.sqrt(squares)
     slope = tanh_ratio(lengths)
-    bend = _curvature(lengths)
+    bend = tanh_ratio_slope(lengths)
     along = np.einsum("pj,pij->ij", model.b, model.w)
     fields = model.a - along @ slope
     couplings = -np.einsum("j,pij,pkj->ik", slope, model.w, model.w)
@@ -80,14 +80,6 @@ def expand_surrogate(model: SqRBM) -> IsingSurrogate:
     np.fill_diagonal(couplings, 0.0)
     constant = -log_2cosh(lengths).sum() - 0.5 * np.sum(bend * along**2)
     return IsingSurrogate(fields, couplings, float(constant))
-
-
-def _curvature(r: Float) -> Float:
-    """(sech^2 r - tanh(r)/r) / r^2 for r >= 0, with its limit -2/3 at 0."""
-    small = r < 1e-2
-    large = np.where(small, 1.0, r)
-    direct = (1.0 - np.tanh(large) ** 2 - np.tanh(large) / large) / large**2
-    return np.where(small, -2.0 / 3.0 + 8.0 / 15.0 * r**2, direct)
 
 
 def fit_surrogate(

@@ -22,16 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.memory import check_memory
-from tnqbm.model import log_2cosh, n_parameters, tanh_ratio
+from tnqbm.model import log_2cosh, n_parameters, tanh_ratio, tanh_ratio_slope
 from tnqbm.states import spins, states_of
 
 Float = NDArray[np.float64]
 
 MAX_ENUMERATED = 16
 """Most visible units at which metrics are summed over all states."""
-
-SMALL = 0.03
-"""Lengths of fields below which the second derivative is summed as a series."""
 
 
 def enumerated(n: int) -> Float:
@@ -45,16 +42,6 @@ def enumerated(n: int) -> Float:
             f"{MAX_ENUMERATED}); use a negative phase that samples, such as 'pcd'"
         )
     return spins(states_of(np.arange(1 << n), n))
-
-
-def curvature(r: Float) -> Float:
-    """(1 - tanh(r)^2 - tanh(r)/r) / r^2 for r >= 0, with its limit -2/3 at r = 0."""
-    small = r < SMALL
-    safe = np.where(small, 1.0, r)
-    direct = (1.0 - np.tanh(safe) ** 2 - tanh_ratio(safe)) / (safe * safe)
-    x = np.where(small, r, 0.0) ** 2
-    series = -2 / 3 + x * (8 / 15 + x * (-34 / 105 + x * (496 / 2835)))
-    return np.where(small, series, direct)
 
 
 class Scores:
@@ -230,7 +217,7 @@ class Scores:
 
     @cached_property
     def _second(self) -> Float:
-        return curvature(self._r)
+        return tanh_ratio_slope(self._r)
 
     def _bent(self, dphi: Float) -> Float:
         """Second derivatives of log 2cosh |Phi| times a change of the fields (K, P m)."""

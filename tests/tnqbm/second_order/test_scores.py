@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from tests.twins import all_states
 from tnqbm import SqRBM, connectivity, exact
-from tnqbm.model import free_parameters, tanh_ratio
+from tnqbm.model import free_parameters, tanh_ratio, tanh_ratio_slope
 from tnqbm.moments import flatten
 from tnqbm.second_order import Scores, enumerated, solve
-from tnqbm.second_order.scores import curvature
 from tnqbm.second_order.solvers import chosen
 from tnqbm.states import spins
 
@@ -156,7 +155,7 @@ def test_metrics_are_finite_and_positive_at_any_scale(scale, seed):
 
 def test_second_derivative_is_smooth_where_the_series_ends():
     r = np.array([0.0, 1e-9, 0.03 - 1e-9, 0.03 + 1e-9, 1.0, 700.0])
-    got = curvature(r)
+    got = tanh_ratio_slope(r)
     assert got[0] == -2 / 3
     assert got[2] == pytest.approx(got[3], abs=1e-9)
     assert got[4] == pytest.approx(1 - np.tanh(1) ** 2 - np.tanh(1))
