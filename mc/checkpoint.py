@@ -34,7 +34,7 @@ def save_checkpoint(
     path: Path, task: Task, started: str, identity: str, state: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write or replace a checkpoint atomically; OSError as for any file."""
-    from tnqbm.storage import write_tree
+    from tnqbm.files.storage import write_tree
 
     attributes = {
         "coordinates": canonical_json(task.coordinates),
@@ -48,7 +48,7 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; ArchiveError if it is damaged, FileNotFoundError if there is none."""
-    from tnqbm.storage import read_tree
+    from tnqbm.files.storage import read_tree
 
     arrays, attributes = read_tree(path, kind=KIND)
     try:

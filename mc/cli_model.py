@@ -106,7 +106,7 @@ def compare(
       tnqbm model compare a.h5 b.h5
       tnqbm model compare results.h5 model.h5 --run seed=1,paulis=XZ,hidden=2 --json
     """
-    from tnqbm.equivalence import equivalent
+    from tnqbm.model_tools.equivalence import equivalent
 
     one = named_model(first, run)
     two = named_model(second, other_run)
@@ -142,7 +142,7 @@ def canonical(
     Example:
       tnqbm model canonical model.h5 -o canonical.h5
     """
-    from tnqbm import gauge
+    from tnqbm.model_tools import gauge
 
     source = _read(path, more, run, out)
     found = gauge.canonical(source, proper=proper)
@@ -180,7 +180,7 @@ def convert(
       tnqbm model convert XYZ rbm.h5 -o sqrbm.h5 --noise 0.01
       tnqbm model convert Z lifted.h5 -o rbm.h5
     """
-    from tnqbm.hidden_units import lift, lower
+    from tnqbm.model_tools.hidden_units import lift, lower
 
     source = _read(path, more, run, out)
     if set(source.paulis) <= set(paulis):
@@ -229,8 +229,8 @@ def prune(
       tnqbm model prune model.h5 --keep 10 -o smaller.h5
       tnqbm model prune model.h5 --tolerance 0.001 -o smaller.h5 --json
     """
-    from tnqbm import pruning
-    from tnqbm.reweighting import MAX_LISTED
+    from tnqbm.model_tools import pruning
+    from tnqbm.model_tools.reweighting import MAX_LISTED
 
     source = _read(path, more, run, out)
     drawn = None
@@ -271,8 +271,8 @@ def merge(
       tnqbm model merge model.h5 -o smaller.h5
       tnqbm model merge model.h5 --pair 0,3 --pair 1,2 -o smaller.h5
     """
-    from tnqbm import merging
-    from tnqbm.reweighting import MAX_LISTED
+    from tnqbm.model_tools import merging
+    from tnqbm.model_tools.reweighting import MAX_LISTED
 
     chosen = [_pair(text) for text in pairs] or None
     source = _read(path, more, run, out)

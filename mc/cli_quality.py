@@ -167,9 +167,10 @@ def quality(
 
 def _check_figures(prefix: str, overwrite: bool) -> None:
     """All figures' names, before any work: which of them there will be is not known yet."""
-    from tnqbm import figures, figures_layout
+    from tnqbm import figures
+    from tnqbm.figures import layout
 
-    figures_layout.require_matplotlib()
+    layout.require_matplotlib()
     for name in FIGURES:
         figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite)
 
@@ -224,7 +225,8 @@ def _draw_samples(
 def _draw_figures(
     prefix: str, found: Quality, states: States, data: QualityData, sides: tuple[int, int] | None
 ) -> list[str]:
-    from tnqbm import figures, figures_samples
+    from tnqbm import figures
+    from tnqbm.figures import samples as figures_samples
 
     drawn = {
         "moments": figures_samples.moments(found),

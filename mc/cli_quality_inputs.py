@@ -89,7 +89,7 @@ def _exact_names() -> tuple[str, ...]:
 
 def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:
     """Samples of a file, as chains if it says how many there are."""
-    from tnqbm.samples_io import read_samples
+    from tnqbm.datasets.samples_io import read_samples
 
     rows = read_samples(file)
     if rows.shape[1] != n:

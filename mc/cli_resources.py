@@ -109,7 +109,7 @@ def resources(
       tnqbm resources --visible 4,8,16 --hidden 4 --against-rbm -o needs.png
       tnqbm resources --visible 8 --hidden 2 --strategy both --connectivity line --json
     """
-    from tnqbm.figures_styles import paulis_name
+    from tnqbm.figures.styles import paulis_name
     from tnqbm.networks.structure import classical_twin
     from tnqbm.quantum.resources import Shape, estimate
 
@@ -121,7 +121,7 @@ def resources(
         raise click.UsageError("--closed-form is for --strategy imaginary-time only")
     if out is not None:
         from tnqbm import figures
-        from tnqbm.figures_layout import require_matplotlib
+        from tnqbm.figures.layout import require_matplotlib
 
         require_matplotlib()
         figures.check_figure_path(out, overwrite=overwrite)
@@ -147,7 +147,7 @@ def resources(
                     )
                 )
     if out is not None:
-        from tnqbm.figures_resources import figure
+        from tnqbm.figures.resources import figure
 
         figures.save_figure(figure(found)[0], out, overwrite=overwrite)
     if as_json:

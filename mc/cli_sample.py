@@ -147,9 +147,10 @@ def sample(
         weighted = network and not resample
         samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted)
     if picture is not None:
-        from tnqbm import figures, figures_layout
+        from tnqbm import figures
+        from tnqbm.figures import layout
 
-        figures_layout.require_matplotlib()
+        layout.require_matplotlib()
         figures.check_figure_path(picture, overwrite=overwrite)
     named = named_model(path, [*run, *more])
     n = named.model.n_visible
@@ -336,7 +337,8 @@ def _draw(
     picture: str, states: NDArray[np.uint8], sides: tuple[int, int] | None, overwrite: bool
 ) -> None:
     """The last samples of all chains, as many as there is room for."""
-    from tnqbm import figures, figures_samples
+    from tnqbm import figures
+    from tnqbm.figures import samples as figures_samples
 
     chains, kept, n = states.shape
     each = max(1, min(kept, PICTURES // chains))

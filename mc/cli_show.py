@@ -291,7 +291,7 @@ def verify(archive: str, as_json: bool) -> None:
     Example:
       tnqbm verify results.h5
     """
-    from tnqbm.archive_verify import verify_archive
+    from tnqbm.archive.verify import verify_archive
 
     report = verify_archive(archive)
     if as_json:

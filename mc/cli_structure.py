@@ -74,8 +74,8 @@ def structure(
       tnqbm structure results.h5 --run paulis=XYZ visible=8 hidden=3 data=bas seed=1 --json
     """
     from tnqbm import figures
-    from tnqbm.figures_layout import require_matplotlib
-    from tnqbm.figures_styles import paulis_name
+    from tnqbm.figures.layout import require_matplotlib
+    from tnqbm.figures.styles import paulis_name
     from tnqbm.networks import structure as measure
 
     if out is not None:
@@ -105,7 +105,7 @@ def structure(
         for name, (one, chosen) in models.items()
     }
     if out is not None:
-        from tnqbm.figures_structure import figure
+        from tnqbm.figures.structure import figure
 
         figures.save_figure(figure(reports, precision=max(precisions))[0], out, overwrite=overwrite)
     if as_json:

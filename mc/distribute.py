@@ -375,7 +375,7 @@ def set_threads(ranks: Ranks) -> int:
 
     NUMBA_NUM_THREADS in the environment is taken as the user's own choice.
     """
-    from tnqbm import parallel
+    from tnqbm.jit import parallel
 
     most = parallel.max_threads()
     share = cores_for_rank(ranks)

@@ -271,7 +271,7 @@ def _hdf5() -> list[Check]:
     import h5py
     import numpy as np
 
-    from tnqbm.storage import read_tree, write_tree
+    from tnqbm.files.storage import read_tree, write_tree
 
     numbers = np.linspace(0.0, 1.0, 1000)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.atomic import atomic_write, check_target
+from tnqbm.datasets.samples_io import SUFFIXES
+from tnqbm.files.atomic import atomic_write, check_target
 
-SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
 WEIGHTED = (".h5", ".hdf5")
 """Endings of files with room for weights."""
 
@@ -99,8 +99,8 @@ def _write_hdf5(
     facts: Mapping[str, str | int | float],
     overwrite: bool,
 ) -> None:
-    from tnqbm.content import set_attribute
-    from tnqbm.storage import set_format, write_sealed
+    from tnqbm.files.content import set_attribute
+    from tnqbm.files.storage import set_format, write_sealed
 
     def fill(root: Any) -> None:
         states = root.create_dataset(

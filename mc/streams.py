@@ -1,6 +1,6 @@
 """Names of random streams: a 64-bit key per model, from a seed and a path.
 
-Kernels draw with the counter-based generator of :mod:`tnqbm.philox`: a number is a function of
+Kernels draw with the counter-based generator of :mod:`tnqbm.jit.philox`: a number is a function of
 (key, chain, sweep, site). There is no state to hand around, and nothing depends on which thread or
 rank draws it or on how sweeps are divided between calls.
 """

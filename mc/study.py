@@ -34,6 +34,7 @@ from mc.sections import (
 from mc.seeds import Coordinate, chain_stream, initial_stream, target_stream
 from tnqbm import connectivity
 from tnqbm.connectivity import DENSE
+from tnqbm.datasets.samples_io import SUFFIXES
 from tnqbm.trajectory import METRICS
 
 if TYPE_CHECKING:
@@ -46,12 +47,11 @@ if TYPE_CHECKING:
     from tnqbm.settings import TrainingSettings
 
 __all__ = [
-    "DATA_SUFFIXES", "SEEDED_DATA", "Product", "Study", "TrainingSection", "is_data_file",
+    "SEEDED_DATA", "Product", "Study", "TrainingSection", "is_data_file",
 ]  # fmt: skip
 
 SEEDED_DATA = ("on2",)
 """Data sets that are drawn at random; all others are the same for every seed."""
-DATA_SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
 
 
 def coupled_paulis(paulis: str, couple: str | None) -> str:
@@ -61,7 +61,7 @@ def coupled_paulis(paulis: str, couple: str | None) -> str:
 
 def is_data_file(name: str) -> bool:
     """Whether a data name means a file (a path or a known suffix) rather than a built-in set."""
-    return "/" in name or "\\" in name or Path(name).suffix.lower() in DATA_SUFFIXES
+    return "/" in name or "\\" in name or Path(name).suffix.lower() in SUFFIXES
 
 
 class Product(NamedTuple):

@@ -110,7 +110,7 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove temporary files of killed processes; only while the lock is held."""
-        from tnqbm.storage import remove_stale
+        from tnqbm.files.storage import remove_stale
 
         remove_stale(self.out)
         for folder in (self.folder, self.checkpoints):
@@ -144,7 +144,7 @@ class Workspace:
 
         ArchiveError if the archive itself or the plan is damaged.
         """
-        from tnqbm.archive_file import ArchiveFile
+        from tnqbm.archive.file import ArchiveFile
 
         found = Found()
         for path in (self.out, self.plan_file):

@@ -52,6 +52,7 @@ def public() -> list[str]:
 ELSEWHERE = {
     "tnqbm.hamiltonian.PauliHamiltonian": "tnqbm.PauliHamiltonian",
     "tnqbm.hamiltonian": "tnqbm.hamiltonian.qrbm",
+    "tnqbm.model_tools": "tnqbm.model_tools.gauge",
     "tnqbm.networks": "tnqbm.networks.Contraction",
     "tnqbm.quantum": "tnqbm.quantum.QiskitGibbs",
 }

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Archive": "tnqbm.archive",
     "ArchiveError": "tnqbm.errors",
-    "Equivalence": "tnqbm.equivalence",
+    "Equivalence": "tnqbm.model_tools.equivalence",
     "MissingExtraError": "tnqbm.errors",
     "PauliHamiltonian": "tnqbm.hamiltonian",
     "SqRBM": "tnqbm.model",
@@ -22,14 +22,13 @@ _EXPORTS = {
     "Trainer": "tnqbm.training",
     "TrainingSettings": "tnqbm.settings",
     "Trajectory": "tnqbm.trajectory",
-    "equivalent": "tnqbm.equivalence",
+    "equivalent": "tnqbm.model_tools.equivalence",
     "train": "tnqbm.training",
 }
 _MODULES = (
-    "analysis", "archive", "audit", "connectivity", "datasets", "equivalence", "exact", "figures",
-    "figures_audit", "figures_resources", "figures_samples", "figures_structure", "gauge",
-    "hamiltonian", "hidden_units", "merging", "metrics", "networks", "optimizers", "phases",
-    "pruning", "quadrature", "quality", "quantum", "report", "second_order", "simplify",
+    "analysis", "archive", "audit", "connectivity", "datasets", "exact", "figures", "hamiltonian",
+    "metrics", "model_tools", "networks", "optimizers", "phases", "quadrature", "quality",
+    "quantum", "report", "second_order",
 )  # fmt: skip
 
 __all__ = ["__version__", *_EXPORTS, *_MODULES]
@@ -40,37 +39,28 @@ if TYPE_CHECKING:
     from tnqbm import audit as audit
     from tnqbm import connectivity as connectivity
     from tnqbm import datasets as datasets
-    from tnqbm import equivalence as equivalence
     from tnqbm import exact as exact
     from tnqbm import figures as figures
-    from tnqbm import figures_audit as figures_audit
-    from tnqbm import figures_resources as figures_resources
-    from tnqbm import figures_samples as figures_samples
-    from tnqbm import figures_structure as figures_structure
-    from tnqbm import gauge as gauge
     from tnqbm import hamiltonian as hamiltonian
-    from tnqbm import hidden_units as hidden_units
-    from tnqbm import merging as merging
     from tnqbm import metrics as metrics
+    from tnqbm import model_tools as model_tools
     from tnqbm import networks as networks
     from tnqbm import optimizers as optimizers
     from tnqbm import phases as phases
-    from tnqbm import pruning as pruning
     from tnqbm import quadrature as quadrature
     from tnqbm import quality as quality
     from tnqbm import quantum as quantum
     from tnqbm import report as report
     from tnqbm import second_order as second_order
-    from tnqbm import simplify as simplify
     from tnqbm.archive import Archive as Archive
     from tnqbm.datasets import Target as Target
-    from tnqbm.equivalence import Equivalence as Equivalence
-    from tnqbm.equivalence import equivalent as equivalent
     from tnqbm.errors import ArchiveError as ArchiveError
     from tnqbm.errors import MissingExtraError as MissingExtraError
     from tnqbm.errors import StudyError as StudyError
     from tnqbm.hamiltonian import PauliHamiltonian as PauliHamiltonian
     from tnqbm.model import SqRBM as SqRBM
+    from tnqbm.model_tools.equivalence import Equivalence as Equivalence
+    from tnqbm.model_tools.equivalence import equivalent as equivalent
     from tnqbm.settings import TrainingSettings as TrainingSettings
     from tnqbm.training import Trainer as Trainer
     from tnqbm.training import train as train

@@ -16,9 +16,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.enumeration_tables import LOG_2, OPTIONS, TINY
-from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
-from tnqbm.simd import aligned, exp, exponent, lanes, load, mantissa, splat, sqrt, store, total
+from tnqbm.enumeration.tables import LOG_2, OPTIONS, TINY
+from tnqbm.jit.parallel import get_num_threads, get_thread_id, njit, prange
+from tnqbm.jit.simd import aligned, exp, exponent, lanes, load, mantissa, splat, sqrt, store, total
 
 _SHARDS = 16
 _STATES_PER_SHARD = 512

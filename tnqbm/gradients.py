@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.parallel import njit, prange
+from tnqbm.jit.parallel import njit, prange
 
 Float = NDArray[np.float64]
 

@@ -23,7 +23,7 @@ from tnqbm.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.states import as_states, spins
 
 if TYPE_CHECKING:
-    from tnqbm.hamiltonian_operator import PauliHamiltonian
+    from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -247,7 +247,7 @@ class SqRBM:
 
         Terms are in the order of :meth:`to_vector`; pairs outside the mask have none.
         """
-        from tnqbm.hamiltonian_operator import PauliHamiltonian
+        from tnqbm.hamiltonian.operator import PauliHamiltonian
 
         n, m = self.n_visible, self.n_hidden
 
@@ -266,7 +266,7 @@ class SqRBM:
 
     def save(self, path: str | Path) -> None:
         """Write the model to an HDF5 file of its own; FileExistsError if the file exists."""
-        from tnqbm.storage import write_tree
+        from tnqbm.files.storage import write_tree
 
         arrays: dict[str, NDArray[Any]] = {"a": self.a, "b": self.b, "w": self.w}
         if self.mask is not None:
@@ -282,7 +282,7 @@ class SqRBM:
     @classmethod
     def load(cls, path: str | Path) -> SqRBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
-        from tnqbm.storage import read_tree
+        from tnqbm.files.storage import read_tree
 
         arrays, attributes = read_tree(path, kind="model")
         try:

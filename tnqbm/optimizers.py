@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.parallel import njit, prange
+from tnqbm.jit.parallel import njit, prange
 
 Float = NDArray[np.float64]
 

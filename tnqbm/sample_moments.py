@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.enumeration_tables import OPTIONS, TINY
-from tnqbm.model import n_parameters
-from tnqbm.parallel import get_num_threads, get_thread_id, njit, prange
-from tnqbm.simd import absolute, aligned, lanes, load, splat, sqrt, store
-from tnqbm.simd_math import (
+from tnqbm.enumeration.tables import OPTIONS, TINY
+from tnqbm.jit.parallel import get_num_threads, get_thread_id, njit, prange
+from tnqbm.jit.simd import absolute, aligned, lanes, load, splat, sqrt, store
+from tnqbm.jit.simd_math import (
     bits_to_nibbles,
     bytes_to_bits,
     bytes_to_spins,
     exp_minus_twice,
     where_less,
 )
+from tnqbm.model import n_parameters
 from tnqbm.teams import SHARD
 
 SCALE = 2.0**36

@@ -1,7 +1,7 @@
 """Numba kernels that move many Markov chains of an sqRBM at once.
 
-A number drawn is a function of (key, chain, sweep, site), see :mod:`tnqbm.philox`: results depend
-neither on threads and ranks nor on how chains and sweeps are grouped into calls.
+A number drawn is a function of (key, chain, sweep, site), see :mod:`tnqbm.jit.philox`: results
+depend neither on threads and ranks nor on how chains and sweeps are grouped into calls.
 """
 
 from mc.kernels.sweeper import KERNELS, Sweeper, check_kernel, is_exact

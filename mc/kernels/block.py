@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels.lanes import OPTIONS, odds
-from tnqbm.parallel import get_thread_id, njit, prange
-from tnqbm.philox import uniforms
-from tnqbm.simd import load, store
-from tnqbm.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
+from tnqbm.jit.parallel import get_thread_id, njit, prange
+from tnqbm.jit.philox import uniforms
+from tnqbm.jit.simd import load, store
+from tnqbm.jit.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
 
 BITS = 4
 PATTERNS = 1 << BITS

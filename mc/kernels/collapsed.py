@@ -20,9 +20,9 @@ from mc.kernels.lanes import (
     hidden_weight,
     odds,
 )
-from tnqbm.parallel import njit
-from tnqbm.simd import absolute, load, splat, sqrt, store
-from tnqbm.simd_math import exp_minus_twice, log, where_less
+from tnqbm.jit.parallel import njit
+from tnqbm.jit.simd import absolute, load, splat, sqrt, store
+from tnqbm.jit.simd_math import exp_minus_twice, log, where_less
 
 
 def make_length(n_paulis: int) -> Any:

@@ -21,11 +21,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tnqbm.atomic import atomic_write
 from tnqbm.audit import ratios
 from tnqbm.audit.results import AuditFile, load
 from tnqbm.audit.summary import fit_summaries, scaling_summaries, select
 from tnqbm.errors import ArchiveError, MissingExtraError
+from tnqbm.files.atomic import atomic_write
 
 PARTS = ("ranks", "special", "controls", "fits", "all-fits", "scaling", "schmidt", "ratios")
 
@@ -300,7 +300,8 @@ PRINTERS = {
 
 
 def draw(file: AuditFile, rows: Sequence[ratios.RatioRow], prefix: str) -> None:
-    from tnqbm import figures, figures_audit
+    from tnqbm import figures
+    from tnqbm.figures import audit as figures_audit
 
     made = {"fits": figures_audit.fits(file), "scaling": figures_audit.scaling(file)}
     if rows:

@@ -95,7 +95,7 @@ def draw(name: str, model: tnqbm.SqRBM, data: tnqbm.Target) -> None:
     samples, _ = mc.sample(
         model, 1, n_chains=40, kernel="collapsed", burn_in=5000, thin=1, seed=ARGS.seed
     )
-    figure, _ = tnqbm.figures_samples.grid(
+    figure, _ = tnqbm.figures.samples.grid(
         samples[:, 0], (8, 8), data=data.states[:: data.n_states // 40][:40], title=name
     )
     figure.savefig(f"{ARGS.pictures}-{name}.png", dpi=120)

@@ -21,8 +21,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tnqbm.atomic import atomic_write  # noqa: E402
-from tnqbm.content import group_digest, read_group, write_group  # noqa: E402
+from tnqbm.files.atomic import atomic_write  # noqa: E402
+from tnqbm.files.content import group_digest, read_group, write_group  # noqa: E402
 
 THRESHOLD = 8
 ATTRIBUTES = {

@@ -97,7 +97,7 @@ def sampler(case: Case, plan: Plan) -> Any:
 
 def load(path: Path, plan: Plan) -> dict[str, dict[str, Any]]:
     """States of the cases in a file, none if there is none; ValueError if of another plan."""
-    from tnqbm.storage import read_tree
+    from tnqbm.files.storage import read_tree
 
     if not path.exists():
         return {}
@@ -117,7 +117,7 @@ def load(path: Path, plan: Plan) -> dict[str, dict[str, Any]]:
 
 def save(path: Path, plan: Plan, states: dict[str, dict[str, Any]]) -> None:
     """Write all states; the file is whole or as it was before."""
-    from tnqbm.storage import write_tree
+    from tnqbm.files.storage import write_tree
 
     arrays = {f"{case}/{part}": a for case, state in states.items() for part, a in state.items()}
     write_tree(path, arrays, _attributes(plan))
@@ -163,7 +163,7 @@ def compute(path: Path, plan: Plan) -> None:
 
 def points(path: Path, plan: Plan) -> list[Any]:
     """All results as points of a figure."""
-    from tnqbm.figures_spread import SpreadPoint
+    from tnqbm.figures.spread import SpreadPoint
 
     states, found = load(path, plan), []
     for case in plan.cases():
@@ -177,7 +177,7 @@ def points(path: Path, plan: Plan) -> list[Any]:
 def figures(path: Path, plan: Plan, folder: Path) -> list[Path]:
     """Draw the spread against n and against m; the paths of the figures."""
     from tnqbm.figures import save_figure
-    from tnqbm.figures_spread import gradient_spread
+    from tnqbm.figures.spread import gradient_spread
 
     everything = points(path, plan)
     note = f"{plan.samples} draws from [-{plan.scale:g}, {plan.scale:g}]"

@@ -176,7 +176,7 @@ class Paper:
                 yield figures.save_figure(figure, path, overwrite=True)
 
     def _text(self, name: str, text: str) -> Path:
-        from tnqbm.atomic import atomic_write
+        from tnqbm.files.atomic import atomic_write
 
         path = self.out / name
         with atomic_write(path) as temporary:
@@ -275,7 +275,7 @@ def python_path() -> list[str]:
 
 def copy_archives(source: Path, out: Path, parts: Sequence[Part]) -> None:
     """Take finished files as starting points where there is none yet."""
-    from tnqbm.atomic import atomic_write
+    from tnqbm.files.atomic import atomic_write
 
     if not source.is_dir():
         raise NotADirectoryError(f"--from {source}: there is no such folder")

@@ -52,7 +52,7 @@ def ratios(path: Path) -> str:
     """Markdown: least m and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
     from tnqbm import Archive, audit
     from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
-    from tnqbm.figures_layout import data_order
+    from tnqbm.figures.layout import data_order
 
     with Archive(path) as archive:
         minima = {(row.data, row.visible, row.paulis): row for row in minimum_hidden_table(archive)}
@@ -108,7 +108,7 @@ def insert(page: str, name: str, table: str) -> str:
 
 def put(path: Path, found: Mapping[str, str]) -> None:
     """Put tables between their marks on a page; ValueError, and no change, if there are none."""
-    from tnqbm.atomic import atomic_write
+    from tnqbm.files.atomic import atomic_write
 
     page = path.read_text(encoding="utf-8")
     for name, table in found.items():

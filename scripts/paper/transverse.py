@@ -112,7 +112,7 @@ def least_table(path: Path) -> str:
     """Markdown: least m with a mean TVD below 0.2, with 95 % bootstrap intervals."""
     from tnqbm import Archive
     from tnqbm.analysis import minimum_hidden_table
-    from tnqbm.figures_layout import data_order
+    from tnqbm.figures.layout import data_order
 
     with Archive(path) as archive:
         rows = minimum_hidden_table(archive)
@@ -135,7 +135,7 @@ def least_table(path: Path) -> str:
 def figure(values: Values, names: Mapping[str, str], path: Path) -> Path:
     """TVD against m with bands, a line per model."""
     from tnqbm.figures import save_figure
-    from tnqbm.figures_models import ModelValues, models_vs_hidden
+    from tnqbm.figures.models import ModelValues, models_vs_hidden
 
     items = [
         ModelValues(model, data, n, m, np.array(list(by_seed.values())))

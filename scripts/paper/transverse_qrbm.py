@@ -121,7 +121,7 @@ def train(run: Run, plan: Plan) -> tuple[float, float]:
 
 def load(path: Path, plan: Plan | None) -> dict[Run, tuple[float, float]]:
     """Finished runs of a file, none if there is none; ValueError if another plan made it."""
-    from tnqbm.storage import read_tree
+    from tnqbm.files.storage import read_tree
 
     if not path.exists():
         return {}
@@ -142,7 +142,7 @@ def load(path: Path, plan: Plan | None) -> dict[Run, tuple[float, float]]:
 
 def save(path: Path, plan: Plan, results: dict[Run, tuple[float, float]]) -> None:
     """Write all finished runs, in order; the file is whole or as it was before."""
-    from tnqbm.storage import write_tree
+    from tnqbm.files.storage import write_tree
 
     ordered = sorted(results)
     columns: dict[str, Any] = {

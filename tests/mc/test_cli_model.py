@@ -10,10 +10,11 @@ from click.testing import CliRunner, Result
 
 from mc.cli import cli
 from tests.synthetic import ladder, write
-from tnqbm import SqRBM, equivalent, gauge
-from tnqbm.hidden_units import add_hidden, lift
-from tnqbm.merging import merge
-from tnqbm.pruning import prune
+from tnqbm import SqRBM, equivalent
+from tnqbm.model_tools import gauge
+from tnqbm.model_tools.hidden_units import add_hidden, lift
+from tnqbm.model_tools.merging import merge
+from tnqbm.model_tools.pruning import prune
 
 
 def call(*words: str | Path, code: int = 0) -> Result:

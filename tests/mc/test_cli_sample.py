@@ -15,8 +15,8 @@ from mc.sampling import sample
 from mc.tensor_samples import sample_tensor
 from tests.synthetic import ladder, write
 from tnqbm.datasets import read_samples
+from tnqbm.files.storage import check_seal
 from tnqbm.model import SqRBM
-from tnqbm.storage import check_seal
 
 QUICK = ["-n", "20", "--chains", "30", "--kernel", "collapsed", "--seed", "4"]
 

@@ -18,7 +18,7 @@ from mc.kernels import KERNELS, Sweeper, is_exact
 from tests.mc_twins import LETTERS, chi_squared, draw_states
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.parallel import get_num_threads, max_threads, set_num_threads
+from tnqbm.jit.parallel import get_num_threads, max_threads, set_num_threads
 
 PAULIS = ["X", "Y", "Z", "XY", "XZ", "YZ", "XYZ"]
 CASES = [(k, p) for k in KERNELS for p in (1, 2, 3) if k != "block" or p == 1]

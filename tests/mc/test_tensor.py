@@ -24,7 +24,7 @@ from tests.mc_twins import chi_squared, draw_states
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.datasets import Target
-from tnqbm.parallel import get_num_threads, max_threads, set_num_threads
+from tnqbm.jit.parallel import get_num_threads, max_threads, set_num_threads
 
 MODEL = SqRBM.uniform(10, 10, "XYZ", scale=0.8, seed=1)
 P = probabilities(MODEL)

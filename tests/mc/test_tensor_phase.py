@@ -28,11 +28,11 @@ from tests.mc.test_divergence import in_a_team
 from tests.mc_twins import LETTERS
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, TrainingSettings, datasets, exact, metrics
+from tnqbm.files.storage import read_tree, write_tree
+from tnqbm.jit.parallel import get_num_threads, set_num_threads
 from tnqbm.model import n_parameters
-from tnqbm.parallel import get_num_threads, set_num_threads
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.states import index_of
-from tnqbm.storage import read_tree, write_tree
 from tnqbm.teams import Team
 from tnqbm.training import Trainer
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tnqbm import ArchiveError, SqRBM, connectivity, exact
+from tnqbm.files.storage import read_tree, write_tree
 from tnqbm.model import free_parameters, log_2cosh, n_parameters, tanh_ratio
 from tnqbm.paulis import PAULI_MATRICES
-from tnqbm.storage import read_tree, write_tree
 
 
 @pytest.mark.parametrize("paulis", ["Z", "X", "XZ", "ZX", "YZ", "XYZ", "ZYX"])

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tnqbm import SqRBM, Target, datasets, quality
-from tnqbm.quality_coverage import expected_tvd
-from tnqbm.quality_units import as_rows
+from tnqbm.quality.support_coverage import expected_tvd
+from tnqbm.quality.units import as_rows
 
 Bits = NDArray[np.uint8]
 
@@ -64,7 +64,7 @@ def test_blocks_of_the_distance_matrix_change_nothing(monkeypatch: pytest.Monkey
     rng = np.random.default_rng(0)
     samples, data, test = (bits(rng, 60, 12) for _ in range(3))
     whole = quality.privacy_loss(samples, data, test)
-    monkeypatch.setattr("tnqbm.quality_neighbours._BLOCK", 7 * 60)
+    monkeypatch.setattr("tnqbm.quality.neighbours._BLOCK", 7 * 60)
     assert quality.privacy_loss(samples, data, test) == whole
 
 

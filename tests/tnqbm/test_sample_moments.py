@@ -11,8 +11,8 @@ import pytest
 from tests.mc_twins import LETTERS
 from tests.twins import averages
 from tnqbm import SqRBM
+from tnqbm.jit.parallel import get_num_threads, max_threads, set_num_threads
 from tnqbm.model import n_parameters
-from tnqbm.parallel import get_num_threads, max_threads, set_num_threads
 from tnqbm.sample_moments import SCALE, SampleMoments
 from tnqbm.teams import SHARD
 

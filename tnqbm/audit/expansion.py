@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.audit.dense import of_model
-from tnqbm.gauge import rotate
 from tnqbm.model import SqRBM
+from tnqbm.model_tools.gauge import rotate
 
 Float = NDArray[np.float64]
 

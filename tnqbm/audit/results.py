@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tnqbm.atomic import atomic_write
 from tnqbm.errors import ArchiveError
+from tnqbm.files.atomic import atomic_write
 
 FORMAT = "tnqbm-audit"
 VERSION = 1
@@ -97,6 +97,6 @@ def _software() -> dict[str, str]:
     import numpy
     import scipy
 
-    from tnqbm.storage import package_version
+    from tnqbm.files.storage import package_version
 
     return {"tnqbm": package_version(), "numpy": numpy.__version__, "scipy": scipy.__version__}

@@ -278,14 +278,14 @@ class AmplitudeMPS:
 
     def save(self, path: str | Path) -> None:
         """Write the network to an HDF5 file of its own; FileExistsError if the file exists."""
-        from tnqbm.storage import write_tree
+        from tnqbm.files.storage import write_tree
 
         write_tree(path, self.arrays(), {}, kind="network", overwrite=False)
 
     @classmethod
     def load(cls, path: str | Path) -> AmplitudeMPS:
         """Read a network written by :meth:`save`; ArchiveError if it is damaged or none."""
-        from tnqbm.storage import read_tree
+        from tnqbm.files.storage import read_tree
 
         arrays, _ = read_tree(path, kind="network")
         try:

@@ -7,11 +7,12 @@ units that it touches. A tensor is kept *dense*, with 2^k entries, or *split*:
 
 - One Pauli: 2 cosh Phi = sum_h exp(-h Phi) over h = +1, -1, so one vector and k matrices that share
   the index h. Exact, and all entries positive.
-- Two or three Paulis: quadrature over the sphere (:mod:`tnqbm.sphere`), whose nodes d are the
-  values of a shared index. For each node exp(d.Phi) factorises, and 1 + d.Phi is carried along a
-  chain of bond dimension 2 as a dual number: unit i has exp(x) [[1, x], [0, 1]], x = s_i d.w_ij.
-  Entries are signed, but |terms| of the sum over nodes is at most (1 + r) exp(r), so that the
-  result is accurate relative to every single 2 cosh r. The degree must suit the largest field.
+- Two or three Paulis: quadrature over the sphere (:mod:`tnqbm.quadrature.sphere`), whose nodes d
+  are the values of a shared index. For each node exp(d.Phi) factorises, and 1 + d.Phi is carried
+  along a chain of bond dimension 2 as a dual number: unit i has exp(x) [[1, x], [0, 1]],
+  x = s_i d.w_ij. Entries are signed, but |terms| of the sum over nodes is at most (1 + r) exp(r),
+  so that the result is accurate relative to every single 2 cosh r. The degree must suit the
+  largest field.
 
 All numbers are kept as logarithms of magnitudes and signs, so that any finite weights are fine.
 """
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from tnqbm.model import SqRBM, log_2cosh, tanh_ratio
 from tnqbm.moments import Moments
-from tnqbm.sphere import least_degree, nodes
+from tnqbm.quadrature.sphere import least_degree, nodes
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]

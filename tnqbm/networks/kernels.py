@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
-from tnqbm.enumeration_tables import OPTIONS
-from tnqbm.parallel import njit
+from tnqbm.enumeration.tables import OPTIONS
+from tnqbm.jit.parallel import njit
 
 # Columns of a program's table of operations.
 OUT, X, Y = 0, 1, 2  # offsets in the arena

@@ -17,7 +17,7 @@ from tnqbm.networks.factors import LARGEST_FIELD, Factors, Mask, Scope, quadratu
 from tnqbm.networks.program import Program, TooLarge, compile_tree
 from tnqbm.networks.shape import Tree, TreeShape, strides
 from tnqbm.networks.trees import improved_tree, next_slice, quick_tree
-from tnqbm.sphere import nodes
+from tnqbm.quadrature.sphere import nodes
 
 Int = NDArray[np.int64]
 

@@ -57,8 +57,8 @@ class Amplitude:
 
     def table(self, rows: Float, row_sums: Float, columns: Float, column_sums: Float) -> Float:
         """log psi (R, C) of all pairs of R beginnings and C endings."""
+        from tnqbm.jit.simd import aligned, lanes
         from tnqbm.networks import skeleton_kernels
-        from tnqbm.simd import aligned, lanes
 
         kernel = (
             skeleton_kernels.table_1,

@@ -3,16 +3,16 @@
 The hidden fields of a state are the sum of those of its parts, so a table of R x C states takes
 R + C rows of partial fields and one square root and one exponential per entry and hidden unit.
 Columns are the lanes of vectors; the product of the 1 + exp(-2r) is carried along instead of a
-logarithm for each (as in ``enumeration_kernels``).
+logarithm for each (as in ``enumeration.kernels``).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tnqbm.parallel import njit, prange
-from tnqbm.simd import absolute, load, splat, sqrt, store
-from tnqbm.simd_math import exp_minus_twice, log
+from tnqbm.jit.parallel import njit, prange
+from tnqbm.jit.simd import absolute, load, splat, sqrt, store
+from tnqbm.jit.simd_math import exp_minus_twice, log
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
 

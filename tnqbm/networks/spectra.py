@@ -9,7 +9,7 @@ to there. Weak fields therefore give Schmidt values in steps after 1, 3, 6, 10, 
 20, 34 ...; in general there are some (log 1/precision)^2 of them down to a precision.
 
 Up to DENSE units f is an array and every cut gets its singular value decomposition. More units are
-summed up by quadrature over the sphere (:mod:`tnqbm.sphere`),
+summed up by quadrature over the sphere (:mod:`tnqbm.quadrature.sphere`),
 
     cosh|Phi| = sum_k weights_k (1 + d_k.Phi) exp(d_k.Phi),
 
@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.model import log_2cosh
-from tnqbm.sphere import least_degree, nodes
+from tnqbm.quadrature.sphere import least_degree, nodes
 
 Float = NDArray[np.float64]
 

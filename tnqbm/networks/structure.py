@@ -7,7 +7,7 @@ precision that grows with the precision and the weights. And of the whole model'
 sqrt(p~(v)) and weight p~(v), whose bond dimensions say what a matrix product state must hold.
 
 :func:`report` measures both, :func:`classical_twin` makes the RBM to compare with, and
-:mod:`tnqbm.figures_structure` draws them.
+:mod:`tnqbm.figures.structure` draws them.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.extra import need_qiskit
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.bloch import check_letters, polar_angles
 from tnqbm.quantum.endian import bits_from_bit_array
 from tnqbm.quantum.extra import need_qiskit

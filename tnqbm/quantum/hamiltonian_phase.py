@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.phases import Estimate
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.phase import STREAM

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.gibbs import GibbsCircuit, gibbs_circuit
 from tnqbm.quantum.postselection import (

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
-from tnqbm.pauli_terms import check_string
+from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.hamiltonian.terms import check_string
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.endian import commuting_groups
 from tnqbm.quantum.imaginary_time import gibbs_shots

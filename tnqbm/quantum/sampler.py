@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.model import SqRBM, tanh_ratio
 from tnqbm.moments import Moments
 from tnqbm.quantum.devices import Device, open_device

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.hamiltonian_operator import PauliHamiltonian
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.paulis import PAULI_MATRICES
 from tnqbm.quantum.bloch import AXES
 

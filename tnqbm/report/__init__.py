@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tnqbm.atomic import atomic_write, check_target
+from tnqbm.files.atomic import atomic_write, check_target
 from tnqbm.report.collect import Archives, check_threshold, collect, gather
 from tnqbm.report.content import Draw, Finding, LogZ, Report
 from tnqbm.report.samples import Sampler
@@ -40,7 +40,7 @@ def write(
     suffix than .html, FileExistsError unless ``overwrite``, and OSError if the file cannot be
     written; all but the last before any work.
     """
-    from tnqbm.figures_layout import require_matplotlib
+    from tnqbm.figures.layout import require_matplotlib
     from tnqbm.report.figures import draw
     from tnqbm.report.html import render, require_jinja
 

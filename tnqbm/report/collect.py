@@ -17,15 +17,15 @@ from tnqbm.analysis import (
     minimum_hidden_table,
 )
 from tnqbm.archive import Archive, parts_folder
-from tnqbm.archive_verify import verify_archive
+from tnqbm.archive.verify import verify_archive
 from tnqbm.errors import ArchiveError
+from tnqbm.files.storage import SEAL_SIZE, check_seal
 from tnqbm.report.content import ArchiveFacts, GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.findings import findings
 from tnqbm.report.groups import group_rows
 from tnqbm.report.samples import Sampler, sampled_models
 from tnqbm.report.spent import spent_by_group
 from tnqbm.report.view import View, views
-from tnqbm.storage import SEAL_SIZE, check_seal
 from tnqbm.summaries import Select, describe, varying
 
 Archives = str | Path | Archive | Sequence[str | Path | Archive]

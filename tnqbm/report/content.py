@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.analysis import HiddenRatio, MinimumHidden
-from tnqbm.estimator_reports import Value
+from tnqbm.archive.estimator_reports import Value
 from tnqbm.summaries import Other
 
 Level = Literal["problem", "caution", "note"]

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tnqbm import figures, figures_layout, figures_pictures
-from tnqbm.blocks import describe
+from tnqbm import figures
+from tnqbm.archive.blocks import describe
+from tnqbm.figures import layout, pictures
 from tnqbm.report.content import GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.groups import leading_metric
 from tnqbm.report.view import View
@@ -55,7 +56,7 @@ def draw(opened: Sequence[View], report: Report) -> tuple[list[Drawing], list[Sk
 
     Raises MissingExtraError if matplotlib is not installed.
     """
-    figures_layout.require_matplotlib()
+    layout.require_matplotlib()
     found: list[Drawing] = []
     skipped: list[Skipped] = []
     kinds = (_learning, _final, _minimum, _gradients, _likelihood)
@@ -181,11 +182,11 @@ def _likelihood(opened: Sequence[View], report: Report) -> Pieces:
 
 def _pictures(one: SampledModel) -> Drawing:
     words = describe(one.coordinates)
-    figure, _ = figures_pictures.grid(
+    figure, _ = pictures.grid(
         one.draw.samples,
         one.shape,
         data=one.data,
-        title=f"{figures_layout.data_title(one.coordinates['data'])}, {one.coordinates['paulis']}",
+        title=f"{layout.data_title(one.coordinates['data'])}, {one.coordinates['paulis']}",
     )
     return _drawing("samples", f"Samples of {words}", figure, png=True)
 
@@ -251,7 +252,7 @@ def _bytes(figure: Figure, form: str) -> bytes:
     """The figure in a format that browsers show; the same bytes for the same figure."""
     file = io.BytesIO()
     metadata: dict[str, Any] = {"Date": None} if form == "svg" else {"Software": None}
-    with figures_layout.style():
+    with layout.style():
         figure.savefig(file, format=form, metadata=metadata, dpi=_DPI)
     return file.getvalue()
 

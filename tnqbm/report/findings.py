@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tnqbm.analysis import MinimumHidden
-from tnqbm.blocks import describe
+from tnqbm.archive.blocks import describe
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
 from tnqbm.report.groups import LOG_Z_LIMIT, MIN_SEEDS, untrusted
 from tnqbm.summaries import varying

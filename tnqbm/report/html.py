@@ -11,8 +11,8 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from tnqbm.errors import MissingExtraError
-from tnqbm.figures_layout import data_title
-from tnqbm.figures_styles import COLOURS, letters, paulis_name
+from tnqbm.figures.layout import data_title
+from tnqbm.figures.styles import COLOURS, letters, paulis_name
 from tnqbm.report.content import GroupRow, Report, Skipped
 from tnqbm.report.figures import Drawing
 from tnqbm.report.groups import best_group, leading_metric

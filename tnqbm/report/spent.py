@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tnqbm.estimator_reports import Value
+from tnqbm.archive.estimator_reports import Value
 from tnqbm.report.content import Spent
 from tnqbm.report.view import View
 from tnqbm.summaries import group_key, group_order

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from tnqbm.archive import Archive, Run
-from tnqbm.archive_file import ArchiveFile
-from tnqbm.archive_write import archive_files
-from tnqbm.blocks import Coordinates
-from tnqbm.content import plain_attribute
+from tnqbm.archive.blocks import Coordinates
+from tnqbm.archive.file import ArchiveFile
+from tnqbm.archive.write import archive_files
 from tnqbm.errors import ArchiveError
+from tnqbm.files.content import plain_attribute
 from tnqbm.summaries import Select, check_select, matches
 
 BLOCK_FACTS = ("tnqbm", "host")

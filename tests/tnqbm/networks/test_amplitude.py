@@ -16,8 +16,8 @@ from scipy.stats import chisquare
 from tests.twins import all_states
 from tnqbm import SqRBM
 from tnqbm.errors import ArchiveError
+from tnqbm.jit.parallel import get_num_threads, max_threads, set_num_threads
 from tnqbm.networks import AmplitudeMPS
-from tnqbm.parallel import get_num_threads, max_threads, set_num_threads
 
 
 def exact_psi(model: SqRBM) -> np.ndarray:

@@ -14,7 +14,7 @@ from tnqbm.networks.factors import Factors, quadrature_degree
 from tnqbm.networks.plan import gather_leaves
 from tnqbm.networks.program import TooLarge, compile_tree
 from tnqbm.networks.trees import elimination_tree, improved_tree, next_slice, quick_tree
-from tnqbm.sphere import nodes
+from tnqbm.quadrature.sphere import nodes
 
 
 def lattice_scopes(side):

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from tests.tnqbm.noisy_phase import NoisyPhase
 from tests.twins import enumerate_model
-from tnqbm import SqRBM, Target, TrainingSettings, connectivity, datasets, ising, phases, train
+from tnqbm import SqRBM, Target, TrainingSettings, connectivity, datasets, phases, train
+from tnqbm.datasets import ising
 from tnqbm.model import free_parameters
 from tnqbm.networks import kept
 from tnqbm.phases import PhaseContext

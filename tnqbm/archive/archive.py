@@ -1,0 +1,298 @@
+"""The archive of a study: every finished run's metrics, model and snapshots, in one HDF5 file.
+
+While a study runs (or after it was killed) its finished blocks lie in ``OUT.h5.parts``;
+:class:`Archive` reads both, so it always shows all finished runs. The format is written down in
+docs/archive-format.md.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tnqbm.archive.blocks import (
+    REQUIRED,
+    Block,
+    Coordinates,
+    PlannedGroup,
+    coordinates_key,
+    describe,
+)
+from tnqbm.archive.find import find_run
+from tnqbm.archive.sources import Source, Sources
+from tnqbm.errors import ArchiveError, MissingExtraError
+from tnqbm.files.content import content_digest
+from tnqbm.model import SqRBM
+from tnqbm.trajectory import METRICS, Trajectory
+
+if TYPE_CHECKING:
+    from tnqbm.archive.verify import VerifyReport
+
+
+class Run:
+    """One finished run of an archive; its numbers are read when they are first asked for.
+
+    Everything but ``coordinates`` raises ArchiveError if the run's block is damaged.
+    """
+
+    def __init__(self, sources: Sources, source: Source, row: int) -> None:
+        self._sources, self._source, self._row = sources, source, row
+        self._trajectory: Trajectory | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({describe(self.coordinates)})"
+
+    def _block(self) -> Block:
+        return self._sources.block(self._source)
+
+    @property
+    def coordinates(self) -> Coordinates:
+        """What was run: paulis, visible, hidden, data, gradient, further ones, and seed."""
+        return {**self._source.entry.coordinates, "seed": self._source.seed(self._row)}
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Metric rows, final model and snapshots."""
+        if self._trajectory is None:
+            self._trajectory = self._block().trajectory(self._row)
+        return self._trajectory
+
+    @property
+    def model(self) -> SqRBM | None:
+        """The final model, None if it was not kept."""
+        return self.trajectory.model
+
+    @property
+    def snapshots(self) -> list[tuple[int, SqRBM]]:
+        """(step, model) pairs, empty if none were kept."""
+        return self.trajectory.snapshots
+
+    @property
+    def estimator(self) -> dict[str, Any]:
+        """What the estimator of the gradient took, as it reports: totals of the run, by name.
+
+        Under "records" arrays (T,) by name of what single updates took, aligned with
+        ``trajectory.step``. Empty for estimators that report nothing; for "quantum" see
+        docs/quantum.md.
+        """
+        path = self.trajectory
+        records = {"records": dict(path.estimator_records)} if path.estimator_records else {}
+        return {**path.estimator, **records}
+
+    @property
+    def finished(self) -> bool:
+        """Always true: an archive holds a run whole or not at all."""
+        return True
+
+    @property
+    def started(self) -> str:
+        """When the run started, ISO 8601 in UTC."""
+        return str(self._block().arrays["started"][self._row])
+
+    @property
+    def ended(self) -> str:
+        """When the run ended, ISO 8601 in UTC."""
+        return str(self._block().arrays["finished"][self._row])
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where and with which version the run was made."""
+        return dict(self._block().provenance)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of all numbers of the run: equal for bit-identical runs, whenever made."""
+        return self._block().fingerprint(self._row)
+
+
+class Archive:
+    """Read an archive, together with the finished parts of a study that has not ended.
+
+    A damaged block never yields numbers: reading it raises ArchiveError naming it. Pass
+    ``skip_damaged=True`` to a method to leave such blocks out. What is read is the state at the
+    time of opening; open the archive again to see runs that have finished since.
+
+    Raises FileNotFoundError if there is neither the file nor its parts, and ArchiveError if the
+    file is damaged beyond use, foreign, or of a newer format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._sources = Sources(self.path)
+
+    def close(self) -> None:
+        """Close the file; runs already read stay usable."""
+        self._sources.close()
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        finished, planned = self.progress
+        return f"Archive({str(self.path)!r}, {finished} of {planned} runs finished)"
+
+    @property
+    def study_text(self) -> str:
+        """The study file that the runs were made from; ArchiveError if it is damaged."""
+        return self._sources.header().study_text
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Versions, host, times and the like, as text; ArchiveError if damaged."""
+        return dict(self._sources.header().provenance)
+
+    @property
+    def plan(self) -> list[PlannedGroup]:
+        """All runs that the study asks for, finished or not; ArchiveError if damaged."""
+        self._sources.header()
+        return self._sources.planned()
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """(finished runs, planned runs); runs of damaged blocks count as not finished."""
+        finished, planned = self._sources.tally()
+        return sum(map(len, finished.values())), sum(map(len, planned.values()))
+
+    @property
+    def problems(self) -> list[str]:
+        """What opening the archive has shown to be damaged; :meth:`verify` looks further."""
+        return list(self._sources.problems)
+
+    @property
+    def damaged_parts(self) -> list[Path]:
+        """Part files of a study under way whose runs must be made again."""
+        return list(self._sources.damaged_parts)
+
+    def runs(self, *, skip_damaged: bool = False) -> Iterator[Run]:
+        """Finished runs in the order of the plan, then of the seeds.
+
+        Raises ArchiveError on coming to a damaged block, unless ``skip_damaged``.
+        """
+        usable = self._sources.usable(skip_damaged)
+        for _, group in itertools.groupby(usable, key=lambda source: source.key):
+            rows = [(source.seed(row), row, source) for source in group for row in source.rows]
+            for _, row, source in sorted(rows, key=lambda item: item[0]):
+                yield Run(self._sources, source, row)
+
+    def run(self, **coordinates: Any) -> Run:
+        """The one run with these coordinates; those that do not matter may be left out.
+
+        ``archive.run(paulis="XYZ", visible=8, hidden=5, data="bas", gradient="exact", seed=1)``.
+        Raises RunNotFoundError (a KeyError) naming the nearest if there is none or several, and
+        ArchiveError if the run lies in a damaged block.
+        """
+        source, row = find_run(self._sources, coordinates)
+        if source.fault:
+            raise ArchiveError(source.fault)
+        return Run(self._sources, source, row)
+
+    def groups(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+        """One dict for every group of runs that differ in the seed only, in the plan's order.
+
+        Keys: the coordinates; ``runs`` (planned) and ``finished``, both counts; ``tvd_mean``,
+        ``tvd_std``, ``kl_mean``, ``kl_std`` of the final values over the finished seeds (std is
+        the population's, ddof = 0). They are None if no run has finished, if a run did not keep
+        the metric, or if a value is not finite. Raises ArchiveError if a block is damaged, unless
+        ``skip_damaged``.
+        """
+        names = ("tvd", "kl")
+        finals: dict[tuple[str, str], list[tuple[int, float]]] = {}
+        for source in self._sources.usable(skip_damaged):
+            seeds = [source.seed(row) for row in source.rows]
+            for name, values in self._sources.finals(source, names).items():
+                pairs = zip(seeds, values.tolist(), strict=True)
+                finals.setdefault((source.key, name), []).extend(pairs)
+        finished, planned = self._sources.tally()
+        coordinates = self._sources.coordinates()
+        rows = []
+        for key, seeds_planned in planned.items():
+            count = len(finished.get(key, ()))
+            row = {**coordinates[key], "runs": len(seeds_planned), "finished": count}
+            for name in names:
+                # By seed, so that the mean's rounding does not depend on how runs were batched.
+                known = [value for _, value in sorted(finals.get((key, name), []))]
+                row |= _statistics(name, known if len(known) == count else [])
+            rows.append(row)
+        return rows
+
+    def table(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+        """One flat dict for every finished run, in the order of :meth:`runs`.
+
+        Keys: the coordinates and ``seed``; the final value of every metric of
+        :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
+        ("iterations", "plateau" or "failed"), ``started`` and ``finished`` (ISO 8601, UTC). Raises
+        ArchiveError if a block is damaged, unless ``skip_damaged``.
+        """
+        usable = self._sources.usable(skip_damaged)
+        table = []
+        for _, group in itertools.groupby(usable, key=lambda source: source.key):
+            rows = [row for source in group for row in self._table_rows(source)]
+            table += sorted(rows, key=lambda row: row["seed"])
+        return table
+
+    def _table_rows(self, source: Source) -> Iterator[dict[str, Any]]:
+        texts = ("stopped", "started", "finished")
+        finals = self._sources.finals(source, METRICS)
+        more = self._sources.arrays(source, ("step", "n_records", *texts))
+        step, last = more["step"], more["n_records"] - 1
+        for place, row in enumerate(source.rows):
+            own = step if step.ndim == 1 else step[row]
+            yield {
+                **source.entry.coordinates,
+                "seed": source.seed(row),
+                **{
+                    name: float(finals[name][place]) if name in finals else None for name in METRICS
+                },
+                "steps": int(own[last[row]]),
+                **{name: str(more[name][row]) for name in texts},
+            }
+
+    def estimators(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+        """What estimators of gradients report: a dict for every finished run that has any of it.
+
+        Keys: the coordinates, ``seed``, and ``estimator``, the totals of :attr:`Run.estimator`.
+        Other runs are left out. Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
+        """
+        return [
+            {**source.entry.coordinates, "seed": source.seed(row), "estimator": report}
+            for source in self._sources.usable(skip_damaged)
+            for row, report in zip(source.rows, self._sources.reports(source), strict=True)
+            if report
+        ]
+
+    def dataframe(self, *, skip_damaged: bool = False) -> Any:
+        """:meth:`table` as a pandas DataFrame; MissingExtraError if pandas is not installed."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise MissingExtraError("pandas", "table", "Archive.dataframe()") from None
+        rows = self.table(skip_damaged=skip_damaged)
+        columns = [*REQUIRED, "seed", *METRICS, "steps", "stopped", "started", "finished"]
+        return pd.DataFrame(rows, columns=None if rows else columns)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the numbers of all finished runs.
+
+        It does not depend on when, where and in which batches the runs were made: two archives of
+        bit-identical runs have the same fingerprint. ArchiveError if a block is damaged.
+        """
+        runs = {coordinates_key(run.coordinates): run.fingerprint() for run in self.runs()}
+        return content_digest({}, runs)
+
+    def verify(self) -> VerifyReport:
+        """Check the file, the parts and every block; says what is damaged and what is whole."""
+        from tnqbm.archive.verify import verify_archive
+
+        return verify_archive(self.path)
+
+
+def _statistics(name: str, values: list[float]) -> dict[str, float | None]:
+    if not values or not np.isfinite(values).all():
+        return {f"{name}_mean": None, f"{name}_std": None}
+    return {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}

@@ -1,0 +1,427 @@
+"""Blocks: runs with the same coordinates but different seeds, stacked along a first axis.
+
+This module turns training records into the arrays of one block and back; it does no I/O. The
+layout is written down in docs/archive-format.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.archive import estimator_reports
+from tnqbm.connectivity import DENSE, named
+from tnqbm.errors import ArchiveError
+from tnqbm.files.content import Arrays, Attribute, content_digest
+from tnqbm.model import SqRBM, n_parameters
+from tnqbm.trajectory import METRICS, Trajectory
+
+Coordinates = dict[str, Any]
+REQUIRED: dict[str, type] = {
+    "paulis": str,
+    "visible": int,
+    "hidden": int,
+    "data": str,
+    "gradient": str,
+}
+"""Coordinates that every run has, in the order in which they are shown."""
+
+DIMS: dict[str, tuple[str, ...]] = {
+    "seed": ("seed",),
+    "n_records": ("seed",),
+    "stopped": ("seed",),
+    "started": ("seed",),
+    "finished": ("seed",),
+    **dict.fromkeys(METRICS, ("seed", "record")),
+    "parameters": ("seed", "parameter"),
+    "n_snapshots": ("seed",),
+    "snapshots": ("seed", "snapshot", "parameter"),
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run: its coordinates (without the seed), seed, trajectory and UTC times."""
+
+    coordinates: Coordinates
+    seed: int
+    trajectory: Trajectory
+    started: str
+    finished: str
+
+
+@dataclass(frozen=True)
+class PlannedGroup:
+    """Runs that a study asks for: the same coordinates, one run for every seed."""
+
+    coordinates: Coordinates
+    seeds: list[int]
+
+
+# --- coordinates, seeds and names -------------------------------------------------------------
+
+
+def check_coordinates(coordinates: Mapping[str, Any]) -> Coordinates:
+    """Coordinates with plain Python values, required keys first, the others in order of name.
+
+    Raises ValueError for a missing or badly named key or a value that is not str, int or float.
+    """
+    plain: Coordinates = {}
+    for key, value in coordinates.items():
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", key) or key == "seed":
+            raise ValueError(f"{key!r} cannot name a coordinate of a run")
+        if isinstance(value, str | np.str_):
+            plain[key] = str(value)
+        elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+            plain[key] = int(value)
+        elif isinstance(value, float | np.floating) and np.isfinite(value):
+            plain[key] = float(value)
+        else:
+            raise ValueError(f"coordinate {key} = {value!r} is not text or a finite number")
+    for key, kind in REQUIRED.items():
+        if not isinstance(plain.get(key), kind):
+            raise ValueError(
+                f"coordinate {key!r} must be {kind.__name__}, got {plain.get(key)!r} "
+                f"in {dict(coordinates)}"
+            )
+    extra = sorted(plain.keys() - REQUIRED.keys())
+    return {key: plain[key] for key in (*REQUIRED, *extra)}
+
+
+def coordinates_key(coordinates: Mapping[str, Any]) -> str:
+    """Canonical JSON of checked coordinates: equal text means the same group of runs."""
+    return json.dumps(coordinates, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def describe(coordinates: Mapping[str, Any]) -> str:
+    """Coordinates for people: ``paulis=XYZ visible=8 ...``."""
+    return " ".join(f"{key}={value}" for key, value in coordinates.items())
+
+
+def check_seeds(seeds: Sequence[int]) -> list[int]:
+    """Seeds as sorted ints; ValueError if one is repeated, negative or above 2^63 - 1."""
+    plain = sorted(int(seed) for seed in seeds)
+    if any(not 0 <= seed < 2**63 for seed in plain):
+        raise ValueError("a seed must lie between 0 and 2^63 - 1")
+    for low, high in itertools.pairwise(plain):
+        if low == high:
+            raise ValueError(f"seed {low} occurs twice in the same group of runs")
+    return plain
+
+
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Sorted seeds as text: [1, 2, 3, 7] -> "1-3,7"."""
+    spans: list[list[int]] = []
+    for seed in seeds:
+        if spans and spans[-1][1] == seed - 1:
+            spans[-1][1] = seed
+        else:
+            spans.append([seed, seed])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Inverse of :func:`format_seeds`; ValueError if the text is not of that form."""
+    seeds: list[int] = []
+    for span in text.split(",") if text else []:
+        first, _, last = span.partition("-")
+        low, high = int(first), int(last or first)
+        if not 0 <= high - low <= 10_000_000:
+            raise ValueError(f"{span!r} is not a range of seeds")
+        seeds.extend(range(low, high + 1))
+    return seeds
+
+
+def block_name(coordinates: Mapping[str, Any], seeds: Sequence[int]) -> str:
+    """The name of a block, such as ``XYZ-n8-m5-bas-exact-seeds-1-25``.
+
+    It depends on the coordinates and seeds alone. What cannot be read off unambiguously (further
+    coordinates, unusual characters, gaps between the seeds) is told apart by a short hash.
+    """
+    c, ordered = check_coordinates(coordinates), check_seeds(seeds)
+    readable = (c["paulis"], str(c["visible"]), str(c["hidden"]), c["data"], c["gradient"])
+    paulis, visible, hidden, data, gradient = (
+        re.sub(r"[^A-Za-z0-9_.]", "_", text)[:40] for text in readable
+    )
+    name = f"{paulis}-n{visible}-m{hidden}-{data}-{gradient}-seeds-{ordered[0]}-{ordered[-1]}"
+    exact = (paulis, visible, hidden, data, gradient) == readable and len(c) == len(REQUIRED)
+    if not exact or ordered[-1] - ordered[0] != len(ordered) - 1:
+        text = f"{coordinates_key(c)} {format_seeds(ordered)}"
+        name += "-" + hashlib.sha256(text.encode()).hexdigest()[:12]
+    return name
+
+
+def _mask(connectivity: str, n: int, m: int) -> NDArray[np.bool_] | None:
+    """The mask of runs with this coordinate; None for a name that this version does not know."""
+    try:
+        return named(connectivity, n, m)
+    except ValueError:
+        return None
+
+
+# --- encoding ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block in memory; ``arrays`` as docs/archive-format.md lays them out."""
+
+    coordinates: Coordinates
+    seeds: list[int]
+    arrays: Arrays
+    provenance: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        return block_name(self.coordinates, self.seeds)
+
+    @property
+    def attributes(self) -> dict[str, Attribute]:
+        return {
+            "coordinates": json.dumps(self.coordinates, ensure_ascii=False, allow_nan=False),
+            "provenance": json.dumps(self.provenance, ensure_ascii=False, sort_keys=True),
+        }
+
+    @property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """Names of the axes of every array."""
+        dims = {name: DIMS[name] for name in self.arrays if name in DIMS}
+        for name in self.arrays:
+            if (axes := estimator_reports.axes(name)) is not None:
+                dims[name] = axes
+        for name, axis in (("step", "record"), ("snapshot_step", "snapshot")):
+            if name in self.arrays:
+                dims[name] = (axis,) if self.arrays[name].ndim == 1 else ("seed", axis)
+        return dims
+
+    def rows(self, keep: Sequence[int]) -> Block:
+        """The same block with only some of its runs."""
+        index = np.asarray(keep, dtype=np.int64)
+        arrays = {
+            name: array if self.dims[name][0] != "seed" else array[index]
+            for name, array in self.arrays.items()
+        }
+        return dataclasses.replace(self, seeds=[self.seeds[k] for k in index], arrays=arrays)
+
+    def _steps(self, name: str, row: int, count: int) -> NDArray[np.int64]:
+        steps = self.arrays[name]
+        return np.array(steps[:count] if steps.ndim == 1 else steps[row, :count], np.int64)
+
+    def trajectory(self, row: int) -> Trajectory:
+        """The trajectory of the run in one row."""
+        n = int(self.arrays["n_records"][row])
+        metrics = {name: self.arrays[name][row, :n].copy() for name in METRICS if self._has(name)}
+        snapshots = []
+        if self._has("snapshots"):
+            k = int(self.arrays["n_snapshots"][row])
+            steps = self._steps("snapshot_step", row, k)
+            thetas = self.arrays["snapshots"][row, :k]
+            snapshots = [
+                (int(step), self._model(theta)) for step, theta in zip(steps, thetas, strict=True)
+            ]
+        return Trajectory(
+            step=self._steps("step", row, n),
+            **metrics,
+            model=self._model(self.arrays["parameters"][row]) if self._has("parameters") else None,
+            snapshots=snapshots,
+            stopped=str(self.arrays["stopped"][row]),
+            estimator=estimator_reports.totals(self.arrays, row),
+            estimator_records=estimator_reports.records(self.arrays, row, n),
+        )
+
+    def _has(self, name: str) -> bool:
+        return name in self.arrays
+
+    def _model(self, theta: NDArray[np.float64]) -> SqRBM:
+        c = self.coordinates
+        mask = _mask(str(c.get("connectivity", DENSE)), c["visible"], c["hidden"])
+        return SqRBM.from_vector(theta, c["visible"], c["hidden"], c["paulis"], mask)
+
+    def fingerprint(self, row: int) -> str:
+        """SHA-256 of all numbers of one run, whatever block it is in and whenever it ran."""
+        n = int(self.arrays["n_records"][row])
+        own: Arrays = {"step": self._steps("step", row, n)}
+        own |= {name: self.arrays[name][row, :n] for name in METRICS if self._has(name)}
+        if self._has("parameters"):
+            own["parameters"] = self.arrays["parameters"][row]
+        if self._has("snapshots"):
+            k = int(self.arrays["n_snapshots"][row])
+            own["snapshot_step"] = self._steps("snapshot_step", row, k)
+            own["snapshots"] = self.arrays["snapshots"][row, :k]
+        # Text as long as this run's is, whatever the others' of the block.
+        for name, value in estimator_reports.totals(self.arrays, row).items():
+            own[estimator_reports.TOTALS + name] = np.array(value)
+        for name, values in estimator_reports.records(self.arrays, row, n).items():
+            own[estimator_reports.RECORDS + name] = values
+        return content_digest(
+            own,
+            {
+                "coordinates": coordinates_key(self.coordinates),
+                "seed": self.seeds[row],
+                "stopped": str(self.arrays["stopped"][row]),
+            },
+        )
+
+
+def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block:
+    """Stack finished runs into a block, ordered by seed.
+
+    Raises ValueError naming the run if the records do not belong together or are malformed.
+    """
+    if not records:
+        raise ValueError("a block needs at least one run")
+    coordinates = check_coordinates(records[0].coordinates)
+    records = sorted(records, key=lambda record: record.seed)
+    seeds = check_seeds([record.seed for record in records])
+    for record in records:
+        where = f"run {describe(coordinates)} seed={record.seed}"
+        if check_coordinates(record.coordinates) != coordinates:
+            raise ValueError(f"{where}: a block holds runs of equal coordinates only")
+        _check_trajectory(record.trajectory, coordinates, where)
+    paths = [record.trajectory for record in records]
+    arrays: Arrays = {
+        "seed": np.array(seeds, np.int64),
+        "n_records": np.array([len(path.step) for path in paths], np.int64),
+        "step": _schedule([np.asarray(path.step, np.int64) for path in paths]),
+        "stopped": np.array([path.stopped for path in paths]),
+        "started": np.array([record.started for record in records]),
+        "finished": np.array([record.finished for record in records]),
+    }
+    for name in METRICS:
+        kept = [getattr(path, name) for path in paths]
+        if _all_or_none(kept, name, coordinates):
+            arrays[name] = _padded([np.asarray(row, np.float64) for row in kept])
+    models = [path.model for path in paths]
+    if _all_or_none(models, "model", coordinates):
+        arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
+    if any(path.snapshots for path in paths):
+        width = n_parameters(
+            coordinates["visible"], coordinates["hidden"], len(coordinates["paulis"])
+        )
+        arrays["n_snapshots"] = np.array([len(path.snapshots) for path in paths], np.int64)
+        arrays["snapshot_step"] = _schedule(
+            [np.array([step for step, _ in path.snapshots], np.int64) for path in paths]
+        )
+        arrays["snapshots"] = _padded(
+            [
+                np.array([m.to_vector() for _, m in path.snapshots]).reshape(-1, width)
+                for path in paths
+            ]
+        )
+    totals, names = estimator_reports.stacked(paths, f"block {describe(coordinates)}")
+    arrays |= totals
+    for name in names:
+        rows = [np.asarray(path.estimator_records[name], np.float64) for path in paths]
+        arrays[estimator_reports.RECORDS + name] = _padded(rows)
+    return Block(coordinates, seeds, arrays, {str(k): str(v) for k, v in provenance.items()})
+
+
+def _check_trajectory(path: Trajectory, coordinates: Coordinates, where: str) -> None:
+    step = np.asarray(path.step)
+    if step.ndim != 1 or not step.size or step.dtype.kind not in "iu":
+        raise ValueError(f"{where}: step must be a non-empty one-dimensional array of integers")
+    if step[0] < 0 or (np.diff(step) <= 0).any():
+        raise ValueError(f"{where}: steps must increase strictly from 0 or more")
+    for name in METRICS:
+        row = getattr(path, name)
+        if row is not None and np.shape(row) != step.shape:
+            raise ValueError(f"{where}: {name} has shape {np.shape(row)}, step {step.shape}")
+    for name, row in path.estimator_records.items():
+        if np.shape(row) != step.shape:
+            raise ValueError(f"{where}: {name} has shape {np.shape(row)}, step {step.shape}")
+    steps = [step for step, _ in path.snapshots]
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        raise ValueError(f"{where}: the steps of the snapshots must increase strictly")
+    expected = tuple(coordinates[key] for key in ("paulis", "visible", "hidden"))
+    for model in [path.model, *(model for _, model in path.snapshots)]:
+        if model is not None and (model.paulis, model.n_visible, model.n_hidden) != expected:
+            raise ValueError(f"{where}: its model is {model!r}, which has other coordinates")
+
+
+def _all_or_none(values: Sequence[object], name: str, coordinates: Coordinates) -> bool:
+    kept = [value is not None for value in values]
+    if any(kept) != all(kept):
+        raise ValueError(f"block {describe(coordinates)}: some runs kept {name} and others did not")
+    return all(kept)
+
+
+def _schedule(steps: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """One schedule (T,) if all runs share it as far as they went, else (S, T) padded with -1."""
+    longest = max(steps, key=len)
+    if all(np.array_equal(row, longest[: len(row)]) for row in steps):
+        return longest
+    out = np.full((len(steps), len(longest)), -1, np.int64)
+    for row, values in zip(out, steps, strict=True):
+        row[: len(values)] = values
+    return out
+
+
+def _padded(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    length = max(len(row) for row in rows)
+    out = np.full((len(rows), length, *rows[0].shape[1:]), np.nan)
+    for target, row in zip(out, rows, strict=True):
+        target[: len(row)] = row
+    return out
+
+
+# --- decoding ---------------------------------------------------------------------------------
+
+
+def decode(arrays: Arrays, attributes: Mapping[str, Attribute], where: str) -> Block:
+    """The block stored in a group, checked; ``where`` names it in errors (ArchiveError)."""
+    try:
+        coordinates = check_coordinates(json.loads(str(attributes["coordinates"])))
+        provenance = json.loads(str(attributes["provenance"]))
+        seeds = [int(seed) for seed in arrays["seed"]]
+        if check_seeds(seeds) != seeds:
+            raise ValueError("its seeds are not in order")
+        block = Block(coordinates, seeds, arrays, provenance)
+        _check_shapes(block)
+    except KeyError as exc:
+        raise ArchiveError(f"{where} is damaged: it has no {exc.args[0]}") from None
+    except (ValueError, TypeError, IndexError) as exc:
+        raise ArchiveError(f"{where} is damaged: {exc}") from None
+    return block
+
+
+def _check_shapes(block: Block) -> None:
+    a, c = block.arrays, block.coordinates
+    runs = len(block.seeds)
+    if unknown := sorted(a.keys() - block.dims.keys()):
+        raise ValueError(f"it holds unknown data sets: {', '.join(unknown)}")
+    sizes = {
+        "seed": runs,
+        "record": a["step"].shape[-1],
+        "parameter": n_parameters(c["visible"], c["hidden"], len(c["paulis"])),
+        "snapshot": a["snapshot_step"].shape[-1] if "snapshots" in a else 0,
+    }
+    for name, dims in block.dims.items():
+        expected = tuple(sizes[dim] for dim in dims)
+        if a[name].shape != expected:
+            raise ValueError(f"{name} has shape {a[name].shape}, expected {expected}")
+    for name in ("stopped", "started", "finished"):
+        if a[name].dtype.kind != "U":
+            raise ValueError(f"{name} is not text")
+    _check_counts(a["n_records"], a["step"], "record", least=1)
+    if "snapshots" in a:
+        _check_counts(a["n_snapshots"], a["snapshot_step"], "snapshot", least=0)
+
+
+def _check_counts(counts: NDArray[Any], steps: NDArray[Any], what: str, least: int) -> None:
+    if counts.dtype.kind not in "iu" or steps.dtype.kind not in "iu":
+        raise ValueError(f"the schedule of its {what}s is not made of integers")
+    if (counts < least).any() or (counts > steps.shape[-1]).any():
+        raise ValueError(f"a run claims more or fewer {what}s than there are")
+    for row, count in enumerate(counts):
+        own = steps[:count] if steps.ndim == 1 else steps[row, :count]
+        if (np.diff(own) <= 0).any() or (own < 0).any():
+            raise ValueError(f"the schedule of its {what}s does not increase")

@@ -1,0 +1,82 @@
+"""Finding one run by its coordinates, and saying what is near when there is none."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from tnqbm.archive.blocks import describe
+from tnqbm.archive.sources import Source, Sources
+
+
+class RunNotFoundError(KeyError):
+    """No run, or more than one, has the coordinates asked for; the message names the nearest."""
+
+    __str__ = Exception.__str__
+
+
+def find_run(sources: Sources, asked: Mapping[str, Any]) -> tuple[Source, int]:
+    """The source and row of the only run with the given coordinates (and ``seed``).
+
+    Raises RunNotFoundError if there is none or more than one.
+    """
+    wanted = dict(asked)
+    seed = wanted.pop("seed", None)
+    matches = [
+        (source, row)
+        for source in sources
+        if all(source.entry.coordinates.get(key) == value for key, value in wanted.items())
+        for row in source.rows
+        if seed is None or source.seed(row) == seed
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    words = describe(asked) or "any coordinates"
+    if matches:
+        raise RunNotFoundError(_several(sources, words, matches))
+    raise RunNotFoundError(_none(sources, words, wanted, seed))
+
+
+def _several(sources: Sources, words: str, matches: list[tuple[Source, int]]) -> str:
+    found = [{**source.entry.coordinates, "seed": source.seed(row)} for source, row in matches]
+    names = {name: None for coordinates in found for name in coordinates}
+    varying = [name for name in names if len({repr(one.get(name)) for one in found}) > 1]
+    return (
+        f"{len(matches)} runs in {sources.path} have {words}; "
+        f"say also which {', '.join(varying)} is meant"
+    )
+
+
+def _none(sources: Sources, words: str, wanted: dict[str, Any], seed: object) -> str:
+    message = f"no finished run in {sources.path} has {words}"
+    coordinates = sources.coordinates()
+    if not coordinates:
+        return f"{message}: it holds no runs"
+    known = sorted({name for one in coordinates.values() for name in one} | {"seed"})
+    for name in wanted:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1, 0.0)
+            return f"{message}: there is no coordinate {name!r}; did you mean {near[0]!r}?"
+    finished, planned = sources.tally()
+
+    def wrong(key: str) -> list[str]:
+        return [name for name, value in wanted.items() if coordinates[key].get(name) != value]
+
+    def distance(key: str) -> tuple[int, float, bool]:
+        gaps = [_gap(coordinates[key].get(name), wanted[name]) for name in wrong(key)]
+        return len(gaps), sum(gaps), key not in finished
+
+    nearest = min(coordinates, key=distance)
+    if not wrong(nearest) and seed in planned.get(nearest, set()):
+        return f"{message}: it is planned but not finished"
+    seeds = finished.get(nearest)
+    span = f"finished seeds from {min(seeds)} to {max(seeds)}" if seeds else "no finished seeds"
+    return f"{message}; the nearest is {describe(coordinates[nearest])} with {span}"
+
+
+def _gap(found: object, wanted: object) -> float:
+    """How far two unequal values are from each other, between 0 and 1."""
+    if isinstance(found, int | float) and isinstance(wanted, int | float):
+        return 1 - 1 / (1 + abs(float(found) - float(wanted)))
+    return 1 - difflib.SequenceMatcher(None, str(found), str(wanted)).ratio()

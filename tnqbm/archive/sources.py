@@ -1,0 +1,233 @@
+"""Where the runs of an archive lie: in OUT.h5, and in the parts of a study under way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.archive import estimator_reports
+from tnqbm.archive.blocks import Block, Coordinates, coordinates_key
+from tnqbm.archive.file import ArchiveFile, Entry, Header
+from tnqbm.archive.write import PLAN_FILE, archive_files, parts_folder, united
+from tnqbm.errors import ArchiveError
+
+T = TypeVar("T")
+_CACHED_BLOCKS = 4
+
+
+@dataclass(frozen=True)
+class Source:
+    """A block as the archive sees it: where it lies, which of its rows count, what is wrong."""
+
+    path: Path
+    entry: Entry
+    rows: list[int]
+    fault: str = ""
+
+    @property
+    def key(self) -> str:
+        """Canonical coordinates, "{}" if damage has made them unknown."""
+        return coordinates_key(self.entry.coordinates)
+
+    def seed(self, row: int) -> int:
+        """The seed of the run in one row."""
+        return self.entry.seeds[row]
+
+
+class Sources:
+    """All blocks of an archive and its parts, every run once, in the order of the plan.
+
+    ``problems`` says what is damaged, ``damaged_parts`` names part files with damaged blocks.
+    Errors are those of :class:`tnqbm.Archive`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._main: ArchiveFile | None = None
+        self._cache: dict[tuple[Path, str], Block] = {}
+        # A study that ends replaces OUT.h5 and then removes the parts: if that happens while we
+        # look, look again.
+        for _ in range(20):
+            self.close()
+            before = _identity(path)
+            try:
+                self._scan()
+            except FileNotFoundError:
+                archive_files(path)  # raises if nothing is there at all
+                continue
+            if _identity(path) == before:
+                return
+        raise ArchiveError(f"{path} is being replaced all the time; try again later")
+
+    def close(self) -> None:
+        """Close the archive file."""
+        if self._main is not None:
+            self._main.close()
+            self._main = None
+
+    def _scan(self) -> None:
+        self.problems: list[str] = []
+        self.damaged_parts: list[Path] = []
+        self.header_fault = ""
+        self._header: Header | None = None
+        found: list[tuple[Path, Entry, str]] = []
+        for path in archive_files(self.path):
+            try:
+                file = ArchiveFile(path)
+            except ArchiveError as exc:
+                if path == self.path:
+                    raise
+                self._lost(path, str(exc), found)
+                continue
+            if path == self.path:
+                self._main = file
+            else:
+                file.close()
+            if file.seal.status == "broken":
+                self.problems.append(f"{path} is damaged: {file.seal.detail}")
+            if file.header_fault:
+                self.problems.append(file.header_fault)
+            if path == self.path or path.name == PLAN_FILE:
+                self._header, self.header_fault = file.header, file.header_fault
+            elif file.faults:
+                self.damaged_parts.append(path)
+            found += [(path, e, file.faults.get(e.name, "")) for e in file.header.contents]
+            unlisted = file.faults.keys() - {entry.name for entry in file.header.contents}
+            found += [(path, Entry(n, "", {}, []), file.faults[n]) for n in sorted(unlisted)]
+        self._arrange(found)
+
+    def _lost(self, path: Path, reason: str, found: list[tuple[Path, Entry, str]]) -> None:
+        if path.name == PLAN_FILE:
+            self.problems.append(reason)
+        else:
+            self.damaged_parts.append(path)
+            found.append((path, Entry(path.stem, "", {}, []), reason))
+
+    def _arrange(self, found: list[tuple[Path, Entry, str]]) -> None:
+        rank = {coordinates_key(g.coordinates): place for place, g in enumerate(self.planned())}
+        seen: set[tuple[str, int]] = set()
+        sources: list[Source] = []
+        # Whole blocks first: a damaged one does no harm if its runs exist elsewhere.
+        for path, entry, fault in sorted(found, key=lambda item: bool(item[2])):
+            key = coordinates_key(entry.coordinates)
+            rows = [row for row, seed in enumerate(entry.seeds) if (key, seed) not in seen]
+            seen.update((key, seed) for seed in entry.seeds)
+            if fault:
+                self.problems.append(fault)
+            if rows or (fault and not entry.seeds):
+                sources.append(Source(path, entry, rows, fault))
+        sources.sort(
+            key=lambda source: (
+                rank.get(source.key, len(rank)),
+                source.key,
+                source.seed(source.rows[0]) if source.rows else -1,
+            )
+        )
+        self._sources = sources
+
+    # --- contents ---
+
+    def header(self) -> Header:
+        """Study, plan and provenance; ArchiveError if they are damaged or missing."""
+        if self.header_fault:
+            raise ArchiveError(self.header_fault)
+        if self._header is None:
+            raise ArchiveError(
+                f"{parts_folder(self.path) / PLAN_FILE} is missing or damaged: the study of these "
+                "runs is not known; resume the study, or merge what is finished into a new archive"
+            )
+        return self._header
+
+    def planned(self) -> list[Any]:
+        """The plan as far as it is known."""
+        return united(self._header.plan) if self._header else []
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._sources)
+
+    def usable(self, skip_damaged: bool) -> Iterator[Source]:
+        """Sources that are whole; ArchiveError on coming to another, unless ``skip_damaged``."""
+        for source in self._sources:
+            if not source.fault:
+                yield source
+            elif not skip_damaged:
+                raise ArchiveError(source.fault)
+
+    def tally(self) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
+        """Finished seeds and planned seeds by group; every run that exists counts as planned."""
+        finished: dict[str, set[int]] = {}
+        planned = {coordinates_key(g.coordinates): set(g.seeds) for g in self.planned()}
+        for source in self._sources:
+            seeds = {source.seed(row) for row in source.rows}
+            if seeds:
+                planned.setdefault(source.key, set()).update(seeds)
+            if seeds and not source.fault:
+                finished.setdefault(source.key, set()).update(seeds)
+        return finished, planned
+
+    def coordinates(self) -> dict[str, Coordinates]:
+        """Coordinates of all planned or finished groups by their key."""
+        known = {coordinates_key(g.coordinates): g.coordinates for g in self.planned()}
+        return known | {source.key: source.entry.coordinates for source in self if source.rows}
+
+    # --- numbers ---
+
+    def block(self, source: Source) -> Block:
+        """A whole block, verified; ArchiveError naming it if it is damaged."""
+        key = (source.path, source.entry.name)
+        if key not in self._cache:
+            block = self._read(source, ArchiveFile.block)
+            if len(self._cache) >= _CACHED_BLOCKS:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[key] = block
+        return self._cache[key]
+
+    def arrays(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+        """Some arrays of a block, those that were kept."""
+        return self._read(source, lambda file, name: file.arrays(name, names))
+
+    def reports(self, source: Source) -> list[dict[str, Any]]:
+        """What the estimator of the gradient reported, a dict for every row of the source."""
+        prefix = estimator_reports.TOTALS
+        arrays = self._read(source, lambda file, name: file.folder(name, prefix))
+        return [estimator_reports.totals(arrays, row) for row in source.rows]
+
+    def finals(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+        """Final values of the metrics that were kept, one for every row of the source."""
+        arrays = self.arrays(source, ("n_records", *names))
+        rows = np.asarray(source.rows)
+        last = arrays["n_records"][rows] - 1
+        return {name: arrays[name][rows, last] for name in names if name in arrays}
+
+    def _read(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
+        """``read(file, name)`` on the file that holds a block, wherever that is by now."""
+        if source.fault:
+            raise ArchiveError(source.fault)
+        if source.path == self.path:
+            if self._main is None:
+                raise ValueError(f"the archive {self.path} has been closed")
+            return read(self._main, source.entry.name)
+        try:
+            with ArchiveFile(source.path) as file:
+                return read(file, source.entry.name)
+        except FileNotFoundError:
+            # The study has ended since, and the part has become a block of the archive.
+            with ArchiveFile(self.path) as file:
+                for entry in file.header.contents:
+                    if entry.digest == source.entry.digest:
+                        return read(file, entry.name)
+        raise ArchiveError(f"{source.path} has gone since the archive was opened; open it again")
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

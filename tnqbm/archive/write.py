@@ -1,0 +1,270 @@
+"""Making archives: part files of finished blocks, and archives assembled and merged from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tnqbm.archive.blocks import (
+    Block,
+    Coordinates,
+    PlannedGroup,
+    RunRecord,
+    check_coordinates,
+    coordinates_key,
+    describe,
+    encode,
+)
+from tnqbm.archive.file import ArchiveFile, Entry, read_block, write_archive_file
+from tnqbm.errors import ArchiveError
+from tnqbm.files.atomic import remove_stale
+from tnqbm.files.content import group_digest
+from tnqbm.files.storage import package_version, write_group
+
+PLAN_FILE = "plan.h5"
+"""Name of the file in a parts folder that holds the plan of the study under way."""
+
+
+def parts_folder(out: str | Path) -> Path:
+    """Folder of the finished blocks of a study under way: ``OUT.h5`` -> ``OUT.h5.parts``."""
+    out = Path(out)
+    return out.with_name(out.name + ".parts")
+
+
+def write_block(
+    path: str | Path, records: Sequence[RunRecord], provenance: Mapping[str, str]
+) -> None:
+    """Write finished runs of equal coordinates to a part file of one block, atomically.
+
+    Raises ValueError naming the run if the records do not belong together or are malformed, and
+    OSError naming the path if it cannot be written.
+    """
+    block = encode(records, provenance)
+    write_archive_file(
+        path, "part", lambda group: [_put_block(group, block)], provenance=provenance
+    )
+
+
+def write_plan(
+    folder: str | Path,
+    plan: Sequence[PlannedGroup],
+    study_text: str,
+    provenance: Mapping[str, str],
+) -> None:
+    """Write ``plan.h5`` into a parts folder, so that the runs under way can be looked at."""
+    write_archive_file(
+        Path(folder) / PLAN_FILE,
+        "plan",
+        lambda _: [],
+        plan=plan,
+        study_text=study_text,
+        provenance=provenance,
+    )
+
+
+def assemble(
+    out: str | Path,
+    *,
+    plan: Sequence[PlannedGroup],
+    study_text: str,
+    provenance: Mapping[str, str],
+    parts: Iterable[str | Path],
+    base: str | Path | None = None,
+) -> None:
+    """Build the archive ``out`` from part files and the blocks of an earlier archive ``base``.
+
+    Blocks are verified and copied as they are. A run that occurs more than once is kept once if
+    its numbers are identical; if they differ, ArchiveError names it. ``base`` may be ``out``,
+    which is replaced in one step; on any error it stays as it was. Raises ArchiveError for a
+    damaged input and OSError naming the path if ``out`` cannot be written. Needs memory of twice
+    the size of the archive.
+    """
+    sources = ([Path(base)] if base is not None else []) + [Path(part) for part in parts]
+    remove_stale(out)
+    write_archive_file(
+        out,
+        "archive",
+        lambda group: _Collector(group).add_all(sources),
+        plan=plan,
+        study_text=study_text,
+        provenance=provenance,
+    )
+
+
+def merge(
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    overwrite: bool = False,
+    *,
+    skip_damaged: bool = False,
+) -> None:
+    """Join several archives (and the finished parts of studies under way) into one.
+
+    Plans are united; runs found more than once are treated as by :func:`assemble`. With
+    ``skip_damaged`` damaged blocks are left out, which rescues what is whole of a damaged file.
+    Raises FileExistsError if ``out`` exists and ``overwrite`` is false, and errors as
+    :func:`assemble`.
+    """
+    if not inputs:
+        raise ValueError("nothing to merge: name at least one archive")
+    out = Path(out)
+    if out.exists() and not overwrite:
+        raise FileExistsError(f"{out} exists already; it is not overwritten unless asked")
+    sources: list[Path] = []
+    plan: list[PlannedGroup] = []
+    texts: dict[str, str] = {}
+    for path in map(Path, inputs):
+        files = archive_files(path)
+        with ArchiveFile(files[-1] if files[-1].name == PLAN_FILE else files[0]) as file:
+            if file.header_fault and not skip_damaged:
+                raise ArchiveError(file.header_fault)
+            plan += file.header.plan
+            texts.setdefault(file.header.study_text, path.name)
+        sources += files
+    study = next(iter(texts))
+    if len(texts) > 1:
+        study = "\n".join(f"# --- study of {name} ---\n{text}" for text, name in texts.items())
+    names = ", ".join(Path(path).name for path in inputs)
+    write_archive_file(
+        out,
+        "archive",
+        lambda group: _Collector(group, skip_damaged).add_all(sources),
+        plan=united(plan),
+        study_text=study,
+        provenance={"merged_from": names, "tnqbm": package_version()},
+        overwrite=overwrite,
+    )
+
+
+def archive_files(path: str | Path) -> list[Path]:
+    """The files that an archive consists of: itself, its parts, and the parts' plan, last.
+
+    Raises FileNotFoundError if there is neither an archive nor parts of one.
+    """
+    path = Path(path)
+    files = [path] if path.exists() else []
+    try:
+        names = sorted(os.listdir(parts_folder(path)))
+    except (FileNotFoundError, NotADirectoryError):
+        names = []
+    parts = [name for name in names if name.endswith(".h5") and name != PLAN_FILE]
+    last = [PLAN_FILE] if PLAN_FILE in names else []
+    files += [parts_folder(path) / name for name in parts + last]
+    if not files:
+        hint = ""
+        if path.name.endswith(".parts"):
+            hint = f"; to look at a study under way give {path.name.removesuffix('.parts')}"
+        elif names:
+            hint = f", and {parts_folder(path)} holds no finished runs yet"
+        raise FileNotFoundError(f"{path} does not exist{hint}")
+    return files
+
+
+def united(plan: Iterable[PlannedGroup]) -> list[PlannedGroup]:
+    """Groups of equal coordinates joined, in the order in which they first appear."""
+    seeds: dict[str, set[int]] = {}
+    coordinates: dict[str, Coordinates] = {}
+    for group in plan:
+        checked = check_coordinates(group.coordinates)
+        key = coordinates_key(checked)
+        coordinates.setdefault(key, checked)
+        seeds.setdefault(key, set()).update(group.seeds)
+    return [PlannedGroup(coordinates[key], sorted(own)) for key, own in seeds.items()]
+
+
+def _put_block(group: Any, block: Block) -> Entry:
+    digest = write_group(
+        group.create_group(block.name), block.arrays, block.attributes, dims=block.dims
+    )
+    return Entry(block.name, digest, block.coordinates, block.seeds)
+
+
+class _Collector:
+    """Gathers blocks from files into one HDF5 group, every run once."""
+
+    def __init__(self, group: Any, skip_damaged: bool = False) -> None:
+        self._group = group
+        self._skip_damaged = skip_damaged
+        self._owner: dict[tuple[str, int], tuple[Path, str]] = {}
+        self._names: set[str] = set()
+        self._recent: dict[str, Block] = {}
+
+    def add_all(self, sources: Sequence[Path]) -> list[Entry]:
+        entries: list[Entry] = []
+        for path in sources:
+            file = self._open(path)
+            if file is not None:
+                with file:
+                    entries += self._add(file)
+        return sorted(entries, key=lambda entry: entry.name)
+
+    def _open(self, path: Path) -> ArchiveFile | None:
+        try:
+            file = ArchiveFile(path)
+        except ArchiveError:
+            if self._skip_damaged:
+                return None
+            raise
+        problem = file.header_fault or next(iter(file.faults.values()), "")
+        if problem and not self._skip_damaged:
+            file.close()
+            raise ArchiveError(problem)
+        return file
+
+    def _add(self, file: ArchiveFile) -> list[Entry]:
+        entries = []
+        for entry in file.header.contents:
+            if entry.name in file.faults:
+                continue
+            try:
+                block = file.block(entry.name)
+            except ArchiveError:
+                if self._skip_damaged:
+                    continue
+                raise
+            new = self._new_rows(block, file)
+            if not new:
+                continue
+            whole = len(new) == len(block.seeds)
+            block = block if whole else block.rows(new)
+            if block.name in self._names:
+                raise ArchiveError(f"{file.where(entry.name)}: its name is taken by other runs")
+            self._names.add(block.name)
+            key = coordinates_key(block.coordinates)
+            for seed in block.seeds:
+                self._owner[key, seed] = (file.path, block.name)
+            if whole and block.name == entry.name:
+                # As it is, without unpacking and packing again.
+                source = file.group(entry.name)
+                source.file.copy(source, self._group, name=entry.name)
+                digest = group_digest(source)
+                entries.append(Entry(entry.name, digest, block.coordinates, block.seeds))
+            else:
+                entries.append(_put_block(self._group, block))
+        return entries
+
+    def _new_rows(self, block: Block, file: ArchiveFile) -> list[int]:
+        """Rows not collected yet; ArchiveError if one was collected with other numbers."""
+        key = coordinates_key(block.coordinates)
+        new = []
+        for row, seed in enumerate(block.seeds):
+            if (key, seed) not in self._owner:
+                new.append(row)
+                continue
+            first, name = self._owner[key, seed]
+            earlier = self._collected(name)
+            if earlier.fingerprint(earlier.seeds.index(seed)) != block.fingerprint(row):
+                raise ArchiveError(
+                    f"the run {describe(block.coordinates)} seed={seed} has different numbers in "
+                    f"{first} and {file.path}: they come from different settings, study "
+                    "seeds or versions; keep them in separate archives"
+                )
+        return new
+
+    def _collected(self, name: str) -> Block:
+        """A block that is already in the new archive; the last one is remembered."""
+        if name not in self._recent:
+            self._recent = {name: read_block(self._group[name], f"block {name}")}
+        return self._recent[name]

@@ -1,0 +1,342 @@
+"""Target distributions: the paper's data sets, handwritten digits, the Ising model, own data."""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
+from tnqbm.limits import check_enumerable
+from tnqbm.states import as_states, index_of, states_of
+
+MAX_STATES = 1 << 22
+"""Largest support built for ``cardinality`` and ``parity``."""
+
+ISING_SAMPLES = 10_000
+"""Samples in an Ising data set."""
+
+DIGITS_VISIBLE = 64
+"""Pixels of a handwritten digit."""
+
+_ISING = re.compile(r"ising-T((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A distribution over visible states, kept as its support and probabilities.
+
+    ``states`` (K, n) uint8, distinct rows; ``probabilities`` (K,), positive, summing to one.
+    """
+
+    states: NDArray[np.uint8]
+    probabilities: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        raw = np.asarray(self.states)
+        if raw.ndim != 2 or raw.size == 0:
+            raise ValueError(f"states must have shape (K, n) with K, n >= 1, got {raw.shape}")
+        states = as_states(raw, raw.shape[1])
+        q = np.array(self.probabilities, dtype=np.float64)
+        if q.shape != (states.shape[0],):
+            raise ValueError(f"probabilities must have shape ({states.shape[0]},), got {q.shape}")
+        if not (np.isfinite(q).all() and (q > 0).all() and abs(q.sum() - 1) < 1e-6):
+            raise ValueError("probabilities must be finite, positive and sum to 1")
+        if np.unique(states, axis=0).shape[0] != states.shape[0]:
+            raise ValueError("states must be distinct; Target.from_samples merges repeated rows")
+        q /= q.sum()
+        for name, array in (("states", states), ("probabilities", q)):
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.states.shape[1])
+
+    @property
+    def n_states(self) -> int:
+        """Size of the support."""
+        return int(self.states.shape[0])
+
+    def dense(self) -> NDArray[np.float64]:
+        """Probabilities of all 2**n states, visible unit 1 the most significant bit."""
+        check_enumerable(self.n_visible, dense=True)
+        q = np.zeros(1 << self.n_visible)
+        q[index_of(self.states)] = self.probabilities
+        return q
+
+    def entropy(self) -> float:
+        """-sum q log q in nats, the smallest possible negative log-likelihood."""
+        return -float(np.sum(self.probabilities * np.log(self.probabilities)))
+
+    @classmethod
+    def uniform(cls, states: ArrayLike) -> Target:
+        """Equal probabilities over distinct states (K, n)."""
+        rows = np.asarray(states)
+        return cls(rows, np.full(rows.shape[0], 1.0 / max(1, rows.shape[0])))
+
+    @classmethod
+    def from_samples(cls, v: ArrayLike) -> Target:
+        """Empirical distribution of samples (N, n); repeated rows are merged."""
+        rows = np.asarray(v)
+        if rows.ndim != 2 or rows.size == 0:
+            raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {rows.shape}")
+        states, counts = np.unique(as_states(rows, rows.shape[1]), axis=0, return_counts=True)
+        return cls(states, counts / rows.shape[0])
+
+    @classmethod
+    def from_dense(cls, q: ArrayLike) -> Target:
+        """From probabilities of all 2**n states, visible unit 1 the most significant bit."""
+        dense = np.asarray(q, dtype=np.float64)
+        n = dense.size.bit_length() - 1
+        if dense.ndim != 1 or n < 1 or dense.size != 1 << n:
+            raise ValueError(f"q must have shape (2**n,) with n >= 1, got {dense.shape}")
+        if not (np.isfinite(dense).all() and (dense >= 0).all()):
+            raise ValueError("q must hold finite probabilities >= 0")
+        support = np.flatnonzero(dense)
+        return cls(states_of(support, n), dense[support])
+
+
+def load(name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0) -> Target:
+    """A target distribution on n visible units, by data set name or from a file.
+
+    The paper's data sets ("Data sets"), uniform and known exactly: ``"bas"`` simplified bars and
+    stripes, ``"on2"`` n**2 random distinct strings (the only one that uses ``seed``),
+    ``"cardinality"`` n/2 ones, ``"parity"`` an even number of ones. Empirical distributions of
+    :func:`samples`: ``"digits"``, ``"ising-T<temperature>"`` and a path to a .h5, .npy or .csv
+    file of 0/1 rows; these are the same for every seed. Raises ValueError if the combination is
+    impossible or the data are not what they should be, FileNotFoundError if there is no such
+    file.
+    """
+    check(name, n)
+    if name in _BUILDERS:
+        return Target.uniform(_BUILDERS[str(name)](n, seed))
+    return _named_samples(str(name), n) if is_name(name) else Target.from_samples(samples(name, n))
+
+
+@functools.lru_cache(maxsize=8)
+def _named_samples(name: str, n: int) -> Target:
+    """Kept, since a study asks for the same target in every task. Files may change: not here."""
+    return Target.from_samples(samples(name, n))
+
+
+def samples(
+    name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0
+) -> NDArray[np.uint8]:
+    """The rows (N, n) of a data set in their order, repeats kept.
+
+    ``"digits"``: 1797 handwritten digits of 8 x 8 pixels (n = 64), 1 where there is ink (more
+    than 8 of 16); Alpaydin and Kaynak 1998, doi 10.24432/C50P49, CC BY 4.0. ``"ising-T2.5"``:
+    10,000 independent equilibrium samples of the L x L Ising model (n = L*L) at temperature 2.5,
+    or any other, see :mod:`tnqbm.datasets.ising`; ``seed`` draws others. A path: the rows of that
+    file. Raises as :func:`load` does, ValueError for a data set that is known exactly and has no
+    samples, and ArchiveError if the installed digits are damaged.
+    """
+    check(name, n)
+    if name in _BUILDERS:
+        raise ValueError(
+            f"data set {str(name)!r} is known exactly and has no samples; "
+            f"datasets.load({str(name)!r}, {n}) gives its states and probabilities"
+        )
+    temperature = _ising_temperature(name)
+    if temperature is not None:
+        from tnqbm.datasets import ising
+
+        return ising.sample(math.isqrt(n), temperature, ISING_SAMPLES, seed=seed)
+    rows = _digits() if name == "digits" else read_samples(name)
+    if rows.shape[1] != n:
+        raise ValueError(
+            f"{name}: rows have {rows.shape[1]} entries, but {n} visible units were asked for"
+        )
+    return rows
+
+
+def is_name(name: str | Path) -> bool:
+    """Whether this is the name of a data set, one of ``NAMES`` or ``"ising-T<temperature>"``."""
+    return name in NAMES or _ising_temperature(name) is not None
+
+
+def check(name: str | Path, n: int) -> None:
+    """Raise ValueError if :func:`load` cannot make this data set on n units, at no cost."""
+    if n < 1:
+        raise ValueError(f"need at least one visible unit, got n = {n}")
+    if not is_name(name):
+        if Path(name).suffix.lower() in SUFFIXES:
+            return
+        if str(name).startswith("ising"):
+            raise ValueError(
+                f"unknown data set {str(name)!r}; an Ising data set is named by its temperature, "
+                "a number above 0: 'ising-T2.269'"
+            )
+        raise ValueError(
+            f"unknown data set {str(name)!r}; known names: {', '.join(NAMES)}, ising-T2.269 (or "
+            f"any temperature); or give a path ending in {', '.join(SUFFIXES)}"
+        )
+    if name in ("bas", "cardinality") and n % 2:
+        raise ValueError(f"data set {name!r} needs an even number of visible units, got n = {n}")
+    if name == "on2" and n * n > 2**n:
+        raise ValueError(
+            f"data set 'on2' needs n**2 <= 2**n distinct strings; n = {n} has {2**n} "
+            f"and would need {n * n}"
+        )
+    if name == "digits" and n != DIGITS_VISIBLE:
+        raise ValueError(
+            f"data set 'digits' has {DIGITS_VISIBLE} visible units (8 x 8 pixels), got n = {n}"
+        )
+    if name not in NAMES and (n < 4 or math.isqrt(n) ** 2 != n):
+        side = max(2, math.isqrt(n))
+        raise ValueError(
+            f"data set {str(name)!r} needs a square number of visible units, L*L with L >= 2, "
+            f"got n = {n}; near it are {side**2} and {(side + 1) ** 2}"
+        )
+    size = {"cardinality": math.comb(n, n // 2), "parity": 2 ** (n - 1)}.get(str(name), 0)
+    if size > MAX_STATES:
+        raise ValueError(f"data set {name!r} with n = {n} has {size} states, more than 2**22")
+
+
+def split(
+    rows: ArrayLike, test_fraction: float = 0.2, *, seed: int | np.random.SeedSequence = 0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Samples (N, n) shuffled and cut in two: to train with, and to test with.
+
+    The last round(N * test_fraction) rows of the shuffled order are the test rows; with
+    ``test_fraction = 0`` there are none. Rows that repeat may fall on both sides. Raises
+    ValueError for rows that are not 0 and 1, a fraction outside [0, 1), or one that leaves either
+    side empty.
+    """
+    given = np.asarray(rows)
+    if given.ndim != 2 or given.size == 0:
+        raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {given.shape}")
+    _check_fraction(test_fraction)
+    states = as_states(given, given.shape[1])
+    count = states.shape[0]
+    held_out = round(count * test_fraction)
+    if held_out == count or (test_fraction > 0 and held_out == 0):
+        raise ValueError(
+            f"test_fraction = {test_fraction} of {count} rows gives {held_out} test rows; both "
+            "sides need at least one (test_fraction = 0 keeps all rows to train with)"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    return states[order[: count - held_out]], states[order[count - held_out :]]
+
+
+def load_split(
+    name: str | Path,
+    n: int,
+    *,
+    test_fraction: float = 0.2,
+    seed: int | np.random.SeedSequence = 0,
+) -> tuple[Target, Target | None]:
+    """Targets to train with and to test with, from :func:`split` of the data set's samples.
+
+    Without test rows (``test_fraction = 0``) the second one is None, and the first is
+    ``load(name, n, seed=seed)``. Raises as :func:`load` and :func:`split` do, and ValueError
+    for a positive fraction of a data set that is known exactly.
+    """
+    check(name, n)
+    _check_fraction(test_fraction)
+    if test_fraction == 0:
+        return load(name, n, seed=seed), None
+    if name in _BUILDERS:
+        raise ValueError(
+            f"data set {str(name)!r} is known exactly, so holding out a part of it makes no "
+            f"sense; use test_fraction = 0, got {test_fraction}"
+        )
+    train, test = split(samples(name, n), test_fraction, seed=seed)
+    return Target.from_samples(train), Target.from_samples(test)
+
+
+def visible_fields(target: Target, *, floor: float = 1e-3) -> NDArray[np.float64]:
+    """Fields a (n,) with which a model without weights (w = 0) has the data's means <s_i>_q.
+
+    a_i = -atanh(m_i), so that p(s_i = +1) = 1/(1 + exp(2 a_i)) = (1 + m_i)/2, where
+    m_i = (1 - 2 floor) <s_i>_q: a pseudo-count, as if a share 2 floor of the data were random
+    bits. So no bit value has a probability below ``floor``, and |a_i| <= atanh(1 - 2 floor), 3.45
+    by default. With ``floor = 0`` the means are exact, and a
+    bit that never changes raises ValueError; so does a floor outside [0, 0.5).
+    """
+    if not 0 <= floor < 0.5:
+        raise ValueError(f"floor must be at least 0 and less than 0.5, got {floor}")
+    constant = (target.states == target.states[0]).all(axis=0)
+    if floor == 0 and constant.any():
+        raise ValueError(
+            f"visible unit {int(np.argmax(constant)) + 1} has the same value in all of the data, "
+            "so its field is infinite; use a floor above 0"
+        )
+    # Unlike a matrix product, einsum adds in an order that no thread count changes.
+    ones = np.einsum("k,ki->i", target.probabilities, target.states)
+    mean = np.where(constant, 1.0 - 2.0 * target.states[0], 1.0 - 2.0 * ones)
+    return np.asarray(-np.arctanh((1.0 - 2.0 * floor) * mean))
+
+
+def _check_fraction(test_fraction: float) -> None:
+    if not 0 <= test_fraction < 1:
+        raise ValueError(f"test_fraction must be at least 0 and less than 1, got {test_fraction}")
+
+
+def _ising_temperature(name: str | Path) -> float | None:
+    """The temperature in an Ising data set's name, or None for any other name."""
+    match = _ISING.fullmatch(name) if isinstance(name, str) else None
+    temperature = float(match[1]) if match else 0.0
+    return temperature if 0 < temperature < math.inf else None
+
+
+def _digits() -> NDArray[np.uint8]:
+    import h5py
+
+    from tnqbm.files.content import read_group
+
+    path = packaged_file("digits.h5")
+    with h5py.File(path, "r", locking=False) as file:
+        arrays, _ = read_group(file, str(path))
+    return np.asarray(arrays["states"], dtype=np.uint8)
+
+
+def _bas(n: int, seed: object) -> NDArray[np.uint8]:
+    images = []
+    for row in range(2):
+        image = np.zeros((2, n // 2), dtype=np.uint8)
+        image[row] = 1
+        images.append(image.ravel())
+    for column in range(n // 2):
+        image = np.zeros((2, n // 2), dtype=np.uint8)
+        image[:, column] = 1
+        images.append(image.ravel())
+    return np.stack(images)
+
+
+def _on2(n: int, seed: int | np.random.SeedSequence) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    seen: dict[bytes, NDArray[np.uint8]] = {}
+    while len(seen) < n * n:
+        row = rng.integers(0, 2, n, dtype=np.uint8)
+        seen.setdefault(row.tobytes(), row)
+    return np.stack(list(seen.values()))
+
+
+def _cardinality(n: int, seed: object) -> NDArray[np.uint8]:
+    index = np.arange(1 << n, dtype=np.int64)
+    return states_of(index[np.bitwise_count(index) == n // 2], n)
+
+
+def _parity(n: int, seed: object) -> NDArray[np.uint8]:
+    half = states_of(np.arange(1 << (n - 1), dtype=np.int64), n - 1) if n > 1 else np.zeros((1, 0))
+    last = half.sum(axis=1, keepdims=True) % 2
+    return np.hstack([half, last]).astype(np.uint8)
+
+
+_BUILDERS: dict[str, Callable[[int, int | np.random.SeedSequence], NDArray[np.uint8]]] = {
+    "bas": _bas,
+    "on2": _on2,
+    "cardinality": _cardinality,
+    "parity": _parity,
+}
+
+NAMES = (*_BUILDERS, "digits")
+"""Names of the built-in data sets, besides ``"ising-T<temperature>"``."""

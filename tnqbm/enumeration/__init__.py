@@ -1,0 +1,5 @@
+"""Sums over all 2^n visible states."""
+
+from tnqbm.enumeration.enumerator import Enumerator
+
+__all__ = ["Enumerator"]

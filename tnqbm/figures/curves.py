@@ -1,0 +1,222 @@
+"""Figures of an archive: learning curves, final distance against m, least hidden units.
+
+Every function takes a :class:`tnqbm.Archive` or several and returns ``(figure, axes)``, the axes
+as a two-dimensional object array of panels. Figures are made without pyplot, so nothing global
+changes and no window opens; :func:`save_figure` writes PNG, PDF or SVG. matplotlib is imported on
+the first call (extra ``plot``; tnqbm.MissingExtraError without it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tnqbm.figures import layout
+from tnqbm.figures.layout import Axis
+from tnqbm.figures.styles import series_styles
+from tnqbm.summaries import (
+    LearningCurve,
+    Select,
+    as_archives,
+    check_select,
+    final_groups,
+    matches,
+    mean_curves,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from tnqbm.archive import Archive
+
+Series = tuple[int, str, str]
+"""n, data set and Pauli set, which may each have been trained with other values of m."""
+
+_RANKS = {1: ("",), 2: ("least", "greatest"), 3: ("least", "middle", "greatest")}
+
+
+def learning_curves(
+    archives: Archive | Sequence[Archive],
+    metric: str = "tvd",
+    *,
+    select: Select | None = None,
+    max_hidden: int = 3,
+) -> tuple[Figure, Axis]:
+    """``metric`` against the number of updates: mean over seeds with a band of one std.
+
+    One panel per data set (columns) and n and gradient (rows), a colour per Pauli set, a line
+    style per number of hidden units. Of more than ``max_hidden`` values of m the smallest, the
+    largest and those between at equal ratios are shown, the same for all Pauli sets where they
+    were tried with all, else of each its own; ``select={"hidden": [3, 9]}`` asks for particular
+    ones. Raises ValueError when the metric was not kept, no finished run matches, or there are
+    too many gradients and n for one figure.
+    """
+    layout.require_matplotlib()
+    listed = as_archives(archives)
+    tried = _tried(listed, select)
+    shown, common = _choose_hidden(tried, max_hidden, asked="hidden" in (select or {}))
+    wanted = sorted({m for values in shown.values() for m in values})
+    curves = [
+        curve
+        for curve in mean_curves(listed, metric, select={**(select or {}), "hidden": wanted})
+        if curve.hidden in shown[curve.visible, curve.data, curve.paulis]
+    ]
+    styles = series_styles(curves)
+    with layout.style():
+        figure, axes, panels = layout.panel_grid(curves, sharey=metric == "tvd")
+        for curve in curves:
+            axis = panels[curve.visible, curve.data, curve.other]
+            of = common or shown[curve.visible, curve.data, curve.paulis]
+            line = layout.LINES[of.index(curve.hidden) % len(layout.LINES)]
+            colour = styles[curve.paulis]["color"]
+            below, above = curve.mean - curve.std, curve.mean + curve.std
+            axis.fill_between(curve.step, below, above, color=colour, alpha=0.13, linewidth=0)
+            axis.plot(curve.step, curve.mean, color=colour, linestyle=line)
+        layout.updates_axis(panels.values(), max(int(curve.step[-1]) for curve in curves))
+        layout.set_limits(panels.values(), metric)
+        handles = layout.series_handles(styles, markers=False)
+        title = f"{layout.metric_title(metric)} while training"
+        most = max(map(len, shown.values()))
+        if common and len(common) == 1:
+            title += f", m = {common[0]}"
+        elif common:
+            words = [f"m = {m}" for m in common]
+        else:
+            for (visible, data, _), axis in panels.items():
+                _name_hidden(axis, [c for c in curves if (c.visible, c.data) == (visible, data)])
+            words = [f"{rank} m".strip() for rank in _RANKS.get(most, map(str, range(1, most + 1)))]
+        if not common or len(common) > 1:
+            handles += [
+                layout.line_handle(word, layout.GREY, layout.LINES[k % len(layout.LINES)])
+                for k, word in enumerate(words)
+            ]
+        seeds = layout.seeds_text(curve.runs for curve in curves)
+        every = {m for values in tried.values() for m in values}
+        if common and len(common) < len(every):
+            seeds += f"; {len(common)} of {len(every)} values of m"
+        layout.finish(
+            figure,
+            axes,
+            title=title,
+            note=seeds,
+            x="Updates",
+            y=layout.metric_label(metric),
+            handles=handles,
+        )
+    return figure, axes
+
+
+def tvd_vs_hidden(
+    archives: Archive | Sequence[Archive],
+    metric: str = "tvd",
+    *,
+    select: Select | None = None,
+    threshold: float | None = 0.2,
+) -> tuple[Figure, Axis]:
+    """Final ``metric`` against the number of hidden units m, as in the paper's Figure 2.
+
+    Mean over seeds with a band of one standard deviation; rows are n and gradients, columns data
+    sets, colours Pauli sets. ``threshold`` draws the reference line (only for the total variation
+    distance). To compare gradients: :func:`gradients`. Raises ValueError when the metric was not
+    kept, no finished run matches, or there are too many gradients and n for one figure.
+    """
+    layout.require_matplotlib()
+    groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
+    if not groups:
+        raise ValueError(f"no finished run has a finite final {metric}")
+    styles = series_styles(groups)
+    wide = {d: layout.is_wide(g for g in groups if g.data == d) for d in {g.data for g in groups}}
+    with layout.style():
+        figure, axes, panels = layout.panel_grid(groups, sharey=metric == "tvd")
+        for (visible, data, other), axis in panels.items():
+            for paulis, entry in styles.items():
+                here = [
+                    group
+                    for group in groups
+                    if (group.visible, group.data, group.paulis, group.other)
+                    == (visible, data, paulis, other)
+                ]
+                if not here:
+                    continue
+                m = np.array([group.hidden for group in here])
+                mean = np.array([group.mean for group in here])
+                std = np.array([group.std for group in here])
+                colour = entry["color"]
+                if len(here) > 1:
+                    axis.fill_between(
+                        m, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0
+                    )
+                else:  # a band over one point has no width
+                    axis.errorbar(m, mean, std, color=colour, capsize=2.5, linestyle="")
+                axis.plot(m, mean, **entry, clip_on=metric != "tvd")  # a TVD of 1 in full
+            layout.hidden_axis(axis, log=wide[data])
+            if metric == "tvd" and threshold is not None:
+                layout.reference_line(axis, threshold)
+        layout.set_limits(panels.values(), metric)
+        handles = layout.series_handles(styles)
+        if metric == "tvd" and threshold is not None:
+            handles.append(
+                layout.line_handle(f"TVD = {threshold:g}", layout.GREY, layout.REFERENCE)
+            )
+        seeds = layout.seeds_text(len(group.seeds) for group in groups)
+        layout.finish(
+            figure,
+            axes,
+            title=f"{layout.metric_title(metric)} after training",
+            note=seeds,
+            x="Hidden units m",
+            y=layout.metric_label(metric),
+            handles=handles,
+        )
+    return figure, axes
+
+
+def _tried(archives: Sequence[Archive], select: Select | None) -> dict[Series, list[int]]:
+    """Values of m with finished runs, for every series."""
+    groups = [group for archive in archives for group in archive.groups()]
+    check_select(select, groups)
+    wanted = {key: value for key, value in (select or {}).items() if key != "seed"}
+    found: dict[Series, set[int]] = {}
+    for g in groups:
+        if g["finished"] and matches(wanted, g):
+            found.setdefault((g["visible"], g["data"], g["paulis"]), set()).add(g["hidden"])
+    if not found:
+        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+    return {series: sorted(values) for series, values in found.items()}
+
+
+def _choose_hidden(
+    tried: dict[Series, list[int]], most: int, *, asked: bool
+) -> tuple[dict[Series, list[int]], list[int] | None]:
+    """Values of m to draw of every series, and the same list for all if there is one."""
+    every = sorted({m for values in tried.values() for m in values})
+    common = every if asked else _spread(every, most)
+    if asked or all(set(common) <= set(values) for values in tried.values()):
+        return dict.fromkeys(tried, common), common
+    return {series: _spread(values, most) for series, values in tried.items()}, None
+
+
+def _spread(present: Sequence[int], most: int) -> list[int]:
+    """At most ``most`` of the values: the ends, and the nearest to equal ratios between them."""
+    if len(present) <= most:
+        return list(present)
+    ideal = np.geomspace(max(present[0], 0.5), present[-1], max(most, 2))
+    nearest = {present[int(np.abs(np.log(np.maximum(present, 0.5) / m)).argmin())] for m in ideal}
+    return sorted(nearest)[:most]
+
+
+def _name_hidden(axis: Axes, curves: Sequence[LearningCurve]) -> None:
+    """Say which values of m the curves of a panel have, where Pauli sets differ in them."""
+    for k, (paulis, entry) in enumerate(reversed(series_styles(curves).items())):
+        values = sorted({curve.hidden for curve in curves if curve.paulis == paulis})
+        axis.text(
+            0.03,
+            0.04 + 0.09 * k,
+            f"m = {', '.join(map(str, values))}",
+            transform=axis.transAxes,
+            fontsize=7,
+            color=entry["color"],
+        )

@@ -1,0 +1,171 @@
+"""Figure of resources: qubits, two-qubit gates and shots against the number of visible units.
+
+Takes estimates of :func:`tnqbm.quantum.resources.estimate` and returns ``(figure, axes)``, the axes
+as a two-dimensional object array; tnqbm.figures.save_figure writes files. matplotlib is imported on
+the first call (extra ``plot``; tnqbm.MissingExtraError without it).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tnqbm.figures import layout
+from tnqbm.figures.layout import Axis
+from tnqbm.figures.styles import COLOURS, MARKERS, letters
+from tnqbm.quantum.resources import Resources
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["figure"]
+
+_WIDE = 1.35
+_MORE = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_LINES: dict[str, Any] = {"imaginary-time": "-", "thermal": (0, (3.5, 1.5))}
+
+
+def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
+    """Three panels over the number of visible units, one line for each name.
+
+    Qubits; CX gates of one circuit after decomposition, swaps included; shots for one gradient.
+    Hollow markers are upper bounds of the shots, from lower bounds on log Z. A circuit without
+    two-qubit gates has no point in their panel. Raises ValueError if there is nothing to draw,
+    TypeError on anything but Resources.
+    """
+    named = {name: sorted(rows, key=lambda one: one.n_visible) for name, rows in found.items()}
+    if not any(named.values()):
+        raise ValueError("there is nothing to draw: no resources were given")
+    for name, rows in named.items():
+        for one in rows:
+            if not isinstance(one, Resources):
+                raise TypeError(f"{name!r} must hold Resources, got {type(one).__name__}")
+    layout.require_matplotlib()
+    named = {name: rows for name, rows in named.items() if rows}
+    every = [one for rows in named.values() for one in rows]
+    styles = _styles(named)
+    with layout.style():
+        drawn, axes = layout.grid(1, 3, scale=_WIDE)
+        engine: Any = drawn.get_layout_engine()
+        engine.set(w_pad=0.1)  # inches: labels of a panel stand clear of its neighbour
+        qubits, gates, shots = axes[0]
+        for name, rows in named.items():
+            _line(qubits, [(one.n_visible, one.qubits) for one in rows], styles[name])
+            some = [(one.n_visible, one.two_qubit_gates) for one in rows if one.two_qubit_gates]
+            _line(gates, some, styles[name])
+            _line(shots, [(one.n_visible, one.log10_shots) for one in rows], styles[name])
+            bounds = [one for one in rows if one.log_partition_kind == "lower bound"]
+            _hollow(shots, [(one.n_visible, one.log10_shots) for one in bounds], styles[name])
+        for axis, title in zip(
+            (qubits, gates, shots), ("Qubits", "CX gates of one circuit", "Shots"), strict=True
+        ):
+            axis.set_title(title)
+            _units(axis, every)
+        layout.whole_axis(qubits)
+        if any(one.two_qubit_gates for one in every):
+            _logarithmic(gates)
+        else:
+            layout.empty(gates, "no two-qubit gates")
+        _powers(shots)
+        handles = [_handle(name, style) for name, style in styles.items()]
+        if any(one.log_partition_kind == "lower bound" for one in every):
+            handles.append(layout.hollow_handle("upper bound", "o"))
+        layout.finish(
+            drawn,
+            axes,
+            title="What one gradient takes on a quantum computer",
+            note=_note(every),
+            x="Visible units n",
+            y="",
+            handles=handles,
+        )
+    return drawn, axes
+
+
+def _styles(named: Mapping[str, Sequence[Resources]]) -> dict[str, dict[str, Any]]:
+    """Colours of Pauli sets, then spare ones; line and marker say the strategy."""
+    styles: dict[str, dict[str, Any]] = {}
+    taken: set[tuple[str, str]] = set()
+    spare = [*_MORE]
+    for name, rows in named.items():
+        own, strategy = letters(rows[0].paulis), rows[0].strategy
+        colour = COLOURS[own]
+        if (colour, strategy) in taken:
+            colour = next((c for c in spare if (c, strategy) not in taken), "#8A6D3B")
+        taken.add((colour, strategy))
+        marker = "x" if strategy == "thermal" else MARKERS[own]
+        styles[name] = {"color": colour, "linestyle": _LINES[strategy], "marker": marker}
+    return styles
+
+
+def _line(axis: Axes, points: Sequence[tuple[int, float]], style: Mapping[str, Any]) -> None:
+    if points:
+        x, y = zip(*points, strict=True)
+        axis.plot(x, y, linewidth=1.3, markersize=4.0, **style)
+
+
+def _hollow(axis: Axes, points: Sequence[tuple[int, float]], style: Mapping[str, Any]) -> None:
+    if points:
+        x, y = zip(*points, strict=True)
+        look = {**style, "linestyle": ""}
+        axis.plot(x, y, markersize=4.0, markerfacecolor="white", **look)
+
+
+def _units(axis: Axes, every: Sequence[Resources]) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    least, most = (f(one.n_visible for one in every) for f in (min, max))
+    room = max(0.06 * (most - least), 0.8 if most > least else 2.0)
+    axis.set_xlim(least - room, most + room)
+    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+
+
+def _logarithmic(axis: Axes) -> None:
+    """Decades, at least one of them whole, or 1, 2 and 5 of each where fewer than two are seen."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    if high / low < 20.0:
+        axis.set_ylim(10.0 ** math.floor(math.log10(low)), 10.0 ** math.ceil(math.log10(high)))
+    low, high = axis.get_ylim()
+    if math.floor(math.log10(high)) - math.ceil(math.log10(low)) >= 1:
+        axis.yaxis.set_major_locator(LogLocator(numticks=8))
+    else:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
+
+
+def _powers(axis: Axes) -> None:
+    """Labels of an axis of logarithms: shots may be more than floats can hold."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    low, high = axis.get_ylim()
+    if high - low < 2.0:
+        axis.set_ylim(math.floor(low), math.ceil(high))
+    axis.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"10$^{{{x:.0f}}}$"))
+
+
+def _handle(name: str, style: Mapping[str, Any]) -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=name, **style)
+
+
+def _note(every: Sequence[Resources]) -> str:
+    """What all estimates share."""
+
+    def values(name: str, given: Sequence[Resources] = every) -> str:
+        found = sorted({getattr(one, name) for one in given})
+        return ", ".join(f"{x:g}" if isinstance(x, float) else str(x) for x in found)
+
+    parts = [f"m = {values('n_hidden')}"]
+    steps = [one for one in every if one.trotter_steps]
+    if steps:
+        parts.append(f"Trotter steps: {values('trotter_steps', steps)}")
+    parts += [f"standard error {values('target_error')}", f"connectivity {values('connectivity')}"]
+    return "; ".join(parts)

@@ -1,0 +1,267 @@
+"""Families of Hamiltonians by name: with couplings inside the layers, and with visible X and Y.
+
+Every builder takes its parameters either as numbers (``parameters``) or at random (``seed``).
+``parameters`` is one vector in the order of the terms, or a mapping from groups of terms to arrays,
+in which groups that are not named are 0. At random, all coefficients are drawn independently and
+uniformly from [-scale, scale], in the order of the terms. Edges are "all", None, or pairs of
+numbers (from 0) of units of one layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tnqbm.connectivity import checked_mask
+from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.paulis import check_paulis
+
+Edges = str | Sequence[tuple[int, int]] | None
+Seed = int | np.random.SeedSequence | np.random.Generator
+Parameters = ArrayLike | Mapping[str, ArrayLike]
+
+
+class _Terms:
+    """Groups of strings in order, each with the shape of its array of coefficients."""
+
+    def __init__(self, n: int, m: int) -> None:
+        if n < 1 or m < 0:
+            raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
+        self.n, self.m = n, m
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._strings: dict[str, list[str | None]] = {}
+
+    def add(
+        self, group: str, shape: tuple[int, ...], letters: Sequence[dict[int, str] | None]
+    ) -> None:
+        """A group of terms; None for entries of its array that have no term."""
+        self._shapes[group] = shape
+        self._strings[group] = [None if one is None else self._string(one) for one in letters]
+
+    def _string(self, letters: dict[int, str]) -> str:
+        string = ["I"] * (self.n + self.m)
+        for k, letter in letters.items():
+            string[k] = letter
+        return "".join(string)
+
+    def hamiltonian(
+        self, parameters: Parameters | None, scale: float, seed: Seed | None
+    ) -> PauliHamiltonian:
+        if (parameters is None) == (seed is None):
+            raise ValueError("give either parameters or, for random ones, a seed")
+        strings = [one for group in self._strings.values() for one in group]
+        if parameters is None:
+            if not (np.isfinite(scale) and scale >= 0):
+                raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
+            assert seed is not None
+            values = np.random.default_rng(seed).uniform(-scale, scale, len(strings))
+        elif isinstance(parameters, Mapping):
+            values = self._from_groups(parameters)
+        else:
+            values = self._from_vector(parameters)
+        terms = {s: float(c) for s, c in zip(strings, values, strict=True) if s is not None}
+        return PauliHamiltonian(terms, self.n, n_qubits=self.n + self.m)
+
+    def _from_groups(self, parameters: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
+        unknown = sorted(set(parameters) - set(self._shapes))
+        if unknown:
+            raise ValueError(
+                f"parameters has no group {', '.join(map(repr, unknown))}; "
+                f"groups: {', '.join(self._shapes)}"
+            )
+        parts = []
+        for group, shape in self._shapes.items():
+            array = np.asarray(parameters.get(group, np.zeros(shape)), dtype=np.float64)
+            if array.shape != shape:
+                raise ValueError(
+                    f"parameters[{group!r}] must have shape {shape}, got {array.shape}"
+                )
+            absent = np.array([s is None for s in self._strings[group]], dtype=np.bool_)
+            if (array.ravel()[absent] != 0).any():
+                raise ValueError(f"parameters[{group!r}] is not 0 outside the mask")
+            parts.append(array.ravel())
+        return np.concatenate(parts)
+
+    def _from_vector(self, parameters: ArrayLike) -> NDArray[np.float64]:
+        vector = np.asarray(parameters, dtype=np.float64)
+        present = np.array([s is not None for g in self._strings.values() for s in g], np.bool_)
+        if vector.shape != (present.sum(),):
+            raise ValueError(
+                f"this Hamiltonian has {present.sum()} terms, got parameters of shape "
+                f"{vector.shape}"
+            )
+        values = np.zeros(present.size)
+        values[present] = vector
+        return values
+
+
+def sqbm(
+    n: int,
+    m: int,
+    *,
+    visible: Edges = "all",
+    hidden: Edges = "all",
+    paulis: str = "XYZ",
+    hidden_pairs: str = "all",
+    mask: ArrayLike | None = None,
+    parameters: Parameters | None = None,
+    scale: float = 1.0,
+    seed: Seed | None = None,
+) -> PauliHamiltonian:
+    """A semi-quantum Boltzmann machine: couplings in both layers (Demidik et al. 2025, Def. 2).
+
+    H = sum_i a_i Z_i + sum_{P,j} b_{P,j} P_j + sum_{P,i,j} w_{P,i,j} Z_i P_j
+        + sum_{(i,i') visible} Z_i Z_i' + sum_{(j,j') hidden} sum_{P,P'} P_j P'_j',
+    the last two with coefficients of their own; P, P' run over ``paulis``.
+
+    Terms are in this order, and these are the groups of ``parameters``: "a" (n,), "b" (P, m),
+    "w" (P, n, m), "visible" (edges,), "hidden" (edges, P, P), each in C order. With
+    ``hidden_pairs="equal"`` only P = P', and "hidden" is (edges, P). ``mask`` (n, m) bool says
+    which visible and hidden units are coupled, None all of them. Without edges the model is
+    ``SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask).hamiltonian()``.
+    """
+    letters = check_paulis(paulis)
+    terms = _Terms(n, m)
+    coupled = _mask(mask, n, m)
+    terms.add("a", (n,), [{i: "Z"} for i in range(n)])
+    terms.add("b", (len(letters), m), [{n + j: p} for p in letters for j in range(m)])
+    terms.add(
+        "w",
+        (len(letters), n, m),
+        [
+            {i: "Z", n + j: p} if coupled[i, j] else None
+            for p in letters
+            for i in range(n)
+            for j in range(m)
+        ],
+    )
+    pairs = _edges("visible", visible, n)
+    terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
+    if hidden_pairs not in ("all", "equal"):
+        raise ValueError(f"hidden_pairs must be 'all' or 'equal', got {hidden_pairs!r}")
+    equal = hidden_pairs == "equal"
+    kinds = [(p, r) for p in letters for r in letters if p == r or not equal]
+    pairs = _edges("hidden", hidden, m)
+    shape = (len(letters),) if equal else (len(letters), len(letters))
+    terms.add(
+        "hidden",
+        (len(pairs), *shape),
+        [{n + j: p, n + k: r} for j, k in pairs for p, r in kinds],
+    )
+    return terms.hamiltonian(parameters, scale, seed)
+
+
+def qrbm(
+    n: int,
+    m: int,
+    *,
+    visible_paulis: str = "XYZ",
+    hidden_paulis: str = "XYZ",
+    interactions: str | Sequence[str] = "all",
+    mask: ArrayLike | None = None,
+    parameters: Parameters | None = None,
+    scale: float = 1.0,
+    seed: Seed | None = None,
+) -> PauliHamiltonian:
+    """A quantum restricted Boltzmann machine (Demidik et al. 2025, Definition 4).
+
+    H = sum_{P,i} a_{P,i} P_i + sum_{P,j} b_{P,j} P_j + sum_{PP',i,j} w_{PP',i,j} P_i P'_j,
+
+    with P of visible units in ``visible_paulis`` (W_v), P of hidden ones in ``hidden_paulis``
+    (W_h), and PP' in ``interactions`` (W_int), pairs of letters such as ``("ZZ", "XX")``, the
+    visible letter first; "all" is every pair of W_v x W_h.
+
+    Terms are in this order, and these are the groups of ``parameters``: "a" (|W_v|, n),
+    "b" (|W_h|, m), "w" (|W_int|, n, m), each in C order.
+    """
+    fields, hidden = check_paulis(visible_paulis), check_paulis(hidden_paulis)
+    kinds = [p + r for p in fields for r in hidden] if interactions == "all" else [*interactions]
+    for kind in kinds:
+        if not (isinstance(kind, str) and len(kind) == 2 and set(kind) <= set("XYZ")):
+            raise ValueError(
+                f"interactions must be 'all' or pairs of letters X, Y, Z such as ('ZZ', 'XX'), "
+                f"got {kind!r}"
+            )
+    if len(set(kinds)) < len(kinds):
+        raise ValueError(f"interactions repeats a pair: {', '.join(kinds)}")
+    terms = _Terms(n, m)
+    coupled = _mask(mask, n, m)
+    terms.add("a", (len(fields), n), [{i: p} for p in fields for i in range(n)])
+    terms.add("b", (len(hidden), m), [{n + j: p} for p in hidden for j in range(m)])
+    terms.add(
+        "w",
+        (len(kinds), n, m),
+        [
+            {i: p, n + j: r} if coupled[i, j] else None
+            for p, r in map(tuple, kinds)
+            for i in range(n)
+            for j in range(m)
+        ],
+    )
+    return terms.hamiltonian(parameters, scale, seed)
+
+
+def tfim(
+    n: int,
+    m: int,
+    *,
+    visible: Edges = None,
+    hidden: Edges = None,
+    visible_field: bool = True,
+    mask: ArrayLike | None = None,
+    parameters: Parameters | None = None,
+    scale: float = 1.0,
+    seed: Seed | None = None,
+) -> PauliHamiltonian:
+    """The transverse-field Ising model (Amin et al. 2018), the common choice of a QRBM.
+
+    H = sum_k z_k Z_k + sum_k x_k X_k + sum_{i,j} w_ij Z_i Z_j, between the layers and, along
+    ``visible`` and ``hidden`` edges, inside them. ``visible_field=False`` leaves out X on the
+    visible units; the model is then semi-quantum.
+
+    Terms are in this order, and these are the groups of ``parameters``: "z" (n + m,), "x" (n + m,)
+    or, without visible fields, (m,), "w" (n, m), "visible" (edges,), "hidden" (edges,).
+    """
+    terms = _Terms(n, m)
+    coupled = _mask(mask, n, m)
+    first = 0 if visible_field else n
+    terms.add("z", (n + m,), [{k: "Z"} for k in range(n + m)])
+    terms.add("x", (n + m - first,), [{k: "X"} for k in range(first, n + m)])
+    terms.add(
+        "w",
+        (n, m),
+        [{i: "Z", n + j: "Z"} if coupled[i, j] else None for i in range(n) for j in range(m)],
+    )
+    pairs = _edges("visible", visible, n)
+    terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
+    pairs = _edges("hidden", hidden, m)
+    terms.add("hidden", (len(pairs),), [{n + j: "Z", n + k: "Z"} for j, k in pairs])
+    return terms.hamiltonian(parameters, scale, seed)
+
+
+def _mask(mask: ArrayLike | None, n: int, m: int) -> NDArray[np.bool_]:
+    checked = None if mask is None else checked_mask(mask, n, m)
+    return np.ones((n, m), dtype=np.bool_) if checked is None else checked
+
+
+def _edges(layer: str, edges: Edges, units: int) -> list[tuple[int, int]]:
+    """Pairs (i, j) with i < j; ValueError unless they are different pairs of different units."""
+    if edges is None:
+        return []
+    if isinstance(edges, str):
+        if edges != "all":
+            raise ValueError(f"{layer} must be 'all', None or pairs of units, got {edges!r}")
+        return [(i, j) for i in range(units) for j in range(i + 1, units)]
+    found = []
+    for edge in edges:
+        pair = tuple(sorted(int(k) for k in edge))
+        if len(pair) != 2 or pair[0] == pair[1] or not 0 <= pair[0] <= pair[1] < units:
+            raise ValueError(
+                f"{layer} edges are pairs of different units from 0 to {units - 1}, got {edge!r}"
+            )
+        found.append((pair[0], pair[1]))
+    if len(set(found)) < len(found):
+        raise ValueError(f"{layer} edges repeat a pair: {found}")
+    return found

@@ -1,0 +1,1 @@
+"""What compiled kernels share: Numba's decorators and cache, vectors, random numbers."""
