@@ -5,45 +5,45 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mc.distribute import RunFailed, StudyInterrupted
     from mc.estimate import Estimate, EstimateWarning, Gap
     from mc.kernels import Sweeper
     from mc.likelihood import log_likelihood, total_variation
     from mc.partition import log_partition
-    from mc.runner import run_study
+    from mc.running.distribute import RunFailed, StudyInterrupted
+    from mc.running.runner import run_study
     from mc.sampling import Info, MixingWarning, sample
-    from mc.study import Study
-    from mc.study_file import load_study
+    from mc.studies.file import load_study
+    from mc.studies.study import Study
     from mc.tempered import TemperingWarning, sample_tempered
     from mc.tempering import Tempering
-    from mc.tensor import fit_amplitude
-    from mc.tensor_moves import IndependenceMoves, independence_step
-    from mc.tensor_samples import PerfectInfo, sample_tensor
+    from mc.tensor.moves import IndependenceMoves, independence_step
+    from mc.tensor.networks import fit_amplitude
+    from mc.tensor.samples import PerfectInfo, sample_tensor
 
 # Imported on first use only: a study pulls in pydantic, a run pulls in Numba and perhaps MPI.
 _LAZY = {
     "Estimate": "mc.estimate",
     "EstimateWarning": "mc.estimate",
     "Gap": "mc.estimate",
-    "IndependenceMoves": "mc.tensor_moves",
+    "IndependenceMoves": "mc.tensor.moves",
     "Info": "mc.sampling",
     "MixingWarning": "mc.sampling",
-    "PerfectInfo": "mc.tensor_samples",
-    "RunFailed": "mc.distribute",
-    "Study": "mc.study",
-    "StudyInterrupted": "mc.distribute",
+    "PerfectInfo": "mc.tensor.samples",
+    "RunFailed": "mc.running.distribute",
+    "Study": "mc.studies.study",
+    "StudyInterrupted": "mc.running.distribute",
     "Sweeper": "mc.kernels",
     "Tempering": "mc.tempering",
     "TemperingWarning": "mc.tempered",
-    "fit_amplitude": "mc.tensor",
-    "independence_step": "mc.tensor_moves",
-    "load_study": "mc.study_file",
+    "fit_amplitude": "mc.tensor.networks",
+    "independence_step": "mc.tensor.moves",
+    "load_study": "mc.studies.file",
     "log_likelihood": "mc.likelihood",
     "log_partition": "mc.partition",
-    "run_study": "mc.runner",
+    "run_study": "mc.running.runner",
     "sample": "mc.sampling",
     "sample_tempered": "mc.tempered",
-    "sample_tensor": "mc.tensor_samples",
+    "sample_tensor": "mc.tensor.samples",
     "total_variation": "mc.likelihood",
 }
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
 from mc.streams import stream_key
-from mc.tensor_moves import IndependenceMoves
+from mc.tensor.moves import IndependenceMoves
 from tnqbm.datasets import Target
 from tnqbm.model import SqRBM
 from tnqbm.states import as_states

@@ -21,7 +21,7 @@ from mc.annealing import default_kernel
 from mc.kernels import Sweeper
 from mc.streams import stream_key
 from mc.tempering import Tempering
-from mc.tensor_phase_moves import GlobalMoves
+from mc.tensor.phase_moves import GlobalMoves
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.sample_moments import SampleMoments
 from tnqbm.teams import SHARD, share

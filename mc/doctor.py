@@ -141,7 +141,7 @@ def print_report(report: Report) -> None:
     """Print the report as a table (as plain lines without rich) and the verdict as last line."""
     signs = {"ok": "ok", "note": "note", "fault": "FAULT"}
     try:
-        from mc.cli_common import print_table
+        from mc.cli.common import print_table
 
         rows = [[signs[c.status], c.name, c.found] for c in report.checks]
         print_table(["", "what", "found"], rows, left=3)
@@ -200,14 +200,14 @@ def _path_finders() -> list[Check]:
 
 
 def _mpi() -> list[Check]:
-    from mc.distribute import launched
+    from mc.running.distribute import launched
 
     return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, 1)]
 
 
 def _mpi_launched() -> list[Check]:
     """MPI as the launcher set it up; collective over its ranks."""
-    from mc.distribute import connect, cores_for_rank, get_comm, set_threads
+    from mc.running.distribute import connect, cores_for_rank, get_comm, set_threads
 
     try:
         comm = get_comm()
@@ -386,7 +386,7 @@ def _library(text: str) -> str:
 
 
 def _rank() -> int:
-    from mc.distribute import launcher_rank
+    from mc.running.distribute import launcher_rank
 
     return launcher_rank()
 

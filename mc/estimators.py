@@ -10,7 +10,7 @@ PHASES = {
     "cd": "mc.divergence:cd",
     "pcd": "mc.divergence:pcd",
     "tempered": "mc.divergence:tempered",
-    "tensor": "mc.tensor_phase:tensor",
+    "tensor": "mc.tensor.phase:tensor",
 }
 """Negative phases: contrastive divergence, persistent, and persistent with tempering; perfect
 samples of tensor networks."""

@@ -23,8 +23,8 @@ from mc.estimate import (
 )
 from mc.interpolation import reference_fields
 from mc.streams import stream_key
-from mc.tensor import MAX_BOND, Feed
-from mc.tensor_moves import Proposal
+from mc.tensor.moves import Proposal
+from mc.tensor.networks import MAX_BOND, Feed
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
 from tnqbm.model import SqRBM
@@ -96,7 +96,7 @@ def log_partition(
         network is fitted to.
     n_samples, max_bond, feed, proposal : perfect samples of the network; its largest bond
         dimension and where the states come from that it is fitted to (see
-        :func:`mc.tensor.fit_amplitude`); or the network itself.
+        :func:`mc.tensor.networks.fit_amplitude`); or the network itself.
     seed : the same seed gives the same numbers; exact methods draw nothing and need none.
     progress : show it on standard error.
 
@@ -122,7 +122,7 @@ def log_partition(
         )  # fmt: skip
 
     def tensor() -> Estimate:
-        from mc.tensor_partition import estimate
+        from mc.tensor.partition import estimate
 
         return estimate(
             model, n_samples=n_samples, max_bond=max_bond, feed=feed, proposal=proposal,

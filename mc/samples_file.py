@@ -126,7 +126,7 @@ def _write_hdf5(
 def attribute(value: Any) -> str | int | float:
     """A value as an attribute can hold it: other types as JSON."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        from mc.cli_common import plain
+        from mc.cli.common import plain
 
         return json.dumps(plain(value), sort_keys=True)
     return value

@@ -31,8 +31,15 @@ from mc.diagnostics import (
 )
 from mc.kernels import KERNELS, check_kernel, is_exact
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
-from mc.tensor import MAX_BOND, check_proposal, conditioned, fit_amplitude, log_weight_of, whole
-from mc.tensor_moves import IndependenceMoves, Proposal
+from mc.tensor.moves import IndependenceMoves, Proposal
+from mc.tensor.networks import (
+    MAX_BOND,
+    check_proposal,
+    conditioned,
+    fit_amplitude,
+    log_weight_of,
+    whole,
+)
 from mc.ticker import Ticker
 from tnqbm.datasets import Target
 from tnqbm.memory import check_memory
@@ -123,7 +130,7 @@ def sample(
     n_chains : independent chains.
     kernel : one of :data:`mc.kernels.KERNELS`; "tensor": a sweep of "collapsed", then a state
         proposed by an amplitude matrix product state, which takes chains from mode to mode (see
-        :mod:`mc.tensor_moves`); or "auto": pilot runs of all kernels of the first kind that are
+        :mod:`mc.tensor.moves`); or "auto": pilot runs of all kernels of the first kind that are
         exact, and the one with the most effective samples per second (of the energy and of the
         slowest visible mean, whichever has fewer). That is a measurement of time: on another
         machine, or another day, it can come out differently. ``Info.kernel`` says what was
@@ -140,8 +147,8 @@ def sample(
     precision : "double" or "single" arithmetic in the kernels.
     inertia : of the thermal kernel.
     max_bond, proposal : of kernel "tensor": the largest bond dimension of the network, which is
-        fitted for this call (:func:`mc.tensor.fit_amplitude`, with ``data`` if chains start from
-        them), or the network itself, of the free units if others are clamped.
+        fitted for this call (:func:`mc.tensor.networks.fit_amplitude`, with ``data`` if chains
+        start from them), or the network itself, of the free units if others are clamped.
     seed : a whole number or a SeedSequence; chain c's samples depend on it, on c, and on the
         other arguments, not on ``n_chains``, threads or the machine's speed.
     progress : show it on standard error.

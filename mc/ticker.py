@@ -78,7 +78,7 @@ class Ticker:
         self._bar.refresh()
 
     def _show_line(self) -> None:
-        from mc.progress import duration
+        from mc.running.progress import duration
 
         elapsed = time.monotonic() - self._started
         left = elapsed * (self._total / self._done - 1) if self._done else None

@@ -19,7 +19,7 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-from mc.lock import Lock, OutputBusyError  # noqa: E402
+from mc.running.lock import Lock, OutputBusyError  # noqa: E402
 from tnqbm.audit.results import AuditFile  # noqa: E402
 from tnqbm.audit.study import SEED, compute, plan  # noqa: E402
 from tnqbm.errors import ArchiveError  # noqa: E402

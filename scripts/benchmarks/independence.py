@@ -36,8 +36,8 @@ import mc  # noqa: E402
 import tnqbm  # noqa: E402
 from mc.chains import Chains, starting_states  # noqa: E402
 from mc.diagnostics import autocorrelation_time  # noqa: E402
-from mc.tensor import log_weight_of  # noqa: E402
-from mc.tensor_weights import weigh  # noqa: E402
+from mc.tensor.networks import log_weight_of  # noqa: E402
+from mc.tensor.weights import weigh  # noqa: E402
 
 Indicator = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 

@@ -24,9 +24,9 @@ one_thread()
 
 import numpy as np  # noqa: E402
 
-from mc.study import Study  # noqa: E402
-from mc.study_file import load_study  # noqa: E402
-from mc.train_task import warm_up  # noqa: E402
+from mc.running.train_task import warm_up  # noqa: E402
+from mc.studies.file import load_study  # noqa: E402
+from mc.studies.study import Study  # noqa: E402
 from tnqbm.figures.layout import data_order, data_title, grid, require_matplotlib, style  # noqa: E402
 from tnqbm.figures.styles import paulis_name  # noqa: E402
 from tnqbm.files.storage import read_tree, write_tree  # noqa: E402

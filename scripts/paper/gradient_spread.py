@@ -81,7 +81,7 @@ def seconds(cases: list[Case], plan: Plan) -> float:
 
 def sampler(case: Case, plan: Plan) -> Any:
     """The calculation of one case: a function of the case and the plan alone."""
-    from mc.seeds import initial_stream, target_stream
+    from mc.studies.seeds import initial_stream, target_stream
     from tnqbm import datasets
     from tnqbm.gradient_spread import SpreadSampler
 

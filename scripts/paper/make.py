@@ -186,8 +186,8 @@ class Paper:
 
 def study_work(study: Path, archive: Path, cores: int) -> Work:
     """Runs of a study that its archive does not hold, and the engine's forecast of them."""
-    from mc.schedule import run_key
-    from mc.study_file import load_study
+    from mc.studies.file import load_study
+    from mc.studies.schedule import run_key
 
     plan = load_study(study)
     finished = set()
@@ -208,8 +208,8 @@ def study_work(study: Path, archive: Path, cores: int) -> Work:
 
 def in_small(path: Path) -> str:
     """A study with two seeds, n = 6, up to three values of m and 30 updates, as TOML."""
-    from mc.study_file import read_source
-    from mc.toml_text import dump_toml
+    from mc.studies.file import read_source
+    from mc.studies.toml_text import dump_toml
 
     raw, _, _, _ = read_source(path)
     raw = {**raw, "seeds": 2, "training": {**raw.get("training", {}), "iterations": 30}}
@@ -292,7 +292,7 @@ def copy_archives(source: Path, out: Path, parts: Sequence[Part]) -> None:
 
 def duration(seconds: float) -> str:
     """A time span for people."""
-    from mc.cli_run import duration as words
+    from mc.cli.run import duration as words
 
     return words(seconds)
 
@@ -367,7 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
 @contextlib.contextmanager
 def explained(restart: str) -> Iterator[None]:
     """One message and an exit status for what can go wrong; SIGTERM is like Ctrl-C."""
-    from mc.cli_common import explain
+    from mc.cli.common import explain
 
     def stop(*_: object) -> None:
         raise Terminated

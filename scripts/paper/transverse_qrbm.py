@@ -80,7 +80,7 @@ def seconds(runs: list[Run], iterations: int) -> float:
 def train(run: Run, plan: Plan) -> tuple[float, float]:
     """Final TVD and KL divergence of one run: a function of the run and the plan alone."""
     import tnqbm
-    from mc.seeds import initial_stream, target_stream
+    from mc.studies.seeds import initial_stream, target_stream
     from tnqbm import hamiltonian
     from tnqbm.training_inputs import uncoupled
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.mc.study_samples import run, tiny
+from tests.mc.studies.samples import run, tiny
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.cli_common import plain
+from mc.cli.common import plain
 from mc.partition import EstimateWarning, affordable, agree, log_partition
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, exact

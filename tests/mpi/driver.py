@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import mc
-import mc.runner
-import mc.train_task
-from mc.distribute import launcher_rank
+import mc.running.runner
+import mc.running.train_task
+from mc.running.distribute import launcher_rank
 from tnqbm.archive import Archive
 from tnqbm.training import Trainer
 
@@ -27,8 +27,8 @@ from tnqbm.training import Trainer
 def disturb(options: dict[str, Any]) -> None:
     """Slow trainings down and make some fail, as the options say."""
     trainers: Any = Trainer
-    tasks: Any = mc.train_task
-    runner: Any = mc.runner
+    tasks: Any = mc.running.train_task
+    runner: Any = mc.running.runner
     advance, begin, work = trainers.advance, tasks._begin, runner._work
     slow, fail = options.get("slow", 0.0), options.get("fail")
     mine = launcher_rank() == options.get("fail_rank", launcher_rank())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mc.workspace import Workspace
+from mc.running.workspace import Workspace
 from tests.mpi import launching
 from tests.mpi.launching import (
     MPIEXEC,

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from mc.workspace import Workspace
+from mc.running.workspace import Workspace
 from tests.mpi.launching import (
     MPIEXEC,
     drive,
@@ -171,7 +171,7 @@ def test_ranks_that_make_no_whole_teams_are_refused_before_any_work(tmp_path: Pa
 EXCHANGES = """
 import numpy as np
 from mpi4py import MPI
-from mc.team import MemberFailed, MpiTeam
+from mc.running.team import MemberFailed, MpiTeam
 from tnqbm.teams import share
 
 world = MPI.COMM_WORLD
@@ -218,7 +218,7 @@ def test_members_exchange_numbers_orders_and_failures() -> None:
 def test_members_on_unlike_processors_are_noticed(tmp_path: Path) -> None:
     code = (
         "import json, sys, numpy as np, mc, tnqbm.training as t\n"
-        "from mc.distribute import launcher_rank\n"
+        "from mc.running.distribute import launcher_rank\n"
         "plain = t.Trainer.advance\n"
         "def rounded(self, updates):\n"
         "    plain(self, updates)\n"

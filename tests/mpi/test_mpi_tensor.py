@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mc.workspace import Workspace
+from mc.running.workspace import Workspace
 from tests.mpi.launching import (
     finds_ranks,
     finish,

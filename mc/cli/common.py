@@ -1,0 +1,151 @@
+"""What all commands share: errors as one message, JSON, key=value pairs, tables."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import click
+
+Value = str | int | float
+
+PATH = click.Path(path_type=str)
+"""Paths are checked where they are used, so that every message says what to do."""
+
+
+class Group(click.Group):
+    """A click group that shows an expected error as one message instead of a traceback.
+
+    Under an MPI launcher only rank 0 prints. TNQBM_DEBUG=1 shows tracebacks.
+    """
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.exceptions.Exit, click.Abort):
+            raise  # click's own ways to end (--help); the first is a RuntimeError
+        except click.ClickException as error:
+            if is_first_rank():
+                raise
+            raise SystemExit(error.exit_code) from None
+        except BrokenPipeError:
+            # The reader (head, less) has seen enough. Python must not flush to it again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise SystemExit(1) from None
+        except Exception as error:
+            message = explain(error)
+            if message is None or os.environ.get("TNQBM_DEBUG", "") not in ("", "0"):
+                raise
+            if is_first_rank():
+                click.echo(f"Error: {message}", err=True)
+            raise SystemExit(getattr(error, "exit_code", 1)) from None
+
+
+def is_first_rank() -> bool:
+    """Whether this process is the one that prints. Does not import MPI."""
+    from mc.running.distribute import launcher_rank
+
+    return launcher_rank() == 0
+
+
+def explain(error: Exception) -> str | None:
+    """The message of an error that a user can mend; None for one that is a fault of the program."""
+    from mc.running.distribute import RunFailed, StudyInterrupted
+    from tnqbm.errors import ArchiveError, MissingExtraError
+
+    if isinstance(error, KeyError):
+        return str(error.args[0]) if error.args else "a key is missing"
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    known = (ArchiveError, MissingExtraError, RunFailed, StudyInterrupted, OSError, ValueError)
+    if isinstance(error, (*known, RuntimeError)):
+        return str(error) or type(error).__name__
+    return None
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document; numbers that are not finite become null, as JSON has none."""
+    import json
+
+    click.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """The value in types that JSON knows."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, str | bool | int) or value is None:
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays
+        return plain(value.tolist())
+    if isinstance(value, Iterable):
+        return [plain(entry) for entry in value]
+    return str(value)
+
+
+def parse_pairs(texts: Sequence[str]) -> dict[str, list[Value]]:
+    """``key=value`` texts as a mapping to lists of values.
+
+    Several pairs may share a text, separated by commas, and a key may have several values:
+    ``data=bas,visible=6,8`` means data = bas and visible = 6 or 8.
+    """
+    pairs: dict[str, list[Value]] = {}
+    for text in texts:
+        for piece in re.split(r",(?=\s*\w+\s*=)", text):
+            key, equals, values = piece.partition("=")
+            if not equals or not key.strip() or not values.strip():
+                raise click.UsageError(f"{piece!r} is not of the form key=value, e.g. visible=6")
+            pairs.setdefault(key.strip(), []).extend(map(parse_value, values.split(",")))
+    return pairs
+
+
+def parse_value(text: str) -> Value:
+    """A whole number, a number or a string, whichever the text is."""
+    text = text.strip()
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number for a table; a dash where there is none."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" if 1e-3 <= abs(value) < 1e4 or value == 0 else f"{value:.2e}"
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int, title: str = ""
+) -> None:
+    """Print a table: the first ``left`` columns and a ``note`` hold text, the rest numbers."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    for k, name in enumerate(columns):
+        table.add_column(
+            name, justify="left" if k < left or name == "note" else "right", no_wrap=True
+        )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    print_rich(table)
+
+
+def print_rich(item: Any) -> None:
+    """Print something of rich's in full: rather a line that the terminal wraps than one cut off."""
+    import sys
+
+    from rich.console import Console
+
+    Console(file=sys.stdout, width=10_000, highlight=False).print(item)

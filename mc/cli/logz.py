@@ -1,0 +1,272 @@
+"""``tnqbm logz``: log Z of a model of any size with an error bar, and what follows from it."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mc.cli.common import PATH, number, print_json, print_table
+from mc.cli.which_model import NamedModel, named_model
+
+if TYPE_CHECKING:
+    from mc.estimate import Estimate, Gap
+    from mc.tensor.networks import Feed
+    from tnqbm.datasets import Target
+    from tnqbm.forecast import Forecasts
+
+METHODS = (
+    "ais", "ais-reverse", "both", "tensor",
+    "exact", "enumeration", "contraction", "quadrature", "all",
+)  # fmt: skip
+"""Those of mc.partition, which is not imported to print a help text."""
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
+@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@click.option(
+    "--method",
+    type=click.Choice(METHODS),
+    default="ais",
+    show_default=True,
+    help="How; exact: the fastest exact way; all: every way there is, compared.",
+)
+@click.option("--chains", type=int, default=500, show_default=True, help="Annealed chains.")
+@click.option("--betas", type=int, default=1000, show_default=True, help="Inverse temperatures.")
+@click.option(
+    "--kernel",
+    default="auto",
+    show_default=True,
+    help="block, bloch, thermal, collapsed, measured; auto: block for one Pauli, else collapsed.",
+)
+@click.option(
+    "--samples", type=int, default=4000, show_default=True, help="Of the tensor network, weighed."
+)
+@click.option("--max-bond", type=int, default=128, show_default=True, help="Of the tensor network.")
+@click.option(
+    "--feed",
+    type=click.Choice(["chains", "tempered"]),
+    default="chains",
+    show_default=True,
+    help="Where the states come from that the tensor network is fitted to.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@click.option("--data", metavar="NAME|FILE", help="Data for NLL and TVD. [default: the run's own]")
+@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@click.option(
+    "--reference/--no-reference",
+    default=True,
+    help="Start annealing at the data's first moments, and chains of the network at the data, if "
+    "there are any. [default: do]",
+)
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def logz(
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    method: str,
+    chains: int,
+    betas: int,
+    kernel: str,
+    samples: int,
+    max_bond: int,
+    feed: Feed,
+    seed: int,
+    data: str | None,
+    data_seed: int,
+    reference: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Estimate log Z (in nats) with an error bar; with data, also NLL and TVD.
+
+    Annealed importance sampling takes any number of visible units. Forward annealing is low on
+    average and reverse annealing high; "both" brackets log Z. "tensor" weighs perfect samples of a
+    matrix product state, which is unbiased, and checks them with Markov chains. "exact" takes the
+    fastest of enumeration, contraction of a tensor network and quadrature, if one is within
+    reach, and shows what each would cost. The model is one saved with
+    SqRBM.save, or the final model of an archive's run, which is compared with the data it was
+    trained on unless --data says otherwise. A warning names estimates not to be relied on.
+
+    \b
+    Examples:
+      tnqbm logz model.h5 --method both
+      tnqbm logz results.h5 --run paulis=XYZ visible=64 hidden=32 seed=1 --data digits
+      tnqbm logz model.h5 --method tensor --max-bond 64
+      tnqbm logz model.h5 --method all --data bas --json
+    """
+    from mc import partition
+    from tnqbm import exact
+
+    named = named_model(path, [*run, *more])
+    model = named.model
+    target, rows = _data(named, data, data_seed)
+    costs = exact.forecasts(model) if method in (*partition.EXACT, "all") else None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = partition.log_partition(
+            model,
+            method=method,
+            n_chains=chains,
+            n_betas=betas,
+            kernel=kernel,
+            n_samples=samples,
+            max_bond=max_bond,
+            feed=feed,
+            reference=target if reference else None,
+            seed=seed,
+            progress=not no_progress,
+        )
+    for one in caught:
+        if issubclass(one.category, partition.EstimateWarning):
+            click.echo(f"Warning: {one.message}", err=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    rows_found = _rows(found)
+    result: dict[str, Any] = {
+        "model": path,
+        "run": named.coordinates or None,
+        "paulis": model.paulis,
+        "visible": model.n_visible,
+        "hidden": model.n_hidden,
+        "seed": seed,
+        "log_z": found.value,
+        "log_z_error": found.standard_error,
+        "method": found.method,
+        "trusted": found.trusted,
+        "agree": _agree(found),
+        "gaps": [asdict(gap) for gap in found.gaps],
+        "warnings": found.warnings,
+        "estimates": [one.as_dict() for one in rows_found],
+        "forecasts": [asdict(one) for one in costs or ()],
+    }
+    if target is not None:
+        result |= {"data": data or named.data, **_compare(named, target, rows, found)}
+    if as_json:
+        print_json(result)
+    else:
+        _print(result, rows_found, found.gaps, costs)
+
+
+def _data(named: NamedModel, data: str | None, data_seed: int) -> tuple[Target | None, Any]:
+    """The distribution to compare with, and the rows it was estimated from, if it was."""
+    from tnqbm import datasets
+
+    if data is None:
+        return (None if named.data is None else named.own_target()), None
+    n = named.model.n_visible
+    target = datasets.load(data, n, seed=data_seed)
+    try:
+        return target, datasets.samples(data, n, seed=data_seed)
+    except ValueError:  # known exactly
+        return target, None
+
+
+def _rows(found: Estimate) -> list[Estimate]:
+    """All estimates one by one: both directions before what they amount to, checks after."""
+    rows: list[Estimate] = []
+    for one in found.parts or (found,):
+        both = [part for part in (one.forward, one.reverse) if part is not None]
+        rows += [one, *both] if one.method == "tensor" else [*both, one]
+    return rows
+
+
+def _agree(found: Estimate) -> bool | None:
+    """Whether all estimates that stand for themselves agree; None if there is but one."""
+    from mc.estimate import gaps_of
+
+    gaps = found.gaps or gaps_of([found])
+    return all(gap.agree for gap in gaps) if gaps else None
+
+
+def _compare(named: NamedModel, target: Target, rows: Any, best: Estimate) -> dict[str, float]:
+    from mc.likelihood import log_likelihood, total_variation
+
+    likelihood = log_likelihood(named.model, target if rows is None else rows, best)
+    tvd = total_variation(named.model, target, best)
+    return {
+        "nll": -likelihood.value,
+        "nll_error": likelihood.standard_error,
+        "nll_data_error": likelihood.data_error,
+        "nll_log_z_error": likelihood.partition_error,
+        "tvd": tvd.value,
+        "tvd_error": tvd.standard_error,
+    }
+
+
+def _print(
+    result: dict[str, Any], rows: list[Estimate], gaps: Sequence[Gap], costs: Forecasts | None
+) -> None:
+    if costs:
+        click.echo(f"What exact evaluation takes, on one core:\n{costs}\n")
+    print_table(
+        ("method", "log Z", "error", "ESS", "chains", "betas", "seconds", "note"),
+        [
+            (
+                one.method,
+                f"{one.value:.10g}",
+                _error(one.standard_error),
+                number(one.ess, 1),
+                str(one.n_chains) if one.n_chains else "–",
+                str(one.n_betas) if one.n_betas else "–",
+                f"{one.seconds:.1f}",
+                _note(one),
+            )
+            for one in rows
+        ],
+        left=1,
+    )
+    if gaps:
+        print_table(
+            ("difference", "nats", "error", "in errors", "note"),
+            [
+                (
+                    f"{gap.second} - {gap.first}",
+                    f"{gap.difference:.3g}",
+                    _error(gap.standard_error),
+                    number(gap.sigmas, 2),
+                    "" if gap.agree else "too much",
+                )
+                for gap in gaps
+            ],
+            left=1,
+        )
+    lines: dict[str, str] = {}
+    if result["agree"] is not None:
+        lines["estimates agree"] = "yes" if result["agree"] else "no"
+    if "nll" in result:
+        lines["data"] = str(result["data"])
+        lines["negative log-likelihood (nats)"] = (
+            f"{result['nll']:.6f} +- {_error(result['nll_error'])}"
+            f"  (data {_error(result['nll_data_error'])},"
+            f" log Z {_error(result['nll_log_z_error'])})"
+        )
+        lines["total variation distance"] = (
+            f"{result['tvd']:.6f} +- {_error(result['tvd_error'])}  (from log Z)"
+        )
+    for label, text in lines.items():
+        click.echo(f"{label:<32}{text}")
+
+
+def _error(value: float) -> str:
+    return f"{value:.2g}"
+
+
+def _note(one: Estimate) -> str:
+    facts = [] if one.trusted else ["not reliable"]
+    if one.method == "tensor-reverse":
+        facts.append("check by chains")
+    if one.n_samples:
+        facts.append(f"{one.n_samples} samples")
+    if one.max_bond is not None:
+        facts.append(f"bond {one.max_bond}")
+    if one.pareto_k is not None and math.isfinite(one.pareto_k):
+        facts.append(f"tail {one.pareto_k:.2f}")
+    return ", ".join(facts)

@@ -1,0 +1,349 @@
+"""``tnqbm model``: saved models compared, brought into a normal form, made smaller or larger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mc.cli.common import PATH, number, print_json
+from mc.cli.which_model import named_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tnqbm.model import SqRBM
+
+Command = Callable[..., Any]
+
+
+@click.group()
+def model() -> None:
+    """Compare, prune, merge and rewrite models.
+
+    A model is one saved with SqRBM.save, or the final model of an archive's run, named by as many
+    of the run's coordinates as it takes. Results go to new files; models are never changed in
+    place.
+
+    \b
+    Examples:
+      tnqbm model compare a.h5 b.h5
+      tnqbm model prune model.h5 --keep 10 -o smaller.h5
+      tnqbm model canonical results.h5 --run paulis=XYZ hidden=2 data=bas seed=1 -o model.h5
+    """
+
+
+def _source(command: Command) -> Command:
+    """The options of every command that reads one model."""
+    for decorate in (
+        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        click.option(
+            "--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive."
+        ),
+        click.argument("more", nargs=-1, metavar="[KEY=VALUE]..."),
+        click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _output(command: Command) -> Command:
+    return click.option(
+        "-o", "--output", "out", type=PATH, required=True, metavar="NEW.h5", help="Where to."
+    )(command)
+
+
+def _sampling(command: Command) -> Command:
+    for decorate in (
+        click.option("--seed", type=int, default=0, show_default=True, help="Of the samples."),
+        click.option(
+            "--samples",
+            type=int,
+            default=20_000,
+            show_default=True,
+            help="Drawn from the model by Markov chains, above 16 visible units.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+@model.command()
+@click.argument("first", type=PATH, metavar="A.h5")
+@click.argument("second", type=PATH, metavar="B.h5")
+@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of archive A.")
+@click.option("--other-run", multiple=True, metavar="KEY=VALUE", help="Which run of archive B.")
+@click.option("--tolerance", type=float, default=1e-9, show_default=True, help="Of log p(v).")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "parameters", "distribution", "expansion", "states"]),
+    default="auto",
+    show_default=True,
+    help="How to compare.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def compare(
+    first: str,
+    second: str,
+    run: tuple[str, ...],
+    other_run: tuple[str, ...],
+    tolerance: float,
+    method: str,
+    as_json: bool,
+) -> None:
+    """Say whether two models have the same distribution p(v), and why.
+
+    The exit code is 0 whatever the verdict. Models whose parameters differ only by turns of Pauli
+    axes, the order of hidden units, or units without effect are recognised for any size; others
+    are compared at all states up to 20 visible units, and by exact expansion or at random states
+    above.
+
+    \b
+    Examples:
+      tnqbm model compare a.h5 b.h5
+      tnqbm model compare results.h5 model.h5 --run seed=1,paulis=XZ,hidden=2 --json
+    """
+    from tnqbm.model_tools.equivalence import equivalent
+
+    one = named_model(first, run)
+    two = named_model(second, other_run)
+    found = equivalent(one.model, two.model, tolerance=tolerance, method=method)
+    if as_json:
+        print_json({"models": [first, second], **found.as_dict()})
+        return
+    click.echo(found.verdict)
+    for reason in found.reasons:
+        click.echo(f"  {reason}")
+    if found.tvd is not None:
+        _lines(
+            {
+                "total variation distance": found.tvd,
+                "KL of B from A (nats)": found.kl,
+                "KL of A from B (nats)": found.reverse_kl,
+            }
+        )
+
+
+@model.command()
+@_output
+@click.option("--proper", is_flag=True, help="Only turns that are unitary on the qubits.")
+@_source
+def canonical(
+    path: str, more: tuple[str, ...], run: tuple[str, ...], out: str, proper: bool, as_json: bool
+) -> None:
+    """Write the normal form: Pauli axes turned and hidden units ordered in one definite way.
+
+    p(v) and log Z do not change. Two models that differ only in axes and order get the same form.
+
+    \b
+    Example:
+      tnqbm model canonical model.h5 -o canonical.h5
+    """
+    from tnqbm.model_tools import gauge
+
+    source = _read(path, more, run, out)
+    found = gauge.canonical(source, proper=proper)
+    report = {
+        "ranks": gauge.ranks(source).tolist(),
+        "redundant": gauge.redundant_dimensions(source),
+        "effective_parameters": gauge.effective_parameters(source),
+    }
+    _write(found, out, path, report, as_json)
+
+
+@model.command()
+@click.argument("paulis")
+@_output
+@click.option("--noise", type=float, default=0.0, show_default=True, help="Size of new rows.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise.")
+@_source
+def convert(
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    paulis: str,
+    out: str,
+    noise: float,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write the same distribution with another set of PAULIS, more or fewer.
+
+    More: rows of zeros are added, and p(v) stays. Training never leaves them, as their gradient
+    is 0; --noise gives it a direction. Fewer: only if the model does not need them all.
+
+    \b
+    Examples:
+      tnqbm model convert XYZ rbm.h5 -o sqrbm.h5 --noise 0.01
+      tnqbm model convert Z lifted.h5 -o rbm.h5
+    """
+    from tnqbm.model_tools.hidden_units import lift, lower
+
+    source = _read(path, more, run, out)
+    if set(source.paulis) <= set(paulis):
+        found = lift(source, paulis, noise=noise, seed=seed)
+    elif noise:
+        raise click.UsageError("--noise is for more Paulis, and these are not more")
+    else:
+        found = lower(source, paulis)
+    _write(found, out, path, {}, as_json)
+
+
+@model.command()
+@_output
+@click.option("--keep", type=int, help="Stop at this many hidden units.")
+@click.option("--tolerance", type=float, help="Stop before KL exceeds this many nats.")
+@click.option("--no-absorb", is_flag=True, help="Do not shift the visible fields in exchange.")
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "exact", "samples", "bound"]),
+    default="auto",
+    show_default=True,
+    help="Where the cost comes from; auto: all states up to n = 16, samples above.",
+)
+@_sampling
+@_source
+def prune(
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    out: str,
+    keep: int | None,
+    tolerance: float | None,
+    no_absorb: bool,
+    method: str,
+    samples: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Remove the hidden units that p(v) misses least.
+
+    What of a unit is linear in the spins moves into the visible fields. The cost is KL(p || p') of
+    the pruned p' from the original p.
+
+    \b
+    Examples:
+      tnqbm model prune model.h5 --keep 10 -o smaller.h5
+      tnqbm model prune model.h5 --tolerance 0.001 -o smaller.h5 --json
+    """
+    from tnqbm.model_tools import pruning
+    from tnqbm.model_tools.reweighting import MAX_LISTED
+
+    source = _read(path, more, run, out)
+    drawn = None
+    if method == "samples" or (method == "auto" and source.n_visible > MAX_LISTED):
+        drawn = _samples(source, samples, seed)
+    found = pruning.prune(
+        source,
+        keep=keep,
+        tolerance=tolerance,
+        samples=drawn,
+        absorb=not no_absorb,
+        method=method,
+    )
+    _write(found.model, out, path, found.as_dict(), as_json)
+
+
+@model.command()
+@_output
+@click.option("--tolerance", type=float, help="Also by fits, up to this KL in nats.")
+@click.option("--pair", "pairs", multiple=True, metavar="J,K", help="Merge these two hidden units.")
+@_sampling
+@_source
+def merge(
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    out: str,
+    tolerance: float | None,
+    pairs: tuple[str, ...],
+    samples: int,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Merge hidden units: by exact rules, and by fits if --pair or --tolerance asks for them.
+
+    \b
+    Examples:
+      tnqbm model merge model.h5 -o smaller.h5
+      tnqbm model merge model.h5 --pair 0,3 --pair 1,2 -o smaller.h5
+    """
+    from tnqbm.model_tools import merging
+    from tnqbm.model_tools.reweighting import MAX_LISTED
+
+    chosen = [_pair(text) for text in pairs] or None
+    source = _read(path, more, run, out)
+    drawn = None
+    fits = chosen is not None or tolerance is not None
+    if fits and source.n_visible > MAX_LISTED:
+        drawn = _samples(source, samples, seed)
+    found = merging.merge(source, chosen, tolerance=tolerance, samples=drawn)
+    _write(found.model, out, path, found.as_dict(), as_json)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    try:
+        j, k = (int(word) for word in text.split(","))
+    except ValueError:
+        raise click.UsageError(f"--pair needs two hidden units such as 0,3, got {text!r}") from None
+    return j, k
+
+
+def _read(path: str, more: tuple[str, ...], run: tuple[str, ...], out: str) -> SqRBM:
+    """The model, after a look at whether the new file may be written."""
+    if Path(out).exists():
+        raise FileExistsError(f"{out} exists already; choose another name")
+    return named_model(path, [*run, *more]).model
+
+
+def _samples(source: SqRBM, count: int, seed: int) -> NDArray[np.uint8]:
+    """Samples (chains, K, n) of the model, some ``count`` in all."""
+    from mc.sampling import sample
+
+    chains = min(100, max(2, count // 20))
+    return sample(source, max(1, count // chains), n_chains=chains, seed=seed)[0]
+
+
+def _write(found: SqRBM, out: str, path: str, report: dict[str, Any], as_json: bool) -> None:
+    found.save(out)
+    whole = {
+        "model": path,
+        "output": out,
+        "paulis": found.paulis,
+        "visible": found.n_visible,
+        "hidden": found.n_hidden,
+        "parameters": found.n_parameters,
+        **report,
+    }
+    if as_json:
+        print_json(whole)
+        return
+    _lines(
+        {
+            "written to": out,
+            "paulis": found.paulis,
+            "visible units n": found.n_visible,
+            "hidden units m": found.n_hidden,
+            "parameters": found.n_parameters,
+            "of them not redundant": report.get("effective_parameters"),
+            "removed units (from 0)": ", ".join(map(str, report.get("removed", []))) or None,
+            "merged units": _groups(report.get("groups", [])),
+            "KL divergence (nats)": report.get("divergence"),
+            "its standard error": report.get("standard_error") or None,
+            "from": report.get("method"),
+        }
+    )
+
+
+def _groups(groups: list[list[int]]) -> str | None:
+    return "; ".join(", ".join(map(str, group)) for group in groups if len(group) > 1) or None
+
+
+def _lines(values: dict[str, Any]) -> None:
+    for label, value in values.items():
+        if value is not None:
+            text = number(value, 6) if isinstance(value, float) else str(value)
+            click.echo(f"{label:<32}{text}")

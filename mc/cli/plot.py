@@ -1,0 +1,96 @@
+"""``tnqbm plot``: figures of one archive or several."""
+
+from __future__ import annotations
+
+import click
+
+from mc.cli.common import PATH, parse_pairs, print_json
+
+KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
+METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll")
+WITH_METRIC = ("learning", "tvd", "gradients")
+
+
+@click.command()
+@click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
+@click.option("--kind", type=click.Choice(KINDS), required=True, help="Which figure; see above.")
+@click.option("-o", "--output", "out", type=PATH, required=True, metavar="FIGURE.png|.pdf|.svg")
+@click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
+@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
+@click.option(
+    "--metric",
+    type=click.Choice(METRICS),
+    help="What to draw (learning, tvd, gradients).  [default: tvd]",
+)
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="TVD of the reference line (tvd, gradients) or to be reached (min-hidden).",
+)
+@click.option(
+    "--band",
+    type=click.Choice(["std", "bootstrap"]),
+    help="Bands of gradients: one std, or 95 % intervals of the mean.  [default: std]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def plot(
+    archives: tuple[str, ...],
+    kind: str,
+    out: str,
+    overwrite: bool,
+    where: tuple[str, ...],
+    metric: str | None,
+    threshold: float,
+    band: str | None,
+    as_json: bool,
+) -> None:
+    """Draw a figure of an archive as PNG, PDF or SVG.
+
+    \b
+    learning     a metric against the number of updates
+    tvd          final total variation distance against m (the paper's Figure 2)
+    min-hidden   least m below a TVD against n, and the ratios (the paper's Figure 3); for one n
+                 and several gradients, against the gradient
+    gradients    final distance against m, a line per gradient
+    likelihood   log-likelihood of held-out and training data: while training, and final
+
+    Lines are means over seeds, bands one standard deviation. Several gradients get a row of panels
+    each (learning, tvd); --where gradient=exact,pcd-10 takes some. Works while the study is
+    running.
+
+    \b
+    Examples:
+      tnqbm plot results.h5 --kind tvd -o figure2.pdf
+      tnqbm plot results.h5 --kind learning --where data=bas,hidden=2,4 -o learning.png
+      tnqbm plot results.h5 --kind gradients --metric kl --band bootstrap -o gradients.pdf
+    """
+    from tnqbm import figures
+    from tnqbm.archive import Archive
+
+    if metric is not None and kind not in WITH_METRIC:
+        about = "the TVD" if kind == "min-hidden" else "the log-likelihood"
+        raise click.UsageError(f"--kind {kind} is about {about}; leave --metric away")
+    if band is not None and kind != "gradients":
+        raise click.UsageError("--band is about --kind gradients")
+    metric = metric or "tvd"
+    figures.check_figure_path(out, overwrite=overwrite)
+    sources, select = [Archive(path) for path in archives], parse_pairs(where)
+    if kind == "learning":
+        figure, _ = figures.learning_curves(sources, metric, select=select)
+    elif kind == "tvd":
+        figure, _ = figures.tvd_vs_hidden(sources, metric, select=select, threshold=threshold)
+    elif kind == "gradients":
+        figure, _ = figures.gradients(
+            sources, metric, select=select, band=band or "std", threshold=threshold
+        )
+    elif kind == "likelihood":
+        figure, _ = figures.likelihood(sources, select=select)
+    else:
+        figure, _ = figures.minimum_hidden(sources, threshold, select=select)
+    path = figures.save_figure(figure, out, overwrite=overwrite)
+    if as_json:
+        print_json({"figure": str(path), "kind": kind})
+    else:
+        click.echo(f"figure written: {path}")

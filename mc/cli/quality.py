@@ -1,0 +1,322 @@
+"""``tnqbm quality``: how good a model's samples are, compared with data, and where they fail."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mc.cli.common import PATH, print_json, print_table
+from mc.cli.quality_inputs import QualityData, data_reader, read_chains
+from mc.cli.which_model import NamedModel, named_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tnqbm.quality import Quality
+
+    States = NDArray[np.uint8]
+
+TEMPERED = "tempered"
+"""Not a kernel, but parallel tempering with the kernel that suits the model."""
+
+FIGURES = ("moments", "energies", "adversarial", "coverage", "grid")
+CHAINS, LADDERS, PER_CHAIN = 100, 20, 100
+
+_SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
+@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@click.option("--data", metavar="NAME|FILE", help="What to compare with. [default: the run's own]")
+@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@click.option(
+    "--test-fraction",
+    type=float,
+    help="Share of rows held out. [default: as the run's study, or 0]",
+)
+@click.option("--split-seed", type=int, help="Of the split. [default: the run's study's, or 0]")
+@click.option("--samples", "file", type=PATH, metavar="SAMPLES.h5", help="Take these samples.")
+@click.option("--chains", type=int, help="Chains to sample. [default: 100; 20 if tempered]")
+@click.option("--per-chain", type=int, help="Samples kept of each chain. [default: 100]")
+@click.option(
+    "--sweeps", type=int, help="Of each chain; half are left out. [default: from a pilot run]"
+)
+@click.option(
+    "--kernel",
+    help="block, bloch, thermal, collapsed, measured, or tempered for parallel tempering. "
+    "[default: auto, the fastest here]",
+)
+@click.option(
+    "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@click.option("-o", "--output", "prefix", type=PATH, metavar="PREFIX", help="Draw PREFIX-*.png.")
+@click.option("--shape", metavar="HxW", help="Of the pictures. [default: the squarest]")
+@click.option("--overwrite", is_flag=True, help="Replace figures that exist.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_context
+def quality(
+    context: click.Context,
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    data: str | None,
+    data_seed: int,
+    test_fraction: float | None,
+    split_seed: int | None,
+    file: str | None,
+    chains: int | None,
+    per_chain: int | None,
+    sweeps: int | None,
+    kernel: str | None,
+    init: str | None,
+    seed: int,
+    prefix: str | None,
+    shape: str | None,
+    overwrite: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Compare a model's samples with data: what they get right and wrong, beyond log Z.
+
+    First and second moments, energies under the model, nearest-neighbour adversarial accuracy,
+    with held-out rows the privacy loss, and for data known exactly the coverage of their support,
+    each with a standard error and with what perfect samples of the same number would show. Samples
+    are drawn here, or taken from a file of tnqbm sample. Data known exactly are represented by
+    as many rows drawn from them as there are samples.
+
+    Figures: PREFIX-moments.png, -energies, -adversarial, -grid and, for known data, -coverage.
+
+    \b
+    Examples:
+      tnqbm quality model.h5 --data digits --test-fraction 0.2 -o digits
+      tnqbm quality results.h5 --run paulis=XYZ hidden=64 seed=1 --kernel tempered
+      tnqbm quality model.h5 --data bas --samples samples.h5 --json
+    """
+    given = [name for name in _SAMPLING if context.params[name] is not None]
+    if file is not None and given:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise click.UsageError(f"--samples are there already; leave {words} away")
+    if shape and prefix is None:
+        raise click.UsageError("--shape is about the figures; say where they go: -o PREFIX")
+    if kernel == TEMPERED and init is not None:
+        raise click.UsageError("tempered chains start at random; leave --init away")
+    for name, value in (("chains", chains), ("per-chain", per_chain), ("sweeps", sweeps)):
+        if value is not None and value < 1:
+            raise click.UsageError(f"--{name} must be at least 1, got {value}")
+    if seed < 0 or data_seed < 0 or (split_seed or 0) < 0:
+        raise click.UsageError("seeds must be 0 or more")
+    if prefix is not None:
+        _check_figures(prefix, overwrite)
+    named = named_model(path, [*run, *more])
+    n = named.model.n_visible
+    sides = _sides(shape, n) if shape else None
+    take = data_reader(named, data, data_seed, test_fraction, split_seed)
+    if file is not None:
+        states, how = read_chains(file, n)
+    else:
+        start = take(None) if init == "data" or kernel == TEMPERED else None
+        count = chains or (LADDERS if kernel == TEMPERED else CHAINS)
+        states, how = _draw_samples(
+            named,
+            (count, per_chain or PER_CHAIN),
+            sweeps=sweeps,
+            kernel=kernel or "auto",
+            start=start,
+            seed=seed,
+            progress=not no_progress,
+        )
+    compared = take((math.prod(states.shape[:-1]), seed))
+
+    from tnqbm.quality import assess
+
+    found = assess(
+        states,
+        compared.rows,
+        test=compared.test,
+        model=named.model,
+        target=compared.target,
+        seed=seed,
+    )
+    figures = [] if prefix is None else _draw_figures(prefix, found, states, compared, sides)
+    result: dict[str, Any] = {
+        "model": path,
+        "run": named.coordinates or None,
+        "paulis": named.model.paulis,
+        "visible": n,
+        "hidden": named.model.n_hidden,
+        "data": compared.name,
+        "data_rows_drawn": compared.drawn,
+        "seed": seed,
+        "samples": how,
+        "quality": found.as_dict(),
+        "figures": figures,
+    }
+    if as_json:
+        print_json(result)
+    else:
+        _print(result, found)
+
+
+def _check_figures(prefix: str, overwrite: bool) -> None:
+    """All figures' names, before any work: which of them there will be is not known yet."""
+    from tnqbm import figures
+    from tnqbm.figures import layout
+
+    layout.require_matplotlib()
+    for name in FIGURES:
+        figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite)
+
+
+def _sides(shape: str, n: int) -> tuple[int, int]:
+    from mc.cli.sample import _sides as sides
+
+    return sides(shape, n)
+
+
+def _draw_samples(
+    named: NamedModel,
+    size: tuple[int, int],
+    *,
+    sweeps: int | None,
+    kernel: str,
+    start: QualityData | None,
+    seed: int,
+    progress: bool,
+) -> tuple[States, dict[str, Any]]:
+    """Samples (chains, samples, n) and how they came about; warnings go to standard error."""
+    from mc.sampling import MixingWarning, sample
+    from mc.tempered import TemperingWarning, sample_tempered
+
+    chains, kept = size
+    options: dict[str, Any] = {"seed": seed, "progress": progress}
+    if sweeps is not None:
+        if sweeps < kept:
+            raise click.UsageError(f"--sweeps {sweeps} are too few for {kept} samples per chain")
+        thin = max(1, (sweeps - sweeps // 2) // kept)
+        options |= {"burn_in": sweeps - thin * kept, "thin": thin}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        if kernel == TEMPERED:
+            reference = None if start is None else start.target or start.rows
+            states, tempered = sample_tempered(
+                named.model, kept, n_ladders=chains, reference=reference, **options
+            )
+            facts = {**tempered.as_dict(), "tempered": True}
+        else:
+            options |= {} if start is None else {"init": "data", "data": start.rows}
+            states, info = sample(named.model, kept, n_chains=chains, kernel=kernel, **options)
+            facts = {**info.as_dict(), "tempered": False}
+    for one in caught:
+        if issubclass(one.category, MixingWarning | TemperingWarning):
+            click.echo(f"Warning: {one.message}", err=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+    return states, {"file": None, "chains": chains, "samples_per_chain": kept, **facts}
+
+
+def _draw_figures(
+    prefix: str, found: Quality, states: States, data: QualityData, sides: tuple[int, int] | None
+) -> list[str]:
+    from tnqbm import figures
+    from tnqbm.figures import samples as figures_samples
+
+    drawn = {
+        "moments": figures_samples.moments(found),
+        "energies": figures_samples.energies(found),
+        "adversarial": figures_samples.adversarial(found),
+        "grid": figures_samples.grid(
+            states,
+            sides,
+            data=data.rows,
+            neighbours=not data.drawn,
+            title=f"Samples and {data.name}",
+        ),
+    }
+    if found.coverage is not None:
+        drawn["coverage"] = figures_samples.coverage(found)
+    # Names were free, or to be overwritten, before the work began.
+    return [
+        str(figures.save_figure(drawn[name][0], f"{prefix}-{name}.png", overwrite=True))
+        for name in FIGURES
+        if name in drawn
+    ]
+
+
+def _print(result: dict[str, Any], found: Quality) -> None:
+    how = result["samples"]
+    source = how["file"] or (
+        f"parallel tempering, {how['kernel']}" if how["tempered"] else f"kernel {how['kernel']}"
+    )
+    held = "" if found.n_test is None else f", {found.n_test} held out"
+    drawn = " drawn from it" if result["data_rows_drawn"] else ""
+    of = f" of {found.n_chains} chains" if found.n_chains else ""
+    lines = {
+        "samples": f"{found.n_samples}{of} ({source})",
+        "data": f"{result['data']}, {found.n_data} rows{drawn}{held}",
+    }
+    if how.get("mixed") is not None:
+        lines["mixed"] = "yes" if how["mixed"] else "no"
+    for key, value in lines.items():
+        click.echo(f"{key:<10}{value}")
+    print_table(("measure", "value", "±", "perfect", "±"), _rows(found), left=1)
+    if found.n_samples and found.adversarial.n_points < min(found.n_samples, found.n_data):
+        click.echo(f"nearest neighbours among {found.adversarial.n_points} rows of each set")
+    for name in result["figures"]:
+        click.echo(f"figure written: {name}")
+
+
+def _rows(found: Quality) -> list[tuple[str, str, str, str, str]]:
+    """The table: every measure with its error, and what perfect samples would show with theirs."""
+    from tnqbm.quality import Measure
+
+    def row(name: str, measure: Measure, ideal: Measure | float) -> tuple[str, str, str, str, str]:
+        perfect = ideal if isinstance(ideal, Measure) else Measure(ideal, math.nan)
+        return (name, *_texts(measure), *_texts(perfect))
+
+    none = math.nan
+    rows = []
+    for name, part in (("means", found.first), ("correlations", found.second)):
+        rows.append(row(f"{name}: RMS difference", part.rms, part.floor))
+        rows.append(row(f"{name}: Pearson's r", part.correlation, 1.0))
+    adversarial = found.adversarial
+    rows.append(row("adversarial accuracy, of data", adversarial.truth, 0.5))
+    rows.append(row("adversarial accuracy, of samples", adversarial.syn, 0.5))
+    if found.privacy is not None:
+        rows.append(row("privacy loss", found.privacy.loss, 0.0))
+    if (energies := found.energies) is not None:
+        sets = {"data": energies.to_data, "held-out data": energies.to_test}
+        for name, distance in sets.items():
+            if distance is not None:
+                rows.append(row(f"energy less that of {name} (nats)", distance.difference, 0.0))
+                rows.append(row(f"energy, KS to {name}", distance.ks, energies.ks_floor))
+                rows.append(
+                    row(
+                        f"energy, Wasserstein to {name} (nats)",
+                        distance.wasserstein,
+                        energies.wasserstein_floor,
+                    )
+                )
+    if (covered := found.coverage) is not None:
+        rows.append(row("support visited", Measure(covered.visited, none), covered.visited_floor))
+        rows.append(row("samples inside the support", covered.inside, 1.0))
+        rows.append(row("TVD of frequencies", covered.tvd, covered.tvd_floor))
+    return rows
+
+
+def _texts(measure: Any) -> tuple[str, str]:
+    """Value and error as text, the value to the error's second digit; dashes for what is none."""
+    value, error = measure
+    if not math.isfinite(value):
+        return "–", "–"
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.4g}", "–" if not math.isfinite(error) else "0"
+    digits = min(6, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:.{digits}f}", f"{error:.{digits}f}"

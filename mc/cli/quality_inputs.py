@@ -1,0 +1,120 @@
+"""What ``tnqbm quality`` compares: the data, split as in training, and samples from a file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mc.cli.which_model import NamedModel
+    from tnqbm.datasets import Target
+
+    States = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class QualityData:
+    """Rows to compare with: trained on (M, n), held out (K, n); the distribution, if known."""
+
+    name: str
+    rows: States
+    test: States | None
+    target: Target | None
+    drawn: bool
+
+
+def data_reader(
+    named: NamedModel,
+    data: str | None,
+    data_seed: int,
+    fraction: float | None,
+    split_seed: int | None,
+) -> Callable[[tuple[int, int] | None], QualityData]:
+    """The data, checked before any sampling; called with (rows to draw, seed) or None for few.
+
+    Rows of a run's own data are split as they were when it was trained.
+    """
+    from mc.studies.study import is_data_file
+    from tnqbm import datasets
+
+    n = named.model.n_visible
+    if data is None and named.data is None:
+        raise click.UsageError(f"{named.path} is a saved model, which has no data; give --data")
+    name = str(data or named.data)
+    if data is None and is_data_file(name):
+        named.own_target()  # says what to do about data from a file
+    if named.archive is not None and Path(name).name == Path(str(named.data)).name:
+        # Read, not checked: the data files that a study names may be gone by now.
+        study = tomllib.loads(named.archive.study_text)
+        fraction = study.get("data", {}).get("test_fraction", 0.0) if fraction is None else fraction
+        split_seed = study.get("seed", 0) if split_seed is None else split_seed
+    datasets.check(name, n)
+    exact = name in _exact_names()
+    if exact and fraction:
+        raise ValueError(
+            f"data set {name!r} is known exactly, so holding out a part of it makes no sense; "
+            "leave --test-fraction away"
+        )
+    if exact:
+        target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
+
+        def draw(size: tuple[int, int] | None) -> QualityData:
+            import numpy as np
+
+            count, seed = size or (target.n_states, 0)
+            rng = np.random.default_rng([seed, 0xDA7A])
+            chosen = rng.choice(target.n_states, count, p=target.probabilities)
+            return QualityData(name, target.states[chosen], None, target, drawn=True)
+
+        return draw
+    rows = datasets.samples(name, n, seed=data_seed)
+    train, test = datasets.split(rows, fraction or 0.0, seed=split_seed or 0)
+    return lambda _: QualityData(name, train, test if len(test) else None, None, drawn=False)
+
+
+def _exact_names() -> tuple[str, ...]:
+    from tnqbm import datasets
+
+    return tuple(name for name in datasets.NAMES if name != "digits")
+
+
+def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:
+    """Samples of a file, as chains if it says how many there are."""
+    from tnqbm.datasets.samples_io import read_samples
+
+    rows = read_samples(file)
+    if rows.shape[1] != n:
+        raise ValueError(f"{file}: rows have {rows.shape[1]} bits, but the model has {n} units")
+    chains = _chains_of(file)
+    if chains and len(rows) % chains == 0:
+        return rows.reshape(chains, -1, n), {"file": file, "chains": chains}
+    return rows, {"file": file, "chains": None}
+
+
+def _chains_of(file: str) -> int | None:
+    """Number of chains that a file of ``tnqbm sample`` names; None if it names none."""
+    suffix = Path(file).suffix.lower()
+    if suffix in (".h5", ".hdf5"):
+        import h5py
+
+        with h5py.File(file, "r", locking=False) as source:
+            found = source.attrs.get("chains")
+            return int(found) if found is not None else None
+    if suffix == ".csv":
+        with Path(file).open(encoding="utf-8") as source:
+            for line in source:
+                if not line.startswith("#"):
+                    break
+                key, _, value = line[1:].partition(":")
+                if key.strip() == "chains" and value.strip().isdecimal():
+                    return int(value)
+    return None

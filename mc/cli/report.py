@@ -1,0 +1,161 @@
+"""``tnqbm report``: one HTML page about an archive or several."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import click
+
+from mc.cli.common import PATH, parse_pairs, print_json
+
+if TYPE_CHECKING:
+    from tnqbm.datasets import Target
+    from tnqbm.model import SqRBM
+    from tnqbm.report import Draw, LogZ, Report
+
+BURN_IN, THIN = 1000, 40
+"""Sweeps: fixed, so that a model whose chains hardly mix takes no longer than any other."""
+
+AIS_CHAINS, AIS_BETAS = 100, 500
+"""Effort of the fresh estimate of log Z of a model that is sampled."""
+
+
+@click.command()
+@click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
+@click.option("-o", "--output", "out", type=PATH, required=True, metavar="REPORT.html")
+@click.option("--overwrite", is_flag=True, help="Replace the report if it exists.")
+@click.option("--title", help="Title of the report.  [default: the studies' names]")
+@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
+@click.option(
+    "--threshold",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Mean TVD that the least number of hidden units has to reach.",
+)
+@click.option("--no-samples", is_flag=True, help="Draw no samples of final models.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the samples.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def report(
+    archives: tuple[str, ...],
+    out: str,
+    overwrite: bool,
+    title: str | None,
+    where: tuple[str, ...],
+    threshold: float,
+    no_samples: bool,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Write an HTML report of an archive or several: one file that needs nothing else.
+
+    It has warnings (damage, missing runs, diverged trainings, doubtful log Z, chains that have not
+    mixed, too few seeds), figures, tables over seeds, samples beside data where visible units are
+    pixels, and the study with what it was run on. Every checksum is verified. Works while the
+    study is running.
+
+    \b
+    Examples:
+      tnqbm report results.h5 -o report.html
+      tnqbm report results.h5 --where data=bas,visible=6,8 --no-samples -o bas.html
+      tnqbm report part1.h5 part2.h5 --title "All sizes" -o report.html
+    """
+    from tnqbm.report import write
+
+    written = write(
+        archives,
+        out,
+        title=title,
+        select=parse_pairs(where) or None,
+        threshold=threshold,
+        samples=not no_samples,
+        sampler=draw,
+        seed=seed,
+        overwrite=overwrite,
+    )
+    if as_json:
+        print_json(_summary(written, out))
+        return
+    click.echo(f"report written: {out}")
+    click.echo(f"{written.finished} of {written.planned} runs finished")
+    for finding in written.findings:
+        if finding.level != "note":
+            click.echo(f"{finding.level}: {finding.title}")
+
+
+def draw(model: SqRBM, target: Target, seed: int) -> Draw:
+    """Samples of a model of any size by Markov chains, how they mixed, and log Z by annealing.
+
+    The chains are of the kernel "collapsed", which is exact for every model, from random states.
+    """
+    from mc.sampling import FALLBACK, MixingWarning, sample
+    from tnqbm.report import Draw
+    from tnqbm.report.samples import CHAINS, DRAWS
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MixingWarning)  # told by the report itself
+        states, info = sample(
+            model,
+            DRAWS,
+            n_chains=CHAINS,
+            kernel=FALLBACK,
+            init="random",
+            burn_in=BURN_IN,
+            thin=THIN,
+            seed=seed,
+        )
+    return Draw(
+        samples=states,
+        method=f"{states.shape[0]} chains of kernel {info.kernel}, {info.sweeps} sweeps",
+        rhat_energy=info.rhat_energy,
+        rhat_visible=info.rhat_visible,
+        ess_energy=info.ess_energy,
+        ess_visible=info.ess_visible,
+        acceptance=info.acceptance,
+        mixed=info.mixed,
+        warnings=info.warnings,
+        log_z=_log_z(model, target, seed),
+    )
+
+
+def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
+    from mc.estimate import EstimateWarning
+    from mc.partition import log_partition
+    from tnqbm.report import LogZ
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EstimateWarning)
+        found = log_partition(
+            model,
+            method="ais",
+            n_chains=AIS_CHAINS,
+            n_betas=AIS_BETAS,
+            reference=target,
+            seed=seed,
+        )
+    return LogZ(
+        found.value, found.standard_error, found.method, found.trusted, tuple(found.warnings)
+    )
+
+
+def _summary(written: Report, out: str) -> dict[str, object]:
+    """What a script may want to know of a report."""
+    return {
+        "report": out,
+        "title": written.title,
+        "archives": [archive.path for archive in written.archives],
+        "runs": {"finished": written.finished, "planned": written.planned},
+        "groups": len(written.groups),
+        "findings": [
+            {
+                "level": one.level,
+                "title": one.title,
+                "detail": one.detail,
+                "items": one.items,
+                "more": one.more,
+            }
+            for one in written.findings
+        ],
+        "omitted": [{"what": one.what, "why": one.why} for one in written.skipped],
+    }

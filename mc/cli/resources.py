@@ -1,0 +1,213 @@
+"""``tnqbm resources``: what training on a quantum computer takes, without running anything."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import click
+
+from mc.cli.common import PATH, number, print_json, print_table
+
+if TYPE_CHECKING:
+    from tnqbm.quantum.resources import Resources
+
+
+def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> list[int]:
+    """Whole numbers from texts like ``4``, ``4,6,8`` or ``4 6 8``, each once."""
+    found: list[int] = []
+    for text in texts:
+        try:
+            numbers = [int(piece) for piece in text.replace(",", " ").split()]
+        except ValueError:
+            numbers = []
+        if not numbers:
+            raise click.BadParameter(f"{text!r} is no list of whole numbers such as 4,6,8")
+        found += numbers
+    return list(dict.fromkeys(found))
+
+
+@click.command()
+@click.option(
+    "--visible",
+    callback=_numbers,
+    multiple=True,
+    required=True,
+    metavar="N[,N...]",
+    help="Units: one number or several. Repeatable.",
+)
+@click.option("--hidden", type=int, required=True, metavar="M", help="Hidden qubits.")
+@click.option("--paulis", default="XYZ", show_default=True, metavar="LETTERS", help="X, Y, Z.")
+@click.option("--against-rbm", is_flag=True, help="Beside the RBM with as many parameters.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["imaginary-time", "thermal", "both"]),
+    default="imaginary-time",
+    show_default=True,
+    help="Gibbs state of all qubits, or hidden qubits given classical samples.",
+)
+@click.option("--steps", type=int, default=4, show_default=True, help="Trotter steps.")
+@click.option("--order", type=int, default=2, show_default=True, help="Of the formula: 1 or 2.")
+@click.option(
+    "--error",
+    "target_error",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="Standard error of each entry of the gradient.",
+)
+@click.option(
+    "--connectivity",
+    type=click.Choice(["all-to-all", "line", "grid"]),
+    default="all-to-all",
+    show_default=True,
+    help="Which qubits of the device have gates.",
+)
+@click.option("--couplings", default="dense", show_default=True, help="Of the model, e.g. line-4.")
+@click.option(
+    "--scale",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Parameters are drawn from [-scale, scale].",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the parameters.")
+@click.option(
+    "--closed-form", is_flag=True, help="Measure visible bits only, calculate hidden averages."
+)
+@click.option("-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it.")
+@click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def resources(
+    visible: list[int],
+    hidden: int,
+    paulis: str,
+    against_rbm: bool,
+    strategy: str,
+    steps: int,
+    order: int,
+    target_error: float,
+    connectivity: str,
+    couplings: str,
+    scale: float,
+    seed: int,
+    closed_form: bool,
+    out: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
+    """Estimate qubits, gates, depth and shots for one gradient of an sqRBM.
+
+    Gates are counted as the circuits have them; CX after decomposition, swaps for the connectivity
+    included. The share of shots that are kept comes from log Z of a model with random parameters:
+    exact where that takes seconds, a lower bound otherwise (then shots are an upper bound, marked
+    <=). The positive phase needs no quantum computer.
+
+    \b
+    Examples:
+      tnqbm resources --visible 8 --hidden 2 --scale 0.1
+      tnqbm resources --visible 4,8,16 --hidden 4 --against-rbm -o needs.png
+      tnqbm resources --visible 8 --hidden 2 --strategy both --connectivity line --json
+    """
+    from tnqbm.figures.styles import paulis_name
+    from tnqbm.networks.structure import classical_twin
+    from tnqbm.quantum.resources import Shape, estimate
+
+    if against_rbm and len(paulis) == 1:
+        raise click.UsageError(
+            f"with one Pauli ({paulis}) the model is classical already; leave --against-rbm out"
+        )
+    if closed_form and strategy != "imaginary-time":
+        raise click.UsageError("--closed-form is for --strategy imaginary-time only")
+    if out is not None:
+        from tnqbm import figures
+        from tnqbm.figures.layout import require_matplotlib
+
+        require_matplotlib()
+        figures.check_figure_path(out, overwrite=overwrite)
+    strategies = ["imaginary-time", "thermal"] if strategy == "both" else [strategy]
+    found: dict[str, list[Resources]] = {}
+    for n in visible:
+        model = Shape(n, hidden, paulis, scale, seed, couplings).model()
+        models = {paulis_name(paulis): model}
+        if against_rbm:
+            models["RBM, same parameters"] = classical_twin(model)
+        for name, one in models.items():
+            for kind in strategies:
+                label = f"{name}, {kind}" if len(strategies) > 1 else name
+                found.setdefault(label, []).append(
+                    estimate(
+                        one,
+                        strategy=kind,  # type: ignore[arg-type]
+                        trotter_steps=steps,
+                        order=order,
+                        target_error=target_error,
+                        connectivity=connectivity,
+                        readout="closed form" if closed_form else "measured",
+                    )
+                )
+    if out is not None:
+        from tnqbm.figures.resources import figure
+
+        figures.save_figure(figure(found)[0], out, overwrite=overwrite)
+    if as_json:
+        print_json(
+            {
+                "scale": scale,
+                "seed": seed,
+                "couplings": couplings,
+                "resources": {name: [one.as_dict() for one in row] for name, row in found.items()},
+                "figure": out,
+            }
+        )
+        return
+    _print(found)
+    if out is not None:
+        click.echo(f"figure: {out}")
+
+
+def _print(found: dict[str, list[Resources]]) -> None:
+    rows = [
+        (
+            name,
+            str(one.n_visible),
+            str(one.n_hidden),
+            str(one.n_parameters),
+            str(one.qubits),
+            str(one.two_qubit_gates),
+            str(one.swaps),
+            str(one.depth),
+            _share(one),
+            _shots(one),
+        )
+        for name, row in found.items()
+        for one in row
+    ]
+    first = next(iter(found.values()))[0]
+    print_table(
+        ("model", "n", "m", "parameters", "qubits", "CX", "swaps", "depth", "kept", "shots"),
+        rows,
+        left=1,
+        title=f"One gradient, each entry to {first.target_error:g}",
+    )
+
+
+def _power(log10: float) -> str:
+    """A positive number given by its logarithm, which may be beyond floats."""
+    if -3.0 <= log10 < 4.0:
+        return number(10.0**log10, 3)
+    exponent = math.floor(log10)
+    digits = f"{10.0 ** (log10 - exponent):.1f}"
+    if digits == "10.0":
+        digits, exponent = "1.0", exponent + 1
+    return f"{digits}e{exponent:+03d}"
+
+
+def _share(one: Resources) -> str:
+    bound = ">= " if one.log_partition_kind == "lower bound" else ""
+    return bound + _power(one.log_success / math.log(10.0))
+
+
+def _shots(one: Resources) -> str:
+    bound = "<= " if one.log_partition_kind == "lower bound" else ""
+    return bound + _power(one.log10_shots)

@@ -1,0 +1,180 @@
+"""``tnqbm run``: a study file in, an archive out, alone or on any number of MPI ranks."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from mc.cli.common import PATH, is_first_rank, print_json, print_table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mc.studies.study import Study
+
+
+@click.command()
+@click.argument("study", type=PATH, metavar="STUDY.toml")
+@click.option("-o", "--output", "out", type=PATH, metavar="OUT.h5", help="Archive to write.")
+@click.option("--resume", is_flag=True, help="Continue, or extend, what is in OUT.h5.")
+@click.option("--overwrite", is_flag=True, help="Delete what is in OUT.h5 and start anew.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--dry-run", is_flag=True, help="Check the study, show what would run, and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def run(
+    study: str,
+    out: str | None,
+    resume: bool,
+    overwrite: bool,
+    no_progress: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train every run of a study and keep the results in an archive.
+
+    Stopped by Ctrl-C, SIGTERM or a crash, it leaves a resumable archive: the same command with
+    --resume goes on where it was and ends with the same numbers, on any number of ranks.
+
+    \b
+    Examples:
+      tnqbm run study.toml -o results.h5
+      mpiexec -n 4 tnqbm run study.toml -o results.h5 --resume
+      tnqbm run study.toml --dry-run
+    """
+    if resume and overwrite:
+        raise click.UsageError("--resume and --overwrite exclude each other")
+    if out is None and not dry_run:
+        raise click.UsageError("say where the archive goes, for example: -o results.h5")
+
+    if dry_run:
+        from mc.studies.file import load_study
+
+        plan = load_study(study)
+        if is_first_rank():
+            _show_plan(plan, as_json)
+        return
+
+    from mc.running.distribute import StudyInterrupted, abort_on_error, connect, get_comm, together
+    from mc.running.runner import run_study
+
+    assert out is not None
+    comm = get_comm()
+    ranks = connect(comm)
+    first = ranks.rank == 0
+    with abort_on_error(ranks):
+        checked = together(ranks, lambda: _load(study))
+    ranks.close()
+    start = time.perf_counter()
+    try:
+        path = run_study(
+            checked, out, comm, resume=resume, overwrite=overwrite, progress=not no_progress
+        )
+    except StudyInterrupted as stop:
+        if first:
+            command = shlex.join(["tnqbm", "run", study, "-o", out, "--resume"])
+            launcher = f"mpiexec -n {ranks.size} " if ranks.size > 1 else ""
+            click.echo(
+                f"Stopped with {stop.finished} of {stop.planned} runs finished; everything is "
+                f"saved. Continue with: {launcher}{command}",
+                err=True,
+            )
+        raise SystemExit(stop.exit_code) from None
+    if not first:
+        return
+    seconds = time.perf_counter() - start
+    failed = _failed(checked, path)
+    runs = sum(len(group.seeds) for group in checked.plan())
+    if as_json:
+        print_json(
+            {
+                "archive": str(path),
+                "runs": runs,
+                "failed": failed,
+                "seconds": seconds,
+                "ranks": ranks.size,
+            }
+        )
+    else:
+        click.echo(f"all {runs} runs finished ({duration(seconds)} this time): {path}")
+        if failed:
+            click.echo(
+                f"{failed} of them failed before their last update, for want of an estimate of the "
+                'gradient; "tnqbm show --runs" shows which'
+            )
+        click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(path)])}")
+
+
+def _failed(study: Study, path: Path) -> int:
+    """Runs of an archive that failed; only estimators that draw samples let runs fail."""
+    from mc.studies.gradients import WITHOUT_CHAINS
+    from tnqbm.archive import Archive
+
+    methods = {study.settings(label).negative_phase for label in study.labels()}
+    if not methods - {*WITHOUT_CHAINS}:
+        return 0
+    with Archive(path) as archive:
+        return sum(row["stopped"] == "failed" for row in archive.table())
+
+
+def _load(path: str) -> Study:
+    from mc.studies.file import load_study
+
+    return load_study(path)
+
+
+def duration(seconds: float) -> str:
+    """A time span for people."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _show_plan(study: Study, as_json: bool) -> None:
+    plan, tasks = study.plan(), study.tasks()
+    total = sum(task.cost for task in tasks)
+    runs = sum(len(group.seeds) for group in plan)
+    costs: dict[str, float] = {}
+    for task in tasks:
+        name = repr(task.coordinates)
+        costs[name] = costs.get(name, 0.0) + task.cost
+    groups = [
+        {
+            **group.coordinates,
+            "runs": len(group.seeds),
+            "core_seconds": 1e-9 * costs[repr(group.coordinates)],
+        }
+        for group in plan
+    ]
+    if as_json:
+        summary = {
+            "name": study.name,
+            "runs": runs,
+            "tasks": len(tasks),
+            "core_seconds": 1e-9 * total,
+        }
+        print_json({**summary, "groups": groups})
+        return
+    # Not all groups have the same coordinates.
+    names = list(dict.fromkeys(name for group in plan for name in group.coordinates))
+    print_table(
+        [*names, "runs", "share of the work"],
+        [
+            [*(str(group.get(name, "")) for name in names), str(group["runs"]), f"{share:.1%}"]
+            for group in groups
+            for share in [float(str(group["core_seconds"])) / total * 1e9]
+        ],
+        left=len(names),
+        title=f"{study.name}: {runs} runs in {len(groups)} groups, {len(tasks)} tasks",
+    )
+    size = study.run.ranks_per_run
+    one = "team" if size > 1 else "rank"
+    who = one + "s" * (len(tasks) != 1) + (f" of {size} ranks" if size > 1 else "")
+    click.echo(
+        f"Work: about {duration(total * 1e-9)} of one core, good to a factor of two or so; "
+        f"up to {len(tasks)} {who} can share it."
+    )

@@ -1,0 +1,347 @@
+"""``tnqbm sample``: samples of a saved model or of a run's final model."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from mc.cli.common import PATH, print_json
+from mc.cli.sample_report import print_chains, print_perfect
+from mc.cli.which_model import NamedModel, named_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from mc.tensor.networks import Feed
+    from tnqbm.datasets import Target
+
+PICTURES = 100
+"""Most samples in a picture."""
+
+
+@click.command()
+@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
+@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@click.option(
+    "--method",
+    type=click.Choice(["chains", "tensor"]),
+    default="chains",
+    show_default=True,
+    help="Markov chains, or independent weighted samples of a tensor network.",
+)
+@click.option(
+    "-n", "--samples", type=int, help="Per chain; tensor: in all. [default: 100; tensor: 4000]"
+)
+@click.option("--chains", type=int, default=100, show_default=True, help="Independent chains.")
+@click.option(
+    "--kernel",
+    default="auto",
+    show_default=True,
+    help="block, bloch, thermal, collapsed, measured; tensor: collapsed with global moves; auto "
+    "takes the fastest here of all but that.",
+)
+@click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
+@click.option(
+    "--feed",
+    type=click.Choice(["chains", "tempered"]),
+    help="Where the states come from that the network of --method tensor is fitted to.",
+)
+@click.option(
+    "--resample", is_flag=True, help="With --method tensor: an equally weighted subset instead."
+)
+@click.option("--burn-in", type=int, help="Sweeps left out. [default: from a pilot run]")
+@click.option("--thin", type=int, help="Sweeps per kept sample. [default: from a pilot run]")
+@click.option("--clamp", metavar="UNIT=BIT,...", help="Hold units fixed; the first is 0.")
+@click.option("--clamp-file", type=PATH, help="One row of 0, 1 and -1 (free), .csv or .npy.")
+@click.option(
+    "--init",
+    type=click.Choice(["random", "data"]),
+    default="random",
+    show_default=True,
+    help="Where chains start.",
+)
+@click.option("--data", metavar="NAME|FILE", help="Data to start from. [default: the run's own]")
+@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@click.option(
+    "--precision",
+    type=click.Choice(["double", "single"]),
+    default="double",
+    show_default=True,
+    help="Arithmetic in the kernels.",
+)
+@click.option("--inertia", type=float, default=0.0, show_default=True, help="Of kernel thermal.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
+@click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
+@click.option(
+    "--shape", metavar="HxW", help="Height and width of a picture. [default: the squarest]"
+)
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def sample(
+    path: str,
+    more: tuple[str, ...],
+    run: tuple[str, ...],
+    method: str,
+    samples: int | None,
+    chains: int,
+    kernel: str,
+    max_bond: int | None,
+    feed: Feed | None,
+    resample: bool,
+    burn_in: int | None,
+    thin: int | None,
+    clamp: str | None,
+    clamp_file: str | None,
+    init: str,
+    data: str | None,
+    data_seed: int,
+    precision: str,
+    inertia: float,
+    seed: int,
+    out: str | None,
+    picture: str | None,
+    shape: str | None,
+    overwrite: bool,
+    no_progress: bool,
+    as_json: bool,
+) -> None:
+    """Draw samples of p(v), or complete partly given ones, and say whether the chains mixed.
+
+    The model is one saved with SqRBM.save, or the final model of an archive's run. Row
+    c * SAMPLES + k of the file is sample k of chain c. --clamp holds visible units fixed and
+    samples the others from their conditional distribution. The same seed and kernel give the
+    same samples; "auto" measures time, and says what it took.
+
+    --method tensor draws independent samples of a matrix product state that approximates the
+    model. Their log weights are written beside them (dataset log_weights), unless --resample
+    turns them into fewer that count alike.
+
+    \b
+    Examples:
+      tnqbm sample model.h5 -n 100 --chains 100 -o samples.h5
+      tnqbm sample results.h5 --run paulis=XYZ hidden=2 seed=1 --clamp 0=1,5=0 -o samples.csv
+      tnqbm sample model.h5 --kernel tensor --max-bond 64 -o samples.h5
+      tnqbm sample model.h5 --method tensor -n 10000 --resample -o samples.npy
+      tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
+    """
+    from mc import samples_file
+
+    if clamp and clamp_file:
+        raise click.UsageError("--clamp and --clamp-file exclude each other")
+    if shape and not picture:
+        raise click.UsageError("--shape is about --picture, which is missing")
+    network = method == "tensor"
+    _check_options(network, kernel, max_bond, feed, resample)
+    if out is not None:
+        weighted = network and not resample
+        samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted)
+    if picture is not None:
+        from tnqbm import figures
+        from tnqbm.figures import layout
+
+        layout.require_matplotlib()
+        figures.check_figure_path(picture, overwrite=overwrite)
+    named = named_model(path, [*run, *more])
+    n = named.model.n_visible
+    sides = _sides(shape, n) if shape else None
+    held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
+    start = _start_data(named, data, data_seed) if init == "data" else None
+
+    common: dict[str, Any] = {"data": start, "clamp": held, "seed": seed}
+    if max_bond is not None:
+        common["max_bond"] = max_bond
+    log_weights = None
+    with _warnings_as_messages():
+        if network:
+            from mc.tensor.samples import sample_tensor
+
+            rows, perfect = sample_tensor(
+                named.model,
+                4000 if samples is None else samples,
+                feed=feed or "chains",
+                resample=resample,
+                **common,
+            )
+            states, facts = rows[None], perfect.as_dict()
+            log_weights = None if resample else perfect.log_weights
+            show: Callable[[dict[str, Any]], None] = partial(print_perfect, info=perfect)
+        else:
+            from mc.sampling import sample as draw
+
+            states, info = draw(
+                named.model,
+                100 if samples is None else samples,
+                n_chains=chains,
+                kernel=kernel,
+                init=init,
+                burn_in=burn_in,
+                thin=thin,
+                precision=precision,
+                inertia=inertia,
+                progress=not no_progress,
+                **common,
+            )
+            facts = {"precision": precision, "inertia": inertia, **info.as_dict()}
+            show = partial(print_chains, info=info)
+    result: dict[str, Any] = {
+        "model": path,
+        "run": named.coordinates or None,
+        "paulis": named.model.paulis,
+        "visible": n,
+        "hidden": named.model.n_hidden,
+        "method": method,
+        "chains": states.shape[0],
+        "samples_per_chain": states.shape[1],
+        "seed": seed,
+        "init": init,
+        "data": (data or named.data) if init == "data" else None,
+        "clamp": clamp or clamp_file,
+        **facts,
+    }
+    if out is not None:
+        _write(out, states, log_weights, result, overwrite)
+    if picture is not None:
+        _draw(picture, states, sides, overwrite)
+    result |= {"samples": out, "picture": picture}
+    if as_json:
+        print_json(result)
+    else:
+        show(result)
+
+
+_OF_CHAINS = ("chains", "kernel", "burn_in", "thin", "precision", "inertia")
+"""Options that perfect samples have no use for."""
+
+
+def _check_options(
+    network: bool, kernel: str, max_bond: int | None, feed: str | None, resample: bool
+) -> None:
+    """UsageError where an option was given that the method does not use."""
+    context = click.get_current_context()
+    if network:
+        for name in _OF_CHAINS:
+            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
+                raise click.UsageError(
+                    f"--{name.replace('_', '-')} is about Markov chains, which --method tensor has "
+                    "none of"
+                )
+        return
+    if resample or feed:
+        name = "--resample" if resample else "--feed"
+        raise click.UsageError(f"{name} is for --method tensor")
+    if max_bond is not None and kernel != "tensor":
+        raise click.UsageError("--max-bond is for --kernel tensor and --method tensor")
+
+
+@contextmanager
+def _warnings_as_messages() -> Iterator[None]:
+    """Warnings about samples as messages on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    from mc.estimate import EstimateWarning
+    from mc.sampling import MixingWarning
+
+    for one in caught:
+        if issubclass(one.category, (MixingWarning, EstimateWarning)):
+            click.echo(f"Warning: {one.message}", err=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def _parse_clamp(text: str) -> dict[int, int]:
+    clamp: dict[int, int] = {}
+    for piece in text.split(","):
+        unit, equals, value = (part.strip() for part in piece.partition("="))
+        if not (equals and unit.isdecimal() and value in ("0", "1")):
+            raise click.UsageError(
+                f"--clamp: {piece.strip()!r} is not of the form unit=bit, for example 0=1,5=0"
+            )
+        if int(unit) in clamp:
+            raise click.UsageError(f"--clamp names unit {int(unit)} twice")
+        clamp[int(unit)] = int(value)
+    return clamp
+
+
+def _read_clamp(path: str) -> NDArray[np.float64]:
+    import numpy as np
+
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"no clamp file {path}")
+    try:
+        if source.suffix.lower() == ".npy":
+            return np.ravel(np.load(source, allow_pickle=False))
+        return np.ravel(np.loadtxt(source, delimiter=",", ndmin=1, dtype=np.float64))
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: expected one row of 0, 1 and -1: {error}") from None
+
+
+def _start_data(named: NamedModel, data: str | None, data_seed: int) -> Target:
+    if data is None:
+        if named.data is None:
+            raise click.UsageError("--init data needs --data: a saved model does not know its data")
+        return named.own_target()
+    from tnqbm import datasets
+
+    return datasets.load(data, named.model.n_visible, seed=data_seed)
+
+
+def _sides(shape: str, n: int) -> tuple[int, int]:
+    """Height and width of a picture of n units."""
+    height, times, width = shape.lower().partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        raise click.UsageError(f"--shape: {shape!r} is not of the form HxW, for example 8x8")
+    if int(height) * int(width) != n:
+        raise click.UsageError(f"--shape {shape} has not as many pixels as visible units ({n})")
+    return int(height), int(width)
+
+
+def _write(
+    out: str,
+    states: NDArray[np.uint8],
+    log_weights: NDArray[np.float64] | None,
+    result: dict[str, Any],
+    overwrite: bool,
+) -> None:
+    import platform
+
+    from mc.running.provenance import commit, now, version
+    from mc.samples_file import attribute, write_samples
+    from tnqbm import __version__
+
+    facts = {
+        **{key: value for key, value in result.items() if value is not None and value != ""},
+        "tnqbm": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "numba", "h5py")},
+        "commit": commit(),
+        "written": now(),
+    }
+    facts = {key: attribute(value) for key, value in facts.items() if value != ""}
+    write_samples(out, states, facts, log_weights=log_weights, overwrite=overwrite)
+
+
+def _draw(
+    picture: str, states: NDArray[np.uint8], sides: tuple[int, int] | None, overwrite: bool
+) -> None:
+    """The last samples of all chains, as many as there is room for."""
+    from tnqbm import figures
+    from tnqbm.figures import samples as figures_samples
+
+    chains, kept, n = states.shape
+    each = max(1, min(kept, PICTURES // chains))
+    rows = states[:PICTURES, kept - each :].reshape(-1, n)
+    figure, _ = figures_samples.grid(rows, sides, count=len(rows))
+    figures.save_figure(figure, picture, overwrite=overwrite)

@@ -1,0 +1,396 @@
+"""``tnqbm show``, ``verify`` and ``merge``: what is in an archive, and is it whole."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mc.cli.common import PATH, number, parse_pairs, print_json, print_table
+
+if TYPE_CHECKING:
+    from tnqbm.analysis import MinimumHidden
+    from tnqbm.archive import Archive
+
+_SUMMARY = (
+    "runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std", "test_nll_mean", "test_nll_std",
+)  # fmt: skip
+_SPENT = ("shots", "success_rate", "failed")
+"""What groups are given where it is known: shots of all runs, their kept share, runs that failed
+before their last update."""
+
+_OF_RUNS = ("steps", "stopped", "started", "finished", "estimator")
+"""What rows of single runs have besides coordinates, seed and metrics."""
+
+_ORDER = ("data", "visible", "paulis", "hidden")
+
+
+@click.command()
+@click.argument("archive", type=PATH, metavar="OUT.h5")
+@click.option("--runs", is_flag=True, help="One row per finished run instead of per group.")
+@click.option("--min-hidden", is_flag=True, help="Least hidden units below a TVD, and ratios.")
+@click.option("--threshold", type=float, default=0.2, show_default=True, help="For --min-hidden.")
+@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
+@click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def show(
+    archive: str,
+    runs: bool,
+    min_hidden: bool,
+    threshold: float,
+    where: tuple[str, ...],
+    skip_damaged: bool,
+    as_json: bool,
+) -> None:
+    """Show how far a study is and what its runs reached.
+
+    Final total variation distance (TVD) and KL divergence (nats), and negative log-likelihood
+    (NLL, nats) of held-out data where there are any: mean and standard deviation over the finished
+    seeds of each group. Where gradients were measured on circuits, the shots of all runs of the
+    group and the share of them that survived post-selection. Works while the study is running.
+
+    \b
+    Examples:
+      tnqbm show results.h5
+      tnqbm show results.h5 --where data=bas,visible=6 --json
+      tnqbm show results.h5 --min-hidden
+    """
+    from tnqbm.archive import Archive
+
+    if min_hidden and (runs or skip_damaged):
+        raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
+    source, select = Archive(archive), parse_pairs(where)
+    if skip_damaged:
+        for problem in source.problems:
+            click.echo(f"left out: {problem}", err=True)
+    if min_hidden:
+        _show_minima(source, threshold, select, as_json)
+    elif runs:
+        _show_runs(source, select, skip_damaged, as_json)
+    else:
+        _show_groups(source, select, skip_damaged, as_json)
+
+
+def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.summaries import check_select, matches
+
+    groups = archive.groups(skip_damaged=skip_damaged)
+    check_select(select, groups)
+    groups = [group for group in groups if matches(select, group)]
+    table = archive.table(skip_damaged=skip_damaged)
+    tested = _add_test_nll(table, groups)
+    measured = _add_shots(archive, groups, skip_damaged)
+    failed = _add_failed(table, groups)
+    finished, planned = archive.progress
+    if as_json:
+        progress = {"finished": finished, "planned": planned}
+        print_json({"archive": str(archive.path), "progress": progress, "groups": groups})
+        return
+    keys, shared = _keys(groups)
+    print_table(
+        [
+            *(*keys, "finished", "TVD", "±", "KL (nats)", "±"),
+            *(["test NLL", "±"] if tested else []),
+            *(["shots", "kept"] if measured else []),
+        ],
+        [
+            [
+                *(str(group.get(key, "")) for key in keys),
+                f"{group['finished']}/{group['runs']}",
+                *(number(group[name]) for name in _SUMMARY[2:6]),
+                *(number(group[name]) for name in (_SUMMARY[6:] if tested else ())),
+                *(_shots(group) if measured else ()),
+            ]
+            for group in sorted(groups, key=lambda g: _sorting(g, keys))
+        ],
+        left=len(keys),
+        title=shared,
+    )
+    click.echo(_progress(finished, planned))
+    if failed:
+        click.echo(
+            f"{_count(failed, 'run')} failed before the last update, for want of an estimate of "
+            'the gradient; --runs shows which ("stopped by")'
+        )
+
+
+def _add_shots(archive: Archive, groups: list[dict[str, Any]], skip_damaged: bool) -> bool:
+    """Give groups the shots of their runs and the share that was kept; whether there are any."""
+    totals: dict[Any, list[int]] = {}
+    for row in archive.estimators(skip_damaged=skip_damaged):
+        found = row["estimator"]
+        if "shots" in found:
+            total = totals.setdefault(_which(row, but=("seed",)), [0, 0])
+            total[0] += found["shots"]
+            total[1] += found.get("kept_shots", found["shots"])
+    for group in groups:
+        shots, kept = totals.get(_which(group), (0, 0))
+        if shots:
+            group |= {"shots": shots, "success_rate": kept / shots}
+    return any("shots" in group for group in groups)
+
+
+def _add_failed(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -> int:
+    """Give groups the number of their runs that failed, if any run did; that of all groups."""
+    failed = Counter(_which(row, but=("seed",)) for row in table if row["stopped"] == "failed")
+    for group in groups if failed else ():
+        group["failed"] = failed[_which(group)]
+    return sum(group.get("failed", 0) for group in groups)
+
+
+def _add_reports(archive: Archive, rows: list[dict[str, Any]], skip_damaged: bool) -> bool:
+    """Give runs what their estimator reported, as ``estimator``; whether one of them has shots."""
+    reports = {
+        _which(row): row["estimator"] for row in archive.estimators(skip_damaged=skip_damaged)
+    }
+    for row in rows:
+        if found := reports.get(_which(row)):
+            row["estimator"] = found
+    return any("shots" in row.get("estimator", {}) for row in rows)
+
+
+def _shots(found: dict[str, Any]) -> tuple[str, str]:
+    """Shots, and the share of them that was kept, as a table shows them."""
+    shots = found.get("shots")
+    return "–" if shots is None else f"{shots:,}", number(found.get("success_rate"))
+
+
+def _which(row: dict[str, Any], but: tuple[str, ...] = ()) -> frozenset[tuple[str, Any]]:
+    """The coordinates of a run (its seed among them) or group, to be compared."""
+    from tnqbm.trajectory import METRICS
+
+    other = {*METRICS, *_SUMMARY, *_SPENT, *_OF_RUNS, *but}
+    return frozenset((key, value) for key, value in row.items() if key not in other)
+
+
+def _add_test_nll(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -> bool:
+    """Give groups mean and std of the final test_nll, if any run has one; whether one has."""
+    import numpy as np
+
+    names = list(dict.fromkeys(key for group in groups for key in group if key not in _SUMMARY))
+    finals: dict[tuple[Any, ...], list[float | None]] = {}
+    for row in table:
+        finals.setdefault(tuple(row.get(key) for key in names), []).append(row["test_nll"])
+    tested = False
+    for group in groups:
+        values = finals.get(tuple(group.get(key) for key in names), [])
+        known = [value for value in values if value is not None and np.isfinite(value)]
+        whole = bool(known) and len(known) == len(values)
+        group["test_nll_mean"] = float(np.mean(known)) if whole else None
+        group["test_nll_std"] = float(np.std(known)) if whole else None
+        tested = tested or any(value is not None for value in values)
+    if not tested:
+        for group in groups:
+            del group["test_nll_mean"], group["test_nll_std"]
+    return tested
+
+
+def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.summaries import check_select, matches
+    from tnqbm.trajectory import METRICS
+
+    rows = archive.table(skip_damaged=skip_damaged)
+    check_select(select, rows)
+    rows = [row for row in rows if matches(select, row)]
+    measured = _add_reports(archive, rows, skip_damaged)
+    finished, planned = archive.progress
+    if as_json:
+        progress = {"finished": finished, "planned": planned}
+        print_json({"archive": str(archive.path), "progress": progress, "runs": rows})
+        return
+    per_run = {*METRICS, *_OF_RUNS, "seed"}
+    keys, shared = _keys([{k: v for k, v in row.items() if k not in per_run} for row in rows])
+    keys.append("seed")
+    metrics = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
+    print_table(
+        [*keys, *metrics, *(["shots", "kept"] if measured else []), "updates", "stopped by"],
+        [
+            [
+                *(str(row.get(key, "")) for key in keys),
+                *(number(row.get(name)) for name in metrics),
+                *(_shots(row.get("estimator", {})) if measured else ()),
+                str(row["steps"]),
+                str(row["stopped"]),
+            ]
+            for row in sorted(rows, key=lambda r: _sorting(r, keys))
+        ],
+        left=len(keys),
+        title=shared,
+    )
+    click.echo(_progress(finished, planned))
+
+
+def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
+    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.summaries import varying
+
+    minima = minimum_hidden_table(archive, threshold=threshold, select=select)
+    ratios = hidden_ratio_table(archive, threshold=threshold, select=select)
+    if as_json:
+        print_json(
+            {
+                "archive": str(archive.path),
+                "threshold": threshold,
+                "minimum_hidden": [_flat(row) for row in minima],
+                "ratios": [_flat(row) for row in ratios],
+            }
+        )
+        return
+    varied = varying(row.other for row in minima)
+    print_table(
+        ["data", "n", *varied, "paulis", "least m", "95 % interval", "seeds", "note"],
+        [
+            [
+                row.data,
+                str(row.visible),
+                *_values(row.other, varied),
+                row.paulis,
+                _least(row),
+                _interval(row.low, row.high, f"> {row.tried[-1]}"),
+                str(row.seeds),
+                row.note,
+            ]
+            for row in minima
+        ],
+        left=3 + len(varied),
+        title=f"Least hidden units with mean TVD below {threshold:g}",
+    )
+    if ratios:
+        signs = {"at least": "≥ ", "at most": "≤ "}
+        print_table(
+            ["data", "n", *varied, "paulis", "m(RBM)/m", "95 % interval", "predicted"],
+            [
+                [
+                    row.data,
+                    str(row.visible),
+                    *_values(row.other, varied),
+                    row.paulis,
+                    "–" if row.ratio is None else f"{signs.get(row.kind, '')}{row.ratio:.2f}",
+                    "" if row.kind != "value" else _interval(row.low, row.high, "∞"),
+                    str(row.prediction),
+                ]
+                for row in ratios
+            ],
+            left=3 + len(varied),
+            title="Hidden units of the RBM over those of each sqRBM",
+        )
+
+
+@click.command()
+@click.argument("archive", type=PATH, metavar="OUT.h5")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def verify(archive: str, as_json: bool) -> None:
+    """Check an archive's format and every checksum in it.
+
+    Says what is damaged and what is still whole. The exit code is 0 only if all is whole.
+
+    \b
+    Example:
+      tnqbm verify results.h5
+    """
+    from tnqbm.archive.verify import verify_archive
+
+    report = verify_archive(archive)
+    if as_json:
+        print_json({"archive": archive, **dataclasses.asdict(report)})
+    else:
+        for problem in report.problems:
+            click.echo(f"damaged: {problem}")
+        counts = f"{_count(report.blocks_checked, 'block')} checked, "
+        counts += f"{_count(report.runs_whole, 'run')} whole"
+        verdict = "whole" if report.ok else _count(len(report.problems), "problem")
+        click.echo(f"{archive}: {verdict}; {counts}")
+    if not report.ok:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("archives", type=PATH, nargs=-1, required=True, metavar="A.h5 B.h5 ...")
+@click.option("-o", "--output", "out", type=PATH, required=True, metavar="OUT.h5")
+@click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
+@click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out: rescue the rest.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def merge(
+    archives: tuple[str, ...], out: str, overwrite: bool, skip_damaged: bool, as_json: bool
+) -> None:
+    """Join several archives into a new one.
+
+    A run held by several of them is kept once; if its numbers differ, nothing is written. With
+    --skip-damaged and a single archive this rescues what is whole of it.
+
+    \b
+    Examples:
+      tnqbm merge part1.h5 part2.h5 -o all.h5
+      tnqbm merge damaged.h5 --skip-damaged -o rescued.h5
+    """
+    from tnqbm.archive import Archive
+    from tnqbm.archive import merge as merge_archives
+
+    merge_archives(archives, out, overwrite, skip_damaged=skip_damaged)
+    finished, planned = Archive(out).progress
+    if as_json:
+        print_json({"archive": out, "progress": {"finished": finished, "planned": planned}})
+    else:
+        click.echo(f"{out} holds {finished} of {planned} planned runs")
+        click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', out])}")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _keys(groups: list[dict[str, Any]]) -> tuple[list[str], str]:
+    """Coordinates that get a column, the main ones first, and those that all groups share."""
+    hidden = {*_SUMMARY, *_SPENT}
+    present = dict.fromkeys(key for group in groups for key in group if key not in hidden)
+    columns, shared = [key for key in _ORDER if key in present], []
+    for key in present:
+        if key in _ORDER:
+            continue
+        if len({repr(group.get(key)) for group in groups}) == 1:
+            shared.append(f"{key} = {groups[0][key]}")
+        else:
+            columns.append(key)
+    return columns, ", ".join(shared)
+
+
+def _sorting(row: dict[str, Any], keys: list[str]) -> list[tuple[bool, int, Any]]:
+    values = [row.get(key, "") for key in keys]
+    return [
+        (isinstance(value, str), len(value) if key == "paulis" else 0, value)
+        for key, value in zip(keys, values, strict=True)
+    ]
+
+
+def _progress(finished: int, planned: int) -> str:
+    share = f" ({finished / planned:.0%})" if planned else ""
+    state = "complete" if finished == planned else "to be continued with: tnqbm run ... --resume"
+    return f"{finished} of {planned} runs finished{share}: {state}"
+
+
+def _values(other: Any, keys: list[str]) -> list[str]:
+    """A result's further coordinates that have a column."""
+    return [str(dict(other).get(key, "")) for key in keys]
+
+
+def _least(row: MinimumHidden) -> str:
+    """The least m, or the bound that is known of it."""
+    if row.m_min is None:
+        return f"> {row.tried[-1]}"
+    return f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
+
+
+def _flat(row: Any) -> dict[str, Any]:
+    """A result as one flat record, its further coordinates beside the main ones."""
+    record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    return {**dict(record.pop("other")), **record}
+
+
+def _interval(low: float | None, high: float | None, open_end: str) -> str:
+    def text(value: float | None) -> str:
+        return open_end if value is None else f"{value:.3g}"
+
+    return text(low) if low == high else f"{text(low)} to {text(high)}"

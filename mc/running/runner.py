@@ -1,0 +1,295 @@
+"""Running a study: on one process or over MPI ranks, into one archive, resumably."""
+
+from __future__ import annotations
+
+import socket
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mc.running.checkpoint import begun, usable_checkpoints
+from mc.running.distribute import (
+    Agreed,
+    Ranks,
+    RunFailed,
+    StudyInterrupted,
+    abort_on_error,
+    connect,
+    set_threads,
+    together,
+)
+from mc.running.handout import Failure, Hand, Outcome, SignalWatch, deal
+from mc.running.progress import Progress
+from mc.running.provenance import now, study_provenance
+from mc.running.team import FailedAlone, MemberFailed, join, most_members, team_words, wrong_number
+from mc.running.train_task import Bench, train_task, warm_up
+from mc.running.workspace import SETTINGS, Workspace, check_same_study, identity_text
+from mc.studies.file import load_study
+from mc.studies.identity import study_identity
+from mc.studies.schedule import Task, run_key
+from mc.studies.study import Study
+from tnqbm.errors import StudyError
+
+CHUNK_SECONDS = 0.25
+"""How long a rank trains between two looks at signals and messages."""
+
+ROOT_CHUNK_SECONDS = 0.03
+"""The same for rank 0 while others may be waiting for its answer."""
+
+VISIBLE_SECONDS = 10.0
+"""How long other hosts wait for a file of rank 0 to appear on a shared file system."""
+
+
+@dataclass
+class _Start:
+    """What rank 0 found and decided before the work; ``tasks`` is sent to all ranks."""
+
+    tasks: list[Task]
+    provenance: dict[str, str]
+    parts: int = 0
+    finished: int = 0
+    planned: int = 0
+    finished_cost: float = 0.0
+    planned_cost: float = 0.0
+    warnings: list[str] = field(default_factory=list)
+
+
+def run_study(
+    study: Study | str | Path | Mapping[str, Any],
+    out: str | Path,
+    comm: Any | None = None,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Run everything a study asks for and return the path of the finished archive.
+
+    ``study`` is a Study or what :func:`mc.load_study` takes; ``out`` the archive to be made.
+    ``comm`` is an mpi4py communicator; by default the ranks of the MPI launcher, if one started
+    this process, else this process alone. Collective: every rank must call it, and all return or
+    raise together. The numbers do not depend on ranks, threads, batches or interruptions, nor on
+    the study's ``ranks_per_run``, of which the number of ranks must be a multiple.
+
+    ``resume`` continues where an earlier start stopped (or starts, if there was none): settings
+    must be the same, runs may be added. ``overwrite`` replaces an existing archive. ``progress``
+    shows one display on rank 0's standard error.
+
+    Raises StudyError (a wrong study, or a resume with other settings), FileExistsError and other
+    OSErrors about the output, OutputBusyError if another process works on it, ArchiveError if it
+    is damaged, RunFailed if a run raised, StudyInterrupted on SIGINT or SIGTERM. After the last
+    two finished runs are kept and the study can be resumed.
+    """
+    if not isinstance(study, Study):
+        study = load_study(study)
+    ranks = connect(comm)
+    try:
+        with abort_on_error(ranks):
+            return _run(study, Workspace(out), ranks, resume, overwrite, progress)
+    finally:
+        ranks.close()
+
+
+def _run(
+    study: Study, workspace: Workspace, ranks: Ranks, resume: bool, overwrite: bool, shown: bool
+) -> Path:
+    # Rank 0's study counts, should a file have changed while the ranks were reading it.
+    study = ranks.bcast(study)
+    threads = set_threads(ranks)
+    with ExitStack() as stack:
+        watch = stack.enter_context(SignalWatch())
+        start: _Start = together(
+            ranks, lambda: _prepare(study, workspace, ranks, threads, resume, overwrite, stack)
+        )
+        _check_visible(workspace, ranks)
+        if start.tasks:
+            _compile(study, start.tasks, ranks)
+        size = study.run.ranks_per_run
+        teams = ranks.size // size
+        display = Progress(
+            study.name,
+            planned=start.planned,
+            finished=start.finished,
+            planned_cost=start.planned_cost,
+            finished_cost=start.finished_cost,
+            ranks=teams,
+            shown=shown and ranks.rank == 0,
+        )
+        bench = Bench(
+            study=study,
+            workspace=workspace,
+            identity=identity_text(study_identity(study)),
+            rank=ranks.rank,
+            chunk_seconds=ROOT_CHUNK_SECONDS if ranks.rank == 0 < teams - 1 else CHUNK_SECONDS,
+            team=join(ranks, size),
+        )
+        with display:
+            for warning in start.warnings:
+                display.say(f"warning: {warning}")
+            if size > 1:
+                display.say(team_words(ranks.size, size))
+            hand = deal(ranks, start.tasks, watch, display.update, team=size)
+            error = _work(bench, hand, start.tasks, ranks)
+            outcome = hand.finish()
+        together(ranks, lambda: _conclude(study, workspace, start, outcome, error))
+    return workspace.out
+
+
+def _prepare(
+    study: Study,
+    workspace: Workspace,
+    ranks: Ranks,
+    threads: int,
+    resume: bool,
+    overwrite: bool,
+    stack: ExitStack,
+) -> _Start:
+    """Everything that can be wrong before the work, and the list of tasks. Rank 0 only."""
+    size = study.run.ranks_per_run
+    if wrong := wrong_number(ranks.size, size):
+        raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
+    workspace.check(resume=resume, overwrite=overwrite)
+    plan = study.plan()
+    identity = study_identity(study)
+    text = identity_text(identity)
+    # Leaving the stack closes the workspace after the lock is given back.
+    stack.callback(workspace.close)
+    stack.enter_context(workspace.open())
+    # Again, now that nobody else can change it.
+    workspace.check(resume=resume, overwrite=overwrite)
+    workspace.sweep()
+    if overwrite:
+        workspace.clear()
+    found = workspace.read()
+    if workspace.begun():
+        check_same_study(study, workspace.out, found, identity, plan)
+    checkpoints, warnings = usable_checkpoints(workspace.checkpoints, text)
+    provenance = study_provenance(ranks, threads) | {SETTINGS: text, "starts": "1"}
+    if size > 1:
+        provenance["ranks_per_run"] = str(size)
+    if found.provenance:
+        provenance["started"] = found.provenance.get("started", provenance["started"])
+        provenance["starts"] = str(int(found.provenance.get("starts", "0")) + 1)
+    tasks = study.tasks(finished=found.finished, begun=begun(checkpoints))
+    _drop_superseded(workspace, tasks)
+    everything = study.tasks()
+    planned_cost = sum(task.cost for task in everything)
+    if tasks:
+        workspace.write_plan(plan, study.text, provenance)
+    runs = {run_key(group.coordinates, seed) for group in plan for seed in group.seeds}
+    return _Start(
+        tasks=tasks,
+        provenance=provenance,
+        parts=found.parts,
+        finished=len(runs & found.finished),
+        planned=len(runs),
+        finished_cost=planned_cost - sum(task.cost for task in tasks),
+        planned_cost=planned_cost,
+        warnings=[*found.warnings, *warnings, *_idle_members(study)],
+    )
+
+
+def _idle_members(study: Study) -> list[str]:
+    """Warnings of gradients that leave some ranks of a team without work."""
+    size = study.run.ranks_per_run
+    most = {label: most_members(study.settings(label)) for label in study.labels()}
+    return [
+        f"run.ranks_per_run = {size}: the chains and minibatches of {label!r} occupy at most "
+        f"{count} of them"
+        for label, count in most.items()
+        if count < size
+    ]
+
+
+def _drop_superseded(workspace: Workspace, tasks: list[Task]) -> None:
+    """Remove checkpoints of tasks that are no longer to do: their blocks are there."""
+    wanted = {workspace.checkpoint(task) for task in tasks}
+    for path in workspace.checkpoints.glob("*.h5"):
+        if path not in wanted:
+            path.unlink(missing_ok=True)
+
+
+def _check_visible(workspace: Workspace, ranks: Ranks) -> None:
+    """Refuse ranks that do not see the output's folder: their results would be lost."""
+    deadline = time.monotonic() + VISIBLE_SECONDS
+    while not workspace.folder.is_dir() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    seen = ranks.gather((socket.gethostname(), workspace.folder.is_dir()))
+    blind = [f"rank {k} on {host}" for k, (host, sees) in enumerate(seen) if not sees]
+    if blind:
+        raise Agreed(
+            FileNotFoundError(
+                f"{', '.join(blind[:4])} cannot see {workspace.folder.resolve()}: give an output "
+                "on a file system that all nodes share"
+            )
+        )
+
+
+def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
+    """Compile on one rank per node first: ranks that compile together race for Numba's cache."""
+    used: dict[str, set[str]] = {}
+    for task in tasks:
+        gradient, letters = (str(task.coordinates[key]) for key in ("gradient", "paulis"))
+        used.setdefault(gradient, set()).add(letters)
+    for turn in (True, False):
+        failure: Exception | None = None
+        if (ranks.node_rank == 0) is turn:
+            try:
+                for gradient, paulis in used.items():
+                    warm_up(sorted(paulis), study.settings(gradient))
+            except Exception as error:
+                failure = error
+        failures = [found for found in ranks.gather(failure and repr(failure)) if found]
+        if failures:
+            raise Agreed(failure or RuntimeError(f"compiling the kernels failed: {failures[0]}"))
+
+
+def _work(bench: Bench, hand: Hand, tasks: list[Task], ranks: Ranks) -> Exception | None:
+    """Work on tasks until there are none; what this rank's last failing task raised."""
+    raised: Exception | None = None
+    while (task := hand.next_task()) is not None:
+        try:
+            done = train_task(bench, task, hand)
+        except FailedAlone as error:
+            # The others of the team wait for this rank for ever: all that is left is to end them.
+            raise RunFailed(
+                task.coordinates, task.seeds, ranks.rank, str(error), traceback.format_exc()
+            ) from error
+        except MemberFailed as error:
+            raised = error
+            hand.end_task(Failure(task.index, error.rank, error.cause, error.details))
+        except Exception as error:
+            raised = error
+            cause = f"{type(error).__name__}: {error}"
+            hand.end_task(Failure(task.index, ranks.rank, cause, traceback.format_exc()))
+        else:
+            hand.end_task(saved=not done)
+    return raised
+
+
+def _conclude(
+    study: Study,
+    workspace: Workspace,
+    start: _Start,
+    outcome: Outcome | None,
+    raised: Exception | None,
+) -> None:
+    """Assemble the archive; raise if the study was stopped or a run failed. Rank 0 only."""
+    assert outcome is not None
+    if outcome.done or start.parts or start.tasks or not workspace.out.exists():
+        provenance = start.provenance | {"finished": now()}
+        workspace.assemble(study.plan(), study.text, provenance)
+    if outcome.failures:
+        failure = outcome.failures[0]
+        task = start.tasks[failure.task]
+        error = RunFailed(
+            task.coordinates, task.seeds, failure.rank, failure.cause, failure.details
+        )
+        raise error from raised
+    finished = start.finished + sum(len(start.tasks[index].seeds) for index in outcome.done)
+    if outcome.signum and finished < start.planned:
+        raise StudyInterrupted(outcome.signum, str(workspace.out), finished, start.planned)

@@ -1,0 +1,192 @@
+"""Teams: several MPI ranks that share one run, and how they stay together.
+
+The ranks of a study are cut into teams of consecutive ranks. The first of a team leads it: it
+fetches tasks, decides how far the team trains before it looks up, and writes all files. Members
+exchange numbers only as :class:`tnqbm.teams.Team` does; everything else they say to each other
+goes through :meth:`Members.meet` and :meth:`Members.tell`, on a communicator of its own, so that a
+member that has failed can say so while others are still amid an exchange of numbers.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.running.distribute import Ranks
+from mc.studies.gradients import WITHOUT_CHAINS
+from tnqbm.teams import SHARD, Alone, Team
+
+if TYPE_CHECKING:
+    from tnqbm.settings import TrainingSettings
+
+PATIENCE_SECONDS = 5.0
+"""How long a member that failed waits for the others to come to the same end."""
+
+LONGEST_PAUSE = 0.005
+
+
+class MemberFailed(RuntimeError):
+    """Another member of the team raised: its ``rank`` in the study, ``cause`` and ``details``."""
+
+    def __init__(self, rank: int, cause: str, details: str) -> None:
+        super().__init__(rank, cause, details)
+        self.rank, self.cause, self.details = rank, cause, details
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} failed: {self.cause}"
+
+
+class FailedAlone(RuntimeError):
+    """This member raised and the others did not follow: they wait for it in vain, for ever."""
+
+
+class Members(Team, Protocol):
+    """The processes of one run as they train together; all must call every method in turn."""
+
+    def meet(
+        self,
+        words: Sequence[int],
+        error: Exception | None = None,
+        patience: float | None = None,
+    ) -> NDArray[np.int64]:
+        """Everybody's words, (members, words).
+
+        If a member brings an error all raise: those with an error theirs, the others
+        :class:`MemberFailed`. A member with an error waits no longer than ``patience`` seconds
+        (None: for ever) for the others, then raises :class:`FailedAlone`.
+        """
+
+    def tell(self, value: Any) -> Any:
+        """The leader's value on every member."""
+
+
+class Solo(Alone):
+    """A team of one process."""
+
+    def meet(
+        self,
+        words: Sequence[int],
+        error: Exception | None = None,
+        patience: float | None = None,
+    ) -> NDArray[np.int64]:
+        if error is not None:
+            raise error
+        return np.array([words], dtype=np.int64)
+
+    def tell(self, value: Any) -> Any:
+        return value
+
+
+class MpiTeam:
+    """A team over an mpi4py communicator.
+
+    ``control`` is a second communicator of the same processes; ``first`` is the leader's rank in
+    the study, for messages.
+    """
+
+    def __init__(self, comm: Any, control: Any, first: int) -> None:
+        from mpi4py import MPI
+
+        self._mpi, self._comm, self._control = MPI, comm, control
+        self.rank, self.size = int(comm.rank), int(comm.size)
+        self._first = first
+
+    def add(self, sums: NDArray[np.int64]) -> None:
+        if sums.dtype != np.int64 or not sums.flags.c_contiguous:
+            raise TypeError(f"sums must be a contiguous array of int64, got {sums.dtype}")
+        # Blocking calls spin, which is what is wanted here: the others are at most a part of an
+        # update behind.
+        self._comm.Allreduce(self._mpi.IN_PLACE, sums, op=self._mpi.SUM)
+
+    def gather(self, part: NDArray[Any]) -> NDArray[Any]:
+        rows = np.ascontiguousarray(np.moveaxis(part, 1, 0))
+        counts = self._comm.allgather(rows.shape[0])
+        whole = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
+        # Counted in chains, so that large arrays do not overflow MPI's counters of bytes.
+        chain = self._mpi.BYTE.Create_contiguous(whole[:1].nbytes).Commit()
+        try:
+            self._comm.Allgatherv([rows, rows.shape[0], chain], [whole, counts, chain])
+        finally:
+            chain.Free()
+        return np.ascontiguousarray(np.moveaxis(whole, 0, 1))
+
+    def meet(
+        self,
+        words: Sequence[int],
+        error: Exception | None = None,
+        patience: float | None = None,
+    ) -> NDArray[np.int64]:
+        own = np.array([error is not None, *words], dtype=np.int64)
+        found = np.empty((self.size, own.size), dtype=np.int64)
+        request = self._control.Iallgather(own, found)
+        if not _wait(request.Test, None if error is None else patience):
+            raise FailedAlone(f"{type(error).__name__}: {error}") from error
+        if found[:, 0].any():
+            told = None if error is None else _described(error)
+            causes = self._control.allgather(told)
+            if error is not None:
+                raise error
+            k = int(np.flatnonzero(found[:, 0])[0])
+            raise MemberFailed(self._first + k, *causes[k])
+        return found[:, 1:]
+
+    def tell(self, value: Any) -> Any:
+        _wait(self._control.Ibarrier().Test)
+        return self._control.bcast(value, root=0)
+
+
+def join(ranks: Ranks, size: int) -> Members:
+    """This rank's team of ``size`` consecutive ranks. Collective over all ranks."""
+    if size == 1:
+        return Solo()
+    return MpiTeam(ranks.split(size), ranks.split(size), ranks.rank // size * size)
+
+
+def wrong_number(ranks: int, size: int) -> str:
+    """Why so many ranks cannot be cut into teams of ``size``, or an empty text."""
+    if ranks % size == 0:
+        return ""
+    near = [count for count in (ranks // size * size, (ranks // size + 1) * size) if count]
+    return (
+        f"{ranks} rank{'s' * (ranks != 1)} cannot be cut into teams of {size}; start with "
+        f"{' or '.join(f'mpiexec -n {count}' for count in near)}, or change the key, on which no "
+        "number depends"
+    )
+
+
+def most_members(settings: TrainingSettings) -> int:
+    """Ranks that find work in one run, by the shards of its chains and minibatches."""
+    if settings.negative_phase in WITHOUT_CHAINS:
+        return 1
+    chains = settings.chains
+    if settings.negative_phase == "cd" and settings.batch_size:
+        chains = 0  # they start at the rows of the minibatch
+    return max(1, -(-max(chains, settings.batch_size) // SHARD))
+
+
+def team_words(ranks: int, size: int) -> str:
+    """The layout for people: ``2 teams of 4 ranks``."""
+    teams = ranks // size
+    return f"{teams} team{'s' * (teams != 1)} of {size} ranks"
+
+
+def _described(error: Exception) -> tuple[str, str]:
+    text = "".join(traceback.format_exception(error))
+    return f"{type(error).__name__}: {error}", text
+
+
+def _wait(arrived: Callable[[], bool], patience: float | None = None) -> bool:
+    """Wait until ``arrived``, without keeping a core busy for long; False after ``patience``."""
+    deadline = None if patience is None else time.monotonic() + patience
+    pause = 1e-5
+    while not arrived():
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(LONGEST_PAUSE, 1.2 * pause)
+    return True

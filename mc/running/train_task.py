@@ -1,0 +1,219 @@
+"""One task on one rank or team: train its batch in chunks, with checkpoints, write its block."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mc.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mc.running.handout import Hand
+from mc.running.provenance import block_provenance, now
+from mc.running.team import PATIENCE_SECONDS, Members
+from mc.running.workspace import Workspace
+from mc.studies.schedule import Task
+from mc.studies.seeds import Coordinate
+from mc.studies.study import Study
+from tnqbm.errors import ArchiveError
+from tnqbm.trajectory import METRICS, Trajectory
+
+if TYPE_CHECKING:
+    from tnqbm.settings import TrainingSettings
+    from tnqbm.training import Trainer
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a rank needs for every task of a study.
+
+    ``team`` are the ranks that share its tasks; ``chunk_seconds`` is how long it may train without
+    looking up: rank 0 of several must answer the others.
+    """
+
+    study: Study
+    workspace: Workspace
+    identity: str
+    rank: int
+    chunk_seconds: float
+    team: Members
+
+
+def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
+    """Compile (or load from the cache) what a training needs, with a training of two units."""
+    import numpy as np
+
+    from mc.estimators import provide
+    from tnqbm.datasets import Target
+    from tnqbm.model import SqRBM
+    from tnqbm.training import Trainer
+
+    provide()
+    quick = dataclasses.replace(
+        settings,
+        iterations=1,
+        learning_rate=0.0,  # whatever the study's is: this training must not fail
+        batch_size=min(2, settings.batch_size),
+        chains=min(2, settings.chains),
+        ais_chains=min(2, settings.ais_chains),
+        ais_betas=min(3, settings.ais_betas),
+    )
+    target = Target.from_dense(np.full(4, 0.25))
+    for letters in paulis:
+        model = SqRBM.uniform(2, 1, letters, seed=0)
+        trainer = Trainer([model, model], [target, target], quick)
+        while not trainer.finished:
+            trainer.advance(1)
+        trainer.trajectories()
+
+
+def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
+    """Train a task and write its block; False if it was asked to stop and saved a checkpoint.
+
+    Every member of the bench's team calls it for the same task, and its leader's ``hand`` decides.
+    Whatever goes wrong in a run is raised, ValueError, OSError or other, by all members:
+    :class:`mc.running.team.MemberFailed` where it happened to another one. FailedAlone means that
+    the others cannot be reached any more.
+    """
+    team = bench.team
+    trainer, started = _ready(bench, task)
+    total = max(1, trainer.settings.iterations)
+    path = bench.workspace.checkpoint(task)
+    saved = time.monotonic()
+    chunk, unsaved = 1, False
+    error: Exception | None = None
+    while True:
+        stop = hand.tick(trainer.iteration / total)
+        leave = stop or trainer.finished
+        due = time.monotonic() - saved >= bench.study.run.checkpoint_seconds
+        save = unsaved and not trainer.finished and (stop or due)
+        leave, save, updates = _agreed(bench, trainer, (leave, save, chunk), error)
+        if leave and not save:
+            break
+        try:
+            if save:
+                state = trainer.state()
+                if team.rank == 0:
+                    save_checkpoint(path, task, started, bench.identity, state)
+                saved, unsaved = time.monotonic(), False
+            if not leave:
+                before, begin = trainer.iteration, time.perf_counter()
+                trainer.advance(updates)
+                spent = max(1e-9, time.perf_counter() - begin)
+                pace = (trainer.iteration - before) * bench.chunk_seconds / spent
+                chunk, unsaved = max(1, min(2 * updates, int(pace))), True
+        except Exception as caught:
+            error = caught  # raised when the others have been told
+    if not trainer.finished:
+        return False
+    if team.rank == 0:
+        _store(bench, task, trainer.trajectories(), started)
+        # Only now that the block is on disk.
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _agreed(
+    bench: Bench, trainer: Trainer, order: tuple[bool, bool, int], error: Exception | None
+) -> tuple[bool, bool, int]:
+    """The leader's order (leave, save, updates to do), after everybody has come as far as it."""
+    team = bench.team
+    where = (0, 0) if team.size == 1 else (trainer.iteration, _checksum(trainer))
+    words = team.meet((*order, *where), error, PATIENCE_SECONDS)
+    apart = (words[:, 3:] != words[0, 3:]).any(axis=1).nonzero()[0]
+    if apart.size:
+        raise RuntimeError(
+            f"ranks that share a run must compute the same, but member {apart[0]} of the team has "
+            f"other parameters than its leader at update {trainer.iteration}: give a team "
+            "processors of one kind and one installation of the software"
+        )
+    return bool(words[0, 0]), bool(words[0, 1]), int(words[0, 2])
+
+
+def _checksum(trainer: Trainer) -> int:
+    """A number that tells apart parameters that differ in any bit; negligible time."""
+    import numpy as np
+
+    return int(np.ascontiguousarray(trainer.parameters).view(np.int64).sum())
+
+
+def _ready(bench: Bench, task: Task) -> tuple[Trainer, str]:
+    """A trainer at the start, or where the task's checkpoint left it, and when it started."""
+    team = bench.team
+    error: Exception | None = None
+    found: Checkpoint | None = None
+    try:
+        make = _begin(bench, task)
+        trainer, started = make(), now()
+        # The leader's alone: other hosts may see a file later than it does, or an older one.
+        found = _usable_checkpoint(bench, task) if team.rank == 0 else None
+    except Exception as caught:
+        error = caught
+    team.meet((), error)
+    found = team.tell(found)
+    if found is None:
+        return trainer, started
+    try:
+        try:
+            trainer.restore(found.state)
+            started = found.started
+        except ValueError:
+            # A checkpoint that cannot be used costs time, never a number: start anew.
+            trainer = make()
+    except Exception as caught:
+        error = caught
+    team.meet((), error)
+    return trainer, started
+
+
+def _usable_checkpoint(bench: Bench, task: Task) -> Checkpoint | None:
+    """The checkpoint of a task, if there is one of the same settings and it can be read."""
+    try:
+        found = load_checkpoint(bench.workspace.checkpoint(task))
+    except (FileNotFoundError, ArchiveError):
+        return None
+    return found if found.identity == bench.identity else None
+
+
+def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
+    """What makes trainers of a task, at its start."""
+    import numpy as np
+
+    from mc.estimators import provide
+    from tnqbm.training import Trainer
+
+    provide()
+    study, coordinates = bench.study, task.coordinates
+    settings = study.settings(str(coordinates["gradient"]))
+    models = [study.initial_model(coordinates, seed) for seed in task.seeds]
+    targets = study.targets(coordinates, task.seeds)
+    keys = np.array([study.key(coordinates, seed) for seed in task.seeds], dtype=np.uint64)
+    test = study.test_target(coordinates)
+    tests = None if test is None else [test] * len(models)
+    frozen = study.frozen(coordinates)
+    return lambda: Trainer(
+        models, targets, settings, keys=keys, team=bench.team, tests=tests, frozen=frozen
+    )
+
+
+def _store(bench: Bench, task: Task, trajectories: Sequence[Trajectory], started: str) -> None:
+    from tnqbm.archive import RunRecord, write_block
+
+    finished = now()
+    wanted = bench.study.metrics(str(task.coordinates["gradient"]))
+    unwanted: dict[str, None] = {name: None for name in METRICS if name not in wanted}
+    if not bench.study.output.model:
+        unwanted["model"] = None
+    coordinates: dict[str, Coordinate] = dict(task.coordinates)
+    records = [
+        RunRecord(
+            coordinates=coordinates,
+            seed=seed,
+            trajectory=dataclasses.replace(trajectory, **unwanted),  # type: ignore[arg-type]
+            started=started,
+            finished=finished,
+        )
+        for seed, trajectory in zip(task.seeds, trajectories, strict=True)
+    ]
+    write_block(bench.workspace.part(task), records, block_provenance(bench.rank))

@@ -1,0 +1,257 @@
+"""The files of a study in progress: the archive OUT and, beside it, the folder OUT.parts.
+
+    OUT.parts/plan.h5               what is to be done
+    OUT.parts/lock                  who is doing it
+    OUT.parts/<task>.h5             finished blocks, one file each
+    OUT.parts/checkpoints/<task>.h5 trainings that are not finished
+
+Every file is written under a temporary name, synced and renamed, each by one process. OUT is
+assembled from the blocks at the end of every start, and the folder goes when all is done.
+All functions here run on rank 0, except :meth:`Workspace.part` and :meth:`Workspace.checkpoint`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mc.running.lock import Lock
+from mc.studies.identity import identity_changes, planned_labels, study_identity
+from mc.studies.schedule import Key, Task, run_key
+from tnqbm.errors import ArchiveError, StudyError
+
+if TYPE_CHECKING:
+    from mc.studies.study import Study
+    from tnqbm.archive import PlannedGroup
+
+SETTINGS = "settings"
+"""Name of the provenance entry that holds the study's identity as JSON."""
+
+
+def identity_text(identity: Mapping[str, Any]) -> str:
+    """The identity of a study as canonical JSON."""
+    return json.dumps(dict(identity), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass
+class Found:
+    """What earlier starts left: finished runs, provenance, and warnings about useless files."""
+
+    finished: set[Key] = field(default_factory=set)
+    planned: dict[Key, str] = field(default_factory=dict)
+    """Runs of the earlier plan, with words for messages."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    study_text: str = ""
+    parts: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+class Workspace:
+    """Paths and files of one output."""
+
+    def __init__(self, out: str | Path) -> None:
+        self.out = Path(out)
+        self.folder = self.out.with_name(self.out.name + ".parts")
+        self.checkpoints = self.folder / "checkpoints"
+        self.plan_file = self.folder / "plan.h5"
+
+    def part(self, task: Task) -> Path:
+        """Where a finished task's block is written."""
+        return self.folder / f"{task.key}.h5"
+
+    def checkpoint(self, task: Task) -> Path:
+        """Where an unfinished task's state is kept."""
+        return self.checkpoints / f"{task.key}.h5"
+
+    def parts(self) -> list[Path]:
+        """Finished blocks that wait to be assembled, in order of name."""
+        return sorted(path for path in self.folder.glob("*.h5") if path != self.plan_file)
+
+    def begun(self) -> bool:
+        """Whether there is any result of an earlier start; a plan alone is none."""
+        return self.out.exists() or any(self.parts()) or any(self.checkpoints.glob("*.h5"))
+
+    def check(self, *, resume: bool, overwrite: bool) -> None:
+        """Refuse an output that cannot or must not be written, before any work.
+
+        FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError.
+        """
+        if resume and overwrite:
+            raise ValueError("resume and overwrite exclude each other: continue, or start again?")
+        folder = self.out.parent
+        if self.out.is_dir():
+            raise IsADirectoryError(f"output {self.out} is a folder; name a file, such as out.h5")
+        if not folder.exists():
+            raise FileNotFoundError(
+                f"output folder {folder} does not exist; create it with: mkdir -p {folder}"
+            )
+        if not folder.is_dir():
+            raise NotADirectoryError(f"output folder {folder} is not a folder")
+        if self.begun() and not (resume or overwrite):
+            what = self.out if self.out.exists() else self.folder
+            raise FileExistsError(
+                f"{what} exists already: continue it with --resume, replace it with --overwrite "
+                "(in Python: resume=True, overwrite=True), or choose another output"
+            )
+
+    def open(self) -> Lock:
+        """Make the folder and give its lock, not yet entered; OSError if it cannot be written."""
+        try:
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise type(error)(f"output {self.out} cannot be written: {reason}") from error
+        return Lock(self.folder / "lock", str(self.out))
+
+    def sweep(self) -> None:
+        """Remove temporary files of killed processes; only while the lock is held."""
+        from tnqbm.files.storage import remove_stale
+
+        remove_stale(self.out)
+        for folder in (self.folder, self.checkpoints):
+            for path in folder.glob(".*.tmp"):
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+    def clear(self) -> None:
+        """Remove the archive and everything of earlier starts."""
+        for path in [*self.parts(), *self.checkpoints.glob("*.h5"), self.plan_file, self.out]:
+            path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the folder if nothing is left in it that a resume needs."""
+        if not any(self.parts()) and not any(self.checkpoints.glob("*.h5")):
+            with contextlib.suppress(OSError):
+                self.checkpoints.rmdir()
+                self.plan_file.unlink(missing_ok=True)
+                self.folder.rmdir()
+
+    def write_plan(
+        self, plan: Sequence[PlannedGroup], text: str, provenance: Mapping[str, str]
+    ) -> None:
+        """Write or replace plan.h5."""
+        from tnqbm.archive import write_plan
+
+        write_plan(self.folder, plan, text, provenance)
+
+    def read(self) -> Found:
+        """What earlier starts left. A damaged part is removed, its runs are done again.
+
+        ArchiveError if the archive itself or the plan is damaged.
+        """
+        from tnqbm.archive.file import ArchiveFile
+
+        found = Found()
+        for path in (self.out, self.plan_file):
+            if not path.exists():
+                continue
+            with ArchiveFile(path) as file:
+                if file.header_fault or file.faults:
+                    fault = file.header_fault or next(iter(file.faults.values()))
+                    raise ArchiveError(
+                        f"{fault}. It cannot be resumed as it is: rescue what is whole with "
+                        f"`tnqbm merge --skip-damaged {self.out} -o NEW.h5`, then resume NEW.h5"
+                    )
+                found.provenance = dict(file.header.provenance)
+                found.study_text = file.header.study_text
+                found.planned.update(_planned(file.header.plan))
+                for entry in file.header.contents:
+                    found.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
+        for path in self.parts():
+            try:
+                with ArchiveFile(path) as file:
+                    if file.header_fault or file.faults:
+                        raise ArchiveError(file.header_fault or next(iter(file.faults.values())))
+                    entries = file.header.contents
+            except ArchiveError as error:
+                found.warnings.append(f"{error}; its runs are computed again")
+                path.unlink()
+                continue
+            found.parts += 1
+            for entry in entries:
+                found.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
+        return found
+
+    def assemble(
+        self, plan: Sequence[PlannedGroup], text: str, provenance: Mapping[str, str]
+    ) -> None:
+        """Build OUT from its former self and the parts, then remove the parts."""
+        from tnqbm.archive import assemble
+
+        parts = self.parts()
+        assemble(
+            self.out,
+            plan=plan,
+            study_text=text,
+            provenance=provenance,
+            parts=parts,
+            base=self.out if self.out.exists() else None,
+        )
+        # Only now: until OUT is in place the parts are all there is.
+        for path in parts:
+            path.unlink(missing_ok=True)
+
+
+def _planned(plan: Iterable[PlannedGroup]) -> dict[Key, str]:
+    runs = {}
+    for group in plan:
+        words = ", ".join(f"{name} = {value!r}" for name, value in group.coordinates.items())
+        for seed in group.seeds:
+            runs[run_key(group.coordinates, seed)] = f"{words}, seed = {seed}"
+    return runs
+
+
+def check_same_study(
+    study: Study,
+    out: Path,
+    found: Found,
+    identity: Mapping[str, Any],
+    plan: Iterable[PlannedGroup],
+) -> None:
+    """Refuse to resume with other settings or without runs that were asked for; StudyError.
+
+    More runs (seeds, hidden units, data sets) than before are welcome.
+    """
+    before = _earlier_identity(study, out, found)
+    labels = planned_labels(key for key, _ in found.planned)
+    lines = identity_changes(before, identity, labels.intersection(study.labels()))
+    if lines:
+        raise StudyError(
+            "\n  ".join(
+                [
+                    f"{out} cannot be resumed with other settings; restore them or choose "
+                    "another output:",
+                    *lines,
+                ]
+            )
+        )
+    missing = found.planned.keys() - _planned(plan).keys()
+    if missing:
+        example = found.planned[min(missing)]
+        raise StudyError(
+            f"{out} cannot be resumed: the study no longer asks for {len(missing)} of its runs, "
+            f"for example {example}. Runs may be added but not taken away; choose another output"
+        )
+
+
+def _earlier_identity(study: Study, out: Path, found: Found) -> dict[str, Any]:
+    """Settings that made ``out``: as recorded, or (for merged archives) from its study text."""
+    from mc.studies.file import check_study
+
+    if SETTINGS in found.provenance:
+        recorded: dict[str, Any] = json.loads(found.provenance[SETTINGS])
+        return recorded
+    try:
+        raw = tomllib.loads(found.study_text)
+        earlier = check_study(raw, text=found.study_text, folder=study.folder, where=str(out))
+        return study_identity(earlier)
+    except (tomllib.TOMLDecodeError, StudyError) as error:
+        raise StudyError(
+            f"{out} cannot be resumed: it does not say which settings made it, and its study "
+            f"cannot be read ({error}); choose another output"
+        ) from error

@@ -1,0 +1,1 @@
+"""Study files and the runs they stand for: nothing is trained here."""

@@ -1,0 +1,147 @@
+"""What decides a study's numbers, and whether two starts of a study may share an archive."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from mc.studies.gradients import EXACT, WITHOUT_CHAINS, methods, parse_label
+from mc.studies.study import Study, is_data_file
+from tnqbm.connectivity import DENSE
+from tnqbm.errors import StudyError
+
+# An identity is compared with those in archives and checkpoints of earlier versions. These keys
+# have always been in it; later settings are in it only where they differ from their defaults.
+_ALWAYS = (
+    "optimizer", "learning_rate", "beta1", "beta2", "epsilon", "momentum", "schedule", "decay",
+    "decay_steps", "iterations", "patience", "min_delta", "precision",
+)  # fmt: skip
+_SAMPLING = (
+    "steps", "chains", "kernel", "inertia", "temperatures", "max_bond", "refit", "global_moves",
+    "shots", "trotter_steps", "strategy", "backend", "evaluate", "evaluations",
+    "ais_chains", "ais_betas",
+)  # fmt: skip
+_FIRST_METRICS = ("kl", "tvd", "nll", "gradient_norm")
+_ABSENT = object()
+
+
+def study_identity(study: Study) -> dict[str, Any]:
+    """Everything that decides a run's numbers besides its coordinates, by dotted key.
+
+    Two studies with equal identities may share an archive; [run] is not part of it.
+    """
+    from tnqbm.settings import TrainingSettings
+
+    found: dict[str, Any] = {"seed": study.seed, "model.scale": study.model.scale}
+    if study.model.fields != "uniform":
+        found["model.fields"] = study.model.fields
+    if study.model.connectivity != DENSE:
+        found["model.connectivity"] = study.model.connectivity
+    if study.data.test_fraction:
+        found["data.test_fraction"] = study.data.test_fraction
+    defaults = dataclasses.asdict(TrainingSettings())
+    kept: dict[str, Any] = {"records": study.output.records, "snapshots": study.output.snapshots}
+    base = dataclasses.asdict(TrainingSettings(**study.training.given(), **kept))
+    for name, value in base.items():
+        if name in ("negative_phase", *kept):
+            continue
+        if name in _ALWAYS or value != defaults[name]:
+            found[f"training.{name}"] = value
+    labels = study.labels()
+    if len(labels) == 1:
+        found["training.gradient"] = labels[0]
+    for label in labels:
+        if label not in study.gradients:
+            continue
+        own = dataclasses.asdict(study.settings(label))
+        method = own.pop("negative_phase")
+        if parse_label(label, methods()) is None:
+            found[f"gradients.{label}.method"] = method
+        for name, value in own.items():
+            if value != base[name]:
+                found[f"gradients.{label}.{name}"] = value
+    found |= {f"output.{key}": value for key, value in study.output.model_dump().items()}
+    if study.output.metrics is None:
+        found["output.metrics"] = list(_FIRST_METRICS)
+    files = sorted({str(c["data"]) for c in study.combinations()})
+    return found | {
+        f"data.{name}": _sha256(study.folder / name) for name in files if is_data_file(name)
+    }
+
+
+def planned_labels(coordinates: Iterable[str]) -> set[str]:
+    """Labels of gradients among runs, given their coordinates as canonical JSON."""
+    return {str(json.loads(text).get("gradient", EXACT)) for text in coordinates}
+
+
+def identity_changes(
+    before: Mapping[str, Any], now: Mapping[str, Any], labels: Iterable[str]
+) -> list[str]:
+    """One line for every setting on which the runs of an earlier start depend and that changed.
+
+    ``labels`` are the gradients of these runs. What concerns only gradients or data files that
+    are new is no change.
+    """
+    earlier = set(labels)
+    lines = []
+    for key in [*before, *(key for key in now if key not in before)]:
+        old, new = before.get(key, _ABSENT), now.get(key, _ABSENT)
+        if old == new or key == "training.gradient":  # gradients are coordinates
+            continue
+        section, _, name = key.partition(".")
+        if section == "gradients":
+            label, _, name = name.rpartition(".")
+            # Where a label's table is silent, [training] and the label's own meaning hold.
+            default: Any = "not set"
+            if label not in earlier:
+                continue
+        elif section == "data" and key not in _DEFAULTS:
+            # Files come and go with the runs that use them, which are compared apart.
+            if _ABSENT in (old, new):
+                continue
+            default = _ABSENT
+        else:
+            default = _default(key)
+            if name in _SAMPLING and section == "training" and earlier <= set(WITHOUT_CHAINS):
+                continue
+        if default is _ABSENT and old is _ABSENT:
+            continue
+        if default is _ABSENT and new is _ABSENT:
+            lines.append(f"{key} was {_shown(old)} and is not known to this version")
+            continue
+        old, new = (default if value is _ABSENT else value for value in (old, new))
+        lines.append(f"{key} was {_shown(old)} and is now {_shown(new)}")
+    return lines
+
+
+_DEFAULTS: dict[str, Any] = {
+    "model.fields": "uniform",
+    "model.connectivity": DENSE,
+    "data.test_fraction": 0.0,
+}
+
+
+def _default(key: str) -> Any:
+    """The value of a key that an identity leaves out, or _ABSENT for one that is always there."""
+    from tnqbm.settings import TrainingSettings
+
+    section, _, name = key.partition(".")
+    if section == "training" and name not in _ALWAYS and name in TrainingSettings.names():
+        return getattr(TrainingSettings(), name)
+    return _DEFAULTS.get(key, _ABSENT)
+
+
+def _shown(value: Any) -> str:
+    text = value if value == "not set" else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise StudyError(f"data file {path} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,328 @@
+"""What a study is: its sections and values, and their expansion into the runs it asks for."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field, PrivateAttr
+
+from mc.studies.gradients import CONTRACTION, EXACT, WITHOUT_CHAINS, label_settings
+from mc.studies.schedule import (
+    Key,
+    Task,
+    contraction_cost,
+    curvature_cost,
+    make_tasks,
+    run_cost,
+    sampling_cost,
+)
+from mc.studies.sections import (
+    DataSection,
+    GradientSection,
+    GridSection,
+    ModelSection,
+    OutputSection,
+    RunSection,
+    Section,
+    Seeds,
+    TrainingSection,
+)
+from mc.studies.seeds import Coordinate, chain_stream, initial_stream, target_stream
+from tnqbm import connectivity
+from tnqbm.connectivity import DENSE
+from tnqbm.datasets.samples_io import SUFFIXES
+from tnqbm.trajectory import METRICS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from tnqbm.archive import PlannedGroup
+    from tnqbm.datasets import Target
+    from tnqbm.model import SqRBM
+    from tnqbm.settings import TrainingSettings
+
+__all__ = [
+    "SEEDED_DATA", "Product", "Study", "TrainingSection", "is_data_file",
+]  # fmt: skip
+
+SEEDED_DATA = ("on2",)
+"""Data sets that are drawn at random; all others are the same for every seed."""
+
+
+def coupled_paulis(paulis: str, couple: str | None) -> str:
+    """Those of ``paulis`` that couple to visible units, in their order; None means all."""
+    return "".join(pauli for pauli in paulis if couple is None or pauli in couple)
+
+
+def is_data_file(name: str) -> bool:
+    """Whether a data name means a file (a path or a known suffix) rather than a built-in set."""
+    return "/" in name or "\\" in name or Path(name).suffix.lower() in SUFFIXES
+
+
+class Product(NamedTuple):
+    """Values to be combined: data x visible x paulis x (hidden of those paulis) x gradient.
+
+    ``couple`` holds the Paulis that couple to visible units, None for all.
+    """
+
+    paulis: list[str]
+    visible: list[int]
+    hidden: list[int]
+    hidden_by_paulis: dict[str, list[int]]
+    data: list[str]
+    gradient: list[str]
+    couple: str | None
+
+
+class Study(Section):
+    """A validated study. Build it with
+    :func:`mc.studies.file.load_study`, which reports all problems at once.
+
+    ``seeds`` are the seeds of every combination, ``seed`` the root of all random streams. A
+    Study is immutable and can be sent to other processes.
+    """
+
+    name: Annotated[str, Field(min_length=1)]
+    seeds: Seeds
+    seed: Annotated[int, Field(ge=0)] = 0
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    training: TrainingSection = TrainingSection()
+    output: OutputSection = OutputSection()
+    run: RunSection = RunSection()
+    grid: list[GridSection] = Field(default_factory=list)
+    gradients: dict[str, GradientSection] = Field(default_factory=dict)
+
+    _text: str = PrivateAttr("")
+    _folder: str = PrivateAttr(".")
+
+    @property
+    def text(self) -> str:
+        """The study as TOML, kept in the archive."""
+        return self._text
+
+    @property
+    def folder(self) -> Path:
+        """Where relative data files are looked for: the study file's folder."""
+        return Path(self._folder)
+
+    def labels(self) -> list[str]:
+        """Labels of all gradients that the study uses, in order, each once."""
+        used = itertools.chain.from_iterable(product.gradient for product in self.products())
+        return list(dict.fromkeys(used))
+
+    def settings(self, gradient: str | None = None) -> TrainingSettings:
+        """Settings of the trainings with one of the gradients; the first one's if None.
+
+        ValueError names a wrong field.
+        """
+        from tnqbm.settings import TrainingSettings
+
+        label = self.labels()[0] if gradient is None else gradient
+        return TrainingSettings(
+            **label_settings(label, self.training, self.gradients),
+            records=self.output.records,
+            snapshots=self.output.snapshots,
+        )
+
+    def metrics(self, gradient: str) -> list[str]:
+        """Names of the metrics that runs with a gradient keep, where they are known.
+
+        By default log Z is kept only where it is estimated.
+        """
+        if self.output.metrics is not None:
+            return list(self.output.metrics)
+        if self.settings(gradient).negative_phase not in WITHOUT_CHAINS:
+            return list(METRICS)
+        return [name for name in METRICS if not name.startswith("log_partition")]
+
+    def products(self) -> Iterator[Product]:
+        """One product of values per grid table (or the only one), defaults filled in."""
+        for grid in self.grid or [GridSection()]:
+            by_paulis = grid.hidden_by_paulis
+            if grid.hidden is None and not by_paulis:
+                by_paulis = self.model.hidden_by_paulis
+            yield Product(
+                paulis=grid.paulis or self.model.paulis or [],
+                visible=grid.visible or self.model.visible or [],
+                hidden=grid.hidden or self.model.hidden or [],
+                hidden_by_paulis=by_paulis,
+                data=grid.data or self.data.name or [],
+                gradient=grid.gradient or self.training.gradient,
+                couple=grid.couple or self.model.couple,
+            )
+
+    def combinations(self) -> list[dict[str, Coordinate]]:
+        """Coordinates (without seed) of every combination, in order, each once.
+
+        Runs of locally connected models have their ``connectivity`` among them, and those in which
+        some Paulis are only fields the others, ``couple``.
+        """
+        found: dict[tuple[Coordinate, ...], dict[str, Coordinate]] = {}
+        for product in self.products():
+            for data, visible, paulis in itertools.product(
+                product.data, product.visible, product.paulis
+            ):
+                all_hidden = product.hidden_by_paulis.get(paulis, product.hidden)
+                for hidden, gradient in itertools.product(all_hidden, product.gradient):
+                    coordinates: dict[str, Coordinate] = {
+                        "paulis": paulis,
+                        "visible": visible,
+                        "hidden": hidden,
+                        "data": data,
+                        "gradient": gradient,
+                    }
+                    if self.model.connectivity != DENSE:
+                        coordinates["connectivity"] = self.model.connectivity
+                    couple = coupled_paulis(paulis, product.couple)
+                    if couple != paulis:
+                        coordinates["couple"] = couple
+                    found.setdefault(tuple(coordinates.values()), coordinates)
+        return list(found.values())
+
+    def plan(self) -> list[PlannedGroup]:
+        """Every run the study asks for, as groups of seeds with the same coordinates."""
+        from tnqbm.archive import PlannedGroup
+
+        return [
+            PlannedGroup(coordinates=coordinates, seeds=list(self.seeds))
+            for coordinates in self.combinations()
+        ]
+
+    def tasks(
+        self,
+        *,
+        finished: Collection[Key] = frozenset(),
+        begun: Iterable[tuple[Mapping[str, Coordinate], list[int]]] = (),
+    ) -> list[Task]:
+        """The runs cut into tasks, the most expensive first; ``finished`` runs are left out.
+
+        ``begun`` are the coordinates and seeds of tasks with a checkpoint: they stay together.
+        """
+        return make_tasks(
+            [(coordinates, self.seeds) for coordinates in self.combinations()],
+            cost=self._cost,
+            batch=self.run.batch,
+            finished=finished,
+            begun=begun,
+        )
+
+    def _cost(self, coordinates: Mapping[str, Coordinate]) -> float:
+        settings = self.settings(str(coordinates["gradient"]))
+        more = curvature_cost(coordinates, settings)
+        if CONTRACTION in (settings.negative_phase, settings.evaluate):
+            seconds = self._contraction_seconds(coordinates)
+            return more + contraction_cost(coordinates, settings, seconds)
+        if settings.negative_phase == EXACT and not settings.batch_size:
+            return more + run_cost(coordinates, settings.iterations)
+        return more + sampling_cost(coordinates, settings)
+
+    def _contraction_seconds(self, coordinates: Mapping[str, Coordinate]) -> float:
+        """Forecast of one contraction of a run's model with all averages."""
+        from tnqbm.networks.phase import plan
+
+        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+        found = plan(self.mask(coordinates), n, m, len(str(coordinates["paulis"])))
+        return float(found.forecast.seconds)
+
+    def data_source(self, data: str) -> str:
+        """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""
+        return str(self.folder / data) if is_data_file(data) else data
+
+    def target(self, coordinates: Mapping[str, Coordinate], seed: int) -> Target:
+        """Target distribution of one run: of the data, what it is trained on."""
+        return self._data_of(coordinates, seed)[0]
+
+    def targets(self, coordinates: Mapping[str, Coordinate], seeds: Sequence[int]) -> list[Target]:
+        """Target distributions of several runs; one object for all where the seed is not used."""
+        if coordinates["data"] in SEEDED_DATA:
+            return [self.target(coordinates, seed) for seed in seeds]
+        return [self.target(coordinates, seeds[0])] * len(seeds)
+
+    def test_target(self, coordinates: Mapping[str, Coordinate]) -> Target | None:
+        """The data that are held out, the same for all seeds, or None if there are none."""
+        return self._data_of(coordinates, 0)[1] if self.data.test_fraction else None
+
+    def _data_of(
+        self, coordinates: Mapping[str, Coordinate], seed: int
+    ) -> tuple[Target, Target | None]:
+        data, visible = str(coordinates["data"]), int(coordinates["visible"])
+        fraction = self.data.test_fraction
+        # A data set that is not drawn for every seed must not depend on one.
+        own = seed if data in SEEDED_DATA else 0
+        if is_data_file(data) or data in SEEDED_DATA:
+            return _load(self.data_source(data), visible, self.seed, own, fraction)
+        return _load_once(data, visible, self.seed, own, fraction)
+
+    def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
+        """Initial parameters of one run, uniform in [-scale, scale].
+
+        They do not depend on the gradient, nor on the connectivity and the Paulis that couple,
+        which leave some out. With ``fields = "data"`` the visible fields are those of the data's
+        first moments instead.
+        """
+        import numpy as np
+
+        from tnqbm.model import SqRBM
+
+        without = ("connectivity", "couple")
+        alike = {name: value for name, value in coordinates.items() if name not in without}
+        model = SqRBM.uniform(
+            int(coordinates["visible"]),
+            int(coordinates["hidden"]),
+            str(coordinates["paulis"]),
+            scale=self.model.scale,
+            seed=initial_stream(self.seed, {**alike, "gradient": EXACT}, seed),
+            mask=self.mask(coordinates),
+        )
+        frozen = self.frozen(coordinates)
+        if frozen is not None:
+            theta = np.where(frozen, 0.0, model.to_vector())
+            size = (model.n_visible, model.n_hidden, model.paulis)
+            model = SqRBM.from_vector(theta, *size, model.mask)
+        if self.model.fields == "uniform":
+            return model
+        from tnqbm import datasets
+
+        fields = datasets.visible_fields(self.target(coordinates, seed))
+        return SqRBM(fields, model.b, model.w, model.paulis, model.mask)
+
+    def mask(self, coordinates: Mapping[str, Coordinate]) -> NDArray[np.bool_] | None:
+        """Which couplings the models of a run have, (visible, hidden); None if all."""
+        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+        return connectivity.named(self.model.connectivity, n, m)
+
+    def frozen(self, coordinates: Mapping[str, Coordinate]) -> NDArray[np.bool_] | None:
+        """Couplings that stay zero because their Pauli is only a field, (n_parameters,), or None.
+
+        Those of a mask are not among them.
+        """
+        if "couple" not in coordinates:
+            return None
+        from tnqbm.training_inputs import uncoupled
+
+        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
+        return uncoupled(n, m, str(coordinates["paulis"]), str(coordinates["couple"]))
+
+    def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
+        """The 64-bit key of one run's chains and minibatches."""
+        return chain_stream(self.seed, coordinates, seed)
+
+
+def _load(
+    source: str, visible: int, root: int, seed: int, fraction: float
+) -> tuple[Target, Target | None]:
+    from tnqbm import datasets
+
+    if fraction:
+        return datasets.load_split(source, visible, test_fraction=fraction, seed=root)
+    return datasets.load(source, visible, seed=target_stream(root, source, visible, seed)), None
+
+
+_load_once = functools.lru_cache(maxsize=8)(_load)
+"""For built-in data sets, some of which take seconds to make."""

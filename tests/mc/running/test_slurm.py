@@ -1,0 +1,89 @@
+"""The Slurm scripts, run with stand-ins for srun, scontrol and tnqbm."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[3] / "scripts" / "slurm"
+SCRIPTS = sorted(FOLDER.glob("*.sbatch"))
+
+
+def stand_in(folder: Path, name: str, body: str) -> None:
+    path = folder / name
+    path.write_text(f"#!/bin/bash\n{body}\n")
+    path.chmod(0o755)
+
+
+def run(
+    folder: Path, *words: str, status: int = 0, **environment: str
+) -> tuple[subprocess.CompletedProcess[str], list[str]]:
+    """Run study.sbatch with a tnqbm that ends with ``status``; the calls it made."""
+    log = folder / "log"
+    log.unlink(missing_ok=True)
+    stand_in(folder, "srun", f'echo "srun $*" >> {log}\n[[ $1 == --* ]] && shift\nexec "$@"')
+    stand_in(folder, "tnqbm", f'echo "tnqbm $* threads=$NUMBA_NUM_THREADS" >> {log}\nexit {status}')
+    stand_in(folder, "scontrol", f'echo "scontrol $*" >> {log}')
+    path = f"{folder}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", str(FOLDER / "study.sbatch"), *words],
+        capture_output=True,
+        text=True,
+        env={"PATH": path, "SLURM_JOB_ID": "7"} | environment,
+    )
+    return done, log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_valid_bash_and_ask_for_resources_first(script: Path) -> None:
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    lines = script.read_text().splitlines()
+    assert lines[0] == "#!/bin/bash"
+    options = [k for k, line in enumerate(lines) if line.startswith("#SBATCH")]
+    # Slurm stops reading options at the first command.
+    commands = [k for k, line in enumerate(lines) if line and not line.startswith("#")]
+    assert max(options) < min(commands)
+
+
+def test_a_study_runs_and_can_always_be_resumed(tmp_path: Path) -> None:
+    done, calls = run(tmp_path, "s.toml", "out file.h5", SLURM_CPUS_PER_TASK="4")
+    assert done.returncode == 0
+    assert calls == [
+        "srun tnqbm run s.toml -o out file.h5 --resume",
+        "tnqbm run s.toml -o out file.h5 --resume threads=4",
+    ]
+
+
+def test_at_the_time_limit_the_job_goes_back_into_the_queue(tmp_path: Path) -> None:
+    done, calls = run(tmp_path, "s.toml", "out.h5", status=143)
+    assert done.returncode == 0
+    assert calls[-1] == "scontrol requeue 7"
+    done, calls = run(tmp_path, "s.toml", "out.h5", status=143, TNQBM_REQUEUE="0")
+    assert done.returncode == 143
+    assert "scontrol requeue 7" not in calls
+
+
+def test_a_failure_is_not_tried_again(tmp_path: Path) -> None:
+    done, calls = run(tmp_path, "s.toml", "out.h5", status=1)
+    assert done.returncode == 1
+    assert not any(call.startswith("scontrol") for call in calls)
+    done, calls = run(tmp_path, "s.toml")
+    assert done.returncode == 2
+    assert "usage" in done.stderr
+    assert calls == []
+
+
+def test_launcher_and_setup_can_be_chosen(tmp_path: Path) -> None:
+    setup = tmp_path / "setup.sh"
+    setup.write_text("export NUMBA_CACHE_DIR=/scratch/cache\n")
+    done, calls = run(
+        tmp_path, "s.toml", "out.h5", TNQBM_LAUNCH="srun --mpi=pmi2", TNQBM_SETUP=str(setup)
+    )
+    assert done.returncode == 0
+    assert calls[0] == "srun --mpi=pmi2 tnqbm run s.toml -o out.h5 --resume"
+    done, calls = run(tmp_path, "s.toml", "out.h5", TNQBM_SETUP=str(tmp_path / "none"))
+    assert done.returncode == 1
+    assert calls == []

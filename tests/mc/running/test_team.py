@@ -1,0 +1,244 @@
+"""Teams of ranks without MPI: layouts, refusals, orders from leaders, members that stay away."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mc import run_study
+from mc.running.handout import (
+    Board,
+    FollowerHand,
+    LeaderHand,
+    RootHand,
+    SignalWatch,
+    WorkerHand,
+    deal,
+)
+from mc.running.runner import _idle_members
+from mc.running.team import (
+    FailedAlone,
+    MemberFailed,
+    MpiTeam,
+    Solo,
+    join,
+    most_members,
+    team_words,
+    wrong_number,
+)
+from mc.studies.file import load_study
+from mc.studies.identity import study_identity
+from mc.studies.schedule import Task
+from tests.mc.studies.samples import tiny
+from tnqbm.errors import StudyError
+from tnqbm.settings import TrainingSettings
+
+# --- layouts -----------------------------------------------------------------------------------
+
+
+def test_numbers_of_ranks() -> None:
+    assert wrong_number(1, 1) == wrong_number(4, 2) == wrong_number(6, 6) == ""
+    found = wrong_number(5, 2)
+    assert found.startswith("5 ranks cannot be cut into teams of 2; start with mpiexec -n 4 or ")
+    assert "mpiexec -n 6, or change the key" in found
+    assert "1 rank cannot be cut into teams of 4; start with mpiexec -n 4, or" in wrong_number(1, 4)
+    assert team_words(4, 2) == "2 teams of 2 ranks"
+    assert team_words(3, 3) == "1 team of 3 ranks"
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({}, 1),
+        ({"batch_size": 1000}, 1),
+        ({"negative_phase": "pcd", "chains": 64}, 1),
+        ({"negative_phase": "pcd", "chains": 65}, 2),
+        ({"negative_phase": "pcd", "chains": 64, "batch_size": 200}, 4),
+        ({"negative_phase": "cd", "chains": 640, "batch_size": 100}, 2),
+        ({"negative_phase": "cd", "chains": 640}, 10),
+        ({"negative_phase": "tempered", "chains": 1}, 1),
+    ],
+)
+def test_who_finds_work(settings: dict[str, Any], most: int) -> None:
+    assert most_members(TrainingSettings(**settings)) == most
+
+
+def sampled(team: int, *gradients: str, chains: int = 128) -> dict[str, Any]:
+    training = {"gradient": list(gradients), "chains": chains, "iterations": 3}
+    return tiny(training=training, run={"ranks_per_run": team})
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (sampled(2, "exact"), ["run.ranks_per_run = 2: 'exact' enumerates", "leave the key out"]),
+        (sampled(2, "pcd-2", "exact"), ["'exact' enumerates", "a study of their own"]),
+        (sampled(4, "tempered-1"), ["the 128 chains of 'tempered-1' can be shared by at most 2"]),
+    ],
+)
+def test_what_a_team_cannot_share_is_refused(raw: dict[str, Any], words: list[str]) -> None:
+    with pytest.raises(StudyError) as caught:
+        load_study(raw)
+    for word in words:
+        assert word in str(caught.value)
+    # Alone every one of them is right.
+    raw["run"]["ranks_per_run"] = 1
+    load_study(raw)
+
+
+def test_idle_members_are_warned_of() -> None:
+    assert _idle_members(load_study(sampled(2, "pcd-2", "cd-1", "tempered"))) == []
+    (warning,) = _idle_members(load_study(sampled(2, "pcd", chains=50)))
+    assert warning == (
+        "run.ranks_per_run = 2: the chains and minibatches of 'pcd' occupy at most 1 of them"
+    )
+
+
+def test_one_process_makes_no_team_of_two(tmp_path: Path) -> None:
+    with pytest.raises(StudyError, match=r"ranks_per_run = 2: 1 rank cannot .*mpiexec -n 2"):
+        run_study(sampled(2, "pcd"), tmp_path / "out.h5", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_teams_change_no_identity() -> None:
+    assert study_identity(load_study(sampled(2, "pcd"))) == study_identity(
+        load_study(sampled(1, "pcd"))
+    )
+
+
+# --- handing out -------------------------------------------------------------------------------
+
+
+class Post:
+    """Messages between ranks that live in one process."""
+
+    def __init__(self, size: int) -> None:
+        self.boxes: list[deque[tuple[int, Any]]] = [deque() for _ in range(size)]
+
+    def rank(self, rank: int) -> Any:
+        return Desk(self, rank)
+
+
+class Desk:
+    def __init__(self, post: Post, rank: int) -> None:
+        self.post, self.rank, self.size = post, rank, len(post.boxes)
+
+    def send(self, message: Any, to: int) -> None:
+        self.post.boxes[to].append((self.rank, message))
+
+    def receive(self) -> tuple[int, Any] | None:
+        box = self.post.boxes[self.rank]
+        return box.popleft() if box else None
+
+
+def nothing(board: Board, last: bool) -> None:
+    return None
+
+
+TASKS = [Task(k, {"paulis": "Z"}, (1, 2), 1.0) for k in range(2)]
+
+
+def hands(ranks: int, team: int) -> tuple[list[Any], list[SignalWatch]]:
+    post = Post(ranks)
+    watches = [SignalWatch() for _ in range(ranks)]
+    found = [deal(post.rank(k), TASKS, watches[k], nothing, team=team) for k in range(ranks)]
+    return found, watches
+
+
+def test_only_leaders_ask_for_tasks() -> None:
+    found, _ = hands(6, 3)
+    kinds = [type(hand) for hand in found]
+    assert kinds == [LeaderHand, FollowerHand, FollowerHand] * 2
+    assert [type(hand) for hand in hands(2, 1)[0]] == [RootHand, WorkerHand]
+
+
+def test_followers_are_given_what_their_leader_takes() -> None:
+    (leader, follower), _ = hands(2, 2)
+    for task in (*TASKS, None):
+        assert leader.next_task() is task
+        assert follower.next_task() is task
+        if task is not None:
+            assert not follower.tick(0.5)
+            follower.end_task()
+            leader.end_task()
+    follower._ranks.send(("bye",), 0)
+    outcome = leader.finish()
+    assert outcome.done == [0, 1]
+    assert follower._wait_for("goodbye") == ("goodbye",)
+
+
+def test_a_signal_to_a_follower_stops_its_leader() -> None:
+    (leader, follower), watches = hands(2, 2)
+    leader.next_task()
+    follower.next_task()
+    watches[1].signum = 15
+    assert not leader.tick(0.1)
+    assert not follower.tick(0.1)  # it goes on until its leader says so
+    assert leader.tick(0.2)
+    leader.end_task(saved=True)
+    assert leader.next_task() is None
+    # What rank 0 said to all comes first, and is nothing to a follower.
+    assert follower.next_task() is None
+    follower._ranks.send(("bye",), 0)
+    assert leader.finish().signum == 15
+
+
+# --- meeting -----------------------------------------------------------------------------------
+
+
+def test_one_process_is_a_team() -> None:
+    team = join(Desk(Post(1), 0), 1)
+    assert isinstance(team, Solo)
+    assert (team.rank, team.size) == (0, 1)
+    assert team.meet((3, 4)).tolist() == [[3, 4]]
+    assert team.tell("it") == "it"
+    error = KeyError("gone")
+    with pytest.raises(KeyError) as caught:
+        team.meet((), error, 0.0)
+    assert caught.value is error
+
+
+class Comm:
+    """Of two members, this one (rank 0) and one that brings ``other`` or never comes (None)."""
+
+    rank, size = 0, 2
+
+    def __init__(self, other: list[int] | None) -> None:
+        self.other = other
+
+    def Iallgather(self, own: Any, found: Any) -> Any:
+        if self.other is not None:
+            found[0], found[1] = own, self.other
+        return self
+
+    def Test(self) -> bool:
+        return self.other is not None
+
+    def allgather(self, told: Any) -> list[Any]:
+        return [told, ("OSError: no space", "the traceback")]
+
+
+def meeting(other: list[int] | None) -> MpiTeam:
+    pytest.importorskip("mpi4py")
+    team = object.__new__(MpiTeam)  # without loading an MPI library
+    team._comm = team._control = Comm(other)
+    team.rank, team.size, team._first = 0, 2, 4
+    return team
+
+
+def test_members_that_meet() -> None:
+    assert np.array_equal(meeting([0, 8]).meet((7,)), [[7], [8]])
+    with pytest.raises(MemberFailed, match="rank 5 failed: OSError: no space") as other:
+        meeting([1, 8]).meet((7,))
+    assert other.value.details == "the traceback"
+    with pytest.raises(ValueError, match="mine"):
+        meeting([1, 8]).meet((7,), ValueError("mine"), 0.0)
+
+
+def test_who_fails_alone_does_not_wait_for_ever() -> None:
+    with pytest.raises(FailedAlone, match="ValueError: mine"):
+        meeting(None).meet((7,), ValueError("mine"), 0.05)
