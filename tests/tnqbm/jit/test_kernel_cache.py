@@ -44,7 +44,8 @@ def test_the_digest_changes_with_a_file_of_kernels_and_not_with_others(tmp_path:
         ).stdout
 
     first = digest()
-    (tmp_path / "mc/cli/command.py").write_text((tmp_path / "mc/cli/command.py").read_text() + "\n# a comment\n")
+    module = tmp_path / "mc/cli/command.py"
+    module.write_text(module.read_text() + "\n# a comment\n")
     assert digest() == first
     lanes = tmp_path / "mc/kernels/lanes.py"
     lanes.write_text(lanes.read_text() + "\n# a comment\n")
