@@ -1,4 +1,4 @@
-"""What produced an archive: package versions, host, MPI library, commit, times."""
+"""What produced an archive: package versions, processor, host, MPI library, commit, times."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def commit() -> str:
     return found.stdout.strip()
 
 
+def processor() -> str:
+    """The kind of processor that kernels are compiled for: others may round differently."""
+    from llvmlite import binding
+
+    return str(binding.get_host_cpu_name())
+
+
 def study_provenance(ranks: Ranks, threads: int) -> dict[str, str]:
     """Versions, host and layout of this start, all as text."""
     facts = {
@@ -57,6 +64,7 @@ def study_provenance(ranks: Ranks, threads: int) -> dict[str, str]:
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "platform": platform.platform(),
+        "processor": processor(),
         "host": socket.gethostname(),
         "ranks": str(ranks.size),
         "threads_per_rank": str(threads),

@@ -16,8 +16,16 @@ from tnqbm.trajectory import METRICS
 MOST = 12
 """Examples that a warning names."""
 
-VERSIONS = ("tnqbm", "python", "numpy", "scipy", "numba", "h5py", "mpi", "commit")
-"""Facts of provenance that should be the same in archives that are shown together."""
+SAME = {
+    **{
+        name: f"versions: {name}"
+        for name in ("tnqbm", "python", "numpy", "scipy", "numba", "h5py", "mpi")
+    },
+    "commit": "commits",
+    "processor": "processors",
+}
+"""Facts of provenance that should be the same in archives that are shown together, and what they
+are called where they are not."""
 
 _CHANGED = "+changes"
 _RANK: dict[Level, int] = {"problem": 0, "caution": 1, "note": 2}
@@ -188,12 +196,12 @@ def _origin(archives: Sequence[ArchiveFacts]) -> Iterable[Finding]:
             "The runs cannot be traced to a version of the program.",
             (f"{a.path}: commit {a.provenance['commit']}" for a in changed),
         )
-    for name in VERSIONS:
+    for name, plural in SAME.items():
         values = {a.path: a.provenance.get(name, "unknown") for a in archives}
-        if len(set(values.values())) > 1:
+        if len(set(values.values()) - {"unknown"}) > 1:
             yield _finding(
                 "caution",
-                f"Archives of different {'commits' if name == 'commit' else f'versions: {name}'}",
+                f"Archives of different {plural}",
                 "Numbers may differ in their last digits, or for better reasons.",
                 (f"{path}: {value}" for path, value in values.items()),
             )

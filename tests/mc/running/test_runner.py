@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from llvmlite.binding import get_host_cpu_name
 
 import mc.running.train_task
 from mc import RunFailed, run_study
@@ -33,6 +34,7 @@ def test_a_study_becomes_an_archive(tmp_path: Path) -> None:
     assert len(run_.snapshots) == 3
     assert run_.model is not None
     assert archive.provenance["ranks"] == "1"
+    assert archive.provenance["processor"] == get_host_cpu_name()
     assert archive.provenance["starts"] == "1"
     assert "tiny" in archive.study_text
 
