@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from mc.cli import options
 from mc.cli.common import Group, is_first_rank, print_json
 from mc.cli.evaluate import evaluate
 from mc.cli.logz import logz
@@ -56,7 +57,7 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def doctor(as_json: bool) -> None:
     """Check the installation: Python, packages, MPI, threads, HDF5, Numba, cache, extras.
 

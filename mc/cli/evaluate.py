@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mc.cli.common import PATH, print_json
+from mc.cli import options
+from mc.cli.common import print_json
 from mc.cli.which_model import named_model
 
 if TYPE_CHECKING:
@@ -15,12 +16,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
-@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@options.named_model
 @click.option("--data", metavar="NAME|FILE", help="Compare with this data set.")
-@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.data_seed
+@options.as_json
 def evaluate(
     path: str,
     more: tuple[str, ...],

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mc.cli.common import PATH, number, print_json, print_table
+from mc.cli import options
+from mc.cli.common import number, print_json, print_table
 from mc.cli.which_model import NamedModel, named_model
 
 if TYPE_CHECKING:
@@ -27,9 +28,7 @@ METHODS = (
 
 
 @click.command()
-@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
-@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@options.named_model
 @click.option(
     "--method",
     type=click.Choice(METHODS),
@@ -56,17 +55,17 @@ METHODS = (
     show_default=True,
     help="Where the states come from that the tensor network is fitted to.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@options.seed()
 @click.option("--data", metavar="NAME|FILE", help="Data for NLL and TVD. [default: the run's own]")
-@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@options.data_seed
 @click.option(
     "--reference/--no-reference",
     default=True,
     help="Start annealing at the data's first moments, and chains of the network at the data, if "
     "there are any. [default: do]",
 )
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.no_progress
+@options.as_json
 def logz(
     path: str,
     more: tuple[str, ...],

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, number, print_json
 from mc.cli.which_model import named_model
 
@@ -38,16 +39,7 @@ def model() -> None:
 
 def _source(command: Command) -> Command:
     """The options of every command that reads one model."""
-    for decorate in (
-        click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
-        click.option(
-            "--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive."
-        ),
-        click.argument("more", nargs=-1, metavar="[KEY=VALUE]..."),
-        click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5"),
-    ):
-        command = decorate(command)
-    return command
+    return options.named_model(options.as_json(command))
 
 
 def _output(command: Command) -> Command:
@@ -57,18 +49,14 @@ def _output(command: Command) -> Command:
 
 
 def _sampling(command: Command) -> Command:
-    for decorate in (
-        click.option("--seed", type=int, default=0, show_default=True, help="Of the samples."),
-        click.option(
-            "--samples",
-            type=int,
-            default=20_000,
-            show_default=True,
-            help="Drawn from the model by Markov chains, above 16 visible units.",
-        ),
-    ):
-        command = decorate(command)
-    return command
+    samples = click.option(
+        "--samples",
+        type=int,
+        default=20_000,
+        show_default=True,
+        help="Drawn from the model by Markov chains, above 16 visible units.",
+    )
+    return samples(options.seed("Of the samples.")(command))
 
 
 @model.command()
@@ -84,7 +72,7 @@ def _sampling(command: Command) -> Command:
     show_default=True,
     help="How to compare.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def compare(
     first: str,
     second: str,
@@ -158,7 +146,7 @@ def canonical(
 @click.argument("paulis")
 @_output
 @click.option("--noise", type=float, default=0.0, show_default=True, help="Size of new rows.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the noise.")
+@options.seed("Of the noise.")
 @_source
 def convert(
     path: str,

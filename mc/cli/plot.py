@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, parse_pairs, print_json
 
 KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
@@ -15,7 +16,7 @@ WITH_METRIC = ("learning", "tvd", "gradients")
 @click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="Which figure; see above.")
 @click.option("-o", "--output", "out", type=PATH, required=True, metavar="FIGURE.png|.pdf|.svg")
-@click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
+@options.overwrite()
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
 @click.option(
     "--metric",
@@ -34,7 +35,7 @@ WITH_METRIC = ("learning", "tvd", "gradients")
     type=click.Choice(["std", "bootstrap"]),
     help="Bands of gradients: one std, or 95 % intervals of the mean.  [default: std]",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def plot(
     archives: tuple[str, ...],
     kind: str,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, print_json, print_table
 from mc.cli.quality_inputs import QualityData, data_reader, read_chains
 from mc.cli.which_model import NamedModel, named_model
@@ -30,11 +31,9 @@ _SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
 
 
 @click.command()
-@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
-@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@options.named_model
 @click.option("--data", metavar="NAME|FILE", help="What to compare with. [default: the run's own]")
-@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@options.data_seed
 @click.option(
     "--test-fraction",
     type=float,
@@ -55,12 +54,12 @@ _SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
 @click.option(
     "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@options.seed()
 @click.option("-o", "--output", "prefix", type=PATH, metavar="PREFIX", help="Draw PREFIX-*.png.")
 @click.option("--shape", metavar="HxW", help="Of the pictures. [default: the squarest]")
-@click.option("--overwrite", is_flag=True, help="Replace figures that exist.")
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.overwrite("figures that exist")
+@options.no_progress
+@options.as_json
 @click.pass_context
 def quality(
     context: click.Context,

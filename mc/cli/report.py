@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, parse_pairs, print_json
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ AIS_CHAINS, AIS_BETAS = 100, 500
 @click.command()
 @click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
 @click.option("-o", "--output", "out", type=PATH, required=True, metavar="REPORT.html")
-@click.option("--overwrite", is_flag=True, help="Replace the report if it exists.")
+@options.overwrite("the report if it exists")
 @click.option("--title", help="Title of the report.  [default: the studies' names]")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
 @click.option(
@@ -35,8 +36,8 @@ AIS_CHAINS, AIS_BETAS = 100, 500
     help="Mean TVD that the least number of hidden units has to reach.",
 )
 @click.option("--no-samples", is_flag=True, help="Draw no samples of final models.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the samples.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.seed("Of the samples.")
+@options.as_json
 def report(
     archives: tuple[str, ...],
     out: str,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, number, print_json, print_table
 
 if TYPE_CHECKING:
@@ -71,13 +72,13 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
     show_default=True,
     help="Parameters are drawn from [-scale, scale].",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the parameters.")
+@options.seed("Of the parameters.")
 @click.option(
     "--closed-form", is_flag=True, help="Measure visible bits only, calculate hidden averages."
 )
 @click.option("-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it.")
-@click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.overwrite()
+@options.as_json
 def resources(
     visible: list[int],
     hidden: int,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, is_first_rank, print_json, print_table
 
 if TYPE_CHECKING:
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", "out", type=PATH, metavar="OUT.h5", help="Archive to write.")
 @click.option("--resume", is_flag=True, help="Continue, or extend, what is in OUT.h5.")
 @click.option("--overwrite", is_flag=True, help="Delete what is in OUT.h5 and start anew.")
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
+@options.no_progress
 @click.option("--dry-run", is_flag=True, help="Check the study, show what would run, and stop.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def run(
     study: str,
     out: str | None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from mc.cli import options
 from mc.cli.common import PATH, print_json
 from mc.cli.sample_report import print_chains, print_perfect
 from mc.cli.which_model import NamedModel, named_model
@@ -28,9 +29,7 @@ PICTURES = 100
 
 
 @click.command()
-@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
-@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@options.named_model
 @click.option(
     "--method",
     type=click.Choice(["chains", "tensor"]),
@@ -70,7 +69,7 @@ PICTURES = 100
     help="Where chains start.",
 )
 @click.option("--data", metavar="NAME|FILE", help="Data to start from. [default: the run's own]")
-@click.option("--data-seed", type=int, default=0, show_default=True, help="Seed of a random set.")
+@options.data_seed
 @click.option(
     "--precision",
     type=click.Choice(["double", "single"]),
@@ -79,15 +78,15 @@ PICTURES = 100
     help="Arithmetic in the kernels.",
 )
 @click.option("--inertia", type=float, default=0.0, show_default=True, help="Of kernel thermal.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all random numbers.")
+@options.seed()
 @click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
 @click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
 @click.option(
     "--shape", metavar="HxW", help="Height and width of a picture. [default: the squarest]"
 )
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
-@click.option("--no-progress", is_flag=True, help="Show no progress bar.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.overwrite("files that exist")
+@options.no_progress
+@options.as_json
 def sample(
     path: str,
     more: tuple[str, ...],

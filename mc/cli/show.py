@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, number, parse_pairs, print_json, print_table
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ _ORDER = ("data", "visible", "paulis", "hidden")
 @click.option("--threshold", type=float, default=0.2, show_default=True, help="For --min-hidden.")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def show(
     archive: str,
     runs: bool,
@@ -281,7 +282,7 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
 
 @click.command()
 @click.argument("archive", type=PATH, metavar="OUT.h5")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def verify(archive: str, as_json: bool) -> None:
     """Check an archive's format and every checksum in it.
 
@@ -310,9 +311,9 @@ def verify(archive: str, as_json: bool) -> None:
 @click.command()
 @click.argument("archives", type=PATH, nargs=-1, required=True, metavar="A.h5 B.h5 ...")
 @click.option("-o", "--output", "out", type=PATH, required=True, metavar="OUT.h5")
-@click.option("--overwrite", is_flag=True, help="Replace OUT.h5 if it exists.")
+@options.overwrite("OUT.h5 if it exists")
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out: rescue the rest.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.as_json
 def merge(
     archives: tuple[str, ...], out: str, overwrite: bool, skip_damaged: bool, as_json: bool
 ) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mc.cli import options
 from mc.cli.common import PATH, number, print_json, print_table
 from mc.cli.which_model import named_model
 
@@ -17,9 +18,7 @@ _ROWS = 12  # hidden units of one model with a line of their own
 
 
 @click.command()
-@click.argument("path", type=PATH, metavar="MODEL.h5|OUT.h5")
-@click.argument("more", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive.")
+@options.named_model
 @click.option(
     "--hidden",
     type=int,
@@ -41,10 +40,10 @@ _ROWS = 12  # hidden units of one model with a line of their own
 @click.option(
     "--max-bond", type=int, default=128, show_default=True, help="Of the fit, above 22 units."
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the fit.")
+@options.seed("Of the fit.")
 @click.option("-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it.")
-@click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@options.overwrite()
+@options.as_json
 def structure(
     path: str,
     more: tuple[str, ...],
