@@ -13,14 +13,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from mc.cli import cli
 from mc.cli.common import number, parse_pairs, plain
+from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import TIME, ladder, record, write
 from tnqbm.archive import RunRecord
 from tnqbm.model import SqRBM
 from tnqbm.trajectory import Trajectory
+
+call = caller()
+message = message_of(call)
 
 COMMANDS = [
     "run", "show", "plot", "verify", "merge", "evaluate", "sample", "logz", "quality", "doctor",
@@ -38,22 +42,6 @@ name = ["bas", "on2"]
 [training]
 iterations = 10
 """
-
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    """Run a command in this process; the exit code must be ``code``."""
-    result = CliRunner().invoke(cli, list(map(str, words)))
-    assert result.exit_code == code, result.output
-    if code:
-        assert "Traceback" not in result.output
-    return result
-
-
-def message(*words: str | Path, code: int = 1) -> str:
-    """The error message of a command that must fail."""
-    text = call(*words, code=code).stderr
-    assert "Error: " in text
-    return text
 
 
 @pytest.fixture

@@ -7,20 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from mc.cli import cli
+from tests.mc.cli.calling import caller, check_help
 from tests.synthetic import ladder, write
 from tnqbm import SqRBM, exact
 from tnqbm.datasets import load
 
+call = caller("logz")
+
 QUICK = ("--chains", "100", "--betas", "60", "--no-progress")
-
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["logz", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +31,7 @@ def saved(model: SqRBM, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_has_examples() -> None:
-    text = call("--help").stdout
-    assert "Example" in text
-    assert "tnqbm logz" in text
-    assert "--json" in text
-    assert "logz" in CliRunner().invoke(cli, ["--help"]).output
+    check_help("logz")
 
 
 def test_all_methods_agree(saved: Path, model: SqRBM) -> None:

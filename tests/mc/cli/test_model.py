@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from mc.cli import cli
+from tests.mc.cli.calling import caller
 from tests.synthetic import ladder, write
 from tnqbm import SqRBM, equivalent
 from tnqbm.model_tools import gauge
@@ -16,11 +17,7 @@ from tnqbm.model_tools.hidden_units import add_hidden, lift
 from tnqbm.model_tools.merging import merge
 from tnqbm.model_tools.pruning import prune
 
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["model", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
+call = caller("model")
 
 
 def answer(*words: str | Path) -> dict[str, object]:

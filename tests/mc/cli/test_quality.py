@@ -7,15 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from mc.cli import cli
 from mc.running.runner import run_study
 from mc.samples_file import write_samples
+from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
 from tnqbm.datasets import load, split
 from tnqbm.model import SqRBM
 from tnqbm.quality import assess
+
+call = caller("quality")
+message = message_of(call)
 
 QUICK = ["--chains", "30", "--per-chain", "20", "--kernel", "collapsed", "--no-progress"]
 
@@ -33,19 +35,6 @@ test_fraction = 0.25
 [training]
 iterations = 20
 """
-
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["quality", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def message(*words: str | Path, code: int = 1) -> str:
-    text = call(*words, code=code).stderr
-    assert "Error: " in text
-    return text
 
 
 @pytest.fixture

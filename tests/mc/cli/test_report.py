@@ -7,19 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from mc.cli import cli
+from tests.mc.cli.calling import caller
 from tests.synthetic import ladder, write
+
+call = caller("report")
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")
-
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["report", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
 
 
 @pytest.fixture(scope="module")

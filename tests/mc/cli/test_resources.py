@@ -6,27 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from mc.cli import cli
+from tests.mc.cli.calling import caller, check_help
 from tnqbm.networks.structure import classical_twin
 from tnqbm.quantum.resources import Shape, estimate
+
+call = caller("resources")
 
 SMALL = ("--visible", "4", "--hidden", "2", "--scale", "0.1")
 
 
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["resources", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
-
-
 def test_help_has_examples() -> None:
-    text = call("--help").stdout
-    assert "Example" in text
-    assert "tnqbm resources" in text
-    assert "--json" in text
-    assert "resources" in CliRunner().invoke(cli, ["--help"]).output
+    check_help("resources")
 
 
 def test_json_is_the_estimate() -> None:

@@ -8,30 +8,19 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
-from mc.cli import cli
 from mc.sampling import sample
 from mc.tensor.samples import sample_tensor
+from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
 from tnqbm.datasets import read_samples
 from tnqbm.files.storage import check_seal
 from tnqbm.model import SqRBM
 
+call = caller("sample")
+message = message_of(call)
+
 QUICK = ["-n", "20", "--chains", "30", "--kernel", "collapsed", "--seed", "4"]
-
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["sample", *map(str, words)])
-    assert result.exit_code == code, result.output
-    assert "Traceback" not in result.output
-    return result
-
-
-def message(*words: str | Path, code: int = 1) -> str:
-    text = call(*words, code=code).stderr
-    assert "Error: " in text
-    return text
 
 
 @pytest.fixture

@@ -6,18 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
-from mc.cli import cli
+from tests.mc.cli.calling import caller, check_help
 from tests.synthetic import ladder, write
 from tnqbm import SqRBM
 from tnqbm.networks.structure import classical_twin, report
 
-
-def call(*words: str | Path, code: int = 0) -> Result:
-    result = CliRunner().invoke(cli, ["structure", *map(str, words)])
-    assert result.exit_code == code, result.output
-    return result
+call = caller("structure")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +28,7 @@ def saved(model: SqRBM, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_has_examples() -> None:
-    text = call("--help").stdout
-    assert "Example" in text
-    assert "tnqbm structure" in text
-    assert "--json" in text
-    assert "structure" in CliRunner().invoke(cli, ["--help"]).output
+    check_help("structure")
 
 
 def test_json_is_the_report(saved: Path, model: SqRBM) -> None:
