@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.phases import Estimate
 from tnqbm.quantum.extra import need_qiskit
-from tnqbm.quantum.phase import STREAM
 from tnqbm.quantum.sampler import QiskitGibbs
-from tnqbm.quantum.spent import Ledger, Spent, TooFewShotsError
+from tnqbm.quantum.spent import Spent
+from tnqbm.quantum.updates import MeasuredUpdates
 from tnqbm.settings import TrainingSettings
 
 Float = NDArray[np.float64]
@@ -45,7 +45,7 @@ class HamiltonianPhase:
                 f"strategy: {settings.strategy!r} is for sqRBMs; Hamiltonians are measured by "
                 "'imaginary-time'"
             )
-        self._kind, self._keys = kind, keys
+        self._kind = kind
         self._gibbs = QiskitGibbs(
             sampler,
             backend=None if sampler is not None else settings.backend,
@@ -53,40 +53,24 @@ class HamiltonianPhase:
             trotter_steps=settings.trotter_steps,
         )
         names = {"strategy": settings.strategy, "backend": self._gibbs.device.name}
-        self._ledger = Ledger(keys, names, chains=False)
-        self._updates = 0
+        self._updates = MeasuredUpdates(keys, names, chains=False)
 
     def estimate(
         self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
     ) -> Estimate:
         """Expectations (B, T) of the terms, in their order, under coefficients theta (B, T)."""
-        moments = np.full_like(theta, np.nan)
-        failures: dict[int, str] = {}
-        spent: list[Spent] = []
-        for k, run in enumerate(rows):
-            key = np.random.SeedSequence(int(self._keys[run]), spawn_key=(STREAM, self._updates))
-            hamiltonian = self._kind.with_coefficients(theta[k])
-            try:
-                found = self._gibbs.measure(hamiltonian, seed=key)
-            except TooFewShotsError as error:
-                failures[int(run)] = str(error)
-                spent.append(error.spent)
-            except RuntimeError as error:
-                raise RuntimeError(f"run {run}, update {self._updates + 1}: {error}") from error
-            else:
-                moments[k] = [value for value, _ in found.values.values()]
-                spent.append(found)
-            self._ledger.add(int(run), spent[-1])
-        self._updates += 1
-        return Estimate(moments, failures=failures, spent=self._ledger.of_update(spent))
+        return self._updates.estimate(theta, rows, self._measure)
+
+    def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Spent]:
+        found = self._gibbs.measure(self._kind.with_coefficients(theta), seed=key)
+        return np.array([value for value, _ in found.values.values()]), found
 
     def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
         """What each of the runs has taken so far, see docs/quantum.md."""
-        return self._ledger.report(rows)
+        return self._updates.report(rows)
 
     def state(self) -> dict[str, NDArray[np.generic]]:
-        return {"updates": np.array(self._updates), "spent": self._ledger.state()}
+        return self._updates.state()
 
     def restore(self, state: dict[str, NDArray[np.generic]]) -> None:
-        self._ledger.restore(state.get("spent", np.empty(0)))
-        self._updates = int(state["updates"])
+        self._updates.restore(state)

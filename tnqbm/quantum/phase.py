@@ -17,13 +17,11 @@ from tnqbm.moments import flatten
 from tnqbm.phases import Estimate, PhaseContext
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
-from tnqbm.quantum.spent import Ledger, Spent, TooFewShotsError
+from tnqbm.quantum.spent import Spent
+from tnqbm.quantum.updates import MeasuredUpdates
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
-
-STREAM = 21
-"""Place of the random streams below a run's key."""
 
 
 class QuantumPhase:
@@ -55,49 +53,29 @@ class QuantumPhase:
         )
         self._chained = settings.strategy != "imaginary-time"
         runs = context.keys.size
-        self._updates = 0
         shape = (runs, settings.chains if self._chained else 0, context.n_visible)
         self._states = np.zeros(shape, dtype=np.uint8)
         names = {"strategy": settings.strategy, "backend": self._gibbs.device.name}
-        self._ledger = Ledger(context.keys, names, chains=self._chained)
+        self._updates = MeasuredUpdates(context.keys, names, chains=self._chained)
 
     def estimate(
         self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
     ) -> Estimate:
-        context = self._context
-        moments = np.full_like(theta, np.nan)
-        failures: dict[int, str] = {}
-        spent: list[Spent] = []
-        for k, run in enumerate(rows):
-            model = context.model(theta[k])
-            key = np.random.SeedSequence(int(context.keys[run]), spawn_key=(STREAM, self._updates))
-            start = self._states[run] if self._chained and self._updates else None
-            try:
-                found = self._gibbs.moments(model, states=start, seed=key)
-            except TooFewShotsError as error:
-                failures[int(run)] = str(error)
-                spent.append(error.spent)
-            except RuntimeError as error:
-                raise RuntimeError(f"run {run}, update {self._updates + 1}: {error}") from error
-            else:
-                moments[k] = flatten(found.moments)
-                spent.append(found)
-                if found.states is not None:
-                    self._states[run] = found.states
-            self._ledger.add(int(run), spent[-1])
-        self._updates += 1
-        return Estimate(moments, failures=failures, spent=self._ledger.of_update(spent))
+        return self._updates.estimate(theta, rows, self._measure)
+
+    def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Spent]:
+        start = self._states[run] if self._chained and self._updates.count else None
+        found = self._gibbs.moments(self._context.model(theta), states=start, seed=key)
+        if found.states is not None:
+            self._states[run] = found.states
+        return flatten(found.moments), found
 
     def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
         """What each of the runs has taken so far, see docs/quantum.md."""
-        return self._ledger.report(rows)
+        return self._updates.report(rows)
 
     def state(self) -> State:
-        return {
-            "updates": np.array(self._updates),
-            "states": self._states.copy(),
-            "spent": self._ledger.state(),
-        }
+        return {"states": self._states.copy(), **self._updates.state()}
 
     def restore(self, state: State) -> None:
         have, want = np.shape(state.get("states", np.empty(0))), self._states.shape
@@ -106,6 +84,5 @@ class QuantumPhase:
                 f"checkpoint's states of negative phase 'quantum' have shape {have}, this "
                 f"training's {want}"
             )
-        self._ledger.restore(state.get("spent", np.empty(0)))
-        self._updates = int(state["updates"])
+        self._updates.restore(state)
         self._states = np.array(state["states"], dtype=np.uint8)
