@@ -1,7 +1,7 @@
 # make demo   set up and run a small version of the paper's study under MPI
 # make test   set up and run the tests, in two processes (WORKERS=1 for one)
 # make paper  every figure and table of the paper, in hours; goes on where it stopped. With
-#             FROM=data/results only what is not published yet
+#             FROM=data/results it starts from the published archives, which are complete
 # make docs   the documentation site, in docs/_build
 # make lint types check benchmark clean
 PYTHON ?= python3
