@@ -82,6 +82,21 @@ def test_the_number_of_ranks_that_share_a_run_changes_no_bit(
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
+@pytest.mark.parametrize("metric", ["fisher", "kubo-mori"])
+def test_natural_gradients_are_those_of_all_members_chains(tmp_path: Path, metric: str) -> None:
+    natural = {
+        "gradient": ["pcd-2", "cd-1"],
+        "optimizer": "natural",
+        "metric": metric,
+        "trust_radius": 0.3,
+        "iterations": 6,
+    }
+    alone = finish(0, tmp_path / "alone.h5", study(1, **natural))
+    together = finish(2, tmp_path / "together.h5", study(2, **natural))
+    assert together["ranks"] == [0]
+    assert together["fingerprint"] == alone["fingerprint"]
+
+
 @finds_ranks
 @pytest.mark.parametrize(("teams", "to"), [((2, 1), "follower"), ((1, 2), "all")])
 def test_an_interrupted_team_is_continued_by_ranks_alone_and_the_reverse(
