@@ -61,6 +61,20 @@ def test_ratios_of_known_numbers(paper: Any, tmp_path: Path) -> None:
     assert row in text
 
 
+def test_least_of_two_archives_side_by_side(paper: Any, tmp_path: Path) -> None:
+    from tests.synthetic import ladder, write
+
+    paths = []
+    for k, steps in enumerate(({2: [0.5] * 9, 3: [0.1] * 9}, {3: [0.1, 0.25] * 5, 4: [0.1] * 9})):
+        other = ladder({1: [0.1] * 9, 2: [0.1] * 9}, paulis="XZ", data="parity")
+        paths.append(write(tmp_path / f"{k}.h5", ladder(steps) + (other if k else [])))
+    assert paper.tables.least(paths, ("one", "two")).splitlines() == [
+        "| data | n | least m: Z / XZ / XYZ, one | two |",
+        "| --- | --- | --- | --- |",
+        "| bas | 6 | 3 | \u2264 3 |",
+    ]
+
+
 def test_tables_are_put_between_their_marks(paper: Any, tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("above\n<!-- table 1 -->\nold\n<!-- end of table 1 -->\nbelow\n")

@@ -1,8 +1,9 @@
-"""The paper's Table 1 and the ratios of Figure 3, as Markdown.
+"""The paper's Table 1, the ratios of Figure 3, and those of another optimizer, as Markdown.
 
     python scripts/paper/tables.py --table1
     python scripts/paper/tables.py --ratios figure3.h5
     python scripts/paper/tables.py --table1 --ratios figure3.h5 --into docs/results.md
+    python scripts/paper/tables.py --least figure3-natural.h5 figure3.h5
 
 With --into the tables replace what stands between the marks of a page, lines such as
 <!-- ratios --> and <!-- end of ratios -->; the rest of the page stays as it is.
@@ -12,12 +13,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 FORMULAS = {"Z": "n + m(n + 1)", "XZ": "n + 2m(n + 1)", "XYZ": "n + 3m(n + 1)"}
 SIZES = ((6, 1), (6, 3), (8, 2), (8, 4), (10, 3))
+
+Series = tuple[str, int, str]
+"""Data set, visible units, Pauli set."""
 
 
 def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
@@ -52,36 +56,69 @@ def ratios(path: Path) -> str:
     """Markdown: least m and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
     from tnqbm import Archive, audit
     from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
-    from tnqbm.figures.layout import data_order
 
     with Archive(path) as archive:
-        minima = {(row.data, row.visible, row.paulis): row for row in minimum_hidden_table(archive)}
-        table = {(row.data, row.visible, row.paulis): row for row in hidden_ratio_table(archive)}
+        minima = _by_series(minimum_hidden_table(archive))
+        table = _by_series(hidden_ratio_table(archive))
     lines = [
         "| data | n | least m: Z / XZ / XYZ | Z / XZ | parameters | effective | Z / XYZ "
         "| parameters | effective |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for data in data_order(key[0] for key in minima):
-        for n in sorted({key[1] for key in minima if key[0] == data}):
-            least = " / ".join(
-                _least(minima[data, n, p]) for p in ("Z", "XZ", "XYZ") if (data, n, p) in minima
-            )
-            cells = []
-            for p in ("XZ", "XYZ"):
-                row = table.get((data, n, p))
-                cells += [_ratio(row), str(len(p)), f"{audit.effective_ratio(n, len(p)):.2f}"]
-            lines.append("| " + " | ".join([data, str(n), least, *cells]) + " |")
+    for data, n in _sizes(minima):
+        cells = []
+        for p in ("XZ", "XYZ"):
+            row = table.get((data, n, p))
+            cells += [_ratio(row), str(len(p)), f"{audit.effective_ratio(n, len(p)):.2f}"]
+        lines.append("| " + " | ".join([data, str(n), _minima(minima, data, n), *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _least(row: Any) -> str:
+def least(paths: Sequence[Path], names: Sequence[str]) -> str:
+    """Markdown: least m of several archives side by side, where the first has any."""
+    from tnqbm import Archive
+    from tnqbm.analysis import minimum_hidden_table
+
+    found = []
+    for path in paths:
+        with Archive(path) as archive:
+            found.append(_by_series(minimum_hidden_table(archive)))
+    heads = [f"{'least m: Z / XZ / XYZ, ' if k == 0 else ''}{name}" for k, name in enumerate(names)]
+    lines = [f"| data | n | {' | '.join(heads)} |", "| --- | --- |" + " --- |" * len(names)]
+    for data, n in _sizes(found[0]):
+        cells = [_minima(minima, data, n, intervals=False) for minima in found]
+        lines.append(f"| {data} | {n} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _by_series(rows: Iterable[Any]) -> dict[Series, Any]:
+    return {(row.data, row.visible, row.paulis): row for row in rows}
+
+
+def _sizes(minima: Mapping[Series, Any]) -> list[tuple[str, int]]:
+    """Data sets in their usual order, with the numbers of visible units that there are."""
+    from tnqbm.figures.layout import data_order
+
+    pairs = {(data, n) for data, n, _ in minima}
+    return [
+        (d, n)
+        for d in data_order(d for d, _ in pairs)
+        for n in sorted(n for e, n in pairs if e == d)
+    ]
+
+
+def _minima(minima: Mapping[Series, Any], data: str, n: int, *, intervals: bool = True) -> str:
+    rows = [minima[data, n, p] for p in ("Z", "XZ", "XYZ") if (data, n, p) in minima]
+    return " / ".join(_least(row, intervals) for row in rows)
+
+
+def _least(row: Any, interval: bool) -> str:
     if row.m_min is None:
         return f"> {row.tried[-1]}"
     text = f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
     low = "…" if row.low is None else str(row.low)
     high = "…" if row.high is None else str(row.high)
-    return text if low == high == text else f"{text} ({low} to {high})"
+    return text if not interval or low == high == text else f"{text} ({low} to {high})"
 
 
 def _ratio(row: Any) -> str:
@@ -122,6 +159,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table1", action="store_true", help="numbers of parameters")
     parser.add_argument("--ratios", type=Path, metavar="FIGURE3.h5", help="least m and ratios")
+    parser.add_argument(
+        "--least",
+        type=Path,
+        nargs=2,
+        metavar=("NATURAL.h5", "FIGURE3.h5"),
+        help="least m by natural gradients beside those of Figure 3",
+    )
     parser.add_argument("--into", type=Path, metavar="PAGE.md", help="put the tables into a page")
     options = parser.parse_args(arguments)
     found = {}
@@ -129,8 +173,12 @@ def main(arguments: list[str] | None = None) -> int:
         found["table 1"] = table1()
     if options.ratios is not None:
         found["ratios"] = ratios(options.ratios)
+    if options.least is not None:
+        found["least"] = least(options.least, ("natural gradients", "AMSGrad"))
     if not found:
-        parser.error("say which tables: --table1, --ratios FIGURE3.h5")
+        parser.error(
+            "say which tables: --table1, --ratios FIGURE3.h5, --least NATURAL.h5 FIGURE3.h5"
+        )
     if options.into is None:
         print("\n".join(found.values()))
         return 0
