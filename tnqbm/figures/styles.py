@@ -40,7 +40,7 @@ _SWEEPS = (
 )
 """Line and marker of a gradient with fewer sweeps per update than so many."""
 _SPARE = ((":", "^"), ((0, (5, 3)), "P"), ((0, (3, 1, 1, 1)), "X"), ((0, (1, 3)), "*"))
-"""For gradients of the same method whose sweeps give them the same line."""
+"""For gradients of the same colour whose sweeps give them the same line."""
 
 
 class Labelled(Protocol):
@@ -99,11 +99,12 @@ def gradient_styles(items: Iterable[Labelled]) -> dict[Other, dict[str, Any]]:
     for other, name in names.items():
         method, sweeps = methods[other]
         usual = next((line, mark) for below, line, mark in _SWEEPS if (sweeps or 1) < below)
+        colour = GRADIENTS[method] if method in GRADIENTS else more[method]
         choices = [usual, *_SPARE]
-        line, marker = next((c for c in choices if (method, c[1]) not in taken), usual)
-        taken.add((method, marker))
+        line, marker = next((c for c in choices if (colour, c[1]) not in taken), usual)
+        taken.add((colour, marker))
         styles[other] = {
-            "color": GRADIENTS[method] if method in GRADIENTS else more[method],
+            "color": colour,
             "linestyle": line,
             "marker": marker,
             "label": name,
