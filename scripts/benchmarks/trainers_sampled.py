@@ -122,7 +122,7 @@ def print_settings(found: dict[Cell, dict[str, list[Result]]]) -> None:
         won = sum(best(kinds[kind]).label == label for kinds in found.values())
         stuck, runs = sum(one.stuck for one in mine), sum(one.runs for one in mine)
         seconds, kl = np.median([one.seconds for one in mine]), np.median([one.kl for one in mine])
-        print(f"| {label} | {won} of {len(mine)} | {kl:.2g} | {stuck} of {runs} | {seconds:.2f} |")
+        print(f"| {label} | {won} of {len(mine)} | {kl:.2g} | {stuck} of {runs} | {seconds:.1f} |")
 
 
 def main() -> int:

@@ -110,6 +110,13 @@ def test_a_gradient_looks_the_same_in_every_figure(source: Archive, tmp_path: Pa
         assert look == looks[entry["label"]]
 
 
+def test_labels_of_a_studys_own_do_not_look_alike(tmp_path: Path) -> None:
+    """There are more of them than colours, so some share one."""
+    labels = [f"{name}-{k}" for name in ("a", "b", "c", "d", "e", "f", "g") for k in (1, 50)]
+    styles = gradient_styles(final_groups(Archive(write(tmp_path / "a.h5", several(labels)))))
+    assert len({(v["color"], v["marker"]) for v in styles.values()}) == len(labels)
+
+
 @pytest.mark.parametrize("band", ["std", "bootstrap"])
 def test_gradients_figure(source: Archive, band: str) -> None:
     figure, axes = figures.gradients(source, band=band)
