@@ -48,19 +48,33 @@ def run_cost(coordinates: Mapping[str, Coordinate], iterations: int) -> float:
 SUPPORT = 1000
 """Rows of data assumed where an update uses all of them: only loading the data would tell."""
 
+SINGLE = 0.45
+"""Time of a sweep in single precision, in that of double."""
+
+SWEEP = {"block": 0.09, "bloch": 0.4, "thermal": 0.4, "measured": 0.6}
+"""Nanoseconds of one pair of units in a sweep of one chain; collapsed ones take the most."""
+
+COLLAPSED = 1.25
+
 
 def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSettings) -> float:
-    """Cost of one run with chains or minibatches, in the units of :func:`run_cost`; rough."""
+    """Cost of one run with chains or minibatches, in the units of :func:`run_cost`.
+
+    Fits to scripts/benchmarks/forecast.py, which says how good they are.
+    """
     n, m = int(coordinates["visible"]), int(coordinates["hidden"])
     p = len(str(coordinates["paulis"]))
-    averages = 0.5 * n * m * p + 4.0 * m  # of one state: its hidden fields, and their products
-    sweep = m * n * (p + 3.0)
+    averages = 50.0 + 0.1 * p * n * m * (0.6 if settings.precision == "single" else 1.0)
+    sweep = _sweep_cost(n, m, p, settings)
     enumeration = 2.0**n * (m * (0.4 * p + 1.3) + 4.0) if n <= 40 else 0.0
-    update = (settings.batch_size or SUPPORT) * averages + 35.0 * p * m * (n + 1) + 2e4
+    rows = settings.batch_size or min(SUPPORT, 2.0 ** min(n, 40))
+    update = rows * averages + 5.0 * p * m * (n + 1) + 2e4
     evaluation = 0.0
     evaluations = _evaluations(settings)
     if settings.negative_phase == "exact":
         update += enumeration
+    elif settings.negative_phase == "quantum":
+        update += _circuits_cost(n, m, settings)
     elif settings.negative_phase == "tensor":
         # Samples of a network of bond chi, and fits, at least so often: more where models drift.
         chi = settings.max_bond
@@ -68,20 +82,41 @@ def sampling_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSetti
         fit = 40.0 * n * chi * (chi**2 + m * p * chi)
         update += settings.chains * (sample + averages) + fit / settings.refit
     else:
-        rungs = settings.temperatures if settings.negative_phase == "tempered" else 1
-        update += settings.chains * (settings.steps * rungs * sweep + averages)
+        chains = settings.chains
+        if settings.negative_phase == "cd":
+            chains = settings.batch_size or chains
+        # Weights at other temperatures: a logarithm for every hidden unit, two for a swap.
+        if settings.negative_phase == "tempered":
+            moves = settings.steps * settings.temperatures * (1.15 * sweep + 16.0 * m)
+        else:
+            moves = settings.steps * sweep
+        update += chains * (moves + averages)
         if settings.evaluate == "ais":
-            evaluation = settings.ais_chains * settings.ais_betas * sweep
+            evaluation = settings.ais_chains * settings.ais_betas * (1.1 * sweep + 8.0 * m)
         elif settings.evaluate == "exact" or (settings.evaluate == "auto" and n <= 16):
             evaluation = enumeration
     return settings.iterations * update + evaluations * evaluation
 
 
+def _circuits_cost(n: int, m: int, settings: TrainingSettings) -> float:
+    """Nanoseconds of the circuits of one update on a simulator of state vectors."""
+    if settings.strategy == "enhanced":  # a move of all chains, by all proposal probabilities
+        return settings.steps * (2.5e6 + 1.2 * 8.0 ** min(n, 10))
+    return 4e7 + 30.0 * settings.shots + 2e3 * 2.0 ** min(n + m, 40)
+
+
+def _sweep_cost(n: int, m: int, p: int, settings: TrainingSettings) -> float:
+    """Nanoseconds of one sweep of one chain."""
+    kernel = "block" if settings.kernel == "auto" and p == 1 else settings.kernel
+    pair = SWEEP.get(kernel, COLLAPSED) * (SINGLE if settings.precision == "single" else 1.0)
+    return 60.0 + 0.5 * (n + m) + pair * n * m
+
+
 def curvature_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSettings) -> float:
     """What the updates of the optimizers "natural" and "em" add to the cost of one run; rough.
 
-    The matrix of a metric and its decomposition, at a few times 1e9 multiplications a second in one
-    thread, or as many products as conjugate gradients may take.
+    The matrix of a metric and its decomposition, at some 2e10 multiplications a second in one
+    thread, or half as many products as conjugate gradients may take.
     """
     if settings.optimizer not in ("natural", "em"):
         return 0.0
@@ -92,12 +127,12 @@ def curvature_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSett
     states = float(settings.chains) if sampled else 2.0 ** min(n, 16)
     fields = states * m * (15.0 * p + 60.0)
     if sampled and settings.metric == "fisher" and states <= size:
-        solution = 0.2 * (states**3 / 3.0 + 2.0 * states * size)
+        solution = 0.05 * (states**3 / 3.0 + 2.0 * states * size)
     elif size <= 600 and states <= 8192:
-        solution = 0.2 * (states * size**2 + size**3 / 3.0)
+        solution = 0.05 * (states * size**2 + size**3 / 3.0)
     else:
-        solution = settings.cg_iterations * (0.6 * states * size + 5e4)
-    each = solution + 2.0 * fields + 4e5
+        solution = 0.5 * settings.cg_iterations * (0.2 * states * size + 5e4)
+    each = solution + fields + 4e5
     if settings.optimizer == "em":
         each *= max(1.0, 0.3 * settings.inner_iterations)
     return settings.iterations * each

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.quantum import endian
+from tnqbm.blas import one_thread
+from tnqbm.paulis import Complex
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.surrogate import IsingSurrogate
-from tnqbm.states import as_states
+from tnqbm.states import as_states, states_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -88,6 +89,8 @@ def proposal_circuit(
 def proposal_matrix(surrogate: IsingSurrogate, *, time: float, gamma: float, steps: int) -> Float:
     """All probabilities |<v'|U|v>|^2, (2**n, 2**n), symmetric; unit 0 the most significant bit.
 
+    A step is a product of three matrices that are known in closed form, and U its power: the same
+    as the circuit of :func:`proposal_circuit`, which takes a gate at a time.
     Raises MemoryError beyond 10 visible units.
     """
     n = surrogate.n_visible
@@ -96,22 +99,37 @@ def proposal_matrix(surrogate: IsingSurrogate, *, time: float, gamma: float, ste
             f"{n} visible units have 4**{n} proposal probabilities; they are calculated for at "
             f"most {MAX_VISIBLE}"
         )
-    circuit = proposal_circuit(
-        np.zeros(n, dtype=np.uint8), surrogate, time=time, gamma=gamma, steps=steps, measure=False
-    )
-    from qiskit.quantum_info import Operator
+    _check(time, gamma, steps)
+    mixing, classical = _angles(surrogate, time, gamma, steps)
+    energy = surrogate.energy(states_of(np.arange(2**n), n)) - surrogate.constant
+    with one_thread():
+        half = _mixer(n, mixing / 2)
+        step = half @ (np.exp(-0.5j * classical * energy)[:, None] * half)
+        return np.asarray(np.abs(np.linalg.matrix_power(step, steps)) ** 2)
 
-    return np.asarray(np.abs(endian.matrix(Operator(circuit).data)) ** 2)
+
+def _mixer(n: int, angle: float) -> Complex:
+    """R_x of the same angle on n qubits, (2**n, 2**n): it depends on how many bits differ."""
+    flips = np.arange(n + 1)
+    values = np.cos(angle / 2) ** (n - flips) * (-1j * np.sin(angle / 2)) ** flips
+    index = np.arange(2**n)
+    return np.asarray(values[np.bitwise_count(index[:, None] ^ index)])
+
+
+def _angles(
+    surrogate: IsingSurrogate, time: float, gamma: float, steps: int
+) -> tuple[float, float]:
+    """Angles of a step: of every R_x, and of R_z and R_zz for a field or coupling of 1."""
+    norm = surrogate.norm()
+    scale = math.sqrt(surrogate.n_visible) / norm if norm > 0 else 0.0
+    return 2.0 * gamma * time / steps, 2.0 * (1.0 - gamma) * scale * time / steps
 
 
 def _evolve(
     circuit: QuantumCircuit, surrogate: IsingSurrogate, time: float, gamma: float, steps: int
 ) -> None:
     n = surrogate.n_visible
-    norm = surrogate.norm()
-    scale = math.sqrt(n) / norm if norm > 0 else 0.0
-    mixing = 2.0 * gamma * time / steps
-    classical = 2.0 * (1.0 - gamma) * scale * time / steps
+    mixing, classical = _angles(surrogate, time, gamma, steps)
     pairs = [(i, k) for i in range(n) for k in range(i + 1, n) if surrogate.couplings[i, k]]
     circuit.rx(mixing / 2, range(n))
     for step in range(steps):

@@ -406,10 +406,13 @@ def test_cost_grows_with_the_work() -> None:
 
     base = cost()
     for more in (
-        {"steps": 10}, {"chains": 500}, {"batch_size": 1000}, {"iterations": 200},
+        {"steps": 10}, {"batch_size": 1000}, {"iterations": 200},
         {"negative_phase": "tempered"}, {"evaluate": "ais"},
     ):  # fmt: skip
         assert cost(**more) > 1.2 * base
+    assert cost(chains=500) == base  # chains of CD start at the rows of a minibatch
+    assert cost(negative_phase="pcd", chains=500) > 1.2 * cost(negative_phase="pcd", chains=100)
+    assert cost(precision="single") < base
     assert cost(evaluate="ais", evaluations=2) < cost(evaluate="ais")
 
 

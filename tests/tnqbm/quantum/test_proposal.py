@@ -45,6 +45,17 @@ def test_proposals_are_symmetric(steps: int) -> None:
     assert np.abs(q - 1 / 16).max() > 0.05  # not the uniform proposal, which is symmetric anyway
 
 
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_probabilities_are_those_of_the_circuit(n: int, steps: int) -> None:
+    surrogate = expand_surrogate(SqRBM.uniform(n, 3, "XYZ", seed=n))
+    given = {"time": 3.0, "gamma": 0.4, "steps": steps}
+    start = np.zeros(n, dtype=np.uint8)
+    circuit = proposal_circuit(start, surrogate, **given, measure=False)
+    expected = np.abs(endian.matrix(Operator(circuit).data)) ** 2
+    np.testing.assert_allclose(proposal_matrix(surrogate, **given), expected, atol=1e-14)
+
+
 def test_a_circuit_that_is_no_palindrome_is_not_symmetric() -> None:
     start = np.zeros(4, dtype=np.uint8)
     halves = [
