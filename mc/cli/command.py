@@ -106,7 +106,3 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     cli(prog_name="tnqbm")
-
-
-if __name__ == "__main__":
-    main()
