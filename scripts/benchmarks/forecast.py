@@ -95,10 +95,11 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
+    cases = [case for case in CASES if given.only in case]
+    if not cases:
+        parser.error(f"no case has {given.only!r} in its name: {'; '.join(CASES)}")
     rows = []
-    for case in CASES:
-        if given.only not in case:
-            continue
+    for case in cases:
         study = study_of(case, 10)
         (task,) = study.tasks()
         warm_up(

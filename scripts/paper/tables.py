@@ -156,6 +156,8 @@ def put(path: Path, found: Mapping[str, str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
+    from tnqbm.errors import ArchiveError
+
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table1", action="store_true", help="numbers of parameters")
     parser.add_argument("--ratios", type=Path, metavar="FIGURE3.h5", help="least m and ratios")
@@ -168,6 +170,24 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--into", type=Path, metavar="PAGE.md", help="put the tables into a page")
     options = parser.parse_args(arguments)
+    if not (options.table1 or options.ratios or options.least):
+        parser.error(
+            "say which tables: --table1, --ratios FIGURE3.h5, --least NATURAL.h5 FIGURE3.h5"
+        )
+    try:
+        found = wanted(options)
+        if options.into is None:
+            print("\n".join(found.values()))
+        else:
+            put(options.into, found)
+    except (ArchiveError, OSError, ValueError, RuntimeError) as error:
+        print(f"tables.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def wanted(options: argparse.Namespace) -> dict[str, str]:
+    """The tables that were asked for, by their marks."""
     found = {}
     if options.table1:
         found["table 1"] = table1()
@@ -175,15 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         found["ratios"] = ratios(options.ratios)
     if options.least is not None:
         found["least"] = least(options.least, ("natural gradients", "AMSGrad"))
-    if not found:
-        parser.error(
-            "say which tables: --table1, --ratios FIGURE3.h5, --least NATURAL.h5 FIGURE3.h5"
-        )
-    if options.into is None:
-        print("\n".join(found.values()))
-        return 0
-    put(options.into, found)
-    return 0
+    return found
 
 
 if __name__ == "__main__":
