@@ -134,7 +134,7 @@ def curvature_cost(coordinates: Mapping[str, Coordinate], settings: TrainingSett
         solution = 0.5 * settings.cg_iterations * (0.2 * states * size + 5e4)
     each = solution + fields + 4e5
     if settings.optimizer == "em":
-        each *= max(1.0, 0.3 * settings.inner_iterations)
+        each *= max(1.0, 0.5 * settings.inner_iterations)
     return settings.iterations * each
 
 
