@@ -8,15 +8,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mc import run_study
+from mc import load_study, run_study
 from mc.running.workspace import Workspace
 from tnqbm.archive import Archive
+from tnqbm.errors import StudyError
 from tnqbm.training import Trainer
 
 ROOT = Path(__file__).parents[3]
@@ -34,10 +36,28 @@ def tiny(**changes: Any) -> dict[str, Any]:
         "output": {"records": 10, "snapshots": 3},
         "run": {"batch": 2},
     }
+    return changed(raw, changes)
+
+
+def changed(raw: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The study itself with keys such as training__steps replaced; None removes a key."""
     for dotted, value in changes.items():
-        table, _, key = dotted.rpartition("__")
-        (raw.setdefault(table, {}) if table else raw)[key] = value
+        *tables, key = dotted.split("__")
+        place = raw
+        for table in tables:
+            place = place.setdefault(table, {})
+        if value is None:
+            place.pop(key, None)
+        else:
+            place[key] = value
     return raw
+
+
+def problems_of(raw: Any) -> str:
+    """What is said of a study that must be refused."""
+    with pytest.raises(StudyError) as caught:
+        load_study(raw)
+    return str(caught.value)
 
 
 def run(raw: dict[str, Any], out: Path, **options: Any) -> Archive:
@@ -60,6 +80,18 @@ class Disturbance:
             advance(trainer, min(updates, 3))
 
         monkeypatch.setattr(Trainer, "advance", counted)
+
+
+@contextmanager
+def interrupted(monkeypatch: pytest.MonkeyPatch, at: int) -> Iterator[None]:
+    """Ctrl-C at a chunk of training."""
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        Disturbance(patch, at, interrupt)
+        yield
 
 
 class started:

@@ -15,7 +15,7 @@ from mc.running.workspace import identity_text
 from mc.studies.gradients import parse_label
 from mc.studies.identity import study_identity
 from mc.studies.schedule import contraction_cost
-from tests.mc.studies.samples import Disturbance, run
+from tests.mc.studies.samples import changed, interrupted, problems_of, run
 from tnqbm import SqRBM, connectivity, exact
 from tnqbm.archive import Archive
 from tnqbm.errors import StudyError
@@ -45,23 +45,11 @@ MASK = connectivity.line(8, 3)
 
 def study_dict(**changes: Any) -> dict[str, Any]:
     """The study with dotted keys replaced; None removes a key."""
-    raw: dict[str, Any] = tomllib.loads(TEXT)
-    for dotted, value in changes.items():
-        *tables, key = dotted.split("__")
-        place = raw
-        for table in tables:
-            place = place.setdefault(table, {})
-        if value is None:
-            place.pop(key, None)
-        else:
-            place[key] = value
-    return raw
+    return changed(tomllib.loads(TEXT), changes)
 
 
 def problems(**changes: Any) -> str:
-    with pytest.raises(StudyError) as caught:
-        load_study(study_dict(**changes))
-    return str(caught.value)
+    return problems_of(study_dict(**changes))
 
 
 # --- the key -----------------------------------------------------------------------------------
@@ -288,13 +276,8 @@ def test_interrupted_local_studies_resume_to_the_same_bits(
     raw, out = study_dict(training__gradient=gradient), tmp_path / "out.h5"
     raw["run"] = {"checkpoint_seconds": 0}
 
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        Disturbance(patch, 9, interrupt)
-        with pytest.raises((KeyboardInterrupt, StudyInterrupted)):
-            run(raw, out)
+    with interrupted(monkeypatch, 9), pytest.raises((KeyboardInterrupt, StudyInterrupted)):
+        run(raw, out)
     resumed = Archive(run_study(raw, out, resume=True, progress=False))
     assert resumed.progress == (8, 8)
     for one in resumed.runs():

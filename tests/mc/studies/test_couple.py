@@ -15,9 +15,8 @@ from mc import StudyInterrupted, load_study, run_study
 from mc.cli import cli
 from mc.studies.identity import study_identity
 from mc.studies.toml_text import dump_toml
-from tests.mc.studies.samples import Disturbance, run
+from tests.mc.studies.samples import Disturbance, changed, problems_of, run
 from tnqbm.archive import Archive
-from tnqbm.errors import StudyError
 from tnqbm.summaries import final_groups, variant_names
 
 
@@ -36,16 +35,11 @@ def study(**changes: Any) -> dict[str, Any]:
             {"paulis": ["XZ"]},
         ],
     }
-    for dotted, value in changes.items():
-        table, _, key = dotted.rpartition("__")
-        (raw.setdefault(table, {}) if table else raw)[key] = value
-    return raw
+    return changed(raw, changes)
 
 
 def problems(**changes: Any) -> str:
-    with pytest.raises(StudyError) as caught:
-        load_study(study(**changes))
-    return str(caught.value)
+    return problems_of(study(**changes))
 
 
 def test_it_is_a_coordinate_where_couplings_are_missing() -> None:

@@ -18,7 +18,7 @@ from mc.studies.gradients import parse_label
 from mc.studies.identity import identity_changes, study_identity
 from mc.studies.schedule import run_cost, sampling_cost
 from mc.studies.seeds import chain_stream
-from tests.mc.studies.samples import Disturbance, run, tiny
+from tests.mc.studies.samples import Disturbance, changed, problems_of, run, tiny
 from tests.tnqbm.noisy_phase import NoisyPhase
 from tnqbm import SqRBM, datasets, exact, phases
 from tnqbm.archive import Archive
@@ -48,23 +48,7 @@ centred = true
 
 
 def study_dict(**changes: Any) -> dict[str, Any]:
-    raw: dict[str, Any] = tomllib.loads(TEXT)
-    for dotted, value in changes.items():
-        *tables, key = dotted.split("__")
-        place = raw
-        for table in tables:
-            place = place.setdefault(table, {})
-        if value is None:
-            place.pop(key, None)
-        else:
-            place[key] = value
-    return raw
-
-
-def problems(raw: Any) -> str:
-    with pytest.raises(StudyError) as caught:
-        load_study(raw)
-    return str(caught.value)
+    return changed(tomllib.loads(TEXT), changes)
 
 
 @contextmanager
@@ -204,13 +188,13 @@ def test_a_table_may_complete_a_label() -> None:
     ],
 )  # fmt: skip
 def test_bad_input_is_named(changes: dict[str, Any], words: list[str]) -> None:
-    message = problems(study_dict(**changes))
+    message = problems_of(study_dict(**changes))
     for word in words:
         assert word in message, message
 
 
 def test_every_problem_is_listed_at_once() -> None:
-    message = problems(
+    message = problems_of(
         study_dict(
             training__gradient=["pdc-10", "slow"],
             training__clip=-1.0,
@@ -234,8 +218,8 @@ def test_only_exact_gradients_and_evaluations_are_bound_to_enumeration() -> None
     data = {"data__name": "on2", "training__batch_size": 0}
     small = study_dict(**data, model__visible=40, training__gradient=["cd-1", "slow"])
     assert load_study(small).plan()
-    assert "model.visible = 40" in problems(study_dict(**data, model__visible=40))
-    message = problems({**small, "training": {**small["training"], "evaluate": "exact"}})
+    assert "model.visible = 40" in problems_of(study_dict(**data, model__visible=40))
+    message = problems_of({**small, "training": {**small["training"], "evaluate": "exact"}})
     assert "model.visible = 40: evaluate = 'exact'" in message
 
 
@@ -297,7 +281,9 @@ def test_test_data_are_held_out_from_all_runs_alike(rows: Path) -> None:
         assert np.array_equal(held_out.states, test.states)
     assert load_study(TEXT).test_target(first) is None
     assert study_identity(study)["data.test_fraction"] == 0.25
-    assert "batch_size = 31" in problems({**raw, "training": {**raw["training"], "batch_size": 31}})
+    assert "batch_size = 31" in problems_of(
+        {**raw, "training": {**raw["training"], "batch_size": 31}}
+    )
 
 
 def test_data_drawn_once_do_not_depend_on_the_seeds_of_the_study() -> None:

@@ -17,9 +17,8 @@ pytest.importorskip("qiskit")
 from mc import StudyInterrupted, load_study, run_study
 from mc.cli import cli
 from mc.studies.identity import study_identity
-from tests.mc.studies.samples import Disturbance, run, tiny
+from tests.mc.studies.samples import interrupted, problems_of, run, tiny
 from tnqbm.archive import Archive, merge
-from tnqbm.errors import StudyError
 
 TEXT = """
 name = "measured"
@@ -46,12 +45,6 @@ def study(**training: Any) -> dict[str, Any]:
     raw = tomllib.loads(TEXT)
     raw["training"] |= training
     return raw
-
-
-def problems(raw: dict[str, Any]) -> str:
-    with pytest.raises(StudyError) as caught:
-        load_study(raw)
-    return str(caught.value)
 
 
 @pytest.fixture(scope="module")
@@ -173,13 +166,8 @@ def test_interrupted_studies_resume_to_the_same_bits(
     if gradient == "quantum":
         del raw["gradients"]
 
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        Disturbance(patch, 3, interrupt)
-        with pytest.raises((KeyboardInterrupt, StudyInterrupted)):
-            run(raw, out)
+    with interrupted(monkeypatch, 3), pytest.raises((KeyboardInterrupt, StudyInterrupted)):
+        run(raw, out)
     resumed = Archive(run_study(raw, out, resume=True, progress=False))
     for one in resumed.runs():
         whole = archive.run(**one.coordinates)
@@ -210,18 +198,18 @@ def test_settings_are_in_the_identity_where_they_differ() -> None:
     ],
 )
 def test_bad_input_is_named(changes: dict[str, Any], words: str) -> None:
-    assert words in problems(study(**changes))
+    assert words in problems_of(study(**changes))
 
 
 def test_ranks_cannot_share_a_device() -> None:
     raw = study(gradient="quantum")
     raw["run"] = {"ranks_per_run": 2}
-    assert "measures circuits" in problems(raw)
+    assert "measures circuits" in problems_of(raw)
 
 
 def test_without_the_extra_studies_say_so_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "qiskit", None)
-    assert "tnqbm[quantum]" in problems(study())
+    assert "tnqbm[quantum]" in problems_of(study())
     load_study(tiny())
 
 

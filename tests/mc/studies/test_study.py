@@ -17,7 +17,7 @@ from mc.studies.schedule import make_tasks, run_key
 from mc.studies.seeds import initial_stream, target_stream
 from mc.studies.study import SEEDED_DATA, Study, TrainingSection
 from mc.studies.toml_text import dump_toml
-from tnqbm.errors import StudyError
+from tests.mc.studies.samples import changed, problems_of
 from tnqbm.settings import TrainingSettings
 
 SMALL = """
@@ -43,21 +43,7 @@ snapshots = 20
 
 def study_dict(**changes: Any) -> dict[str, Any]:
     """A small valid study with dotted keys replaced; None removes a key."""
-    raw: dict[str, Any] = tomllib.loads(SMALL)
-    for dotted, value in changes.items():
-        table, _, key = dotted.rpartition("__")
-        place = raw.setdefault(table, {}) if table else raw
-        if value is None:
-            place.pop(key, None)
-        else:
-            place[key] = value
-    return raw
-
-
-def problems(raw: Any) -> str:
-    with pytest.raises(StudyError) as caught:
-        load_study(raw)
-    return str(caught.value)
+    return changed(tomllib.loads(SMALL), changes)
 
 
 def test_the_example_expands_to_its_product() -> None:
@@ -209,13 +195,13 @@ def test_a_study_survives_pickling() -> None:
     ],
 )
 def test_bad_input_is_named(changes: dict[str, Any], words: list[str]) -> None:
-    message = problems(study_dict(**changes))
+    message = problems_of(study_dict(**changes))
     for word in words:
         assert word in message, message
 
 
 def test_on2_needs_room_for_its_strings() -> None:
-    message = problems(study_dict(model__visible=3, data__name="on2"))
+    message = problems_of(study_dict(model__visible=3, data__name="on2"))
     assert "data.name = 'on2' with model.visible = 3" in message
 
 
@@ -231,7 +217,7 @@ def test_every_problem_is_listed_at_once() -> None:
         training__beta3=0.5,
         output__records="some",
     )
-    message = problems(raw)
+    message = problems_of(raw)
     for key in (
         "name: missing",
         "seeds = -1",
@@ -247,7 +233,7 @@ def test_every_problem_is_listed_at_once() -> None:
 
 
 def test_a_grid_that_lacks_a_key_is_told_where() -> None:
-    message = problems(study_dict(model__hidden=None, grid=[{"hidden": 1}, {"visible": 4}]))
+    message = problems_of(study_dict(model__hidden=None, grid=[{"hidden": 1}, {"visible": 4}]))
     assert "grid[1].hidden: missing" in message
     assert "grid[0]" not in message
 
@@ -261,7 +247,7 @@ def test_bad_data_files_are_refused_before_any_work(tmp_path: Path, rows: str, w
     (tmp_path / "mine.csv").write_text(rows)
     path = tmp_path / "study.toml"
     path.write_text(dump_toml(study_dict(data__name="mine.csv", model__visible=4)))
-    message = problems(path)
+    message = problems_of(path)
     assert "data.name = 'mine.csv' with model.visible = 4" in message
     assert word in message.partition("visible = 4")[2]
 
@@ -280,21 +266,21 @@ def test_data_files_are_relative_to_the_study_file(tmp_path: Path) -> None:
 def test_not_toml_is_told_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "study.toml"
     path.write_text('name = "x"\nseeds = = 3\n')
-    message = problems(path)
+    message = problems_of(path)
     assert "not valid TOML" in message
     assert "line 2" in message
     assert "seeds = = 3" in message
 
 
 def test_unreadable_study_files(tmp_path: Path) -> None:
-    assert "no study file" in problems(tmp_path / "absent.toml")
-    assert "cannot be read" in problems(tmp_path)
+    assert "no study file" in problems_of(tmp_path / "absent.toml")
+    assert "cannot be read" in problems_of(tmp_path)
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
-    assert "not UTF-8" in problems(tmp_path / "binary.toml")
+    assert "not UTF-8" in problems_of(tmp_path / "binary.toml")
 
 
 def test_a_mapping_that_toml_cannot_hold() -> None:
-    assert "TOML cannot hold" in problems({"name": object()})
+    assert "TOML cannot hold" in problems_of({"name": object()})
 
 
 # --- streams -----------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from mc import load_study
 from mc.studies.identity import study_identity
 from mc.studies.schedule import curvature_cost
-from tests.mc.studies.samples import Disturbance, run, tiny
+from tests.mc.studies.samples import interrupted, run, tiny
 from tnqbm import SqRBM, datasets
 from tnqbm.errors import StudyError
 from tnqbm.settings import TrainingSettings
@@ -60,14 +60,9 @@ def test_trainers_are_compared_in_one_study(tmp_path: Path) -> None:
 def test_interrupted_studies_end_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run(study(), tmp_path / "whole.h5")
 
-    def interrupt() -> None:
-        raise KeyboardInterrupt
-
     for at in (4, 9, 14):
-        with monkeypatch.context() as patch:
-            Disturbance(patch, at, interrupt)
-            with pytest.raises(KeyboardInterrupt):
-                run(study(), tmp_path / f"{at}.h5", resume=at > 4)
+        with interrupted(monkeypatch, at), pytest.raises(KeyboardInterrupt):
+            run(study(), tmp_path / f"{at}.h5", resume=at > 4)
         again = run(study(), tmp_path / f"{at}.h5", resume=True)
         for one, two in zip(whole.runs(), again.runs(), strict=True):
             assert one.coordinates == two.coordinates
