@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from tests.tnqbm.figures.test_samples import check_layout
+from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm.audit.ratios import RatioRow
 from tnqbm.audit.results import AuditFile
 from tnqbm.errors import MissingExtraError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ pytest.importorskip("matplotlib")
 from matplotlib.colors import to_hex
 
 from tests.synthetic import TIME, ladder, record, write
+from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
 from tnqbm.analysis import hidden_ratio_table, mean_interval, minimum_hidden_table
 from tnqbm.archive import Archive, RunRecord
@@ -55,28 +55,6 @@ def held_out(seed: int, values: list[float], error: float | None, **coordinates:
         log_partition_error=None if error is None else np.where(np.isnan(rows), np.nan, error),
     )
     return RunRecord(record(0.1, **coordinates).coordinates, seed, trajectory, TIME, TIME)
-
-
-def assert_nothing_overlaps(figure: Any, axes: Any) -> None:
-    figure.draw_without_rendering()
-    boxes = {f"text {k}": text.get_window_extent() for k, text in enumerate(figure.texts)}
-    boxes |= {f"legend {k}": one.get_window_extent() for k, one in enumerate(figure.legends)}
-    for k, axis in enumerate(axes.flat):
-        if axis is None or not axis.get_visible():
-            continue
-        boxes[f"panel {k}"] = axis.get_window_extent()
-        for part in (axis.title, axis.xaxis.label, axis.yaxis.label):
-            if part.get_text():
-                boxes[f"panel {k}: {part.get_text()}"] = part.get_window_extent()
-    for name, box in boxes.items():
-        assert box.x0 >= 0, name
-        assert box.y0 >= 0, name
-        assert box.x1 <= figure.bbox.width, name
-        assert box.y1 <= figure.bbox.height, name
-    for (one, first), (two, second) in combinations(boxes.items(), 2):
-        shared_x = min(first.x1, second.x1) - max(first.x0, second.x0)
-        shared_y = min(first.y1, second.y1) - max(first.y0, second.y0)
-        assert min(shared_x, shared_y) <= 1.0, f"{one} overlaps {two}"
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +112,7 @@ def test_gradients_figure(source: Archive, band: str) -> None:
     assert len(set(points)) >= len(LABELS)  # side by side
     assert all(4 < x < 6 for x in points)
     assert ("bootstrap" in figure.texts[1].get_text()) == (band == "bootstrap")
-    assert_nothing_overlaps(figure, axes)
+    check_layout(figure, axes)
 
 
 def test_gradients_of_other_metrics_and_several_n(tmp_path: Path) -> None:
@@ -170,7 +148,7 @@ def test_tvd_and_learning_have_a_row_per_gradient(source: Archive) -> None:
         assert axes[2, 1].get_title() == "parity\nn = 6, slow"
         labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
         assert labels[:2] == ["RBM (Z)", "sqRBM XYZ"]
-        assert_nothing_overlaps(figure, axes)
+        check_layout(figure, axes)
 
 
 def test_too_many_rows_are_refused_with_the_choice(tmp_path: Path) -> None:
@@ -211,7 +189,7 @@ def test_minimum_hidden_stands_by_gradient(tmp_path: Path) -> None:
     assert axes[1, 0].get_xlabel() == "Gradient"
     hollow = [line for line in axes[0, 0].lines if line.get_markerfacecolor() == "white"]
     assert [round(float(line.get_xdata()[0])) for line in hollow] == [1]
-    assert_nothing_overlaps(figure, axes)
+    check_layout(figure, axes)
     both = Archive(write(tmp_path / "b.h5", runs + rung("exact", 2, "Z", 8)))
     with pytest.raises(ValueError, match=r"several gradients \(exact, cd-1\) and several n"):
         figures.minimum_hidden(both)
@@ -267,7 +245,7 @@ def test_likelihood_figure(tmp_path: Path) -> None:
     sizes = [int(name.split("\n")[1].split()[0]) for name in names]
     assert sizes == sorted(sizes)
     assert "standard error from log Z" in figure.texts[1].get_text()
-    assert_nothing_overlaps(figure, axes)
+    check_layout(figure, axes)
     drawn = axes[0, 0].lines[0].get_ydata()
     assert max(drawn) < 0
     other = Archive(write(tmp_path / "b.h5", [*runs, held_out(1, [9.0], 0.1, data="on2")]))
@@ -281,4 +259,4 @@ def test_likelihoods_far_below_become_arrows(tmp_path: Path) -> None:
     figure, axes = figures.likelihood(Archive(write(tmp_path / "a.h5", runs)))
     assert axes[0, 0].get_ylim()[0] > -30
     assert "arrows: below" in figure.texts[1].get_text()
-    assert_nothing_overlaps(figure, axes)
+    check_layout(figure, axes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from tests.synthetic import TIME, ladder, record, write
+from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
 from tnqbm.archive import Archive, RunRecord
 from tnqbm.errors import MissingExtraError
@@ -69,28 +69,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
 @pytest.mark.parametrize("case", ["one", "one run", "full", "missing", "gradients", "file"])
 def test_no_text_overlaps_or_is_cut_off(archives: dict[str, Archive], case: str, kind: str) -> None:
     figure, axes = DRAW[kind](archives[case])
-    figure.draw_without_rendering()
-    boxes = {}
-    for k, text in enumerate(figure.texts):
-        boxes[f"text {k}: {text.get_text()}"] = text.get_window_extent()
-    for k, legend in enumerate(figure.legends):
-        boxes[f"legend {k}"] = legend.get_window_extent()
-    for k, axis in enumerate(axes.flat):
-        parts = [axis.title, axis.xaxis.label, axis.yaxis.label]
-        for part in parts:
-            if part.get_text():
-                boxes[f"panel {k}: {part.get_text()}"] = part.get_window_extent()
-        boxes[f"panel {k}"] = axis.get_window_extent()
-    width, height = figure.bbox.width, figure.bbox.height
-    for name, box in boxes.items():
-        assert box.x0 >= 0, name
-        assert box.y0 >= 0, name
-        assert box.x1 <= width, name
-        assert box.y1 <= height, name
-    for (one, first), (two, second) in combinations(boxes.items(), 2):
-        shared_x = min(first.x1, second.x1) - max(first.x0, second.x0)
-        shared_y = min(first.y1, second.y1) - max(first.y0, second.y0)
-        assert min(shared_x, shared_y) <= 1.0, f"{one} overlaps {two}"
+    check_layout(figure, axes)
 
 
 def test_tvd_figure_has_a_panel_per_n_and_data_set_and_the_reference(

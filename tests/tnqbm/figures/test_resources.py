@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from tests.tnqbm.figures.test_samples import check_layout
+from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
 from tnqbm.errors import MissingExtraError
 from tnqbm.figures.resources import figure

@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 pytest.importorskip("matplotlib")
 
+from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import SqRBM, Target, datasets, figures
 from tnqbm.errors import MissingExtraError
 from tnqbm.figures import samples as draw
@@ -79,33 +79,6 @@ PICTURES: dict[str, Callable[[], Any]] = {
     ),
     "one completion": lambda: draw.completion(digits(3), TOP_HALF),
 }
-
-
-def check_layout(figure: Any, axes: Any) -> None:
-    figure.draw_without_rendering()
-    boxes = {f"text {text.get_text()}": text.get_window_extent() for text in figure.texts}
-    for k, legend in enumerate(figure.legends):
-        boxes[f"legend {k}"] = legend.get_window_extent()
-    for k, axis in enumerate(axes.flat):
-        if not axis.get_visible():
-            continue
-        for part in (axis.title, axis.xaxis.label, axis.yaxis.label):
-            if part.get_text():
-                boxes[f"panel {k}: {part.get_text()}"] = part.get_window_extent()
-        boxes[f"panel {k}"] = axis.get_window_extent()
-        for text in axis.texts:  # inside its panel
-            inner, outer = text.get_window_extent(), axis.get_window_extent()
-            assert inner.x0 >= outer.x0 - 1, text.get_text()
-            assert inner.x1 <= outer.x1 + 1, text.get_text()
-    for name, box in boxes.items():
-        assert box.x0 >= 0, name
-        assert box.y0 >= 0, name
-        assert box.x1 <= figure.bbox.width, name
-        assert box.y1 <= figure.bbox.height, name
-    for (one, first), (two, second) in combinations(boxes.items(), 2):
-        shared_x = min(first.x1, second.x1) - max(first.x0, second.x0)
-        shared_y = min(first.y1, second.y1) - max(first.y0, second.y0)
-        assert min(shared_x, shared_y) <= 1.0, f"{one} overlaps {two}"
 
 
 @pytest.mark.parametrize("kind", list(KINDS))

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
-from tests.tnqbm.figures.test_samples import check_layout
+from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import SqRBM, connectivity, figures
 from tnqbm.errors import MissingExtraError
 from tnqbm.figures.structure import figure
