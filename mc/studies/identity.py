@@ -68,9 +68,10 @@ def study_identity(study: Study) -> dict[str, Any]:
     if study.output.metrics is None:
         found["output.metrics"] = list(_FIRST_METRICS)
     files = sorted({str(c["data"]) for c in study.combinations()})
-    return found | {
-        f"data.{name}": _sha256(study.folder / name) for name in files if is_data_file(name)
-    }
+    for name in filter(is_data_file, files):
+        found[f"data.{name}"] = _sha256(study.folder / name)
+        found[f"streams.{name}"] = study.data_digest(name)
+    return found
 
 
 def planned_labels(coordinates: Iterable[str]) -> set[str]:
@@ -104,6 +105,11 @@ def identity_changes(
             if _ABSENT in (old, new):
                 continue
             default = _ABSENT
+        elif section == "streams":
+            # Earlier versions named random streams after the file; its rows are compared above.
+            if old is _ABSENT and f"data.{name}" in before:
+                lines.append(f"random streams of {name} were named by the file, now by its rows")
+            continue
         else:
             default = _default(key)
             if name in _SAMPLING and section == "training" and earlier <= set(WITHOUT_CHAINS):

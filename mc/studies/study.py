@@ -100,6 +100,7 @@ class Study(Section):
 
     _text: str = PrivateAttr("")
     _folder: str = PrivateAttr(".")
+    _digests: dict[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -234,6 +235,22 @@ class Study(Section):
         """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""
         return str(self.folder / data) if is_data_file(data) else data
 
+    def data_digest(self, data: str) -> str:
+        """The SHA-256 of a data file's rows, which names its random streams.
+
+        The file's own name does not: equal rows under two names give equal numbers.
+        """
+        if data not in self._digests:
+            from tnqbm.datasets.samples_io import read_samples, rows_digest
+
+            self._digests[data] = rows_digest(read_samples(self.data_source(data)))
+        return self._digests[data]
+
+    def _stream_coordinates(self, coordinates: Mapping[str, Coordinate]) -> dict[str, Coordinate]:
+        """What names the random streams of a run: a data file stands there by its rows."""
+        data = str(coordinates["data"])
+        return {**coordinates, "data": self.data_digest(data) if is_data_file(data) else data}
+
     def target(self, coordinates: Mapping[str, Coordinate], seed: int) -> Target:
         """Target distribution of one run: of the data, what it is trained on."""
         return self._data_of(coordinates, seed)[0]
@@ -271,7 +288,8 @@ class Study(Section):
         from tnqbm.model import SqRBM
 
         without = ("connectivity", "couple")
-        alike = {name: value for name, value in coordinates.items() if name not in without}
+        known = self._stream_coordinates(coordinates)
+        alike = {name: value for name, value in known.items() if name not in without}
         model = SqRBM.uniform(
             int(coordinates["visible"]),
             int(coordinates["hidden"]),
@@ -311,7 +329,7 @@ class Study(Section):
 
     def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
         """The 64-bit key of one run's chains and minibatches."""
-        return chain_stream(self.seed, coordinates, seed)
+        return chain_stream(self.seed, self._stream_coordinates(coordinates), seed)
 
 
 def _load(

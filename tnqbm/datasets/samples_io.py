@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sysconfig
 from pathlib import Path
 
@@ -40,6 +41,16 @@ def read_samples(path: str | Path, *, weighted: bool = False) -> NDArray[np.uint
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path}: {error}") from error
     return rows.astype(np.uint8)
+
+
+def rows_digest(rows: NDArray[np.uint8]) -> str:
+    """The SHA-256 of rows (N, n) of 0 and 1, "sha256:...", whatever file they came from.
+
+    Equal rows in equal order have equal digests; the shape counts, too.
+    """
+    found = hashlib.sha256(f"{rows.shape[0]} {rows.shape[1]} ".encode())
+    found.update(np.packbits(rows, axis=1).tobytes())
+    return f"sha256:{found.hexdigest()}"
 
 
 def _read_csv(path: Path) -> NDArray[np.generic]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mc import load_study
-from mc.studies.identity import study_identity
+from mc.studies.identity import identity_changes, study_identity
 from mc.studies.schedule import make_tasks, run_key
 from mc.studies.seeds import initial_stream, target_stream
 from mc.studies.study import SEEDED_DATA, Study, TrainingSection
@@ -261,6 +261,43 @@ def test_data_files_are_relative_to_the_study_file(tmp_path: Path) -> None:
     assert coordinates["data"] == "mine.csv"
     assert study.target(coordinates, 1).states.shape == (2, 4)
     assert study_identity(study)["data.mine.csv"].startswith("sha256:")
+
+
+def test_random_streams_know_a_data_file_by_its_rows(tmp_path: Path) -> None:
+    """Another name or kind of file changes no number; another row does."""
+    rows = np.array([[0, 1, 1, 0], [0, 1, 0, 1]])
+    np.savetxt(tmp_path / "mine.csv", rows, fmt="%d", delimiter=",")
+    np.save(tmp_path / "again.npy", rows.astype(float))
+    np.save(tmp_path / "other.npy", 1 - rows)
+    names = ["mine.csv", "again.npy", "other.npy"]
+    path = tmp_path / "study.toml"
+    path.write_text(dump_toml(study_dict(data__name=names, model__visible=4, model__hidden=1)))
+    study = load_study(path)
+    runs = {c["data"]: c for c in study.combinations() if c["paulis"] == "Z"}
+    models, keys = (
+        [ask(runs[name], 1) for name in names] for ask in (study.initial_model, study.key)
+    )
+    assert models[0] == models[1] != models[2]
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_streams_of_built_in_data_are_those_of_published_archives() -> None:
+    study = load_study(study_dict(seed=0, model__paulis="Z", model__visible=4, model__hidden=1))
+    assert study.key(study.combinations()[0], 1) == 15848108146534769889
+
+
+def test_runs_of_data_files_do_not_go_on_with_streams_of_another_rule(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("0,1,1,0\n0,1,0,1\n")
+    path = tmp_path / "study.toml"
+    path.write_text(dump_toml(study_dict(data__name="mine.csv", model__visible=4)))
+    now = study_identity(load_study(path))
+    before = {key: value for key, value in now.items() if not key.startswith("streams.")}
+    (line,) = identity_changes(before, now, ["exact"])
+    assert "mine.csv were named by the file" in line
+    # A file that is new to the study concerns none of its earlier runs.
+    without = {key: value for key, value in before.items() if not key.startswith("data.")}
+    assert identity_changes(without, now, ["exact"]) == []
+    assert identity_changes(now, now, ["exact"]) == []
 
 
 def test_not_toml_is_told_with_the_line(tmp_path: Path) -> None:
