@@ -233,8 +233,10 @@ class RootHand:
         tasks: Sequence[Task],
         watch: SignalWatch,
         on_change: Callable[[Board, bool], None],
+        lost: Callable[[], str] = str,
     ) -> None:
         self._ranks, self._watch, self._on_change = ranks, watch, on_change
+        self._lost = lost
         self._waiting = list(reversed(tasks))
         self._board = Board(tasks)
         self._done: list[int] = []
@@ -273,6 +275,8 @@ class RootHand:
         """Answer every waiting message; whether there was any."""
         if self._watch.signum and not self._signum:
             self._stop(self._watch.signum)
+        if self._lost():
+            self._stop(0)
         served = False
         while (found := self._ranks.receive()) is not None:
             served = True
@@ -330,16 +334,18 @@ def deal(
     on_change: Callable[[Board, bool], None],
     *,
     team: int = 1,
+    lost: Callable[[], str] = str,
 ) -> Hand:
     """This rank's end of the hand-out; ``on_change(board, last)`` is called on rank 0, often.
 
-    ``team`` is how many consecutive ranks share a task.
+    ``team`` is how many consecutive ranks share a task. ``lost`` says on rank 0 why the output is
+    this study's no more, which stops all ranks, and otherwise nothing.
     """
     if ranks.rank % team:
         return FollowerHand(ranks, tasks, watch)
     own: Hand = WorkerHand(ranks, tasks, watch)
     if ranks.rank == 0:
-        own = RootHand(ranks, tasks, watch, on_change)
+        own = RootHand(ranks, tasks, watch, on_change, lost)
     if team == 1:
         return own
     return LeaderHand(own, ranks, range(ranks.rank + 1, ranks.rank + team))

@@ -132,7 +132,7 @@ def _run(
                 display.say(f"warning: {warning}")
             if size > 1:
                 display.say(team_words(ranks.size, size))
-            hand = deal(ranks, start.tasks, watch, display.update, team=size)
+            hand = deal(ranks, start.tasks, watch, display.update, team=size, lost=workspace.lost)
             error = _work(bench, hand, start.tasks, ranks)
             outcome = hand.finish()
         together(ranks, lambda: _conclude(study, workspace, start, outcome, error))
@@ -156,9 +156,7 @@ def _prepare(
     plan = study.plan()
     identity = study_identity(study)
     text = identity_text(identity)
-    # Leaving the stack closes the workspace after the lock is given back.
-    stack.callback(workspace.close)
-    stack.enter_context(workspace.open())
+    stack.enter_context(workspace.hold())
     # Again, now that nobody else can change it.
     workspace.check(resume=resume, overwrite=overwrite)
     workspace.sweep()
@@ -280,6 +278,7 @@ def _conclude(
 ) -> None:
     """Assemble the archive; raise if the study was stopped or a run failed. Rank 0 only."""
     assert outcome is not None
+    workspace.check_held()
     if outcome.done or start.parts or start.tasks or not workspace.out.exists():
         provenance = start.provenance | {"finished": now()}
         workspace.assemble(study.plan(), study.text, provenance)

@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import json
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mc.running.lock import Lock
+from mc.running.lock import Lock, OutputBusyError
 from mc.studies.identity import identity_changes, planned_labels, study_identity
 from mc.studies.schedule import Key, Task, run_key
 from tnqbm.errors import ArchiveError, StudyError
@@ -59,6 +59,7 @@ class Workspace:
         self.folder = self.out.with_name(self.out.name + ".parts")
         self.checkpoints = self.folder / "checkpoints"
         self.plan_file = self.folder / "plan.h5"
+        self._lock: Lock | None = None
 
     def part(self, task: Task) -> Path:
         """Where a finished task's block is written."""
@@ -99,14 +100,42 @@ class Workspace:
                 "(in Python: resume=True, overwrite=True), or choose another output"
             )
 
-    def open(self) -> Lock:
-        """Make the folder and give its lock, not yet entered; OSError if it cannot be written."""
-        try:
-            self.checkpoints.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise type(error)(f"output {self.out} cannot be written: {reason}") from error
-        return Lock(self.folder / "lock", str(self.out))
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the output: nothing of it is touched before, nothing left that is not needed.
+
+        OutputBusyError if another process works on it, OSError if it cannot be written.
+        """
+        lock = Lock(self.folder / "lock", str(self.out), self.folder)
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+                self.checkpoints.mkdir(exist_ok=True)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                raise type(error)(f"output {self.out} cannot be written: {reason}") from error
+            self._lock = lock
+            try:
+                yield
+            finally:
+                self._lock = None
+                if lock.held():
+                    self._tidy()
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()  # another process may have come already: then it is not empty
+
+    def lost(self) -> str:
+        """Why this process, which held the output, does so no more; empty if it does."""
+        return self._lock.lost if self._lock else ""
+
+    def check_held(self) -> None:
+        """Refuse to change an output that is another process's by now; OutputBusyError."""
+        if self._lock and not self._lock.held():
+            raise OutputBusyError(
+                f"{self.out}: {self._lock.lost}. This study has stopped, so that no two write to "
+                f"it; its finished runs lie in {self.folder}. When the other process has ended, "
+                "continue with --resume (in Python: resume=True)"
+            )
 
     def sweep(self) -> None:
         """Remove temporary files of killed processes; only while the lock is held."""
@@ -123,13 +152,12 @@ class Workspace:
         for path in [*self.parts(), *self.checkpoints.glob("*.h5"), self.plan_file, self.out]:
             path.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Remove the folder if nothing is left in it that a resume needs."""
+    def _tidy(self) -> None:
+        """Remove what a resume does not need."""
         if not any(self.parts()) and not any(self.checkpoints.glob("*.h5")):
             with contextlib.suppress(OSError):
                 self.checkpoints.rmdir()
                 self.plan_file.unlink(missing_ok=True)
-                self.folder.rmdir()
 
     def write_plan(
         self, plan: Sequence[PlannedGroup], text: str, provenance: Mapping[str, str]

@@ -57,6 +57,42 @@ def test_locks_of_the_dead_are_taken_over(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_removed_by_hand_is_put_back_or_known_to_be_lost(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with Lock(path, "OUT") as lock:
+        content = path.read_text()
+        path.unlink()
+        assert lock.held()
+        assert path.read_text() == content
+        # Another host, on which nothing of the first holder is known, has taken it.
+        write_lock(path, 1, "elsewhere", "")
+        assert not lock.held()
+        assert "another process has taken it" in lock.lost
+        path.unlink()
+        assert not lock.held(), "what was lost stays lost"
+    assert not path.exists()
+    folder = tmp_path / "OUT.parts"
+    with Lock(folder / "lock", "OUT", folder) as lock:
+        (folder / "lock").unlink()
+        folder.rmdir()
+        assert not lock.held()
+        assert "was removed" in lock.lost
+
+
+def test_a_removed_lock_file_does_not_let_another_process_in(tmp_path: Path) -> None:
+    folder = tmp_path / "OUT.parts"
+    with Lock(folder / "lock", "OUT", folder):
+        (folder / "lock").unlink()
+        with (
+            pytest.raises(OutputBusyError, match="on this machine, whose lock file was removed"),
+            Lock(folder / "lock", "OUT", folder),
+        ):
+            pass
+        assert not (folder / "lock").exists()
+    with Lock(folder / "lock", "OUT", folder):
+        pass
+
+
 # --- progress ----------------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import mc.running.lock
 from mc import RunFailed, StudyInterrupted, run_study
 from mc.running.lock import OutputBusyError
 from mc.running.workspace import Workspace
@@ -187,13 +189,56 @@ def test_killed_at_random_moments(tmp_path: Path, reference: str) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
-def test_a_second_process_on_the_same_output_is_refused(tmp_path: Path, reference: str) -> None:
+def test_a_second_process_on_the_same_output_is_refused_and_touches_nothing(
+    tmp_path: Path, reference: str
+) -> None:
     out = tmp_path / "out.h5"
-    with started(tiny(), tmp_path, slow=0.05) as process:
-        wait_until(lambda: Workspace(out).plan_file.exists())
+    workspace = Workspace(out)
+    # Before its first block: then nothing but the plan says that the output is in use.
+    with started(tiny(), tmp_path, slow=0.3) as process:
+        wait_until(workspace.plan_file.exists)
+        before = files_of(workspace)
+        assert {"lock", "plan.h5", "checkpoints"} <= before
         for options in ({"resume": True}, {"overwrite": True}):
             with pytest.raises(OutputBusyError, match=f"process {process.pid}"):
                 run_study(tiny(), out, progress=False, **options)
+        # Nor if somebody has removed the lock: the process itself says that it is there.
+        (workspace.folder / "lock").unlink(missing_ok=True)
+        with pytest.raises(OutputBusyError, match="is being written by"):
+            run_study(tiny(), out, progress=False, resume=True)
+        assert before - {"lock"} <= files_of(workspace)
         assert process.poll() is None
         process.kill()
+    assert run(tiny(), out, resume=True).fingerprint() == reference
+
+
+def files_of(workspace: Workspace) -> set[str]:
+    return {str(path.relative_to(workspace.folder)) for path in workspace.folder.rglob("*")}
+
+
+def test_a_study_whose_lock_another_has_taken_stops_and_leaves_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    out = tmp_path / "out.h5"
+    lock = Workspace(out).folder / "lock"
+    other = json.dumps({"pid": 1, "host": "elsewhere", "start": ""})
+    with monkeypatch.context() as patch:
+        patch.setattr(mc.running.lock, "TOUCH_SECONDS", 0.01)
+        Disturbance(patch, 40, lambda: lock.write_text(other))
+        wait = Workspace.lost
+
+        def looked(workspace: Workspace) -> str:
+            # Once the lock is another's, until the thread that watches it has noticed.
+            if lock.read_text() == other:
+                wait_until(lambda: bool(wait(workspace)))
+            return wait(workspace)
+
+        patch.setattr(Workspace, "lost", looked)
+        with pytest.raises(OutputBusyError, match="another process has taken it"):
+            run_study(tiny(), out, progress=False)
+    assert lock.read_text() == other
+    assert not out.exists(), "assembling is for the other process"
+    assert Workspace(out).parts()
+    assert Workspace(out).plan_file.exists()
+    lock.unlink()
     assert run(tiny(), out, resume=True).fingerprint() == reference
