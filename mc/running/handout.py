@@ -15,15 +15,13 @@ Messages to rank 0: ("want",), ("progress", fraction), ("done",), ("saved",), ("
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from types import FrameType, TracebackType
 from typing import Any, Protocol
 
 from mc.running.distribute import POLL_SECONDS, Ranks
+from mc.running.signals import SignalWatch
 from mc.studies.schedule import Task
 
 PROGRESS_SECONDS = 0.5
@@ -46,40 +44,6 @@ class Outcome:
     done: list[int]
     signum: int
     failures: list[Failure]
-
-
-class SignalWatch:
-    """While entered, SIGINT and SIGTERM are only noted, in ``signum``.
-
-    A second Ctrl-C, a second or more after the first, interrupts at once.
-    """
-
-    def __init__(self) -> None:
-        self.signum = 0
-        self._first = 0.0
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> SignalWatch:
-        # Signal handlers can be set in the main thread only; elsewhere signals are the caller's.
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signum == 0:
-            self.signum, self._first = number, time.monotonic()
-        elif number == signal.SIGINT and time.monotonic() - self._first > 1.0:
-            raise KeyboardInterrupt
 
 
 class Hand(Protocol):

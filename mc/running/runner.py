@@ -22,9 +22,10 @@ from mc.running.distribute import (
     set_threads,
     together,
 )
-from mc.running.handout import Failure, Hand, Outcome, SignalWatch, deal
+from mc.running.handout import Failure, Hand, Outcome, deal
 from mc.running.progress import Progress
 from mc.running.provenance import now, study_provenance
+from mc.running.signals import SignalWatch
 from mc.running.team import FailedAlone, MemberFailed, join, most_members, team_words, wrong_number
 from mc.running.train_task import Bench, train_task, warm_up
 from mc.running.workspace import SETTINGS, Workspace, check_same_study, identity_text
@@ -81,8 +82,8 @@ def run_study(
 
     Raises StudyError (a wrong study, or a resume with other settings), FileExistsError and other
     OSErrors about the output, OutputBusyError if another process works on it, ArchiveError if it
-    is damaged, RunFailed if a run raised, StudyInterrupted on SIGINT or SIGTERM. After the last
-    two finished runs are kept and the study can be resumed.
+    is damaged, RunFailed if a run raised, StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
+    SIGUSR2 or SIGXCPU. After the last two finished runs are kept and the study can be resumed.
     """
     if not isinstance(study, Study):
         study = load_study(study)
@@ -101,7 +102,8 @@ def _run(
     study = ranks.bcast(study)
     threads = set_threads(ranks)
     with ExitStack() as stack:
-        watch = stack.enter_context(SignalWatch())
+        # Several ranks must not end while others save; their launcher ends them if it must be.
+        watch = stack.enter_context(SignalWatch(insist=ranks.size == 1))
         start: _Start = together(
             ranks, lambda: _prepare(study, workspace, ranks, threads, resume, overwrite, stack)
         )
@@ -126,6 +128,7 @@ def _run(
             rank=ranks.rank,
             chunk_seconds=ROOT_CHUNK_SECONDS if ranks.rank == 0 < teams - 1 else CHUNK_SECONDS,
             team=join(ranks, size),
+            saving=watch.saving,
         )
         with display:
             for warning in start.warnings:

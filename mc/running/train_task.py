@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,8 @@ class Bench:
     """What a rank needs for every task of a study.
 
     ``team`` are the ranks that share its tasks; ``chunk_seconds`` is how long it may train without
-    looking up: rank 0 of several must answer the others.
+    looking up: rank 0 of several must answer the others. In the context ``saving()`` no signal
+    interrupts.
     """
 
     study: Study
@@ -38,6 +40,7 @@ class Bench:
     rank: int
     chunk_seconds: float
     team: Members
+    saving: Callable[[], AbstractContextManager[None]] = nullcontext
 
 
 def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
@@ -95,7 +98,8 @@ def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
             if save:
                 state = trainer.state()
                 if team.rank == 0:
-                    save_checkpoint(path, task, started, bench.identity, state)
+                    with bench.saving():
+                        save_checkpoint(path, task, started, bench.identity, state)
                 saved, unsaved = time.monotonic(), False
             if not leave:
                 before, begin = trainer.iteration, time.perf_counter()
@@ -108,7 +112,8 @@ def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
     if not trainer.finished:
         return False
     if team.rank == 0:
-        _store(bench, task, trainer.trajectories(), started)
+        with bench.saving():
+            _store(bench, task, trainer.trajectories(), started)
         # Only now that the block is on disk.
         path.unlink(missing_ok=True)
     return True

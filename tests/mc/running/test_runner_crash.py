@@ -9,12 +9,16 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import mc.running.lock
+import mc.running.signals
+import mc.running.train_task
 from mc import RunFailed, StudyInterrupted, run_study
 from mc.running.lock import OutputBusyError
+from mc.running.signals import ALWAYS, UNLESS_IGNORED, SignalWatch
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import (
     Disturbance,
@@ -51,17 +55,18 @@ def test_a_run_that_raises_is_named_and_the_rest_kept(
     assert run(tiny(), out, resume=True).fingerprint() == reference
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [*ALWAYS, *UNLESS_IGNORED])
 def test_a_signal_saves_everything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, reference: str
 ) -> None:
     out = tmp_path / "out.h5"
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    watched = (*ALWAYS, *UNLESS_IGNORED)
+    handlers = [signal.getsignal(n) for n in watched]
     with monkeypatch.context() as patch:
         Disturbance(patch, 37, lambda: os.kill(os.getpid(), number))
         with pytest.raises(StudyInterrupted, match="--resume") as caught:
             run_study(tiny(), out, progress=False)
-    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert [signal.getsignal(n) for n in watched] == handlers
     error = caught.value
     assert error.exit_code == 128 + number
     assert error.planned == 12
@@ -78,6 +83,48 @@ def test_a_signal_saves_everything(
         assert run(tiny(), out, resume=True).fingerprint() == reference
     assert resumed.count < 60
     assert not workspace.folder.exists()
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with SignalWatch() as watch:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert watch.signum == 0
+            os.kill(os.getpid(), signal.SIGUSR2)
+            assert watch.signum == signal.SIGUSR2
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGUSR1])
+def test_only_a_second_ctrl_c_interrupts_and_never_what_is_being_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: signal.Signals, reference: str
+) -> None:
+    out = tmp_path / "out.h5"
+    save = mc.running.train_task.save_checkpoint
+
+    def disturbed(*arguments: Any) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGINT):
+            os.kill(os.getpid(), number)
+        save(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mc.running.signals, "AGAIN_SECONDS", 0.0)
+        patch.setattr(mc.running.train_task, "save_checkpoint", disturbed)
+        Disturbance(patch, 37, lambda: os.kill(os.getpid(), first))
+        with pytest.raises(StudyInterrupted) as caught:
+            run_study(tiny(), out, progress=False)
+    assert caught.value.signum == first
+    assert len(list(Workspace(out).checkpoints.glob("*.h5"))) == 1
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mc.running.signals, "AGAIN_SECONDS", 0.0)
+        Disturbance(patch, 20, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])  # type: ignore[func-returns-value]
+        with pytest.raises(KeyboardInterrupt):
+            run_study(tiny(), out, progress=False, resume=True)
+    assert run(tiny(), out, resume=True).fingerprint() == reference
 
 
 def test_interrupted_many_times(

@@ -15,11 +15,11 @@ from mc.running.handout import (
     FollowerHand,
     LeaderHand,
     RootHand,
-    SignalWatch,
     WorkerHand,
     deal,
 )
 from mc.running.runner import _idle_members
+from mc.running.signals import SignalWatch
 from mc.running.team import (
     FailedAlone,
     MemberFailed,
