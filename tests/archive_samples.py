@@ -28,7 +28,7 @@ def record(
     *,
     rows: int = 12,
     snapshots: int = 2,
-    metrics: Sequence[str] = METRICS,
+    metrics: Sequence[str] = METRICS[:7],  # those that version 2 of the format knows
     model: bool = True,
     stopped: str = "iterations",
     salt: int = 0,

@@ -128,7 +128,7 @@ def contains(steps: NDArray[np.int64], step: int) -> bool:
 def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:
     """Rows for metrics that a checkpoint of an earlier version did not have."""
     found = state.get("metrics")
-    if "known" in state or found is None or found.ndim != 3:
+    if found is None or found.ndim != 3 or ("known" in state and len(found) >= len(METRICS)):
         return state
     rows = np.full((len(METRICS), *found.shape[1:]), np.nan)
     rows[: found.shape[0]] = found[: len(METRICS)]

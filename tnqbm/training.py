@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm import gradients, metrics, optimizers, phases
 from tnqbm.averages import StateAverages
+from tnqbm.bounds import log_sum
 from tnqbm.datasets import Target
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
@@ -27,9 +28,10 @@ from tnqbm.training_inputs import (
     common_mask,
     common_shape,
     evaluator,
+    not_in,
     run_keys,
     stacked,
-    stacked_tests,
+    stacked_apart,
 )
 from tnqbm.trajectory import Trajectory
 
@@ -63,6 +65,7 @@ def train(
     snapshots: int = 0,
     seed: int | np.random.SeedSequence = 0,
     test: Target | None = None,
+    valid: Target | None = None,
     frozen: ArrayLike | None = None,
     callback: Callable[[int], None] | None = None,
     **settings: object,
@@ -72,9 +75,9 @@ def train(
     ``negative_phase`` is a registered name or an object with that protocol; the other settings
     are those of :class:`TrainingSettings`. The start is ``model`` itself; ``seed`` names the
     random stream of chains and minibatches, and exact training on all data draws nothing from
-    it. The negative log-likelihood of ``test`` data is recorded along with the other metrics.
-    ``frozen`` (n_parameters,) bool says which parameters keep the values they start with, in the
-    order of :meth:`SqRBM.to_vector`; :func:`tnqbm.training_inputs.uncoupled` makes one.
+    it. The negative log-likelihoods of ``test`` and ``valid`` data are recorded, too. ``frozen``
+    (n_parameters,) bool says which parameters keep the values they start with, in the order of
+    :meth:`SqRBM.to_vector`; :func:`tnqbm.training_inputs.uncoupled` makes one.
     ``callback`` is called with the number of updates done, after each. Raises ValueError on
     impossible settings or if model and target differ in size. A gradient that cannot be estimated
     any more ends the training with a RuntimeWarning, and the trajectory is marked "failed".
@@ -90,10 +93,15 @@ def train(
         **settings,  # type: ignore[arg-type]
     )
     phase = None if isinstance(negative_phase, str) else negative_phase
-    tests = None if test is None else [test]
-    keys = run_keys(seed, 1)
     trainer = Trainer(
-        [model], [target], checked, phase=phase, keys=keys, tests=tests, frozen=frozen
+        [model],
+        [target],
+        checked,
+        phase=phase,
+        keys=run_keys(seed, 1),
+        tests=None if test is None else [test],
+        valids=None if valid is None else [valid],
+        frozen=frozen,
     )
     while not trainer.finished:
         trainer.advance(1)
@@ -118,11 +126,11 @@ class Trainer:
     if shapes or masks differ.
 
     ``phase`` overrides the negative phase named in the settings. ``keys`` (runs,) uint64 names
-    the random stream of each run; by default they follow from the run's place. ``tests`` are
-    data apart from the targets, one for each run and of one size, whose negative log-likelihood
-    is recorded. ``frozen`` (n_parameters,) bool names parameters that keep the values which each
-    model starts with; ``gradient_norm`` is then that of the others. It goes with every setting but
-    ``centred``, whose change of variables mixes all parameters (ValueError).
+    the random stream of each run; by default they follow from the run's place. ``tests``
+    and ``valids`` are data apart from the targets, one for each run and of one size, whose negative
+    log-likelihoods are recorded. ``frozen`` (n_parameters,) bool names parameters that keep the
+    values which each model starts with; ``gradient_norm`` is then that of the others. It goes with
+    every setting but ``centred``, whose change of variables mixes all parameters (ValueError).
     """
 
     def __init__(
@@ -135,6 +143,7 @@ class Trainer:
         keys: NDArray[np.uint64] | None = None,
         team: Team | None = None,
         tests: Sequence[Target] | None = None,
+        valids: Sequence[Target] | None = None,
         frozen: ArrayLike | None = None,
     ) -> None:
         self._shape = common_shape(models, targets)
@@ -143,7 +152,7 @@ class Trainer:
         n, m, paulis = self._shape
         states, self._q = stacked(targets)
         self._states = states
-        self._tests = stacked_tests(tests, len(models), n)
+        self._apart = stacked_apart({"test": tests, "valid": valids}, len(models), n)
         self._team = team or Alone()
         context = PhaseContext(
             n,
@@ -261,8 +270,13 @@ class Trainer:
         return self._averages_over(self._states, self._q)
 
     @cached_property
-    def _test(self) -> tuple[DataAverages, Float] | None:
-        return self._tests and (self._averages_over(*self._tests), self._tests[1])
+    def _held_out(self) -> list[tuple[str, DataAverages, Float, NDArray[np.bool_]]]:
+        """Data that are not trained on: name, averages, probabilities, which states are new."""
+        found, seen = [], [self._states]
+        for name, (states, q) in self._apart.items():
+            found.append((name, self._averages_over(states, q), q, not_in(states, *seen)))
+            seen.append(states)
+        return found
 
     def _averages_over(self, states: NDArray[np.uint8], q: Float) -> DataAverages:
         _, m, paulis = self._shape
@@ -379,11 +393,15 @@ class Trainer:
             values["log_partition"] = log_z
             if error is not None:
                 values["log_partition_error"] = error
-            if self._test is not None:
-                averages, q = self._test
+            distinct = [log_weights]
+            for name, averages, q, new in self._held_out:
                 q = q if q.shape[0] == 1 else q[self._rows]
-                log_p = averages.log_weights(self._theta, self._rows) - log_z[:, None]
-                values["test_nll"] = -(q * log_p).sum(axis=-1)
+                new = new if new.shape[0] == 1 else new[self._rows]
+                found = averages.log_weights(self._theta, self._rows)
+                values[f"{name}_nll"] = -(q * (found - log_z[:, None])).sum(axis=-1)
+                distinct.append(np.where(new, found, -np.inf))
+            if error is not None:
+                values["log_partition_bound"] = log_sum(np.concatenate(distinct, axis=1))
         spent = dict(self._estimate.spent)
         if self._curved is not None:
             # Passes over the states up to here: one gradient per update, and what updates took.

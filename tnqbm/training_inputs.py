@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -64,20 +64,40 @@ def stacked(targets: Sequence[Target]) -> tuple[NDArray[np.uint8], Float]:
     return states, np.stack([target.probabilities for target in unique])
 
 
-def stacked_tests(
-    tests: Sequence[Target] | None, runs: int, n: int
-) -> tuple[NDArray[np.uint8], Float] | None:
-    """:func:`stacked` test data, if there are any; ValueError if they do not fit the models."""
-    if tests is None:
-        return None
-    if len(tests) != runs:
-        raise ValueError(f"need test data for each of the {runs} models, got {len(tests)}")
-    for test in tests:
-        if test.n_visible != n:
-            raise ValueError(f"the test data have {test.n_visible} visible units, the model {n}")
-    if len({test.n_states for test in tests}) > 1:
-        raise ValueError("test data of runs trained together must have supports of one size")
-    return stacked(tests)
+def stacked_apart(
+    parts: Mapping[str, Sequence[Target] | None], runs: int, n: int
+) -> dict[str, tuple[NDArray[np.uint8], Float]]:
+    """:func:`stacked` data that are not trained on, by what they are for; ValueError if they do
+    not fit the models."""
+    found = {}
+    for name, targets in parts.items():
+        if targets is None:
+            continue
+        if len(targets) != runs:
+            raise ValueError(f"need {name} data for each of the {runs} models, got {len(targets)}")
+        for target in targets:
+            if target.n_visible != n:
+                raise ValueError(
+                    f"the {name} data have {target.n_visible} visible units, the model {n}"
+                )
+        if len({target.n_states for target in targets}) > 1:
+            raise ValueError(f"{name} data of runs trained together must have supports of one size")
+        found[name] = stacked(targets)
+    return found
+
+
+def not_in(states: NDArray[np.uint8], *earlier: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of states (1 or B, K, n) are in none of the earlier ones of their run, (1 or B, K)."""
+    runs = max(len(states), *(len(other) for other in earlier))
+
+    def rows(stack: NDArray[np.uint8], run: int) -> list[bytes]:
+        return [row.tobytes() for row in stack[run if len(stack) > 1 else 0]]
+
+    found = []
+    for run in range(runs):
+        seen = {row for other in earlier for row in rows(other, run)}
+        found.append([row not in seen for row in rows(states, run)])
+    return np.array(found)
 
 
 def run_keys(seed: int | np.random.SeedSequence, runs: int) -> NDArray[np.uint64]:

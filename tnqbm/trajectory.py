@@ -12,6 +12,7 @@ from tnqbm.model import SqRBM
 
 METRICS = (
     "kl", "tvd", "nll", "gradient_norm", "log_partition", "log_partition_error", "test_nll",
+    "valid_nll", "log_partition_bound",
 )  # fmt: skip
 """Names of the recorded metrics, in the order in which they are stored. New ones go to the end."""
 
@@ -20,10 +21,13 @@ METRICS = (
 class Trajectory:
     """Metric rows of one run; row k belongs to the parameters after ``step[k]`` updates.
 
-    ``kl``, ``nll`` in nats, ``tvd`` in [0, 1], ``gradient_norm`` the Euclidean norm of the
+    ``kl``, ``nll`` in nats, ``tvd`` in [0, 1] (``kl`` and ``tvd`` are negative, a sign that log Z
+    is wrong, where an estimated one is far too small), ``gradient_norm`` the Euclidean norm of the
     (estimated) gradient of the negative log-likelihood at those parameters, ``log_partition`` is
-    log Z and ``log_partition_error`` its standard error where an evaluator found it, ``test_nll``
-    the negative log-likelihood of test data in nats; each (T,) and aligned with ``step`` (T,),
+    log Z and ``log_partition_error`` its standard error where an evaluator found it,
+    ``log_partition_bound`` what an estimated log Z may not be below: logsumexp of log p~ over the
+    distinct rows of all data. ``test_nll`` and ``valid_nll`` are negative log-likelihoods of test
+    and validation data in nats. Each is (T,) and aligned with ``step`` (T,),
     NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
     is None, and so is ``model``. ``stopped`` is "iterations", "plateau" after early stopping, or
     "failed" if the gradient could not be estimated any more.
@@ -41,6 +45,8 @@ class Trajectory:
     log_partition: NDArray[np.float64] | None = None
     log_partition_error: NDArray[np.float64] | None = None
     test_nll: NDArray[np.float64] | None = None
+    valid_nll: NDArray[np.float64] | None = None
+    log_partition_bound: NDArray[np.float64] | None = None
     model: SqRBM | None = None
     snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
     stopped: str = "iterations"

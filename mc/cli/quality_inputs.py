@@ -43,6 +43,7 @@ def data_reader(
 
     Rows of a run's own data are split as they were when it was trained.
     """
+    from mc.studies.sections import DataSection
     from mc.studies.study import is_data_file
     from tnqbm import datasets
 
@@ -52,19 +53,21 @@ def data_reader(
     name = str(data or named.data)
     if data is None and is_data_file(name):
         named.own_target()  # says what to do about data from a file
+    valid, repeats = 0.0, datasets.natural_repeats(name)
     if named.archive is not None and Path(name).name == Path(str(named.data)).name:
         # Read, not checked: the data files that a study names may be gone by now.
         study = tomllib.loads(named.archive.study_text)
-        fraction = study.get("data", {}).get("test_fraction", 0.0) if fraction is None else fraction
+        said = DataSection.model_validate(study.get("data", {}))
+        fraction = said.test_fraction if fraction is None else fraction
         split_seed = study.get("seed", 0) if split_seed is None else split_seed
+        valid, repeats = said.parts.valid, said.parts.repeats
     datasets.check(name, n)
-    exact = name in _exact_names()
-    if exact and fraction:
+    if datasets.is_exact(name) and fraction:
         raise ValueError(
             f"data set {name!r} is known exactly, so holding out a part of it makes no sense; "
             "leave --test-fraction away"
         )
-    if exact:
+    if datasets.is_exact(name):
         target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
 
         def draw(size: tuple[int, int] | None) -> QualityData:
@@ -77,14 +80,10 @@ def data_reader(
 
         return draw
     rows = datasets.samples(name, n, seed=data_seed)
-    train, test = datasets.split(rows, fraction or 0.0, seed=split_seed or 0)
+    train, _, test = datasets.split(
+        rows, fraction or 0.0, valid_fraction=valid, repeats=repeats, seed=split_seed or 0
+    )
     return lambda _: QualityData(name, train, test if len(test) else None, None, drawn=False)
-
-
-def _exact_names() -> tuple[str, ...]:
-    from tnqbm import datasets
-
-    return tuple(name for name in datasets.NAMES if name != "digits")
 
 
 def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:

@@ -51,11 +51,14 @@ def run(
         raise click.UsageError("say where the archive goes, for example: -o results.h5")
 
     if dry_run:
+        from mc.studies.checks import unsaid_repeats
         from mc.studies.file import load_study
 
         plan = load_study(study)
         if is_first_rank():
             _show_plan(plan, as_json)
+            for problem in unsaid_repeats(plan):
+                click.echo(f"It cannot start yet: {problem}", err=True)
         return
 
     from mc.running.distribute import StudyInterrupted, abort_on_error, connect, get_comm, together

@@ -29,6 +29,7 @@ from mc.running.signals import SignalWatch
 from mc.running.team import FailedAlone, MemberFailed, join, most_members, team_words, wrong_number
 from mc.running.train_task import Bench, train_task, warm_up
 from mc.running.workspace import SETTINGS, Workspace, check_same_study, identity_text
+from mc.studies.checks import unsaid_repeats
 from mc.studies.file import load_study
 from mc.studies.identity import study_identity
 from mc.studies.schedule import Task, run_key
@@ -168,6 +169,8 @@ def _prepare(
     found = workspace.read()
     if workspace.begun():
         check_same_study(study, workspace.out, found, identity, plan)
+    elif problems := unsaid_repeats(study):
+        raise StudyError("\n  ".join([f"{study.name} cannot start:", *problems]))
     checkpoints, warnings = usable_checkpoints(workspace.checkpoints, text)
     provenance = study_provenance(ranks, threads) | {SETTINGS: text, "starts": "1"}
     if size > 1:

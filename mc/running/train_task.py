@@ -194,11 +194,19 @@ def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
     models = [study.initial_model(coordinates, seed) for seed in task.seeds]
     targets = study.targets(coordinates, task.seeds)
     keys = np.array([study.key(coordinates, seed) for seed in task.seeds], dtype=np.uint64)
-    test = study.test_target(coordinates)
+    test, valid = study.test_target(coordinates), study.valid_target(coordinates)
     tests = None if test is None else [test] * len(models)
+    valids = None if valid is None else [valid] * len(models)
     frozen = study.frozen(coordinates)
     return lambda: Trainer(
-        models, targets, settings, keys=keys, team=bench.team, tests=tests, frozen=frozen
+        models,
+        targets,
+        settings,
+        keys=keys,
+        team=bench.team,
+        tests=tests,
+        valids=valids,
+        frozen=frozen,
     )
 
 

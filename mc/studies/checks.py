@@ -396,7 +396,7 @@ def _wrong_data(
     check: Callable[..., Any] = datasets.load if from_file else datasets.check
     for n in sizes:
         message = _failure(check, study.data_source(name), n)
-        if not message and study.data.test_fraction:
+        if not message and (study.data.test_fraction or study.data.valid_fraction):
             message = _wrong_split(study, name, n)
         if message:
             yield f"{data_key} = {name!r} with {visible_key} = {n}: {message}"
@@ -406,16 +406,47 @@ def _wrong_split(study: Study, name: str, n: int) -> str:
     """Why a data set cannot be split as the study says."""
     from tnqbm import datasets
 
+    parts = study.data.parts
+    if parts.test + parts.valid >= 1:
+        return f"test_fraction + valid_fraction = {parts.test + parts.valid:g} must be below 1"
     # Samples of the Ising model take a while to make, and can always be split.
     if not is_data_file(name) and name not in datasets.NAMES:
         return ""
-    fraction = study.data.test_fraction
-    source = study.data_source(name)
+    return _failure(study.target, {"data": name, "visible": n}, 0)
 
-    def split() -> None:
-        datasets.load_split(source, n, test_fraction=fraction, seed=study.seed)
 
-    return _failure(split)
+def unsaid_repeats(study: Study) -> list[str]:
+    """One line for each data set of which held-out rows are trained with, where the study does not
+    say that they may be.
+
+    Not among :func:`study_problems`: studies in archives that were made before the key existed
+    must load, and go on as they began.
+    """
+    from tnqbm import datasets
+
+    if study.data.repeats is not None:
+        return []
+    lines: dict[str, None] = {}
+    for product in study.products():
+        for name, n in itertools.product(product.data, product.visible):
+            source = study.data_source(name)
+            if datasets.is_exact(source) or datasets.natural_repeats(source) == "anywhere":
+                continue
+            where: dict[str, str | int | float] = {"data": name, "visible": n}
+            train = {row.tobytes() for row in study.target(where, 0).states}
+            held_out = {"test": study.test_target(where), "valid": study.valid_target(where)}
+            for kind, target in held_out.items():
+                states = [] if target is None else [row.tobytes() for row in target.states]
+                shared = len(train.intersection(states))
+                if shared:
+                    line = (
+                        f"data.repeats: missing; {shared} of the {len(states)} distinct {kind} "
+                        f"rows of {name!r} are among those to train with. repeats = "
+                        '"together" keeps equal rows in one part; repeats = "anywhere" lets each '
+                        "fall where it falls, which is right for independent draws"
+                    )
+                    lines[line] = None
+    return list(lines)
 
 
 def _wrong_kernels(

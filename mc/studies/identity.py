@@ -41,8 +41,12 @@ def study_identity(study: Study) -> dict[str, Any]:
         found["model.fields"] = study.model.fields
     if study.model.connectivity != DENSE:
         found["model.connectivity"] = study.model.connectivity
-    if study.data.test_fraction:
-        found["data.test_fraction"] = study.data.test_fraction
+    parts = study.data.parts
+    for key, value in (("test_fraction", parts.test), ("valid_fraction", parts.valid)):
+        if value:
+            found[f"data.{key}"] = value
+    if (parts.test or parts.valid) and parts.repeats != "anywhere":
+        found["data.repeats"] = parts.repeats
     defaults = dataclasses.asdict(TrainingSettings())
     kept: dict[str, Any] = {"records": study.output.records, "snapshots": study.output.snapshots}
     base = dataclasses.asdict(TrainingSettings(**study.training.given(), **kept))
@@ -128,6 +132,8 @@ _DEFAULTS: dict[str, Any] = {
     "model.fields": "uniform",
     "model.connectivity": DENSE,
     "data.test_fraction": 0.0,
+    "data.valid_fraction": 0.0,
+    "data.repeats": "anywhere",
 }
 
 

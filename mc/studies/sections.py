@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -127,11 +127,27 @@ class ModelSection(Section):
     couple: Paulis | None = None
 
 
+class Parts(NamedTuple):
+    """Shares of the rows that are held out to test and to validate with, and where equal rows
+    fall, as :func:`tnqbm.datasets.split` takes them."""
+
+    test: float
+    valid: float
+    repeats: str
+
+
 class DataSection(Section):
     """[data]: built-in data sets by name, or files relative to the study file."""
 
     name: NameList | None = None
     test_fraction: Annotated[float, BeforeValidator(_fraction)] = 0.0
+    valid_fraction: Annotated[float, BeforeValidator(_fraction)] = 0.0
+    repeats: Literal["together", "anywhere"] | None = None
+
+    @property
+    def parts(self) -> Parts:
+        """What is held out, and where equal rows fall: "anywhere" unless the study says it."""
+        return Parts(self.test_fraction, self.valid_fraction, self.repeats or "anywhere")
 
 
 class GridSection(Section):

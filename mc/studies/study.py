@@ -26,6 +26,7 @@ from mc.studies.sections import (
     GridSection,
     ModelSection,
     OutputSection,
+    Parts,
     RunSection,
     Section,
     Seeds,
@@ -262,19 +263,22 @@ class Study(Section):
         return [self.target(coordinates, seeds[0])] * len(seeds)
 
     def test_target(self, coordinates: Mapping[str, Coordinate]) -> Target | None:
-        """The data that are held out, the same for all seeds, or None if there are none."""
-        return self._data_of(coordinates, 0)[1] if self.data.test_fraction else None
+        """The data held out to test with, the same for all seeds, or None if there are none."""
+        return self._data_of(coordinates, 0)[2] if self.data.test_fraction else None
+
+    def valid_target(self, coordinates: Mapping[str, Coordinate]) -> Target | None:
+        """The data held out to validate with, the same for all seeds, or None."""
+        return self._data_of(coordinates, 0)[1] if self.data.valid_fraction else None
 
     def _data_of(
         self, coordinates: Mapping[str, Coordinate], seed: int
-    ) -> tuple[Target, Target | None]:
+    ) -> tuple[Target, Target | None, Target | None]:
         data, visible = str(coordinates["data"]), int(coordinates["visible"])
-        fraction = self.data.test_fraction
         # A data set that is not drawn for every seed must not depend on one.
         own = seed if data in SEEDED_DATA else 0
         if is_data_file(data) or data in SEEDED_DATA:
-            return _load(self.data_source(data), visible, self.seed, own, fraction)
-        return _load_once(data, visible, self.seed, own, fraction)
+            return _load(self.data_source(data), visible, self.seed, own, self.data.parts)
+        return _load_once(data, visible, self.seed, own, self.data.parts)
 
     def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
         """Initial parameters of one run, uniform in [-scale, scale].
@@ -333,13 +337,22 @@ class Study(Section):
 
 
 def _load(
-    source: str, visible: int, root: int, seed: int, fraction: float
-) -> tuple[Target, Target | None]:
+    source: str, visible: int, root: int, seed: int, parts: Parts
+) -> tuple[Target, Target | None, Target | None]:
+    """Data to train with, to validate with, to test with."""
     from tnqbm import datasets
 
-    if fraction:
-        return datasets.load_split(source, visible, test_fraction=fraction, seed=root)
-    return datasets.load(source, visible, seed=target_stream(root, source, visible, seed)), None
+    if parts.test or parts.valid:
+        return datasets.load_split(
+            source,
+            visible,
+            test_fraction=parts.test,
+            valid_fraction=parts.valid,
+            repeats=parts.repeats,
+            seed=root,
+        )
+    stream = target_stream(root, source, visible, seed)
+    return datasets.load(source, visible, seed=stream), None, None
 
 
 _load_once = functools.lru_cache(maxsize=8)(_load)

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from tests.tnqbm.noisy_phase import NoisyPhase
+from tests.twins import all_states
 from tnqbm import (
     SqRBM,
     Target,
@@ -341,3 +343,41 @@ def test_an_estimated_log_z_may_come_with_its_error():
     )  # fmt: skip
     assert result.log_partition.tolist() == [5.0] * 3
     assert result.log_partition_error.tolist() == [0.25] * 3
+
+
+def test_an_estimated_log_z_is_recorded_with_its_lower_bound() -> None:
+    """The weight of all distinct rows of data, held-out ones included, each once."""
+    states = all_states(4)
+    target, test = Target.uniform(states[:6]), Target.uniform(states[4:9])
+    model = SqRBM.uniform(4, 2, "XZ", seed=1)
+    options = {"iterations": 3, "negative_phase": "noisy-bound", "evaluate": "exact"}
+    phases.register("noisy-bound", NoisyPhase)
+    try:
+        path = train(model, target, test=test, **options)
+        alone = train(model, target, **options)
+    finally:
+        del phases._FACTORIES["noisy-bound"]
+    assert path.log_partition_bound is not None
+    assert alone.log_partition_bound is not None
+    for found, count in ((path, 9), (alone, 6)):
+        weights = found.model.log_weight(states[:count])
+        assert found.metric("log_partition_bound")[-1] == pytest.approx(
+            np.logaddexp.reduce(weights)
+        )
+    assert train(model, target, iterations=3).log_partition_bound is None
+
+
+def test_checkpoints_with_fewer_metrics_go_on() -> None:
+    """Those of earlier versions did not know the metrics at the end of the list."""
+    target = Target.uniform(all_states(3)[:4])
+    settings = TrainingSettings(iterations=8)
+    whole, halved = (Trainer([SqRBM.uniform(3, 1, "Z", seed=1)], [target], settings) for _ in "ab")
+    whole.advance(4)
+    state = whole.state()
+    earlier = {**state, "metrics": state["metrics"][:7], "known": state["known"][:7]}
+    halved.restore(earlier)
+    for trainer in (whole, halved):
+        trainer.advance(9)
+    one, other = (trainer.trajectories()[0] for trainer in (whole, halved))
+    assert np.array_equal(one.metric("kl"), other.metric("kl"))
+    assert other.valid_nll is None

@@ -44,7 +44,7 @@ from tnqbm.files.storage import (
 )
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
@@ -53,6 +53,10 @@ _SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"
 
 _SINCE_VERSION_3 = frozenset({"estimator", "estimator_records"})
 """Groups inside blocks that version 2 did not know."""
+
+_SINCE_VERSION_4 = frozenset({"valid_nll", "log_partition_bound"})
+"""Data sets of blocks that version 3 did not know."""
+
 _SURVEY_SECONDS = 60.0
 
 
@@ -258,6 +262,8 @@ def write_archive_file(
 
 def _needs(block: Any) -> int:
     """The first version of the format that has everything in a block."""
+    if any(name in block for name in _SINCE_VERSION_4):
+        return 4
     if any(name in block for name in _SINCE_VERSION_3) or b"failed" in block["stopped"][()]:
         return 3
     return 2 if any(name in block for name in _SINCE_VERSION_2) else 1

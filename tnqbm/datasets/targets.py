@@ -162,6 +162,17 @@ def is_name(name: str | Path) -> bool:
     return name in NAMES or _ising_temperature(name) is not None
 
 
+def is_exact(name: str | Path) -> bool:
+    """Whether a data set's distribution is known exactly; all others are samples of an unknown
+    one."""
+    return name in _BUILDERS
+
+
+def is_drawn(name: str | Path) -> bool:
+    """Whether the rows of a data set are independent draws by their making."""
+    return _ising_temperature(name) is not None
+
+
 def check(name: str | Path, n: int) -> None:
     """Raise ValueError if :func:`load` cannot make this data set on n units, at no cost."""
     if n < 1:
@@ -200,58 +211,6 @@ def check(name: str | Path, n: int) -> None:
         raise ValueError(f"data set {name!r} with n = {n} has {size} states, more than 2**22")
 
 
-def split(
-    rows: ArrayLike, test_fraction: float = 0.2, *, seed: int | np.random.SeedSequence = 0
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Samples (N, n) shuffled and cut in two: to train with, and to test with.
-
-    The last round(N * test_fraction) rows of the shuffled order are the test rows; with
-    ``test_fraction = 0`` there are none. Rows that repeat may fall on both sides. Raises
-    ValueError for rows that are not 0 and 1, a fraction outside [0, 1), or one that leaves either
-    side empty.
-    """
-    given = np.asarray(rows)
-    if given.ndim != 2 or given.size == 0:
-        raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {given.shape}")
-    _check_fraction(test_fraction)
-    states = as_states(given, given.shape[1])
-    count = states.shape[0]
-    held_out = round(count * test_fraction)
-    if held_out == count or (test_fraction > 0 and held_out == 0):
-        raise ValueError(
-            f"test_fraction = {test_fraction} of {count} rows gives {held_out} test rows; both "
-            "sides need at least one (test_fraction = 0 keeps all rows to train with)"
-        )
-    order = np.random.default_rng(seed).permutation(count)
-    return states[order[: count - held_out]], states[order[count - held_out :]]
-
-
-def load_split(
-    name: str | Path,
-    n: int,
-    *,
-    test_fraction: float = 0.2,
-    seed: int | np.random.SeedSequence = 0,
-) -> tuple[Target, Target | None]:
-    """Targets to train with and to test with, from :func:`split` of the data set's samples.
-
-    Without test rows (``test_fraction = 0``) the second one is None, and the first is
-    ``load(name, n, seed=seed)``. Raises as :func:`load` and :func:`split` do, and ValueError
-    for a positive fraction of a data set that is known exactly.
-    """
-    check(name, n)
-    _check_fraction(test_fraction)
-    if test_fraction == 0:
-        return load(name, n, seed=seed), None
-    if name in _BUILDERS:
-        raise ValueError(
-            f"data set {str(name)!r} is known exactly, so holding out a part of it makes no "
-            f"sense; use test_fraction = 0, got {test_fraction}"
-        )
-    train, test = split(samples(name, n), test_fraction, seed=seed)
-    return Target.from_samples(train), Target.from_samples(test)
-
-
 def visible_fields(target: Target, *, floor: float = 1e-3) -> NDArray[np.float64]:
     """Fields a (n,) with which a model without weights (w = 0) has the data's means <s_i>_q.
 
@@ -273,11 +232,6 @@ def visible_fields(target: Target, *, floor: float = 1e-3) -> NDArray[np.float64
     ones = np.einsum("k,ki->i", target.probabilities, target.states)
     mean = np.where(constant, 1.0 - 2.0 * target.states[0], 1.0 - 2.0 * ones)
     return np.asarray(-np.arctanh((1.0 - 2.0 * floor) * mean))
-
-
-def _check_fraction(test_fraction: float) -> None:
-    if not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction must be at least 0 and less than 1, got {test_fraction}")
 
 
 def _ising_temperature(name: str | Path) -> float | None:

@@ -21,7 +21,7 @@ from tnqbm.settings import TrainingSettings
 from tnqbm.states import index_of
 from tnqbm.teams import Alone
 from tnqbm.training import DataAverages, Trainer, warn_of_failures
-from tnqbm.training_inputs import checked_keys, run_keys, stacked, stacked_tests
+from tnqbm.training_inputs import checked_keys, run_keys, stacked, stacked_apart
 from tnqbm.trajectory import Trajectory
 
 Float = NDArray[np.float64]
@@ -117,7 +117,7 @@ class HamiltonianTrainer(Trainer):
         self._mask = self._held = self._batches = self._evaluate = None
         self._team = Alone()
         self._states, self._q = stacked(targets)
-        self._tests = stacked_tests(tests, len(hamiltonians), first.n_visible)
+        self._apart = stacked_apart({"test": tests}, len(hamiltonians), first.n_visible)
         self._exact = ExactBatch(first)
         self._phase: NegativePhase = self._exact
         self._measured = settings.negative_phase == "quantum"

@@ -270,7 +270,8 @@ def rows(tmp_path: Path) -> Path:
 
 
 def test_test_data_are_held_out_from_all_runs_alike(rows: Path) -> None:
-    raw = study_dict(data={"name": str(rows), "test_fraction": 0.25}, training__batch_size=8)
+    data = {"name": str(rows), "test_fraction": 0.25, "repeats": "together"}
+    raw = study_dict(data=data, training__batch_size=8)
     study = load_study(raw)
     first, second = study.combinations()[0], study.combinations()[-1]
     train, test = datasets.load_split(rows, 6, test_fraction=0.25, seed=study.seed)
@@ -506,7 +507,8 @@ def test_gradients_may_be_added(tmp_path: Path, whole: str) -> None:
 
 
 def test_test_data_are_recorded(noisy: None, tmp_path: Path, rows: Path) -> None:
-    raw = estimated(data={"name": str(rows), "test_fraction": 0.25}, model__visible=6)
+    data = {"name": str(rows), "test_fraction": 0.25, "repeats": "together"}
+    raw = estimated(data=data, model__visible=6)
     archive = run(raw, tmp_path / "out.h5")
     where: dict[str, Any] = {"paulis": "XYZ", "hidden": 2, "seed": 3}
     _, test = datasets.load_split(rows, 6, test_fraction=0.25, seed=0)

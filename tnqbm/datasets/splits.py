@@ -1,0 +1,200 @@
+"""Samples cut into rows to train with, to validate with and to test with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tnqbm.datasets.targets import Target, check, is_drawn, is_exact, load, samples
+from tnqbm.states import as_states
+
+REPEATS = ("together", "anywhere")
+"""What :func:`split` does with equal rows: keep them in one part, or let each fall by itself."""
+
+
+@overload
+def split(
+    rows: ArrayLike,
+    test_fraction: float = ...,
+    *,
+    valid_fraction: None = None,
+    repeats: str = ...,
+    seed: int | np.random.SeedSequence = ...,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+
+
+@overload
+def split(
+    rows: ArrayLike,
+    test_fraction: float = ...,
+    *,
+    valid_fraction: float,
+    repeats: str = ...,
+    seed: int | np.random.SeedSequence = ...,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]: ...
+
+
+def split(
+    rows: ArrayLike,
+    test_fraction: float = 0.2,
+    *,
+    valid_fraction: float | None = None,
+    repeats: str = "together",
+    seed: int | np.random.SeedSequence = 0,
+) -> tuple[NDArray[np.uint8], ...]:
+    """Samples (N, n) shuffled and cut in two: to train with, and to test with.
+
+    The last round(N * test_fraction) rows of the shuffled order are the test rows; with
+    ``test_fraction = 0`` there are none. With ``valid_fraction``, the rows before them are the
+    validation rows (to choose settings with), and the parts are (train, valid, test).
+
+    With ``repeats = "together"`` rows that are equal fall on one side, so that nothing is tested
+    on what it was trained with; the number of held-out rows is then the nearest possible one.
+    This is right where a repeated row is the same thing recorded twice. Of independent draws from
+    a distribution, which repeat because some states are likely, ``repeats = "anywhere"`` keeps
+    the held-out likelihood unbiased: each row falls where it falls. Without repeated rows both
+    give the same parts.
+
+    Raises ValueError for rows that are not 0 and 1, a fraction outside [0, 1), or fractions that
+    leave a part empty.
+    """
+    given = np.asarray(rows)
+    if given.ndim != 2 or given.size == 0:
+        raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {given.shape}")
+    _check_fractions(test_fraction, valid_fraction)
+    if repeats not in REPEATS:
+        raise ValueError(f"repeats must be one of {', '.join(REPEATS)}, got {repeats!r}")
+    states = as_states(given, given.shape[1])
+    order = np.random.default_rng(seed).permutation(states.shape[0])
+    first = _first_equal(states) if repeats == "together" else np.arange(len(states))
+    shuffled = states[order]
+    fractions = {"test_fraction": test_fraction, "valid_fraction": valid_fraction or 0.0}
+    part = _parts(order, first, fractions)
+    train, test, valid = (shuffled[part == k] for k in range(3))
+    return (train, test) if valid_fraction is None else (train, valid, test)
+
+
+def _first_equal(states: NDArray[np.uint8]) -> NDArray[np.intp]:
+    """For each row the index of the first row that equals it, (N,)."""
+    packed = np.packbits(states, axis=1)
+    _, index, inverse = np.unique(packed, axis=0, return_index=True, return_inverse=True)
+    return np.asarray(index[inverse.ravel()])
+
+
+def _parts(
+    order: NDArray[np.intp], first: NDArray[np.intp], fractions: dict[str, float]
+) -> NDArray[np.int8]:
+    """The part of each row of the shuffled order: 0 to train with, k of the k-th fraction.
+
+    ``first`` (N,) names for each row the first one that must share its part. Where that one stands
+    in the shuffled order decides for all of them, so every distinct row is as likely to be held
+    out as any other. Parts are cut off from the end.
+    """
+    count = order.size
+    place = np.empty(count, dtype=np.intp)
+    place[order] = np.arange(count)
+    groups, sizes = np.unique(first, return_counts=True)
+    from_the_end = np.argsort(-place[groups])
+    ends = np.cumsum(sizes[from_the_end])
+    part = np.zeros(count, dtype=np.int8)
+    start = wanted = 0
+    for k, (name, fraction) in enumerate(fractions.items(), 1):
+        rows = round(count * fraction)
+        wanted += rows
+        stop = int(np.argmin(np.abs(ends - wanted))) + 1 if rows else start
+        if fraction and not start < stop < groups.size:
+            distinct = "" if groups.size == count else f" ({groups.size} of them distinct)"
+            raise ValueError(
+                f"{name} = {fraction} of {count} rows{distinct} gives {rows} "
+                f"{name.removesuffix('_fraction')} rows; every part needs at least one "
+                f"({name} = 0 holds none out)"
+            )
+        part[np.isin(first[order], groups[from_the_end[start:stop]])] = k
+        start = stop
+    return part
+
+
+@overload
+def load_split(
+    name: str | Path,
+    n: int,
+    *,
+    test_fraction: float = ...,
+    valid_fraction: None = None,
+    repeats: str | None = ...,
+    seed: int | np.random.SeedSequence = ...,
+) -> tuple[Target, Target | None]: ...
+
+
+@overload
+def load_split(
+    name: str | Path,
+    n: int,
+    *,
+    test_fraction: float = ...,
+    valid_fraction: float,
+    repeats: str | None = ...,
+    seed: int | np.random.SeedSequence = ...,
+) -> tuple[Target, Target | None, Target | None]: ...
+
+
+def load_split(
+    name: str | Path,
+    n: int,
+    *,
+    test_fraction: float = 0.2,
+    valid_fraction: float | None = None,
+    repeats: str | None = None,
+    seed: int | np.random.SeedSequence = 0,
+) -> tuple[Target | None, ...]:
+    """Targets to train with and to test with, from :func:`split` of the data set's samples.
+
+    With ``valid_fraction`` they are (train, valid, test). ``repeats`` as for :func:`split`; by
+    default "anywhere" for independent draws (the Ising model), "together" for all others. A part
+    of which the fraction is 0 is None, and if nothing is held out the first is
+    ``load(name, n, seed=seed)``. Raises as :func:`load` and :func:`split` do, and ValueError
+    for a positive fraction of a data set that is known exactly.
+    """
+    check(name, n)
+    _check_fractions(test_fraction, valid_fraction)
+    held_out = test_fraction + (valid_fraction or 0.0)
+    if held_out == 0:
+        nothing = (None,) if valid_fraction is None else (None, None)
+        return (load(name, n, seed=seed), *nothing)
+    if is_exact(name):
+        which = "test_fraction" if test_fraction else "valid_fraction"
+        raise ValueError(
+            f"data set {str(name)!r} is known exactly, so holding out a part of it makes no "
+            f"sense; use {which} = 0, got {test_fraction if test_fraction else valid_fraction}"
+        )
+    parts = split(
+        samples(name, n),
+        test_fraction,
+        valid_fraction=valid_fraction or 0.0,
+        repeats=repeats or natural_repeats(name),
+        seed=seed,
+    )
+    train, valid, test = (Target.from_samples(part) if len(part) else None for part in parts)
+    return (train, test) if valid_fraction is None else (train, valid, test)
+
+
+def natural_repeats(name: str | Path) -> str:
+    """How repeated rows of a data set are split by default, one of ``REPEATS``.
+
+    "anywhere" for data that are independent draws by their making, "together" for all others.
+    """
+    return "anywhere" if is_drawn(name) else "together"
+
+
+def _check_fractions(test_fraction: float, valid_fraction: float | None) -> None:
+    for name, value in (("test", test_fraction), ("valid", valid_fraction)):
+        if value is not None and not 0 <= value < 1:
+            raise ValueError(f"{name}_fraction must be at least 0 and less than 1, got {value}")
+    if test_fraction + (valid_fraction or 0.0) >= 1:
+        raise ValueError(
+            f"test_fraction + valid_fraction must be less than 1, got {test_fraction} and "
+            f"{valid_fraction}"
+        )
