@@ -11,6 +11,30 @@ MAX_DENSE = 26
 MAX_PARAMETER = 1e100
 """Largest parameter magnitude accepted: squares of hidden fields must stay finite."""
 
+MAX_COUNTS = {
+    "iterations": 10**9,
+    "patience": 10**9,
+    "decay_steps": 10**9,
+    "refit": 10**9,
+    "global_moves": 10**9,
+    "records": 10**6,
+    "evaluations": 10**6,
+    "snapshots": 10**4,
+    "batch_size": 10**7,
+    "chains": 10**7,
+    "steps": 10**6,
+    "temperatures": 10**4,
+    "ais_chains": 10**6,
+    "ais_betas": 10**6,
+    "max_bond": 10**5,
+    "shots": 10**9,
+    "trotter_steps": 10**5,
+    "cg_iterations": 10**6,
+    "inner_iterations": 10**6,
+}
+"""Largest values of settings that count something: far above what is sensible, far below what would
+fill memory or never end before anybody notices."""
+
 
 def check_enumerable(n: int, *, dense: bool = False) -> None:
     """Raise ValueError if 2**n visible states are too many to sum over (or, dense, to hold)."""

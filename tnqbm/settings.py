@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.limits import MAX_COUNTS
 from tnqbm.optimizers import OPTIMIZERS, SCHEDULES
 
 SECOND_ORDER = ("natural", "em")
@@ -164,6 +166,11 @@ class TrainingSettings:
         for name in ("records", "evaluations"):
             if getattr(self, name) is not None:
                 _integer(name, getattr(self, name), 1)
+        if self.recorded_rows > MAX_COUNTS["records"]:
+            raise ValueError(
+                f"records: {self.recorded_rows} rows, one for every update, are too many; keep "
+                f"fewer, for example records = 1000 (at most {MAX_COUNTS['records']})"
+            )
         for name in _NUMBERS:
             below = 1.0 if name in ("beta1", "beta2", "momentum") else math.inf
             _number(name, getattr(self, name), low=0.0, below=below)
@@ -175,6 +182,12 @@ class TrainingSettings:
                 raise ValueError(f"{name}: must be a name, got {getattr(self, name)!r}")
         if self.optimizer in SECOND_ORDER:
             _check_second_order(self)
+
+    @property
+    def recorded_rows(self) -> int:
+        """How many metric rows are kept."""
+        every = self.iterations + 1
+        return every if self.records is None else min(every, self.records)
 
     @property
     def recorded_steps(self) -> NDArray[np.int64]:
@@ -278,10 +291,13 @@ def _choice(name: str, value: object, allowed: Sequence[str]) -> None:
 def _integer(name: str, value: object, low: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
         raise ValueError(f"{name}: must be an integer >= {low}, got {value!r}")
+    if value > MAX_COUNTS[name]:
+        raise ValueError(f"{name}: must be at most {MAX_COUNTS[name]}, got {value!r}")
 
 
 def _number(name: str, value: object, *, low: float, below: float = math.inf) -> None:
     number = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
-    if not number or not (math.isfinite(float(value)) and low <= float(value) < below):  # type: ignore[arg-type]
+    # Integers may be too large for a float; comparing them is safe, and false for nan.
+    if not number or not (low <= value <= sys.float_info.max and value < below):  # type: ignore[operator]
         bound = "" if below == math.inf else f" and below {below:g}"
         raise ValueError(f"{name}: must be a finite number >= {low:g}{bound}, got {value!r}")

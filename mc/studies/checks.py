@@ -19,8 +19,10 @@ from mc.studies.gradients import (
     label_settings,
     methods,
 )
+from mc.studies.limits import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
 from tnqbm.connectivity import DENSE, hidden_units, named
+from tnqbm.model import n_parameters
 from tnqbm.settings import TrainingSettings
 
 EXAMPLES = {
@@ -53,6 +55,34 @@ def study_problems(study: Study, *, products: bool, labels: bool) -> list[str]:
     if labels and not problems and not settings:
         problems += _wrong_together(study)
     return problems + settings
+
+
+def too_large(study: Study) -> list[str]:
+    """What the study asks for in absurd numbers, before anything is made of it."""
+    problems, groups = [], 0
+    for product in study.products():
+        hidden = [product.hidden_by_paulis.get(paulis, product.hidden) for paulis in product.paulis]
+        sizes = len(product.data) * len(product.visible) * len(product.gradient)
+        groups += sizes * sum(map(len, hidden))
+        n = max(product.visible, default=0)
+        for paulis, ms in zip(product.paulis, hidden, strict=True):
+            size = n_parameters(n, max(ms, default=0), len(paulis))
+            if size > MAX_PARAMETERS:
+                problems.append(
+                    f"model: visible = {n} and hidden = {max(ms)} with paulis = {paulis!r} are "
+                    f"{size:,} parameters; at most {MAX_PARAMETERS:,} are accepted"
+                )
+    runs = groups * len(study.seeds)
+    for count, largest, what in (
+        (groups, MAX_GROUPS, "combinations of data, sizes, Paulis and gradients"),
+        (runs, MAX_RUNS, "runs, combinations times seeds"),
+    ):
+        if count > largest:
+            problems.append(
+                f"the study asks for {count:,} {what}; at most {largest:,} are accepted, so "
+                "divide it into several studies"
+            )
+    return problems
 
 
 def near_value(value: str, choices: Sequence[str]) -> str:

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from mc.studies import sections
-from mc.studies.checks import EXAMPLES, near_value, study_problems
+from mc.studies.checks import EXAMPLES, near_value, study_problems, too_large
 from mc.studies.gradients import OWN_LABEL
+from mc.studies.limits import (
+    MAX_BYTES,
+    MAX_PROBLEMS,
+    Problems,
+    check_text,
+    check_tree,
+    dotted,
+    shown,
+)
 from mc.studies.study import Study
-from mc.studies.toml_text import dump_toml
+from mc.studies.toml_text import dump_toml, parse_toml
 from tnqbm.errors import StudyError
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -50,47 +60,61 @@ def load_study(source: str | Path | Mapping[str, Any]) -> Study:
 def read_source(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str, Path, str]:
     """A study's (raw values, TOML text, folder, name for messages); StudyError if unreadable."""
     if isinstance(source, Mapping):
-        raw = dict(source)
+        raw, where = dict(source), "the study"
+        check_tree(raw, where)
         try:
-            return raw, dump_toml(raw), Path.cwd(), "the study"
+            text = dump_toml(raw)
         except TypeError as error:
             raise StudyError(f"the study has a value that TOML cannot hold: {error}") from error
+        check_text(text, where)
+        return raw, text, Path.cwd(), where
     if isinstance(source, str) and "\n" in source:
-        return _parse(source, "the study"), source, Path.cwd(), "the study"
+        return parse_toml(source, "the study"), source, Path.cwd(), "the study"
+    if not isinstance(source, str | os.PathLike):
+        raise StudyError(
+            f"a study is the path of a file, its text, or a mapping, not {shown(source)}"
+        )
     path = Path(source)
+    text = _read(path)
+    return parse_toml(text, str(path)), text, path.resolve().parent, str(path)
+
+
+def _read(path: Path) -> str:
+    name = shown(str(path))[1:-1]
     try:
-        text = path.read_bytes().decode()
+        mode = path.stat().st_mode
+        # Anything else might never end, or block where it is opened.
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise StudyError(f"study file {name} cannot be read: not a regular file")
+        with path.open("rb") as file:
+            found = file.read(MAX_BYTES + 1)
+        if len(found) > MAX_BYTES:
+            raise StudyError(f"{name} is not a study file: larger than {MAX_BYTES:,} bytes")
+        return found.decode()
     except FileNotFoundError:
-        raise StudyError(f"no study file at {path}") from None
+        raise StudyError(f"no study file at {name}") from None
     except UnicodeDecodeError as error:
         raise StudyError(
-            f"{path} is not a study file: not UTF-8 text (byte {error.start})"
+            f"{name} is not a study file: not UTF-8 text (byte {error.start})"
         ) from None
     except OSError as error:
-        raise StudyError(f"study file {path} cannot be read: {error.strerror or error}") from None
-    return _parse(text, str(path)), text, path.resolve().parent, str(path)
-
-
-def _parse(text: str, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        message = f"{where} is not valid TOML: {error}"
-        words = str(error).partition("(at line ")[2].partition(",")[0]
-        lines = text.splitlines()
-        if words.isdigit() and 1 <= int(words) <= len(lines):
-            message += f"\n  line {words}: {lines[int(words) - 1].strip()}"
-        raise StudyError(message) from None
+        raise StudyError(f"study file {name} cannot be read: {error.strerror or error}") from None
+    except ValueError as error:
+        if isinstance(error, StudyError):
+            raise
+        raise StudyError(f"study file {name} cannot be read: {error}") from None
 
 
 def check_study(raw: dict[str, Any], *, text: str, folder: Path, where: str) -> Study:
     """Validate raw values into a Study; StudyError lists all problems, one a line."""
-    problems: list[str] = []
+    problems = Problems()
     clean: dict[str, Any] = {}
     for name, section in SECTIONS.items():
         value = raw.get(name, {})
         if not isinstance(value, Mapping):
-            problems.append(f"{name} = {value!r}: must be a table, [{name}] with keys of its own")
+            problems.add(
+                [f"{name} = {shown(value)}: must be a table, [{name}] with keys of its own"]
+            )
             continue
         checked = _validated(section, value, (name,), problems)
         if checked is not None:
@@ -108,44 +132,52 @@ def check_study(raw: dict[str, Any], *, text: str, folder: Path, where: str) -> 
     parts = {"grid": grids or [], "gradients": gradients or {}}
     study = study.model_copy(update={**clean, **parts})
     study._text, study._folder = text, str(folder)
-    problems += study_problems(
-        study,
-        products=grids is not None and {"model", "data"} <= clean.keys(),
-        labels=grids is not None and gradients is not None,
-    )
-    if problems:
-        count = "a problem" if len(problems) == 1 else f"{len(problems)} problems"
-        raise StudyError("\n  ".join([f"{where} has {count}:", *problems]))
+    sizes = too_large(study)
+    problems.add(sizes)
+    if not sizes:
+        problems.add(
+            study_problems(
+                study,
+                products=grids is not None and {"model", "data"} <= clean.keys(),
+                labels=grids is not None and gradients is not None,
+            )
+        )
+    if problems.count:
+        raise StudyError(problems.report(where))
     return study
 
 
-def _check_grids(value: Any, problems: list[str]) -> list[sections.GridSection] | None:
+def _check_grids(value: Any, problems: Problems) -> list[sections.GridSection] | None:
     if not isinstance(value, Sequence) or isinstance(value, str):
-        problems.append(f"grid = {value!r}: must be tables headed [[grid]], in double brackets")
+        problems.add([f"grid = {shown(value)}: must be tables headed [[grid]], in double brackets"])
         return None
     found = []
     for k, table in enumerate(value):
         if not isinstance(table, Mapping):
-            problems.append(f"grid[{k}] = {table!r}: must be a table")
+            problems.add([f"grid[{k}] = {shown(table)}: must be a table"])
             continue
         found.append(_validated(sections.GridSection, table, ("grid", k), problems))
     return None if None in found or len(found) < len(value) else [g for g in found if g]
 
 
-def _check_gradients(value: Any, problems: list[str]) -> dict[str, sections.GradientSection] | None:
+def _check_gradients(value: Any, problems: Problems) -> dict[str, sections.GradientSection] | None:
     if not isinstance(value, Mapping):
-        problems.append(f"gradients = {value!r}: must be tables headed [gradients.NAME]")
+        problems.add([f"gradients = {shown(value)}: must be tables headed [gradients.NAME]"])
         return None
     found: dict[str, sections.GradientSection | None] = {}
     for name, table in value.items():
         if not OWN_LABEL.fullmatch(name):
-            problems.append(
-                f"gradients.{name!r}: a name starts with a letter and has letters, digits and "
-                "_ . + - in it"
+            problems.add(
+                [
+                    f"gradients.{shown(name)}: a name starts with a letter and has letters, digits "
+                    "and _ . + - in it"
+                ]
             )
             found[name] = None
         elif not isinstance(table, Mapping):
-            problems.append(f"gradients.{name} = {table!r}: must be a table, [gradients.{name}]")
+            problems.add(
+                [f"gradients.{name} = {shown(table)}: must be a table, [gradients.{name}]"]
+            )
             found[name] = None
         else:
             path = ("gradients", name)
@@ -158,13 +190,14 @@ def _validated(
     section: type[Section],
     value: Mapping[str, Any],
     path: tuple[str | int, ...],
-    problems: list[str],
+    problems: Problems,
 ) -> Section | None:
     try:
         return section.model_validate(dict(value))
     except ValidationError as error:
-        for entry in error.errors():
-            problems.append(_explain(section, value, path, entry))
+        entries = error.errors(include_url=False)
+        lines = [_explain(section, value, path, entry) for entry in entries[:MAX_PROBLEMS]]
+        problems.add(lines, more=len(entries) - len(lines))
         return None
 
 
@@ -177,14 +210,6 @@ def _well_formed(section: type[BaseModel], value: Mapping[str, Any]) -> dict[str
             continue
         good[key] = entry
     return good
-
-
-def dotted(path: Iterable[str | int]) -> str:
-    """("model", "visible", 0) -> "model.visible[0]"."""
-    text = ""
-    for word in path:
-        text += f"[{word}]" if isinstance(word, int) else f".{word}" if text else str(word)
-    return text
 
 
 def _explain(
@@ -221,7 +246,7 @@ def _explain(
             message = "is empty"
     if location and "paulis" in str(location) and isinstance(value, str):
         message += near_value(value.upper(), PAULI_CHOICES)
-    return f"{key} = {value!r}: {message}"
+    return f"{key} = {shown(value)}: {message}"
 
 
 def _near_key(section: type[BaseModel], key: str) -> str:

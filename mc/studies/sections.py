@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from mc.studies.limits import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
 from tnqbm import connectivity
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.paulis import check_paulis
 from tnqbm.trajectory import METRICS
 
 DEFAULT_RECORDS = 200
-MAX_SEEDS = 1_000_000
 
 
 def _as_list(value: Any) -> Any:
@@ -32,6 +32,8 @@ def _paulis(value: Any) -> Any:
 def _positive(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError("must be a whole number, at least 1")
+    if value > MAX_UNITS:
+        raise ValueError(f"must be at most {MAX_UNITS:,}")
     return value
 
 
@@ -42,16 +44,18 @@ def _seeds(value: Any) -> Any:
         if value < 1:
             raise ValueError("a number of seeds must be at least 1")
         if value > MAX_SEEDS:
-            raise ValueError(f"at most {MAX_SEEDS} seeds; for one certain seed write a list, [7]")
+            raise ValueError(f"at most {MAX_SEEDS:,} seeds; for one certain seed write a list, [7]")
         return list(range(1, value + 1))
     if not isinstance(value, list) or not value:
         raise ValueError("must be a number of seeds (20 means 1 to 20) or a list of seeds")
     bad = [seed for seed in value if isinstance(seed, bool) or not isinstance(seed, int)]
     bad += [seed for seed in value if isinstance(seed, int) and not 0 <= seed < 2**63]
     if bad:
-        raise ValueError(f"every seed must be a whole number from 0 to 2^63 - 1, not {bad[0]!r}")
+        raise ValueError(
+            f"every seed must be a whole number from 0 to 2^63 - 1, not {shown(bad[0])}"
+        )
     if len(set(value)) < len(value):
-        twice = next(seed for k, seed in enumerate(value) if seed in value[:k])
+        twice = next(seed for seed, times in Counter(value).items() if times > 1)
         raise ValueError(f"seed {twice} is listed twice")
     return value
 
@@ -59,7 +63,7 @@ def _seeds(value: Any) -> Any:
 def _scale(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("must be a number")
-    if not (math.isfinite(value) and 0 <= value <= MAX_PARAMETER):
+    if not 0 <= value <= MAX_PARAMETER:
         raise ValueError("must be a finite number >= 0")
     return float(value)
 
@@ -95,7 +99,7 @@ def _metrics(value: Any) -> Any:
     value = _as_list(value)
     unknown = [name for name in value if name not in METRICS]
     if unknown or not value:
-        what = f"does not know {unknown[0]!r}" if unknown else "is empty"
+        what = f"does not know {shown(unknown[0])}" if unknown else "is empty"
         raise ValueError(f"{what}; choose from {', '.join(METRICS)}")
     return [name for name in METRICS if name in value]
 
@@ -105,9 +109,8 @@ Count = Annotated[int, BeforeValidator(_positive)]
 Paulis = Annotated[str, BeforeValidator(_paulis)]
 PaulisList = Annotated[list[Paulis], BeforeValidator(_as_list), Field(min_length=1)]
 CountList = Annotated[list[Count], BeforeValidator(_as_list), Field(min_length=1)]
-NameList = Annotated[
-    list[Annotated[str, Field(min_length=1)]], BeforeValidator(_as_list), Field(min_length=1)
-]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+NameList = Annotated[list[Name], BeforeValidator(_as_list), Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -224,7 +227,7 @@ class GradientSection(TrainingKeys):
     """[gradients.NAME]: an estimator under a name of one's own, and where it is trained otherwise
     than [training] says."""
 
-    method: Annotated[str, Field(min_length=1)] | None = None
+    method: Name | None = None
 
 
 class OutputSection(Section):

@@ -25,6 +25,7 @@ from mc.studies.sections import (
     GradientSection,
     GridSection,
     ModelSection,
+    Name,
     OutputSection,
     Parts,
     RunSection,
@@ -88,9 +89,9 @@ class Study(Section):
     Study is immutable and can be sent to other processes.
     """
 
-    name: Annotated[str, Field(min_length=1)]
+    name: Name
     seeds: Seeds
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**128)] = 0
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     training: TrainingSection = TrainingSection()

@@ -1,11 +1,41 @@
-"""A study given as a mapping, written as TOML: what the archive keeps as the study's text."""
+"""TOML text of a study: read, and written where the study is given as a mapping."""
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from mc.studies.limits import check_text, check_tree, shown
+from tnqbm.errors import StudyError
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The values of a study's text; StudyError with the line if it is no TOML, or absurdly large.
+
+    ``where`` names the text in messages.
+    """
+    check_text(text, where)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{where} is not valid TOML: {error}"
+        words = str(error).partition("(at line ")[2].partition(",")[0]
+        lines = text.splitlines()
+        if words.isdigit() and 1 <= int(words) <= len(lines):
+            message += f"\n  line {words}: {lines[int(words) - 1].strip()[:200]}"
+        raise StudyError(message) from None
+    except RecursionError:
+        raise StudyError(
+            f"{where} is not a study file: too many brackets inside each other"
+        ) from None
+    except ValueError as error:  # a number with too many digits, a date that does not exist
+        what = str(error).partition(";")[0]
+        raise StudyError(f"{where} is not valid TOML: {what}") from None
+    check_tree(raw, where)
+    return raw
 
 
 def dump_toml(table: Mapping[str, Any]) -> str:
@@ -47,7 +77,7 @@ def _is_tables(value: Any) -> bool:
 
 def _key(key: Any) -> str:
     if not isinstance(key, str):
-        raise TypeError(f"keys must be text, not {key!r}")
+        raise TypeError(f"keys must be text, not {shown(key)}")
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
 
 
@@ -64,4 +94,4 @@ def _scalar(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Sequence):
         return "[" + ", ".join(_scalar(entry) for entry in value) + "]"
-    raise TypeError(f"{value!r} of type {type(value).__name__}")
+    raise TypeError(f"{shown(value)} of type {type(value).__name__}")

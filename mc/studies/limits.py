@@ -1,0 +1,123 @@
+"""How large a study file and what it asks for may be, so that absurd ones are refused at once.
+
+All limits of study files are here, those of single settings in :data:`tnqbm.limits.MAX_COUNTS`;
+docs/study-files.md lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tnqbm.errors import StudyError
+
+MAX_BYTES = 1_000_000
+"""Size of a study file."""
+
+MAX_DEPTH = 8
+"""Tables and lists inside each other."""
+
+MAX_KEYS = 1_000
+"""Keys of a table."""
+
+MAX_VALUES = 10_000
+"""Values of a list, seeds apart."""
+
+MAX_SEEDS = 1_000_000
+
+MAX_UNITS = 100_000
+"""Visible or hidden units of a model."""
+
+MAX_PARAMETERS = 10**8
+"""Parameters of a model."""
+
+MAX_GROUPS = 10_000
+"""Combinations of data, sizes, Paulis and gradients."""
+
+MAX_RUNS = 1_000_000
+"""Runs: combinations times seeds."""
+
+MAX_NAME = 1_000
+"""Characters of a name, of a path, of a label."""
+
+MAX_PROBLEMS = 20
+"""Problems that are written out; the others are counted."""
+
+_SHOWN, _SHOWN_LINE = 100, 1000
+_LONG_KEY = re.compile(rf"""[\s\[]*(?:[\w"'-]+\s*\.\s*){{{2 * MAX_DEPTH},}}""")
+
+
+class Problems:
+    """Problems of a study, one line each: the first of them, and how many there are."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lines: list[str] = []
+
+    def add(self, lines: Iterable[str], *, more: int = 0) -> None:
+        """Take lines in; ``more`` problems are counted without one."""
+        for line in lines:
+            self.count += 1
+            if len(self._lines) < MAX_PROBLEMS:
+                self._lines.append(_cut(line, _SHOWN_LINE))
+        self.count += more
+
+    def report(self, where: str) -> str:
+        """The whole message."""
+        count = "a problem" if self.count == 1 else f"{self.count:,} problems"
+        rest = self.count - len(self._lines)
+        last = [f"and {rest:,} more"] if rest else []
+        return "\n  ".join([f"{where} has {count}:", *self._lines, *last])
+
+
+def shown(value: object) -> str:
+    """A value in a message: its repr, cut where it is long."""
+    try:
+        return _cut(repr(value), _SHOWN)
+    except ValueError:  # an integer of more digits than Python writes out
+        return "a number of thousands of digits"
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """("model", "visible", 0) -> "model.visible[0]"."""
+    text = ""
+    for word in path:
+        text += f"[{word}]" if isinstance(word, int) else f".{word}" if text else str(word)
+    return _cut(text, _SHOWN)
+
+
+def check_text(text: str, where: str) -> None:
+    """Raise StudyError for text that would take long to read as TOML."""
+    if len(text) > MAX_BYTES:
+        raise StudyError(f"{where} is not a study: its text is longer than {MAX_BYTES:,} bytes")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if _LONG_KEY.match(line):
+            raise StudyError(
+                f"{where}, line {number}: tables inside tables, more than {MAX_DEPTH} deep: "
+                f"{_cut(line.strip(), _SHOWN)}"
+            )
+
+
+def check_tree(raw: Mapping[str, Any], where: str) -> None:
+    """Raise StudyError for tables and lists that are too deep or too long to be a study."""
+    stack: list[tuple[tuple[str | int, ...], Any]] = [((), raw)]
+    while stack:
+        path, value = stack.pop()
+        table = isinstance(value, Mapping)
+        largest = MAX_KEYS if table else MAX_SEEDS if path == ("seeds",) else MAX_VALUES
+        name = dotted(path) or "the top of the file"
+        if len(path) > MAX_DEPTH:
+            raise StudyError(f"{where}: {name}: tables inside tables, more than {MAX_DEPTH} deep")
+        if len(value) > largest:
+            raise StudyError(
+                f"{where}: {name} has {len(value):,} {'keys' if table else 'values'}; at most "
+                f"{largest:,} are accepted"
+            )
+        for key, inner in value.items() if table else enumerate(value):
+            if isinstance(inner, Mapping | list | tuple):
+                stack.append(((*path, key), inner))
