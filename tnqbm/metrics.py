@@ -11,11 +11,14 @@ _LARGEST_LOG = 300.0
 
 
 def kl_divergence(q: ArrayLike, p: ArrayLike) -> float:
-    """KL(q || p) = sum q log(q / p) in nats; inf where p vanishes on the support of q."""
+    """KL(q || p) = sum q log(q / p) in nats; inf where p vanishes on the support of q.
+
+    Rounding may leave it a little below 0 where q and p are equal.
+    """
     q, p = _pair(q, p)
     on = q > 0
     with np.errstate(divide="ignore"):
-        return max(0.0, float(np.sum(q[on] * (np.log(q[on]) - np.log(p[on])))))
+        return float(np.sum(q[on] * (np.log(q[on]) - np.log(p[on]))))
 
 
 def total_variation(q: ArrayLike, p: ArrayLike) -> float:
@@ -36,7 +39,10 @@ def on_support(log_p: Float, q: Float) -> dict[str, Float]:
     """KL, TVD and NLL from normalised log p and q on the support of q alone; (..., K) -> (...).
 
     TVD = 0.5 [sum_S |q - p| + 1 - p(S)], so no sum over all states is needed. With an estimate of
-    log Z, p may exceed one; results then stay within their bounds.
+    log Z that is too small, p(S) may exceed one. Nothing is cut off then: a KL below 0 (an NLL
+    below the entropy of q) says that log Z is wrong. The TVD by this formula stays in [0, 1]
+    whatever p(S) is, and says nothing where p(S) exceeds one; :func:`tnqbm.bounds.log_sum` of
+    the log weights, which log Z may not be below, shows that.
     """
     # A log Z that is far too small must not overflow; true probabilities are untouched.
     p = np.exp(np.minimum(log_p, _LARGEST_LOG))
@@ -45,7 +51,7 @@ def on_support(log_p: Float, q: Float) -> dict[str, Float]:
     kl = nll + (q * log_q).sum(axis=-1)
     outside = 1.0 - p.sum(axis=-1)
     tvd = 0.5 * (np.abs(q - p).sum(axis=-1) + outside)
-    return {"kl": np.maximum(kl, 0.0), "tvd": np.clip(tvd, 0.0, 1.0), "nll": nll}
+    return {"kl": kl, "tvd": tvd, "nll": nll}
 
 
 def _pair(q: ArrayLike, p: ArrayLike) -> tuple[Float, Float]:

@@ -184,6 +184,27 @@ def likelihood_curves(
     return known
 
 
+def leading_metrics(data: Iterable[str]) -> tuple[str, ...]:
+    """Metrics that tell models of these data sets apart, the first one best.
+
+    The TVD leads where the distribution of the data is known exactly. Where all data are samples
+    of an unknown one it does not: almost all states of a good model are not among the rows, so
+    that it is near 1 whatever the model. The likelihood of test data leads there.
+    """
+    from tnqbm import datasets
+
+    exact = any(datasets.is_exact(name) for name in data)
+    return ("tvd", "kl", "test_nll", "nll") if exact else ("test_nll", "nll", "kl", "tvd")
+
+
+def default_metric(archives: Archive | Sequence[Archive], *, select: Select | None = None) -> str:
+    """The first of :func:`leading_metrics` that a finished run has kept ("tvd" if none has)."""
+    rows = [row for archive in as_archives(archives) for row in archive.table()]
+    chosen = [row for row in rows if matches(select, row)]
+    names = leading_metrics({str(row["data"]) for row in chosen})
+    return next((n for n in names if any(row.get(n) is not None for row in chosen)), "tvd")
+
+
 def matches(select: Select | None, coordinates: Mapping[str, Any]) -> bool:
     """Whether a run's coordinates agree with every key of ``select``."""
     return all(coordinates.get(k) in _allowed(v) for k, v in (select or {}).items())
@@ -207,6 +228,11 @@ def check_select(select: Select | None, coordinates: Iterable[Mapping[str, Any]]
             asked = ", ".join(map(str, _allowed(wanted)))
             there = ", ".join(map(str, sorted(present, key=_mixed)))
             raise ValueError(f"no run has {key} = {asked}; there are: {there}")
+
+
+def run_coordinates(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The coordinates of a run, its seed last, from a row of an archive's table."""
+    return {**_coordinates(row), "seed": row["seed"]}
 
 
 def describe(coordinates: Mapping[str, Any]) -> str:

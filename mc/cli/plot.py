@@ -6,9 +6,10 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, parse_pairs, print_json
+from mc.cli.doubts import doubt_lines, doubted
 
 KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
-METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll")
+METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll", "valid_nll")
 WITH_METRIC = ("learning", "tvd", "gradients")
 
 
@@ -21,7 +22,8 @@ WITH_METRIC = ("learning", "tvd", "gradients")
 @click.option(
     "--metric",
     type=click.Choice(METRICS),
-    help="What to draw (learning, tvd, gradients).  [default: tvd]",
+    help="What to draw (learning, tvd, gradients).  [default: tvd; if all data are samples, "
+    "test_nll, or nll without test data]",
 )
 @click.option(
     "--threshold",
@@ -51,7 +53,7 @@ def plot(
 
     \b
     learning     a metric against the number of updates
-    tvd          final total variation distance against m (the paper's Figure 2)
+    tvd          final total variation distance (or --metric) against m (the paper's Figure 2)
     min-hidden   least m below a TVD against n, and the ratios (the paper's Figure 3); for one n
                  and several gradients, against the gradient
     gradients    final distance against m, a line per gradient
@@ -69,15 +71,16 @@ def plot(
     """
     from tnqbm import figures
     from tnqbm.archive import Archive
+    from tnqbm.summaries import default_metric
 
     if metric is not None and kind not in WITH_METRIC:
         about = "the TVD" if kind == "min-hidden" else "the log-likelihood"
         raise click.UsageError(f"--kind {kind} is about {about}; leave --metric away")
     if band is not None and kind != "gradients":
         raise click.UsageError("--band is about --kind gradients")
-    metric = metric or "tvd"
     figures.check_figure_path(out, overwrite=overwrite)
     sources, select = [Archive(path) for path in archives], parse_pairs(where)
+    metric = metric or default_metric(sources, select=select)
     if kind == "learning":
         figure, _ = figures.learning_curves(sources, metric, select=select)
     elif kind == "tvd":
@@ -91,7 +94,10 @@ def plot(
     else:
         figure, _ = figures.minimum_hidden(sources, threshold, select=select)
     path = figures.save_figure(figure, out, overwrite=overwrite)
+    found = [one for source in sources for one in doubted(source, select)]
     if as_json:
-        print_json({"figure": str(path), "kind": kind})
-    else:
-        click.echo(f"figure written: {path}")
+        print_json({"figure": str(path), "kind": kind, "log_z_untrusted": len(found)})
+        return
+    click.echo(f"figure written: {path}")
+    for line in doubt_lines(found):
+        click.echo(line)

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mc.cli import options
 from mc.cli.common import PATH, number, parse_pairs, print_json, print_table
+from mc.cli.doubts import doubt_lines, doubted
+from mc.cli.group_facts import (
+    HEADS,
+    OF_RUNS,
+    SPENT,
+    SUMMARY,
+    add_count,
+    add_failed,
+    add_likelihoods,
+    add_reports,
+    add_shots,
+    shots_words,
+    which_run,
+)
 
 if TYPE_CHECKING:
     from tnqbm.analysis import MinimumHidden
     from tnqbm.archive import Archive
-
-_SUMMARY = (
-    "runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std", "test_nll_mean", "test_nll_std",
-)  # fmt: skip
-_SPENT = ("shots", "success_rate", "failed")
-"""What groups are given where it is known: shots of all runs, their kept share, runs that failed
-before their last update."""
-
-_OF_RUNS = ("steps", "stopped", "started", "finished", "estimator")
-"""What rows of single runs have besides coordinates, seed and metrics."""
 
 _ORDER = ("data", "visible", "paulis", "hidden")
 
@@ -50,7 +53,9 @@ def show(
 
     Final total variation distance (TVD) and KL divergence (nats), and negative log-likelihood
     (NLL, nats) of held-out data where there are any: mean and standard deviation over the finished
-    seeds of each group. Where gradients were measured on circuits, the shots of all runs of the
+    seeds of each group. Where the data are samples of an unknown distribution the NLL takes the
+    place of the TVD, which is near 1 there for any good model. Runs whose log Z cannot be right are
+    named. Where gradients were measured on circuits, the shots of all runs of the
     group and the share of them that survived post-selection. Works while the study is running.
 
     \b
@@ -82,9 +87,11 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
     check_select(select, groups)
     groups = [group for group in groups if matches(select, group)]
     table = archive.table(skip_damaged=skip_damaged)
-    tested = _add_test_nll(table, groups)
-    measured = _add_shots(archive, groups, skip_damaged)
-    failed = _add_failed(table, groups)
+    shown = add_likelihoods(table, groups)
+    measured = add_shots(archive, groups, skip_damaged)
+    failed = add_failed(table, groups)
+    found = doubted(archive, select, skip_damaged=skip_damaged)
+    add_count("log_z_untrusted", [row for row, _ in found], groups)
     finished, planned = archive.progress
     if as_json:
         progress = {"finished": finished, "planned": planned}
@@ -93,17 +100,20 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
     keys, shared = _keys(groups)
     print_table(
         [
-            *(*keys, "finished", "TVD", "±", "KL (nats)", "±"),
-            *(["test NLL", "±"] if tested else []),
+            *(*keys, "finished"),
+            *(word for name in shown for word in (HEADS[name], "±")),
             *(["shots", "kept"] if measured else []),
         ],
         [
             [
                 *(str(group.get(key, "")) for key in keys),
                 f"{group['finished']}/{group['runs']}",
-                *(number(group[name]) for name in _SUMMARY[2:6]),
-                *(number(group[name]) for name in (_SUMMARY[6:] if tested else ())),
-                *(_shots(group) if measured else ()),
+                *(
+                    number(group.get(f"{name}_{what}"))
+                    for name in shown
+                    for what in ("mean", "std")
+                ),
+                *(shots_words(group) if measured else ()),
             ]
             for group in sorted(groups, key=lambda g: _sorting(g, keys))
         ],
@@ -111,6 +121,8 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         title=shared,
     )
     click.echo(_progress(finished, planned))
+    for line in doubt_lines(found):
+        click.echo(line)
     if failed:
         click.echo(
             f"{_count(failed, 'run')} failed before the last update, for want of an estimate of "
@@ -118,101 +130,37 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         )
 
 
-def _add_shots(archive: Archive, groups: list[dict[str, Any]], skip_damaged: bool) -> bool:
-    """Give groups the shots of their runs and the share that was kept; whether there are any."""
-    totals: dict[Any, list[int]] = {}
-    for row in archive.estimators(skip_damaged=skip_damaged):
-        found = row["estimator"]
-        if "shots" in found:
-            total = totals.setdefault(_which(row, but=("seed",)), [0, 0])
-            total[0] += found["shots"]
-            total[1] += found.get("kept_shots", found["shots"])
-    for group in groups:
-        shots, kept = totals.get(_which(group), (0, 0))
-        if shots:
-            group |= {"shots": shots, "success_rate": kept / shots}
-    return any("shots" in group for group in groups)
-
-
-def _add_failed(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -> int:
-    """Give groups the number of their runs that failed, if any run did; that of all groups."""
-    failed = Counter(_which(row, but=("seed",)) for row in table if row["stopped"] == "failed")
-    for group in groups if failed else ():
-        group["failed"] = failed[_which(group)]
-    return sum(group.get("failed", 0) for group in groups)
-
-
-def _add_reports(archive: Archive, rows: list[dict[str, Any]], skip_damaged: bool) -> bool:
-    """Give runs what their estimator reported, as ``estimator``; whether one of them has shots."""
-    reports = {
-        _which(row): row["estimator"] for row in archive.estimators(skip_damaged=skip_damaged)
-    }
-    for row in rows:
-        if found := reports.get(_which(row)):
-            row["estimator"] = found
-    return any("shots" in row.get("estimator", {}) for row in rows)
-
-
-def _shots(found: dict[str, Any]) -> tuple[str, str]:
-    """Shots, and the share of them that was kept, as a table shows them."""
-    shots = found.get("shots")
-    return "–" if shots is None else f"{shots:,}", number(found.get("success_rate"))
-
-
-def _which(row: dict[str, Any], but: tuple[str, ...] = ()) -> frozenset[tuple[str, Any]]:
-    """The coordinates of a run (its seed among them) or group, to be compared."""
-    from tnqbm.trajectory import METRICS
-
-    other = {*METRICS, *_SUMMARY, *_SPENT, *_OF_RUNS, *but}
-    return frozenset((key, value) for key, value in row.items() if key not in other)
-
-
-def _add_test_nll(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -> bool:
-    """Give groups mean and std of the final test_nll, if any run has one; whether one has."""
-    import numpy as np
-
-    names = list(dict.fromkeys(key for group in groups for key in group if key not in _SUMMARY))
-    finals: dict[tuple[Any, ...], list[float | None]] = {}
-    for row in table:
-        finals.setdefault(tuple(row.get(key) for key in names), []).append(row["test_nll"])
-    tested = False
-    for group in groups:
-        values = finals.get(tuple(group.get(key) for key in names), [])
-        known = [value for value in values if value is not None and np.isfinite(value)]
-        whole = bool(known) and len(known) == len(values)
-        group["test_nll_mean"] = float(np.mean(known)) if whole else None
-        group["test_nll_std"] = float(np.std(known)) if whole else None
-        tested = tested or any(value is not None for value in values)
-    if not tested:
-        for group in groups:
-            del group["test_nll_mean"], group["test_nll_std"]
-    return tested
-
-
 def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.summaries import check_select, matches
+    from tnqbm.summaries import check_select, leading_metrics, matches
     from tnqbm.trajectory import METRICS
 
     rows = archive.table(skip_damaged=skip_damaged)
     check_select(select, rows)
     rows = [row for row in rows if matches(select, row)]
-    measured = _add_reports(archive, rows, skip_damaged)
+    measured = add_reports(archive, rows, skip_damaged)
+    found = doubted(archive, select, skip_damaged=skip_damaged)
+    reasons = {which_run(row): why for row, why in found}
+    for row in rows:
+        if why := reasons.get(which_run(row)):
+            row["log_z_doubt"] = why
     finished, planned = archive.progress
     if as_json:
         progress = {"finished": finished, "planned": planned}
         print_json({"archive": str(archive.path), "progress": progress, "runs": rows})
         return
-    per_run = {*METRICS, *_OF_RUNS, "seed"}
+    per_run = {*METRICS, *OF_RUNS, "seed"}
     keys, shared = _keys([{k: v for k, v in row.items() if k not in per_run} for row in rows])
     keys.append("seed")
-    metrics = [name for name in METRICS if any(row.get(name) is not None for row in rows)]
+    leading = leading_metrics({str(row["data"]) for row in rows})
+    ordered = dict.fromkeys([*leading, *METRICS])
+    metrics = [name for name in ordered if any(row.get(name) is not None for row in rows)]
     print_table(
         [*keys, *metrics, *(["shots", "kept"] if measured else []), "updates", "stopped by"],
         [
             [
                 *(str(row.get(key, "")) for key in keys),
                 *(number(row.get(name)) for name in metrics),
-                *(_shots(row.get("estimator", {})) if measured else ()),
+                *(shots_words(row.get("estimator", {})) if measured else ()),
                 str(row["steps"]),
                 str(row["stopped"]),
             ]
@@ -222,6 +170,8 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
         title=shared,
     )
     click.echo(_progress(finished, planned))
+    for line in doubt_lines(found):
+        click.echo(line)
 
 
 def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
@@ -286,17 +236,22 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
 def verify(archive: str, as_json: bool) -> None:
     """Check an archive's format and every checksum in it.
 
-    Says what is damaged and what is still whole. The exit code is 0 only if all is whole.
+    Says what is damaged and what is still whole. The exit code is 0 only if all is whole. Names
+    runs whose log Z cannot be right, too.
 
     \b
     Example:
       tnqbm verify results.h5
     """
+    from tnqbm.archive import Archive
     from tnqbm.archive.verify import verify_archive
 
     report = verify_archive(archive)
+    # What is whole may still be wrong.
+    found = doubted(Archive(archive), {}) if report.ok else None
     if as_json:
-        print_json({"archive": archive, **dataclasses.asdict(report)})
+        doubts = len(found) if found is not None else None
+        print_json({"archive": archive, **dataclasses.asdict(report), "log_z_untrusted": doubts})
     else:
         for problem in report.problems:
             click.echo(f"damaged: {problem}")
@@ -304,6 +259,8 @@ def verify(archive: str, as_json: bool) -> None:
         counts += f"{_count(report.runs_whole, 'run')} whole"
         verdict = "whole" if report.ok else _count(len(report.problems), "problem")
         click.echo(f"{archive}: {verdict}; {counts}")
+        for line in doubt_lines(found or []):
+            click.echo(line)
     if not report.ok:
         raise SystemExit(1)
 
@@ -345,7 +302,7 @@ def _count(number: int, noun: str) -> str:
 
 def _keys(groups: list[dict[str, Any]]) -> tuple[list[str], str]:
     """Coordinates that get a column, the main ones first, and those that all groups share."""
-    hidden = {*_SUMMARY, *_SPENT}
+    hidden = {*SUMMARY, *SPENT}
     present = dict.fromkeys(key for group in groups for key in group if key not in hidden)
     columns, shared = [key for key in _ORDER if key in present], []
     for key in present:

@@ -35,3 +35,14 @@ def test_on_support_agrees_with_the_dense_metrics():
 def test_bad_input(q, p, message):
     with pytest.raises(ValueError, match=message):
         metrics.total_variation(q, p)
+
+
+def test_a_log_z_that_is_too_small_is_not_hidden():
+    """The likelihood is then above what any distribution can reach: a KL below 0."""
+    q = np.array([0.2, 0.3, 0.5])
+    right = metrics.on_support(np.log(q), q)
+    assert right["kl"] == pytest.approx(0.0, abs=1e-15)
+    found = metrics.on_support(np.log(q) + 2.0, q)
+    assert found["kl"] == pytest.approx(-2.0)
+    assert found["nll"] == pytest.approx(right["nll"] - 2.0)
+    assert 0 <= found["tvd"] <= 1  # whatever p is: it alone shows nothing

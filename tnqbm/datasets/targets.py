@@ -173,6 +173,11 @@ def is_drawn(name: str | Path) -> bool:
     return _ising_temperature(name) is not None
 
 
+def is_random(name: str | Path) -> bool:
+    """Whether other seeds give other states."""
+    return name in ("on2",) or is_drawn(name)
+
+
 def check(name: str | Path, n: int) -> None:
     """Raise ValueError if :func:`load` cannot make this data set on n units, at no cost."""
     if n < 1:

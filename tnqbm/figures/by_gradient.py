@@ -14,7 +14,7 @@ from tnqbm.analysis import mean_interval
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import GRADIENTS, Styles, gradient_styles, paulis_order
-from tnqbm.summaries import FinalGroup, Select, final_groups
+from tnqbm.summaries import FinalGroup, Select, default_metric, final_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +31,7 @@ CONFIDENCE = 0.95
 
 def gradients(
     archives: Archive | Sequence[Archive],
-    metric: str = "tvd",
+    metric: str | None = None,
     *,
     select: Select | None = None,
     band: str = "std",
@@ -39,6 +39,7 @@ def gradients(
 ) -> tuple[Figure, Axis]:
     """Final ``metric`` against m, a line per gradient: mean over seeds with a band.
 
+    By default it is :func:`tnqbm.summaries.default_metric`: the TVD, or for samples the NLL.
     A panel per data set and n (rows) and Pauli set (columns). The colour says the method, line
     and marker the number of sweeps; exact gradients are black. ``band`` is "std", one standard
     deviation over seeds, or "bootstrap", the central 95 % interval of the mean over seeds drawn
@@ -49,6 +50,7 @@ def gradients(
     if band not in BANDS:
         raise ValueError(f"unknown band {band!r}; known: {', '.join(BANDS)}")
     layout.require_matplotlib()
+    metric = metric or default_metric(archives, select=select)
     groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")

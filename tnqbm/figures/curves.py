@@ -21,6 +21,7 @@ from tnqbm.summaries import (
     Select,
     as_archives,
     check_select,
+    default_metric,
     final_groups,
     matches,
     mean_curves,
@@ -40,13 +41,14 @@ _RANKS = {1: ("",), 2: ("least", "greatest"), 3: ("least", "middle", "greatest")
 
 def learning_curves(
     archives: Archive | Sequence[Archive],
-    metric: str = "tvd",
+    metric: str | None = None,
     *,
     select: Select | None = None,
     max_hidden: int = 3,
 ) -> tuple[Figure, Axis]:
     """``metric`` against the number of updates: mean over seeds with a band of one std.
 
+    By default it is :func:`tnqbm.summaries.default_metric`: the TVD, or for samples the NLL.
     One panel per data set (columns) and n and gradient (rows), a colour per Pauli set, a line
     style per number of hidden units. Of more than ``max_hidden`` values of m the smallest, the
     largest and those between at equal ratios are shown, the same for all Pauli sets where they
@@ -56,6 +58,7 @@ def learning_curves(
     """
     layout.require_matplotlib()
     listed = as_archives(archives)
+    metric = metric or default_metric(listed, select=select)
     tried = _tried(listed, select)
     shown, common = _choose_hidden(tried, max_hidden, asked="hidden" in (select or {}))
     wanted = sorted({m for values in shown.values() for m in values})
@@ -111,19 +114,21 @@ def learning_curves(
 
 def tvd_vs_hidden(
     archives: Archive | Sequence[Archive],
-    metric: str = "tvd",
+    metric: str | None = None,
     *,
     select: Select | None = None,
     threshold: float | None = 0.2,
 ) -> tuple[Figure, Axis]:
     """Final ``metric`` against the number of hidden units m, as in the paper's Figure 2.
 
+    By default it is :func:`tnqbm.summaries.default_metric`: the TVD, or for samples the NLL.
     Mean over seeds with a band of one standard deviation; rows are n and gradients, columns data
     sets, colours Pauli sets. ``threshold`` draws the reference line (only for the total variation
     distance). To compare gradients: :func:`gradients`. Raises ValueError when the metric was not
     kept, no finished run matches, or there are too many gradients and n for one figure.
     """
     layout.require_matplotlib()
+    metric = metric or default_metric(archives, select=select)
     groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")

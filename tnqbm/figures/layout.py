@@ -33,6 +33,8 @@ LABELS = {
     "log_partition": "log Z",
     "log_partition_error": "Standard error of log Z",
     "test_nll": "Negative log-likelihood of test data (nats)",
+    "valid_nll": "Negative log-likelihood of validation data (nats)",
+    "log_partition_bound": "Lower bound of log Z",
 }
 
 TITLES = {
@@ -42,7 +44,14 @@ TITLES = {
     "parity": "parity",
 }
 
-_AXIS_LABELS = {"nll": "NLL (nats)", "test_nll": "Test NLL (nats)"}  # a panel is not high
+_ROUNDING = 1e-9
+"""A KL divergence this far below 0 is none."""
+
+_AXIS_LABELS = {
+    "nll": "NLL (nats)",
+    "test_nll": "Test NLL (nats)",
+    "valid_nll": "Validation NLL (nats)",
+}  # a panel is not high
 
 GREY = "#444444"
 REFERENCE = (0, (1, 1.5))
@@ -253,12 +262,20 @@ def reference_line(axis: Axes, y: float) -> None:
 
 
 def set_limits(axes: Iterable[Axes], metric: str) -> None:
-    """The vertical axis from 0 for metrics to be compared with 0, to 1 at most for the TVD."""
+    """The vertical axis from 0 for metrics to be compared with 0, to 1 at most for the TVD.
+
+    A KL divergence below 0, which shows that log Z is wrong, stays in sight, with a line at 0.
+    """
     if metric not in ("kl", "tvd", "gradient_norm"):
         return
     for axis in axes:
         top = axis.get_ylim()[1]  # a band may reach lower or higher than values can
-        axis.set_ylim(0.0, min(top, 1.0) if metric == "tvd" else top)
+        drawn = [float(y) for line in axis.lines for y in np.ravel(line.get_ydata())]
+        lowest = min((y for y in drawn if np.isfinite(y)), default=0.0)
+        below = metric == "kl" and lowest < -_ROUNDING
+        if below:
+            reference_line(axis, 0.0)
+        axis.set_ylim(1.05 * lowest if below else 0.0, min(top, 1.0) if metric == "tvd" else top)
 
 
 def seeds_text(

@@ -87,7 +87,7 @@ def _learning(opened: Sequence[View], report: Report) -> Pieces:
         return
     if metric == "test_nll":
         yield Skipped(
-            what, "the TVD is near 1 throughout; the likelihood of test data is drawn instead."
+            what, "the TVD tells nothing here; the likelihood of test data is drawn instead."
         )
         return
     yield from _several(

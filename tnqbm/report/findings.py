@@ -9,9 +9,10 @@ from typing import Any
 from tnqbm.analysis import MinimumHidden
 from tnqbm.archive.blocks import describe
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
-from tnqbm.report.groups import LOG_Z_LIMIT, MIN_SEEDS, untrusted
-from tnqbm.summaries import varying
+from tnqbm.report.groups import MIN_SEEDS
+from tnqbm.summaries import run_coordinates, varying
 from tnqbm.trajectory import METRICS
+from tnqbm.trust import LOG_Z_LIMIT, doubts
 
 MOST = 12
 """Examples that a warning names."""
@@ -130,16 +131,16 @@ def _not_finite(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
 
 
 def _log_z(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    doubts = [(row, why) for row in rows if (why := untrusted(row))]
-    if doubts:
+    found = doubts(rows)
+    if found:
         yield _finding(
             "caution",
-            f"log Z of {_count(len(doubts), 'run')} is not to be trusted",
+            f"log Z of {_count(len(found), 'run')} is not to be trusted",
             f"Their standard error exceeds {LOG_Z_LIMIT:.2f} nats (fewer than 10 effective "
-            "chains), or the likelihood that follows is impossible. Distances and likelihoods "
-            "of these runs say nothing, and neither do means over them; figures show them all "
-            "the same.",
-            (f"{_name(row)}: {why}" for row, why in doubts),
+            "chains), or the data alone weigh more than the estimate, which nothing but a wrong "
+            "log Z explains. Distances and likelihoods of these runs say nothing, and neither do "
+            "means over them; figures show them all the same.",
+            (f"{_name(row)}: {why}" for row, why in found),
         )
 
 
@@ -277,8 +278,7 @@ def _early_ends(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
 
 
 def _name(row: Mapping[str, Any]) -> str:
-    result = {*METRICS, "steps", "stopped", "started", "finished"}
-    return describe({key: value for key, value in row.items() if key not in result})
+    return describe(run_coordinates(row))
 
 
 def _count(number: int, noun: str) -> str:

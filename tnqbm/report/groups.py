@@ -11,20 +11,20 @@ from tnqbm.connectivity import DENSE
 from tnqbm.model import n_parameters
 from tnqbm.report.content import GroupRow, Statistics
 from tnqbm.report.view import View
-from tnqbm.summaries import FinalGroup, final_groups, group_key, group_order
+from tnqbm.summaries import (
+    FinalGroup,
+    final_groups,
+    group_key,
+    group_order,
+    leading_metrics,
+)
+from tnqbm.trust import untrusted
 
-SHOWN = ("tvd", "kl", "nll", "test_nll")
-"""Metrics that tables show, in this order."""
+SHOWN = ("tvd", "kl", "nll", "valid_nll", "test_nll")
+"""Metrics that tables can show."""
 
 MIN_SEEDS = 3
 """Groups with fewer finished seeds get no interval, and a warning."""
-
-LOG_Z_LIMIT = 10**-0.5
-"""Standard error of log Z (nats) above which it is not trusted.
-
-With fewer than 10 effective chains an estimate by annealing is not trusted
-(:mod:`mc.estimate`), and so many have a relative error of Z of 1/sqrt(10).
-"""
 
 UNTOLD = 0.7
 """Above this in all groups, as where data are few samples, the TVD tells models apart no more."""
@@ -51,10 +51,11 @@ def group_rows(views: Sequence[View]) -> tuple[list[GroupRow], tuple[str, ...]]:
         for group in final_groups(views, name):
             statistics[_key_of(group)][name] = summarise(group)
     errors = _log_z_errors(rows)
+    first = leading_metrics({str(row["data"]) for row in rows})
     return [
         _row(key, *seeds[key], statistics[key], errors.get(key, []))
         for key in sorted(seeds, key=group_order)
-    ], tuple(kept)
+    ], tuple(sorted(kept, key=lambda name: first.index(name) if name in first else len(first)))
 
 
 def summarise(group: FinalGroup) -> Statistics:
@@ -67,17 +68,18 @@ def summarise(group: FinalGroup) -> Statistics:
 
 
 def leading_metric(groups: Sequence[GroupRow]) -> str | None:
-    """The metric that tells the groups apart best: the TVD, unless it is near 1 everywhere.
+    """The metric that tells the groups apart best; None if no run has any.
 
-    Then the NLL of test data, or the KL divergence, or the NLL; None if no run has any.
+    The first of :func:`tnqbm.summaries.leading_metrics` that they have, but not a TVD that is near
+    1 everywhere.
     """
     known = {
         name: [g.metrics[name].mean for g in groups if name in g.metrics and g.metrics[name].seeds]
         for name in SHOWN
     }
-    if known["tvd"] and min(known["tvd"]) < UNTOLD:
-        return "tvd"
-    return next((name for name in ("test_nll", "kl", "tvd", "nll") if known[name]), None)
+    names = [name for name in leading_metrics({g.data for g in groups}) if known[name]]
+    telling = [name for name in names if name != "tvd" or min(known["tvd"]) < UNTOLD]
+    return next(iter(telling or names), None)
 
 
 def best_group(groups: Sequence[GroupRow], metric: str | None) -> GroupRow | None:
@@ -85,26 +87,6 @@ def best_group(groups: Sequence[GroupRow], metric: str | None) -> GroupRow | Non
     known = [g for g in groups if metric in g.metrics and g.metrics[metric].seeds] if metric else []
     trusted = [group for group in known if not group.log_z_untrusted]
     return min(trusted or known, key=lambda g: g.metrics[str(metric)].mean, default=None)
-
-
-def untrusted(row: Mapping[str, Any]) -> str:
-    """Why the log Z that a run recorded cannot be right, "" if nothing speaks against it.
-
-    ``row`` is one of :meth:`tnqbm.Archive.table`. An exact log Z is never doubted.
-    """
-    error = row.get("log_partition_error")
-    if error is None or error == 0:
-        return ""
-    if not math.isfinite(error):
-        return "its standard error is not finite"
-    # Probabilities of data that exceed 1 in sum: log Z has come out too small.
-    if (row.get("nll") or 0.0) < 0:
-        return f"the NLL would be {row['nll']:.3g}, below zero"
-    if row.get("kl") is not None and row["kl"] <= 0:
-        return "the KL divergence would not be positive"
-    if error > LOG_Z_LIMIT:
-        return f"its standard error is {error:.2g} nats"
-    return ""
 
 
 def _log_z_errors(rows: Sequence[Mapping[str, Any]]) -> dict[Key, list[tuple[float, bool]]]:

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 OPEN_ROWS = 60
 """Rows of groups up to which all tables stand open."""
 
-METRIC_HEADS = {"tvd": "TVD", "kl": "KL (nats)", "nll": "NLL (nats)", "test_nll": "test NLL (nats)"}
+METRIC_HEADS = {
+    "tvd": "TVD",
+    "kl": "KL (nats)",
+    "nll": "NLL (nats)",
+    "valid_nll": "validation NLL (nats)",
+    "test_nll": "test NLL (nats)",
+}
 
 
 def require_jinja() -> None:

@@ -15,6 +15,7 @@ from tnqbm.model import SqRBM
 from tnqbm.report.content import Draw, GroupRow, LogZ, SampledModel, Skipped
 from tnqbm.report.view import View
 from tnqbm.states import index_of, states_of
+from tnqbm.summaries import leading_metrics
 
 EXACT_VISIBLE = 16
 """Up to so many visible units samples are drawn from all 2^n probabilities."""
@@ -96,7 +97,7 @@ def _chosen(groups: Sequence[GroupRow]) -> list[GroupRow]:
 
 
 def _score(row: GroupRow) -> float:
-    for name in ("test_nll", "kl", "tvd"):
+    for name in leading_metrics({row.data}):
         if name in row.metrics and math.isfinite(row.metrics[name].mean):
             return row.metrics[name].mean
     return math.inf

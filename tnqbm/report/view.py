@@ -16,6 +16,7 @@ from tnqbm.archive.write import archive_files
 from tnqbm.errors import ArchiveError
 from tnqbm.files.content import plain_attribute
 from tnqbm.summaries import Select, check_select, matches
+from tnqbm.trust import with_bounds
 
 BLOCK_FACTS = ("tnqbm", "host")
 """What blocks say about themselves that may differ within an archive."""
@@ -38,10 +39,11 @@ class View(Archive):
         return list(self._sources.coordinates().values())
 
     def table(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
-        """:meth:`Archive.table` of the runs chosen."""
+        """:meth:`Archive.table` of the runs chosen, with the bounds of :mod:`tnqbm.trust`."""
         if self._table is None:
             rows = super().table(skip_damaged=True)
-            self._table = [row for row in rows if matches(self._select, row)]
+            chosen = [row for row in rows if matches(self._select, row)]
+            self._table = with_bounds(chosen, self.runs())
         return self._table
 
     def runs(self, *, skip_damaged: bool = True) -> Iterator[Run]:

@@ -19,8 +19,9 @@ from mc.cli import cli
 from mc.cli.common import number, parse_pairs, plain
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import TIME, ladder, record, write
-from tnqbm.archive import RunRecord
+from tnqbm.archive import Archive, RunRecord
 from tnqbm.model import SqRBM
+from tnqbm.summaries import default_metric
 from tnqbm.trajectory import Trajectory
 
 call = caller()
@@ -235,6 +236,51 @@ def test_show_has_the_test_likelihood_where_there_is_one(archive: Path, tmp_path
     assert "test NLL" in call("show", path).output
     groups = json.loads(call("show", path, "--json").output)["groups"]
     assert [(g["test_nll_mean"], g["test_nll_std"]) for g in groups] == [(21.0, 1.0), (None, None)]
+
+
+def samples_run(seed: int, **values: float) -> RunRecord:
+    """A run on a file of samples, with these final values."""
+    rows = {name: np.array([9.0, value]) for name, value in values.items()}
+    coordinates = {**record(0.1).coordinates, "data": "mine.csv"}
+    return RunRecord(coordinates, seed, Trajectory(step=np.array([0, 4]), **rows), TIME, TIME)
+
+
+def test_likelihoods_lead_where_the_data_are_samples(tmp_path: Path) -> None:
+    values = {"tvd": 0.99, "kl": 2.0, "nll": 5.0}
+    path = write(tmp_path / "a.h5", [samples_run(k, **values, test_nll=6.0) for k in (1, 2)])
+    head = next(line for line in call("show", path).output.splitlines() if "NLL" in line)
+    assert head.split()[-4:] == ["NLL", "±", "NLL", "±"]
+    assert head.index("test NLL") < head.rindex("NLL")
+    assert "TVD" not in head
+    (group,) = json.loads(call("show", path, "--json").output)["groups"]
+    assert (group["test_nll_mean"], group["nll_mean"], group["tvd_mean"]) == (6.0, 5.0, 0.99)
+    runs = call("show", path, "--runs").output
+    assert runs.index("test_nll") < runs.index(" nll") < runs.index("tvd")
+    assert default_metric(Archive(path)) == "test_nll"
+    untested = Archive(write(tmp_path / "b.h5", [samples_run(1, **values)]))
+    assert default_metric(untested) == "nll"
+    assert default_metric([untested, Archive(write(tmp_path / "c.h5", [record(0.1)]))]) == "tvd"
+
+
+def test_a_log_z_that_cannot_be_right_is_told(tmp_path: Path) -> None:
+    estimated = {"log_partition": 3.0, "log_partition_error": 0.1}
+    good = samples_run(1, kl=1.0, nll=5.0, **estimated)
+    bad = samples_run(2, kl=-2.0, nll=2.0, **estimated)
+    path = write(tmp_path / "a.h5", [good, bad])
+    why = "seed = 2: the NLL would be 2 nats below the entropy of the data"
+    for words in (["show", path], ["show", path, "--runs"], ["verify", path]):
+        text = call(*words).output
+        assert "log Z of 1 run is not to be trusted" in text
+        assert why in text
+        assert "seed = 1:" not in text
+    drawn = call("plot", path, "--kind", "learning", "--metric", "kl", "-o", tmp_path / "a.png")
+    assert why in drawn.output
+    (group,) = json.loads(call("show", path, "--json").output)["groups"]
+    assert group["log_z_untrusted"] == 1
+    rows = json.loads(call("show", path, "--runs", "--json").output)["runs"]
+    assert ["log_z_doubt" in row for row in rows] == [False, True]
+    assert json.loads(call("verify", path, "--json").output)["log_z_untrusted"] == 1
+    assert "not to be trusted" not in call("show", path, "--where", "seed=1", "--runs").output
 
 
 def test_verify_whole_and_damaged(archive: Path) -> None:
