@@ -20,7 +20,6 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
-from numpy.polynomial import chebyshev
 
 VECTOR_BYTES = 64
 FLAGS = ("contract", "nsz", "arcp")
@@ -322,28 +321,30 @@ def _halve(builder: Any, vector: Any, combine: Any) -> Any:
     return builder.extract_element(vector, ir.IntType(32)(0))
 
 
-def _exp_coefficients(degree: int) -> list[float]:
-    """Near-minimax polynomial for exp on [-log(2)/2, log(2)/2], lowest power first."""
-    half = math.log(2.0) / 2.0
-    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    series = chebyshev.chebfit(nodes, np.exp(half * nodes), degree)
-    return [float(c) for c in chebyshev.cheb2poly(series) / half ** np.arange(degree + 1)]
-
-
 # (mantissa bits, exponent bias) by precision.
 _FORMAT = {64: (52, 1023), 32: (23, 127)}
 
-# (polynomial, lowest argument, round-to-integer constant 1.5 * 2**mantissa, mantissa bits,
-#  log 2 in two parts) by precision. The lowest argument keeps the result a normal number.
-_EXP = {
+# Polynomials are written out rather than fitted on import: a fit by LAPACK rounds differently from
+# one processor to the next. They interpolate at Chebyshev nodes, lowest power first; the tests
+# calculate them anew with 60 digits.
+EXP = {
     64: (
-        _exp_coefficients(10),
-        -600.0,
-        6755399441055744.0,
-        52,
-        (0.6931471803691238, 1.9082149292705877e-10),
+        1.0, 1.0000000000000067, 0.5000000000000006, 0.16666666666554406, 0.04166666666657314,
+        0.008333333385667782, 0.0013888888932488599, 0.00019841170270440067,
+        2.4801504346997686e-05, 2.764018079620985e-06, 2.7626357241447223e-07,
     ),
-    32: (_exp_coefficients(6), -60.0, 12582912.0, 23, (0.693359375, -2.12194440e-4)),
+    32: (
+        1.0, 1.000000037716214, 0.5000000047117757, 0.16666415514653277, 0.04166635289677516,
+        0.008375126398153335, 0.0013941108433972674,
+    ),
+}  # fmt: skip
+"""exp(x), |x| <= log(2)/2, by bits of precision."""
+
+# (lowest argument, round-to-integer constant 1.5 * 2**mantissa, mantissa bits, log 2 in two parts)
+# by precision. The lowest argument keeps the result a normal number.
+_EXP_REDUCTION = {
+    64: (-600.0, 6755399441055744.0, 52, (0.6931471803691238, 1.9082149292705877e-10)),
+    32: (-60.0, 12582912.0, 23, (0.693359375, -2.12194440e-4)),
 }
 
 
@@ -351,14 +352,16 @@ _EXP = {
 def exp(typingctx: Any, x: Any) -> Any:
     """exp of every lane, for arguments below 700 (80 in single precision).
 
-    Relative error about 2 units in the last place; arguments below -600 (-60) return
+    Relative error below 2.5 eps, the spacing of numbers above 1 (2.0 measured with FMA, 2.2
+    without, over 4 million arguments); arguments below -600 (-60) return
     exp(-600) (exp(-60)), small beside anything it is added to.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = args[0].type
         integers = _integer_vector(vector)
-        poly, lowest, magic, mantissa, (log2_high, log2_low) = _EXP[x.scalar.bitwidth]
+        poly = EXP[x.scalar.bitwidth]
+        lowest, magic, mantissa, (log2_high, log2_low) = _EXP_REDUCTION[x.scalar.bitwidth]
 
         def const(value: float) -> Any:
             return ir.Constant(vector, [value] * vector.count)

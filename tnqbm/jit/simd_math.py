@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numpy.polynomial import chebyshev
 
-from tnqbm.jit.simd import FLAGS, Simd, _exp_coefficients, _is_flat, _pointer
+from tnqbm.jit.simd import FLAGS, Simd, _is_flat, _pointer
 
 
 @intrinsic
@@ -123,53 +121,68 @@ def bits_to_nibbles(typingctx: Any, array: Any, index: Any, bits: Any, like: Any
     return types.void(array, types.intp, types.int64, like), codegen
 
 
-def _log_coefficients(degree: int) -> list[float]:
-    """log(m) = 2 z P(z^2), z = (m-1)/(m+1), for m in [sqrt(1/2), sqrt(2)]: near-minimax P."""
-    top = ((math.sqrt(2.0) - 1.0) / (math.sqrt(2.0) + 1.0)) ** 2
-    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    square = np.maximum(0.5 * top * (nodes + 1.0), 1e-30)
-    z = np.sqrt(square)
-    return _in_powers(chebyshev.chebfit(nodes, np.arctanh(z) / z, degree), top)
+# Interpolated at Chebyshev nodes, lowest power first, and written out for the reason given in
+# :mod:`tnqbm.jit.simd`.
+LOG = {
+    64: (
+        0.666666666666667, 0.39999999999899505, 0.28571428625975487, 0.2222221113479508,
+        0.18182889125261723, 0.15331721600556042, 0.14616449685043406,
+    ),
+    32: (0.6666668503957586, 0.3998878056602198, 0.2957994939197279),
+}  # fmt: skip
+"""(2 artanh(s)/s - 2)/s^2 in s^2, |s| <= (sqrt(2) - 1)/(sqrt(2) + 1), by bits of precision."""
 
+COSINE = {
+    64: (
+        1.0, -4.934802200544676, 4.058712126416497, -1.335262768843447, 0.23533063012953284,
+        -0.025806888737002202, 0.0019295562724817132, -0.00010456655338748738,
+        4.149564353942586e-06,
+    ),
+    32: (
+        0.999999999779154, -4.934802136928946, 4.058709154763134, -1.3352119493905503,
+        0.2349370685950865, -0.024395932097550446,
+    ),
+}  # fmt: skip
+"""cos(pi t) in t^2, |t| <= 1/2, by bits of precision."""
 
-def _in_powers(series: Any, top: float) -> list[float]:
-    """Coefficients in x of a Chebyshev series in 2 x / top - 1, lowest power first."""
-    line = np.polynomial.Polynomial([-1.0, 2.0 / top])
-    total = np.polynomial.Polynomial([0.0])
-    for k, coefficient in enumerate(chebyshev.cheb2poly(series)):
-        total = total + float(coefficient) * line**k
-    return [float(c) for c in total.coef]
+SINE = {
+    64: (
+        3.141592653589793, -5.167712780049969, 2.5501640398773007, -0.5992645293189447,
+        0.0821458865731029, -0.007370430505916944, 0.0004662998161898394,
+        -2.1903497074626018e-05, 7.697826768224191e-07,
+    ),
+    32: (
+        3.141592653536132, -5.167712764593, 2.550163317938427, -0.599252186531583,
+        0.08205035020147247, -0.007028303855203096,
+    ),
+}  # fmt: skip
+"""sin(pi t)/t in t^2, |t| <= 1/2, by bits of precision."""
 
+POWER = {
+    64: (
+        1.0, 0.69314718055995, 0.24022650695910097, 0.05550410866444772, 0.009618129107606888,
+        0.0013333558230164974, 0.0001540353044173605, 1.5252657260200837e-05,
+        1.321544258792169e-06, 1.0208690299958306e-07, 7.072585949269223e-09,
+    ),
+    32: (
+        1.0, 0.6931472067028326, 0.24022650922288757, 0.05550327226670302, 0.009618056678524637,
+        0.0013400428177615838, 0.0001546144469856913,
+    ),
+}  # fmt: skip
+"""2**x, |x| <= 1/2, by bits of precision."""
 
-def _circle_coefficients(degree: int) -> tuple[list[float], list[float]]:
-    """cos(pi t) and sin(pi t)/t as polynomials in t^2, |t| <= 1/2."""
-    top = 0.25
-    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
-    t = np.sqrt(np.maximum(0.5 * top * (nodes + 1.0), 1e-30))
-    cosine = chebyshev.chebfit(nodes, np.cos(np.pi * t), degree)
-    sine = chebyshev.chebfit(nodes, np.sin(np.pi * t) / t, degree)
-    return _in_powers(cosine, top), _in_powers(sine, top)
+# (mantissa bits, exponent bias, bits of sqrt(1/2), bits of 2**mantissa_bits, log 2 in two parts) by
+# precision. Products of the first part with exponents are exact.
+_LOG_REDUCTION = {
+    64: (
+        52, 1023, 0x3FE6A09E667F3BCD, 0x4330000000000000,
+        (0.6931471803691238, 1.9082149292705877e-10),
+    ),
+    32: (23, 127, 0x3F3504F3, 0x4B000000, (0.693145751953125, 1.4286068203094172e-06)),
+}  # fmt: skip
 
-
-# (polynomial, mantissa bits, bits of sqrt(1/2)) by precision.
-_LOG = {
-    64: (_log_coefficients(9), 52, 0x3FE6A09E667F3BCD),
-    32: (_log_coefficients(4), 23, 0x3F3504F3),
-}
-_CIRCLE = {64: _circle_coefficients(9), 32: _circle_coefficients(5)}
-
-
-def _power_coefficients(degree: int) -> list[float]:
-    """2**x on [-1/2, 1/2], lowest power first."""
-    rate = math.log(2.0)
-    return [c * rate**k for k, c in enumerate(_exp_coefficients(degree))]
-
-
-# (polynomial, mantissa bits, largest argument, round-to-integer constant) by precision.
-_POWER = {
-    64: (_power_coefficients(10), 52, 300.0, 6755399441055744.0),
-    32: (_power_coefficients(6), 23, 30.0, 12582912.0),
-}
+# (mantissa bits, largest argument, round-to-integer constant) by precision.
+_POWER_REDUCTION = {64: (52, 300.0, 6755399441055744.0), 32: (23, 30.0, 12582912.0)}
 
 
 class _Arithmetic:
@@ -190,7 +203,7 @@ class _Arithmetic:
     def mul(self, a: Any, b: Any) -> Any:
         return self.builder.fmul(a, b, flags=FLAGS)
 
-    def polynomial(self, coefficients: list[float], x: Any) -> Any:
+    def polynomial(self, coefficients: tuple[float, ...], x: Any) -> Any:
         result = self.const(coefficients[-1])
         for coefficient in reversed(coefficients[:-1]):
             result = self.add(self.mul(result, x), self.const(coefficient))
@@ -199,43 +212,57 @@ class _Arithmetic:
 
 @intrinsic
 def log(typingctx: Any, x: Any) -> Any:
-    """Natural logarithm of every (normal, positive) lane, to a few units in the last place."""
+    """Natural logarithm of every (normal, positive) lane, to 1.25 units in the last place.
+
+    x = 2**k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), and with s = f / (2 + f)
+
+        log(1 + f) = f - s (f - s^2 Q(s^2)),
+
+    as in fdlibm: f is exact and s f small beside it, so it matters little whether products are
+    fused with sums. The largest errors over 7 million arguments were 0.97 units with fused products
+    (AVX-512, AVX2), 0.995 without (SSE2, AVX2 without FMA) and 0.954 in single precision.
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = args[0].type
-        poly, mantissa_bits, middle = _LOG[x.scalar.bitwidth]
+        mantissa_bits, bias, middle, magic, (log2_high, log2_low) = _LOG_REDUCTION[
+            x.scalar.bitwidth
+        ]
         integers = ir.VectorType(ir.IntType(x.scalar.bitwidth), vector.count)
         do = _Arithmetic(builder, vector)
 
         def const(value: int) -> Any:
             return ir.Constant(integers, [value] * vector.count)
 
-        # Subtracting the bits of sqrt(1/2) puts the border of the exponent there.
-        bits = builder.sub(builder.bitcast(args[0], integers), const(middle))
-        whole = builder.ashr(bits, const(mantissa_bits))
+        # Adding the bits between sqrt(1/2) and 1 puts the border of the exponent at sqrt(1/2).
+        moved = const((bias << mantissa_bits) - middle)
+        bits = builder.add(builder.bitcast(args[0], integers), moved)
         rest = builder.and_(bits, const((1 << mantissa_bits) - 1))
-        m = builder.bitcast(builder.add(rest, const(middle)), vector)
-        one = do.const(1.0)
-        z = builder.fdiv(do.sub(m, one), do.add(m, one), flags=FLAGS)
-        series = do.polynomial(poly, do.mul(z, z))
-        small = do.mul(do.add(z, z), series)
-        scaled = do.mul(builder.sitofp(whole, vector), do.const(math.log(2.0)))
-        return do.add(scaled, small)
+        f = do.sub(builder.bitcast(builder.add(rest, const(middle)), vector), do.const(1.0))
+        # As low mantissa bits of a large number, exponents become floats on every machine.
+        biased = builder.or_(builder.lshr(bits, const(mantissa_bits)), const(magic))
+        k = do.sub(builder.bitcast(biased, vector), do.const(float((1 << mantissa_bits) + bias)))
+        s = builder.fdiv(f, do.add(f, do.const(2.0)), flags=FLAGS)
+        square = do.mul(s, s)
+        series = do.mul(square, do.polynomial(LOG[x.scalar.bitwidth], square))
+        small = do.sub(do.mul(s, do.sub(f, series)), do.mul(k, do.const(log2_low)))
+        return do.sub(do.mul(k, do.const(log2_high)), do.sub(small, f))
 
     return x(x), codegen
 
 
 @intrinsic
 def exp_minus_twice(typingctx: Any, r: Any) -> Any:
-    """exp(-2 r) for r >= 0, to be added to 1: a unit or two in the last place of the sum.
+    """exp(-2 r) for r >= 0, to be added to 1: absolute error below 2 eps, the spacing above 1.
 
+    Measured over 5 million arguments: 1.41 eps (1.51 without FMA; 0.7 in single precision).
     Large r return a number far below that. Powers of two need no reduction in two parts: where
     r is so large that its product with 2 / log 2 is inexact, the result no longer matters.
     """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = args[0].type
-        poly, mantissa_bits, largest, magic = _POWER[r.scalar.bitwidth]
+        mantissa_bits, largest, magic = _POWER_REDUCTION[r.scalar.bitwidth]
         integers = ir.VectorType(ir.IntType(r.scalar.bitwidth), vector.count)
         do = _Arithmetic(builder, vector)
         high = do.const(largest)
@@ -244,7 +271,7 @@ def exp_minus_twice(typingctx: Any, r: Any) -> Any:
         # Adding the magic constant rounds to an integer, left in the low mantissa bits.
         shifted = do.add(do.mul(x, rate), do.const(magic))
         rest = do.sub(do.mul(x, rate), builder.fsub(shifted, do.const(magic)))
-        result = do.polynomial(poly, rest)
+        result = do.polynomial(POWER[r.scalar.bitwidth], rest)
         exponent = builder.shl(
             builder.bitcast(shifted, integers),
             ir.Constant(integers, [mantissa_bits] * vector.count),
@@ -256,12 +283,16 @@ def exp_minus_twice(typingctx: Any, r: Any) -> Any:
 
 @intrinsic
 def unit_circle(typingctx: Any, u: Any) -> Any:
-    """(cos, sin) of 2 pi u - pi for u in [0, 1]: a uniform point on the circle for uniform u."""
+    """(cos, sin) of 2 pi u - pi for u in [0, 1]: a uniform point on the circle for uniform u.
+
+    Absolute error below 4 eps, the spacing of numbers above 1. Measured over 4 million arguments:
+    2.7 eps (3.3 without FMA), in single precision 3.5 (3.6).
+    """
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         vector = args[0].type
         do = _Arithmetic(builder, vector)
-        cosine, sine = _CIRCLE[u.scalar.bitwidth]
+        cosine, sine = COSINE[u.scalar.bitwidth], SINE[u.scalar.bitwidth]
         t = do.sub(args[0], do.const(0.5))
         square = do.mul(t, t)
         c = do.polynomial(cosine, square)
