@@ -200,7 +200,7 @@ def _path_finders() -> list[Check]:
 
 
 def _mpi() -> list[Check]:
-    from mc.running.distribute import launched
+    from tnqbm.launcher import launched
 
     return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, 1)]
 
@@ -290,27 +290,42 @@ def _kernels() -> list[Check]:
     features = llvm.get_host_cpu_features()
     simd = next((text for key, text in _SIMD if features.get(key)), "none known")
     checks = [Check("SIMD", f"{simd} ({llvm.get_host_cpu_name()})")]
-    cure = "export NUMBA_CACHE_DIR=$HOME/.cache/tnqbm"
     start = time.perf_counter()
-    try:
-        error = _kernel_error()
-    except RuntimeError as trouble:
-        if "cache" not in str(trouble):
-            raise
-        return [*checks, Check("kernel cache", _first_line(trouble), "fault", cure)]
+    error = _kernel_error()
     seconds = time.perf_counter() - start
     if not error < 1e-10:
         found = f"log Z differs from NumPy's by {error:.1e}"
         return [*checks, Check("kernels", found, "fault", f"{_pip()} -U numba llvmlite")]
     checks.append(Check("kernels", f"run and agree with NumPy (first use took {seconds:.1f} s)"))
     checks.append(Check("Numba threads", _threading()))
-    folder = _cache_folder()
-    if _writable(folder):
-        checks.append(Check("kernel cache", str(folder)))
-    else:
-        found = f"{folder} cannot be written: every start compiles anew"
-        checks.append(Check("kernel cache", found, "note", cure))
+    checks.append(_kernel_cache())
     return checks
+
+
+def _kernel_cache() -> Check:
+    """Where Numba keeps compiled kernels."""
+    from tnqbm.enumeration.tables import add_scaled
+    from tnqbm.jit.kernel_cache import place_of
+
+    name, cure = "kernel cache", "export NUMBA_CACHE_DIR=FOLDER, one that can be written and lasts"
+    found = place_of(add_scaled)
+    if found is None:
+        return Check(name, "Numba does not say where", "note")
+    place, folder = found
+    said = {
+        "package": f"beside the source files, as in {folder}",
+        "NUMBA_CACHE_DIR": f"{folder.parent} (NUMBA_CACHE_DIR)",
+        "user": f"{folder.parent} (the package's folder cannot be written)",
+        "temporary": f"{folder.parent}, which may be emptied: no other folder can be written",
+        "nowhere": "no folder can be written: every start compiles anew",
+    }[place]
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    refused = bool(chosen) and place != "NUMBA_CACHE_DIR"
+    if refused:
+        said += f"; NUMBA_CACHE_DIR={chosen} cannot be written"
+    if refused or place in ("temporary", "nowhere"):
+        return Check(name, said, "note", cure)
+    return Check(name, said)
 
 
 def _kernel_error() -> float:
@@ -335,27 +350,6 @@ def _threading() -> str:
     except ValueError:
         layer = "not started yet"
     return f"threading layer {layer}, {numba.get_num_threads()} threads"
-
-
-def _cache_folder() -> Path:
-    """Where Numba keeps compiled kernels: asked of a kernel, else guessed as Numba does."""
-    from tnqbm import enumeration
-
-    for value in vars(enumeration).values():
-        path = getattr(getattr(value, "stats", None), "cache_path", None)
-        if path:
-            return Path(path)
-    chosen = os.environ.get("NUMBA_CACHE_DIR")
-    return Path(chosen) if chosen else Path(enumeration.__file__).with_name("__pycache__")
-
-
-def _writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return True
-    except OSError:
-        return False
 
 
 def _ask(command: list[str]) -> tuple[str, str]:
@@ -386,7 +380,7 @@ def _library(text: str) -> str:
 
 
 def _rank() -> int:
-    from mc.running.distribute import launcher_rank
+    from tnqbm.launcher import launcher_rank
 
     return launcher_rank()
 

@@ -46,7 +46,7 @@ class Group(click.Group):
 
 def is_first_rank() -> bool:
     """Whether this process is the one that prints. Does not import MPI."""
-    from mc.running.distribute import launcher_rank
+    from tnqbm.launcher import launcher_rank
 
     return launcher_rank() == 0
 

@@ -18,6 +18,8 @@ from click.testing import CliRunner
 from mc import doctor
 from mc.cli import cli
 from mc.doctor import Check, Report
+from tnqbm.enumeration.tables import add_scaled
+from tnqbm.jit import kernel_cache
 
 ROOT = Path(__file__).parents[2]
 
@@ -178,19 +180,41 @@ def test_too_many_threads_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check.cure == "unset NUMBA_NUM_THREADS"
 
 
-def test_wrong_kernels_and_unwritable_caches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wrong_kernels_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_kernel_error", lambda: 1e-3)
     assert doctor._kernels()[-1].status == "fault"
     monkeypatch.setattr(doctor, "_kernel_error", lambda: float("nan"))
     assert doctor._kernels()[-1].status == "fault"
-    monkeypatch.setattr(doctor, "_kernel_error", lambda: 0.0)
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(doctor, "_cache_folder", lambda: tmp_path / "file" / "cache")
-    cache = doctor._kernels()[-1]
-    assert (cache.name, cache.status) == ("kernel cache", "note")
-    assert cache.cure.startswith("export NUMBA_CACHE_DIR=")
+
+
+@pytest.mark.parametrize(
+    ("place", "chosen", "status", "says"),
+    [
+        ("package", "", "ok", "beside the source files, as in /a/b"),
+        ("NUMBA_CACHE_DIR", "/a", "ok", "/a (NUMBA_CACHE_DIR)"),
+        ("user", "", "ok", "/a (the package's folder cannot be written)"),
+        ("user", "/c", "note", "NUMBA_CACHE_DIR=/c cannot be written"),
+        ("temporary", "", "note", "/a, which may be emptied"),
+        ("nowhere", "", "note", "every start compiles anew"),
+    ],
+)
+def test_the_cache_that_is_used_is_told(
+    place: str, chosen: str, status: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_cache, "place_of", lambda function: (place, Path("/a/b")))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", chosen)
+    check = doctor._kernel_cache()
+    assert (check.name, check.status) == ("kernel cache", status)
+    assert says in check.found
+    assert check.cure.startswith("export NUMBA_CACHE_DIR=") is (status == "note")
+
+
+def test_the_cache_told_is_that_of_kernels() -> None:
+    found = kernel_cache.place_of(add_scaled)
+    assert found is not None
+    place, folder = found
+    assert (place == "NUMBA_CACHE_DIR") is bool(os.environ.get("NUMBA_CACHE_DIR"))
+    assert list(folder.glob("tables.add_scaled-*.nbi"))
 
 
 def test_a_check_that_crashes_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 import mc
 import mc.running.runner
 import mc.running.train_task
-from mc.running.distribute import launcher_rank
 from tnqbm.archive import Archive
+from tnqbm.launcher import launcher_rank
 from tnqbm.training import Trainer
 
 

@@ -233,7 +233,7 @@ def test_members_exchange_numbers_orders_and_failures() -> None:
 def test_members_on_unlike_processors_are_noticed(tmp_path: Path) -> None:
     code = (
         "import json, sys, numpy as np, mc, tnqbm.training as t\n"
-        "from mc.running.distribute import launcher_rank\n"
+        "from tnqbm.launcher import launcher_rank\n"
         "plain = t.Trainer.advance\n"
         "def rounded(self, updates):\n"
         "    plain(self, updates)\n"

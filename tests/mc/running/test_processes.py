@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from mc import run_study
-from mc.running.distribute import OneRank, cores_for_rank, launched, launcher_rank, launcher_size
+from mc.running.distribute import OneRank, cores_for_rank
 from mc.running.handout import Board
 from mc.running.lock import STALE_SECONDS, Lock, OutputBusyError
 from mc.running.progress import Progress, duration, remaining_seconds
@@ -23,6 +23,7 @@ from tests.mc.studies.samples import (
     ROOT,
     tiny,
 )
+from tnqbm.launcher import launched, launcher_rank, launcher_size
 
 
 def write_lock(path: Path, pid: int, host: str, start: str, age: float = 0.0) -> None:
