@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mc.estimate import Estimate, EstimateWarning, Gap
     from mc.kernels import Sweeper
-    from mc.likelihood import log_likelihood, total_variation
+    from mc.likelihood import (
+        compare_likelihoods,
+        log_likelihood,
+        log_likelihoods,
+        total_variation,
+    )
     from mc.partition import log_partition
     from mc.running.distribute import RunFailed, StudyInterrupted
     from mc.running.runner import run_study
@@ -35,10 +40,12 @@ _LAZY = {
     "Sweeper": "mc.kernels",
     "Tempering": "mc.tempering",
     "TemperingWarning": "mc.tempered",
+    "compare_likelihoods": "mc.likelihood",
     "fit_amplitude": "mc.tensor.networks",
     "independence_step": "mc.tensor.moves",
     "load_study": "mc.studies.file",
     "log_likelihood": "mc.likelihood",
+    "log_likelihoods": "mc.likelihood",
     "log_partition": "mc.partition",
     "run_study": "mc.running.runner",
     "sample": "mc.sampling",
@@ -61,10 +68,12 @@ __all__ = [
     "Sweeper",
     "Tempering",
     "TemperingWarning",
+    "compare_likelihoods",
     "fit_amplitude",
     "independence_step",
     "load_study",
     "log_likelihood",
+    "log_likelihoods",
     "log_partition",
     "run_study",
     "sample",

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.annealing import Schedule, anneal, choose_kernel
+from mc.estimate import SIGMAS, Estimate, EstimateWarning
 from mc.interpolation import matching_fields
 from mc.kernels import Sweeper
-from mc.partition import Estimate
 from mc.streams import stream_key
+from tnqbm.bounds import bound_from_weights
 from tnqbm.datasets import Target
 from tnqbm.metrics import on_support
 from tnqbm.model import SqRBM
@@ -35,7 +38,7 @@ class WithError(NamedTuple):
 
 
 class LogLikelihood(NamedTuple):
-    """Mean log-likelihood of data in nats per row.
+    """Mean log-likelihood of data in nats per row, or a difference of two.
 
     ``standard_error`` combines ``data_error``, of the mean over a sample of rows, and
     ``partition_error``, of log Z, which all rows share.
@@ -53,23 +56,104 @@ def log_likelihood(
 ) -> LogLikelihood:
     """Mean of log p(v) = log p~(v) - log Z over rows (N, n), repeated rows counted as often.
 
-    A Target stands for the whole distribution: its mean has no sampling error. One row alone has
-    an unknown one (nan). ``estimate`` of log Z: from :func:`mc.partition.log_partition`, or any
-    (value, standard_error). Raises ValueError on rows of another width.
+    The rows are a sample, and so is a Target that was made from samples: the mean over them has an
+    error (that of one row alone is unknown, nan). A Target that is known exactly has none.
+    ``estimate`` of log Z: from :func:`mc.partition.log_partition`, or any (value,
+    standard_error). Raises ValueError on rows of another width, and warns (EstimateWarning) of a
+    log Z that is smaller than what the rows alone weigh.
     """
     log_z, partition_error = _log_z(estimate)
-    if isinstance(rows, Target):
-        states, weights = _own(rows, model), rows.probabilities
-        mean = float((weights * log_weights(model, states)).sum())
-        return LogLikelihood(mean - log_z, partition_error, 0.0, partition_error, rows.n_states)
-    states = as_states(rows, model.n_visible)
-    if states.ndim != 2 or states.size == 0:
-        raise ValueError(f"rows must have shape (N, {model.n_visible}), got {states.shape}")
+    data = _Rows.of(rows, model)
+    found = log_weights(model, data.states)
+    _warn_of_excess(found, data.states, log_z, partition_error)
+    return data.mean(found - log_z, partition_error)
+
+
+def log_likelihoods(
+    model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
+) -> NDArray[np.float64]:
+    """log p(v) in nats of every row (N,), or of every state of a Target (K,) in its order.
+
+    Arguments and errors are those of :func:`log_likelihood`; the error of log Z moves all of them
+    alike.
+    """
+    log_z, error = _log_z(estimate)
+    states = _Rows.of(rows, model).states
     found = log_weights(model, states)
-    count = found.size
-    data_error = float(found.std(ddof=1)) / math.sqrt(count) if count > 1 else math.nan
-    error = math.hypot(data_error, partition_error)
-    return LogLikelihood(float(found.mean()) - log_z, error, data_error, partition_error, count)
+    _warn_of_excess(found, states, log_z, error)
+    return found - log_z
+
+
+def compare_likelihoods(
+    first: SqRBM,
+    second: SqRBM,
+    rows: Target | ArrayLike,
+    first_log_z: Estimate | WithError,
+    second_log_z: Estimate | WithError,
+) -> LogLikelihood:
+    """Mean of log p_first(v) - log p_second(v) over the same rows: how much better the first is.
+
+    The differences are paired row by row, so that what makes a row likely or unlikely under both
+    models cancels: ``data_error`` is the standard error of their mean, usually several times
+    smaller than that of either likelihood. ``partition_error`` combines the errors of both log Z,
+    taken as independent. Other arguments and errors are those of :func:`log_likelihood`.
+    """
+    if first.n_visible != second.n_visible:
+        raise ValueError(
+            f"the models have {first.n_visible} and {second.n_visible} visible units; rows belong "
+            "to both"
+        )
+    data = _Rows.of(rows, first)
+    one, other = (
+        log_likelihoods(model, data.states, estimate)
+        for model, estimate in ((first, first_log_z), (second, second_log_z))
+    )
+    error = math.hypot(_log_z(first_log_z)[1], _log_z(second_log_z)[1])
+    return data.mean(one - other, error)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """States (K, n), how often each counts (K,), and their number if they are a sample."""
+
+    states: NDArray[np.uint8]
+    weights: Float
+    n_samples: int | None
+
+    @classmethod
+    def of(cls, rows: Target | ArrayLike, model: SqRBM) -> _Rows:
+        """Rows or a Target of a model; ValueError if they do not fit."""
+        if isinstance(rows, Target):
+            return cls(_own(rows, model), rows.probabilities, rows.n_samples)
+        states = as_states(rows, model.n_visible)
+        if states.ndim != 2 or states.size == 0:
+            raise ValueError(f"rows must have shape (N, {model.n_visible}), got {states.shape}")
+        return cls(states, np.full(len(states), 1.0 / len(states)), len(states))
+
+    def mean(self, values: Float, partition_error: float) -> LogLikelihood:
+        """The mean of values (K,) and its errors."""
+        mean = float((self.weights * values).sum())
+        count = self.n_samples
+        if count is None:
+            return LogLikelihood(mean, partition_error, 0.0, partition_error, len(self.states))
+        variance = float((self.weights * (values - mean) ** 2).sum())
+        data_error = math.sqrt(variance / (count - 1)) if count > 1 else math.nan
+        error = math.hypot(data_error, partition_error)
+        return LogLikelihood(mean, error, data_error, partition_error, count)
+
+
+def _warn_of_excess(
+    log_weight: Float, states: NDArray[np.uint8], log_z: float, error: float
+) -> None:
+    """EstimateWarning if the probabilities of the states would sum to more than one."""
+    gap = float(bound_from_weights(log_weight, states)) - log_z
+    if gap > SIGMAS * error + 1e-9 * (1.0 + abs(log_z)):
+        warnings.warn(
+            f"log Z = {log_z:.6g} is {gap:.3g} nats below what these rows alone weigh, so it is "
+            "wrong, and likelihoods and distances from it are",
+            EstimateWarning,
+            stacklevel=3,
+        )
 
 
 def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError) -> WithError:
@@ -77,16 +161,17 @@ def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError
 
     TVD = 0.5 [sum_S |q - p| + 1 - p(S)]. It rises with log Z, with slope p({v: p(v) < q(v)});
     its standard error is half its change over two standard errors of log Z (the delta method
-    where that is small). Raises ValueError if target and model differ in width.
+    where that is small). Raises ValueError if target and model differ in width, and warns
+    (EstimateWarning) of a log Z that is smaller than what the support alone weighs: the formula
+    then stays in [0, 1] and says nothing.
     """
     log_z, error = _log_z(estimate)
     log_weight = log_weights(model, _own(target, model))
+    _warn_of_excess(log_weight, target.states, log_z, error)
     q = np.asarray(target.probabilities)
 
     def tvd(at: float) -> float:
-        # Too small a log Z makes p larger than a probability can be; TVD is then cut at its ends.
-        log_p = np.minimum(log_weight - at, 0.0)
-        return float(on_support(log_p, q)["tvd"])
+        return float(on_support(log_weight - at, q)["tvd"])
 
     return WithError(tvd(log_z), 0.5 * (tvd(log_z + error) - tvd(log_z - error)))
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @options.named_model
 @click.option("--data", metavar="NAME|FILE", help="Compare with this data set.")
 @options.data_seed
+@click.option("--against", metavar="MODEL.h5", help="Compare with this saved model on the data.")
 @options.as_json
 def evaluate(
     path: str,
@@ -26,18 +27,22 @@ def evaluate(
     run: tuple[str, ...],
     data: str | None,
     data_seed: int,
+    against: str | None,
     as_json: bool,
 ) -> None:
-    """Evaluate a model exactly: log Z and, against data, KL, TVD and NLL (in nats).
+    """Evaluate a model exactly: log Z and, against data, NLL, KL and TVD (in nats).
 
     The model is one saved with SqRBM.save, or the final model of an archive's run, which is
     compared with the data it was trained on unless --data says otherwise. A run is named by as
-    many of its coordinates as it takes.
+    many of its coordinates as it takes. Where the data are samples the NLL has the error of their
+    mean. --against gives the gain in log-likelihood per row over another model, of paired
+    differences on the same rows, whose error is smaller than those of the two.
 
     \b
     Examples:
       tnqbm evaluate model.h5 --data bas
       tnqbm evaluate results.h5 --run paulis=XYZ visible=6 hidden=2 data=bas seed=1
+      tnqbm evaluate model.h5 --data mine.csv --against other.h5
     """
     from tnqbm import exact
 
@@ -47,6 +52,9 @@ def evaluate(
     if data is None and named.data is not None:
         data, target = named.data, named.own_target()
     exact.check_enumerable(model.n_visible)
+    if against is not None and data is None:
+        raise click.UsageError("--against compares two models on data; give --data")
+    other = None if against is None else named_model(against, []).model
     if data is not None and target is None:
         from tnqbm import datasets
 
@@ -63,6 +71,9 @@ def evaluate(
     if target is not None:
         result["data"] = data
         result.update(_compare(model, target, result["log_z"]))
+        if other is not None:
+            result["against"] = against
+            result.update(_gain(model, other, target, result["log_z"]))
     if as_json:
         print_json(result)
         return
@@ -70,14 +81,32 @@ def evaluate(
 
 
 def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
-    """KL, TVD and NLL from the target's support alone: nothing of size 2**n is needed."""
+    """NLL, KL and TVD from the target's support alone: nothing of size 2**n is needed."""
     import numpy as np
 
     from tnqbm.metrics import on_support
 
     log_p = np.asarray(model.log_weight(target.states)) - log_z
     found = on_support(log_p, np.asarray(target.probabilities))
-    return {name: float(value) for name, value in found.items()}
+    values = {name: float(found[name]) for name in ("nll", "kl", "tvd")}
+    if target.n_samples is not None:
+        from mc.likelihood import WithError, log_likelihood
+
+        exact = WithError(log_z, 0.0)
+        values["nll_error"] = log_likelihood(model, target, exact).standard_error
+    return values
+
+
+def _gain(model: SqRBM, other: SqRBM, target: Target, log_z: float) -> dict[str, float]:
+    """By how much the model is likelier than another, in nats per row."""
+    from mc.likelihood import WithError, compare_likelihoods
+    from tnqbm import exact
+
+    other_log_z = float(exact.log_partition(other))
+    found = compare_likelihoods(
+        model, other, target, WithError(log_z, 0.0), WithError(other_log_z, 0.0)
+    )
+    return {"gain": found.value, "gain_error": found.standard_error}
 
 
 def _print(result: dict[str, Any]) -> None:
@@ -90,9 +119,13 @@ def _print(result: dict[str, Any]) -> None:
         "parameters": "parameters",
         "log_z": "log Z",
         "data": "data",
+        "nll": "negative log-likelihood (nats)",
+        "nll_error": "  its standard error",
         "kl": "KL divergence (nats)",
         "tvd": "total variation distance",
-        "nll": "negative log-likelihood (nats)",
+        "against": "other model",
+        "gain": "log-likelihood gained (nats)",
+        "gain_error": "  its standard error",
     }
     for key, label in labels.items():
         value = result.get(key)

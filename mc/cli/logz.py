@@ -88,7 +88,7 @@ def logz(
 
     Annealed importance sampling takes any number of visible units. Forward annealing is low on
     average and reverse annealing high; "both" brackets log Z. "tensor" weighs perfect samples of a
-    matrix product state, which is unbiased, and checks them with Markov chains. "exact" takes the
+    matrix product state (unbiased for Z), and checks them with Markov chains. "exact" takes the
     fastest of enumeration, contraction of a tensor network and quadrature, if one is within
     reach, and shows what each would cost. The model is one saved with
     SqRBM.save, or the final model of an archive's run, which is compared with the data it was
@@ -106,7 +106,7 @@ def logz(
 
     named = named_model(path, [*run, *more])
     model = named.model
-    target, rows = _data(named, data, data_seed)
+    target = _target(named, data, data_seed)
     costs = exact.forecasts(model) if method in (*partition.EXACT, "all") else None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -147,25 +147,20 @@ def logz(
         "forecasts": [asdict(one) for one in costs or ()],
     }
     if target is not None:
-        result |= {"data": data or named.data, **_compare(named, target, rows, found)}
+        result |= {"data": data or named.data, **_compare(named, target, found)}
     if as_json:
         print_json(result)
     else:
         _print(result, rows_found, found.gaps, costs)
 
 
-def _data(named: NamedModel, data: str | None, data_seed: int) -> tuple[Target | None, Any]:
-    """The distribution to compare with, and the rows it was estimated from, if it was."""
+def _target(named: NamedModel, data: str | None, data_seed: int) -> Target | None:
+    """What to compare with: the data that are named, or those of the run."""
     from tnqbm import datasets
 
     if data is None:
-        return (None if named.data is None else named.own_target()), None
-    n = named.model.n_visible
-    target = datasets.load(data, n, seed=data_seed)
-    try:
-        return target, datasets.samples(data, n, seed=data_seed)
-    except ValueError:  # known exactly
-        return target, None
+        return None if named.data is None else named.own_target()
+    return datasets.load(data, named.model.n_visible, seed=data_seed)
 
 
 def _rows(found: Estimate) -> list[Estimate]:
@@ -185,10 +180,10 @@ def _agree(found: Estimate) -> bool | None:
     return all(gap.agree for gap in gaps) if gaps else None
 
 
-def _compare(named: NamedModel, target: Target, rows: Any, best: Estimate) -> dict[str, float]:
+def _compare(named: NamedModel, target: Target, best: Estimate) -> dict[str, float]:
     from mc.likelihood import log_likelihood, total_variation
 
-    likelihood = log_likelihood(named.model, target if rows is None else rows, best)
+    likelihood = log_likelihood(named.model, target, best)
     tvd = total_variation(named.model, target, best)
     return {
         "nll": -likelihood.value,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mc.estimate import EstimateWarning
 from mc.likelihood import (
     WithError,
     ais_log_partition,
+    compare_likelihoods,
     log_likelihood,
+    log_likelihoods,
     log_partition_evaluator,
     log_weights,
     total_variation,
@@ -19,7 +24,7 @@ from mc.partition import log_partition
 from mc.streams import stream_key
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
-from tnqbm.datasets import Target, load
+from tnqbm.datasets import Target, load, load_split
 from tnqbm.phases import PhaseContext
 from tnqbm.settings import TrainingSettings
 
@@ -60,8 +65,74 @@ def test_a_target_has_no_sampling_error(model: SqRBM) -> None:
     assert (found.data_error, found.standard_error) == (0.0, 0.1)
 
 
+def test_samples_know_that_they_are_samples(model: SqRBM, tmp_path: Path) -> None:
+    """The error of held-out likelihoods is that of their rows, however they are given."""
+    rows = np.random.default_rng(1).integers(0, 2, (50, 6), dtype=np.uint8)
+    rows[10:30] = rows[0]
+    log_z = WithError(enumerate_model(model)[0], 0.03)
+    expected = log_likelihood(model, rows, log_z)
+    assert expected.data_error > 0.05
+    target = Target.from_samples(rows)
+    assert target.n_samples == 50
+    assert target.counts.sum() == 50
+    assert log_likelihood(model, target, log_z) == pytest.approx(expected)
+    np.save(tmp_path / "rows.npy", rows)
+    assert log_likelihood(model, load(tmp_path / "rows.npy", 6), log_z) == pytest.approx(expected)
+    for part in load_split(tmp_path / "rows.npy", 6):
+        assert part is not None
+        assert log_likelihood(model, part, log_z).data_error > 0.05
+    assert Target(target.states, target.probabilities).n_samples is None
+    assert load("bas", 6).counts is None
+    with pytest.raises(ValueError, match="no shares of so many samples"):
+        Target(target.states, target.probabilities, 7)
+
+
+def test_likelihoods_of_rows_and_their_mean(model: SqRBM) -> None:
+    log_z, _, log_weight = enumerate_model(model)
+    rows = all_states(6)[[3, 3, 60]]
+    found = log_likelihoods(model, rows, WithError(log_z, 0.1))
+    np.testing.assert_allclose(found, log_weight[[3, 3, 60]] - log_z, rtol=1e-12)
+    assert found.mean() == pytest.approx(log_likelihood(model, rows, WithError(log_z, 0)).value)
+    target = load("bas", 6)
+    assert log_likelihoods(model, target, WithError(log_z, 0.1)).shape == (target.n_states,)
+
+
+def test_two_models_are_compared_row_by_row(model: SqRBM) -> None:
+    """Paired: what makes rows likely under both models is no error of the difference."""
+    rows = np.random.default_rng(1).integers(0, 2, (80, 6), dtype=np.uint8)
+    other = SqRBM(model.a + 0.01, model.b, model.w, model.paulis)
+    one, two = (WithError(enumerate_model(m)[0], e) for m, e in ((model, 0.03), (other, 0.04)))
+    found = compare_likelihoods(model, other, rows, one, two)
+    difference = log_likelihoods(model, rows, one) - log_likelihoods(other, rows, two)
+    assert found.value == pytest.approx(difference.mean())
+    assert found.data_error == pytest.approx(difference.std(ddof=1) / np.sqrt(80))
+    assert found.data_error < 0.1 * log_likelihood(model, rows, one).data_error
+    assert found.partition_error == pytest.approx(0.05)
+    assert found.standard_error == pytest.approx(np.hypot(found.data_error, 0.05))
+    assert compare_likelihoods(other, model, rows, two, one).value == pytest.approx(-found.value)
+    merged = compare_likelihoods(model, other, Target.from_samples(rows), one, two)
+    assert merged == pytest.approx(found)
+    exact = compare_likelihoods(model, other, load("bas", 6), one, two)
+    assert (exact.data_error, exact.standard_error) == (0.0, exact.partition_error)
+    with pytest.raises(ValueError, match="6 and 5 visible units"):
+        compare_likelihoods(model, SqRBM.uniform(5, 1, "Z", seed=1), rows, one, two)
+
+
+def test_a_log_z_below_what_the_rows_weigh_is_told(model: SqRBM) -> None:
+    log_z = enumerate_model(model)[0]
+    target = Target.uniform(all_states(6))
+    low = WithError(log_z - 0.5, 0.1)
+    for call in (log_likelihood, log_likelihoods, total_variation):
+        with pytest.warns(EstimateWarning, match=r"0\.5 nats below what these rows alone weigh"):
+            call(model, target, low)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            call(model, target, WithError(log_z - 0.2, 0.1))
+            call(model, target, WithError(log_z, 0.0))
+
+
 def test_one_row_has_an_unknown_error(model: SqRBM) -> None:
-    found = log_likelihood(model, np.zeros((1, 6)), WithError(5.0, 0.0))
+    found = log_likelihood(model, np.zeros((1, 6)), WithError(50.0, 0.0))
     assert np.isnan(found.data_error)
 
 
@@ -94,7 +165,9 @@ def test_total_variation_stays_in_range(model: SqRBM) -> None:
     target = load("bas", 6)
     log_z = enumerate_model(model)[0]
     for wrong in (-50.0, 50.0):
-        found = total_variation(model, target, WithError(log_z + wrong, 1.0))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EstimateWarning)
+            found = total_variation(model, target, WithError(log_z + wrong, 1.0))
         assert 0.0 <= found.value <= 1.0
         assert found.standard_error >= 0.0
 

@@ -33,10 +33,13 @@ class Target:
     """A distribution over visible states, kept as its support and probabilities.
 
     ``states`` (K, n) uint8, distinct rows; ``probabilities`` (K,), positive, summing to one.
+    ``n_samples`` says that they are shares of so many samples of a distribution that is not known
+    itself, so that averages over them have a sampling error; None means that they are exact.
     """
 
     states: NDArray[np.uint8]
     probabilities: NDArray[np.float64]
+    n_samples: int | None = None
 
     def __post_init__(self) -> None:
         raw = np.asarray(self.states)
@@ -51,6 +54,13 @@ class Target:
         if np.unique(states, axis=0).shape[0] != states.shape[0]:
             raise ValueError("states must be distinct; Target.from_samples merges repeated rows")
         q /= q.sum()
+        if self.n_samples is not None:
+            counts = q * self.n_samples
+            if self.n_samples < 1 or np.abs(counts - np.rint(counts)).max() > 1e-6 * q.size:
+                raise ValueError(
+                    f"n_samples = {self.n_samples}: the probabilities are no shares of so many "
+                    "samples"
+                )
         for name, array in (("states", states), ("probabilities", q)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
@@ -63,6 +73,13 @@ class Target:
     def n_states(self) -> int:
         """Size of the support."""
         return int(self.states.shape[0])
+
+    @property
+    def counts(self) -> NDArray[np.int64] | None:
+        """How many samples each state stands for, (K,); None for an exact distribution."""
+        if self.n_samples is None:
+            return None
+        return np.rint(self.probabilities * self.n_samples).astype(np.int64)
 
     def dense(self) -> NDArray[np.float64]:
         """Probabilities of all 2**n states, visible unit 1 the most significant bit."""
@@ -88,7 +105,7 @@ class Target:
         if rows.ndim != 2 or rows.size == 0:
             raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {rows.shape}")
         states, counts = np.unique(as_states(rows, rows.shape[1]), axis=0, return_counts=True)
-        return cls(states, counts / rows.shape[0])
+        return cls(states, counts / rows.shape[0], int(rows.shape[0]))
 
     @classmethod
     def from_dense(cls, q: ArrayLike) -> Target:

@@ -158,7 +158,7 @@ class AmplitudeMPS:
         return MatrixProductState(arrays, shape="lrp")
 
     def log_partition(self) -> float:
-        """log <psi|psi>, an approximation of log Z; :meth:`importance` estimates it unbiased."""
+        """log <psi|psi>, an approximation of log Z; :meth:`importance` estimates Z without bias."""
         return 2.0 * self.log_norm
 
     def sample(
@@ -204,7 +204,7 @@ class AmplitudeMPS:
         return np.asarray(2.0 * log_size.reshape(states.shape[:-1]))
 
     def importance(self, model: SqRBM, k: int, *, seed: Seed) -> Importance:
-        """``k`` samples of q weighted as samples of the model: unbiased log-partition, moments."""
+        """``k`` samples of q weighted as samples of the model: log Z (its exponential unbiased), moments."""
         self._check_model(model)
         v, log_q = self.sample(_whole("k", k, 2), seed=seed)
         log_weights = _log_weight(model, v) - log_q

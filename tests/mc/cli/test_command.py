@@ -19,6 +19,7 @@ from mc.cli import cli
 from mc.cli.common import number, parse_pairs, plain
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import TIME, ladder, record, write
+from tnqbm import exact
 from tnqbm.archive import Archive, RunRecord
 from tnqbm.model import SqRBM
 from tnqbm.summaries import default_metric
@@ -371,6 +372,25 @@ def test_evaluate_a_saved_model(tmp_path: Path) -> None:
     model = SqRBM.uniform(5, 1, "Z", seed=3)
     model.save(tmp_path / "odd.h5")
     assert "even" in message("evaluate", tmp_path / "odd.h5", "--data", "bas")
+
+
+def test_evaluate_compares_models_on_samples(tmp_path: Path) -> None:
+    rows = np.random.default_rng(1).integers(0, 2, (60, 4), dtype=np.uint8)
+    np.save(tmp_path / "rows.npy", rows)
+    models = [SqRBM.uniform(4, 1, "XZ", seed=k) for k in (1, 2)]
+    one, other = tmp_path / "one.h5", tmp_path / "other.h5"
+    for model, path in zip(models, (one, other), strict=True):
+        model.save(path)
+    words = ["evaluate", one, "--data", tmp_path / "rows.npy"]
+    found = json.loads(call(*words, "--against", other, "--json").output)
+    log_p = [m.log_weight(rows) - exact.log_partition(m) for m in models]
+    difference = log_p[0] - log_p[1]
+    assert found["nll_error"] == pytest.approx(log_p[0].std(ddof=1) / np.sqrt(60))
+    assert found["gain"] == pytest.approx(difference.mean())
+    assert found["gain_error"] == pytest.approx(difference.std(ddof=1) / np.sqrt(60))
+    assert "log-likelihood gained" in call(*words, "--against", other).output
+    assert "--data" in message("evaluate", one, "--against", other, code=2)
+    assert "nll_error" not in json.loads(call("evaluate", one, "--data", "bas", "--json").output)
 
 
 def test_evaluate_a_run_needs_exactly_one(archive: Path) -> None:
