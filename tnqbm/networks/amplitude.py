@@ -204,7 +204,7 @@ class AmplitudeMPS:
         return np.asarray(2.0 * log_size.reshape(states.shape[:-1]))
 
     def importance(self, model: SqRBM, k: int, *, seed: Seed) -> Importance:
-        """``k`` samples of q weighted as samples of the model: log Z (its exponential unbiased), moments."""
+        """``k`` samples of q weighted as samples of the model: log Z (Z unbiased), moments."""
         self._check_model(model)
         v, log_q = self.sample(_whole("k", k, 2), seed=seed)
         log_weights = _log_weight(model, v) - log_q
