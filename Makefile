@@ -1,5 +1,7 @@
 # make demo   set up and run a small version of the paper's study under MPI
 # make test   set up and run the tests, in two processes (WORKERS=1 for one)
+# make test-processors  the kernels' tests as compiled for older processors: SSE2 and, where this
+#             machine has it, AVX2 (PROCESSORS="generic haswell" and the like); some minutes at first
 # make paper  every figure and table of the paper, in hours; goes on where it stopped. With
 #             FROM=data/results it starts from the published archives, which are complete
 # make docs   the documentation site, in docs/_build
@@ -11,9 +13,12 @@ RANKS ?= $(shell nproc 2>/dev/null || echo 2)
 OUT ?= demo-output
 PAPER ?= paper-output
 BIN := $(VENV)/bin
+KERNEL_TESTS := tests/tnqbm/jit tests/mc/test_kernel_twins.py
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo paper test lint types docs check benchmark clean
+PROCESSORS ?= generic $(shell grep -qs avx2 /proc/cpuinfo && echo haswell)
+
+.PHONY: setup demo paper test test-processors lint types docs check benchmark clean
 
 setup: $(STAMP)
 
@@ -40,6 +45,15 @@ paper: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+# The BLAS that comes with NumPy chooses its kernels by processor too.
+test-processors: $(STAMP)
+	set -e; for cpu in $(PROCESSORS); do \
+	  case $$cpu in generic) blas=Prescott;; haswell) blas=Haswell;; *) blas=;; esac; \
+	  echo "kernels as compiled for $$cpu"; \
+	  NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= OPENBLAS_CORETYPE=$$blas \
+	  NUMBA_CACHE_DIR=$(abspath $(VENV))/kernels/$$cpu $(BIN)/python -m pytest $(KERNEL_TESTS); \
+	done
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

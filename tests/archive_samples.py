@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -102,13 +103,17 @@ def flipped(data: bytes, offset: int, bit: int) -> bytes:
 
 
 def in_fork(check: Callable[[], bool], seconds: int = 20) -> str:
-    """Run ``check`` in a forked child: "true", "false", or "died" (crash, hang, no memory)."""
+    """Run ``check`` in a forked child: "true", "false", or "died" (crash, hang, no memory).
+
+    A hang is so many seconds of processor time, or half an hour of waiting.
+    """
     pid = os.fork()
     if pid == 0:
         code = 3
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            signal.alarm(seconds)
+            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+            signal.alarm(1800)
             code = 0 if check() else 1
         finally:
             os._exit(code)

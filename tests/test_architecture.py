@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
+@cache
 def modules(package: str) -> dict[str, Path]:
     """All modules but the package itself, subpackages by their own name."""
     found = {}
@@ -25,6 +27,7 @@ def modules(package: str) -> dict[str, Path]:
     return found
 
 
+@cache
 def listed(package: str) -> list[str]:
     """Modules in the order of the tables under "`package`, from the bottom up".
 
@@ -55,7 +58,7 @@ def imported(statements: list[ast.stmt]) -> Iterator[str]:
             yield from imported([*node.body, *getattr(node, "orelse", [])])
 
 
-def module_of(name: str, known: list[str]) -> str | None:
+def module_of(name: str, known: Container[str]) -> str | None:
     """The module that an imported name belongs to, None if it is none of ``known``."""
     parts = name.split(".")
     heads = (".".join(parts[:k]) for k in range(len(parts), 1, -1))
@@ -77,7 +80,7 @@ def test_modules_import_only_what_stands_before_them(package: str) -> None:
     for module, path in modules(package).items():
         statements = ast.parse(path.read_text(encoding="utf-8")).body
         for name in imported(statements):
-            other = module_of(name, order)
+            other = module_of(name, place)
             if other is not None and place[other] >= place.get(module, 0):
                 wrong.append(f"{module} imports {other}")
     assert not wrong

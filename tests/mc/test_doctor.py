@@ -236,7 +236,7 @@ def test_under_mpiexec_it_reports_the_ranks_once() -> None:
         [launcher, "-n", "2", sys.executable, "-c", code],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=1800,
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr

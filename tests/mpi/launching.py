@@ -68,7 +68,7 @@ class started:
         self.process.communicate()
         self.folder.cleanup()
 
-    def wait(self, seconds: float = 120.0) -> tuple[int, list[dict[str, Any]], str]:
+    def wait(self, seconds: float = 1800.0) -> tuple[int, list[dict[str, Any]], str]:
         """(exit code, the ranks' reports that are not empty, standard error) when it has ended."""
         stderr = self.process.communicate(timeout=seconds)[1]
         reports = [json.loads(p.read_text()) for p in sorted(Path(self.folder.name).glob("*.json"))]
@@ -90,7 +90,7 @@ def finish(ranks: int, out: Path, study: Any, **options: Any) -> dict[str, Any]:
     return found
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 1800.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

@@ -206,6 +206,6 @@ def test_a_subcommunicator_is_enough(tmp_path: Path) -> None:
     study = {**STUDY, "seeds": 1}
     command = [str(MPIEXEC), "-n", "3", sys.executable, "-c", code, json.dumps(study)]
     out = tmp_path / "out.h5"
-    subprocess.run([*command, str(out)], env=environment(), check=True, timeout=120)
+    subprocess.run([*command, str(out)], env=environment(), check=True, timeout=1800)
     prints = {Archive(f"{out}-{k}").fingerprint() for k in range(2)}
     assert len(prints) == 1

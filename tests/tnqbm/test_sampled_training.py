@@ -131,7 +131,7 @@ class Together:
 
     def __init__(self, size: int) -> None:
         self.turn = threading.Lock()
-        self._barrier = threading.Barrier(size, timeout=60)
+        self._barrier = threading.Barrier(size, timeout=1800)
         self._parts: list[Any] = [None] * size
         self.members = [_Member(self, rank, size) for rank in range(size)]
 

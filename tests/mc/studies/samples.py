@@ -122,13 +122,13 @@ class started:
 
 def drive(raw: dict[str, Any], folder: Path, **options: Any) -> dict[str, Any]:
     with (driver := started(raw, folder, **options)) as process:
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=1800)
         assert process.returncode == 0, stderr
         found: dict[str, Any] = json.loads((Path(driver.reports.name) / "0.json").read_text())
     return found
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 1800.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

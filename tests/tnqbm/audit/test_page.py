@@ -32,10 +32,10 @@ def test_tables_are_those_of_the_published_file(tmp_path: Path) -> None:
     page.write_text(PAGE, encoding="utf-8")
     script = str(ROOT / "scripts" / "audit" / "tables.py")
     command = [sys.executable, script, str(PUBLISHED), "--update", str(page)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, done.stderr
     assert page.read_text(encoding="utf-8") == PAGE
     page.write_text(PAGE.replace("<!-- fits -->", "<!-- fit -->"), encoding="utf-8")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 1
     assert "in turns" in done.stderr

@@ -24,7 +24,7 @@ SECOND = {"kind": "special", "paulis": "XYZ", "n": 4, "m": 1}
 def script(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "audit" / name), *arguments]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=1800)
 
 
 def test_cells_are_told_apart_and_quick_ones_are_few() -> None:

@@ -51,7 +51,7 @@ def run_python(code: str, *args: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", textwrap.dedent(code), *args],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=1800,
         env=environment,
         check=False,
     )

@@ -1,6 +1,7 @@
 """PauliHamiltonian against dense matrix exponentials."""
 
 import pickle
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,10 +24,16 @@ def random_target(n, seed=1):
     return Target.from_dense(np.random.default_rng(seed).dirichlet(np.ones(2**n)))
 
 
+@cache
+def string_matrix(string):
+    return pauli_string(string)
+
+
 def kronecker(h):
-    return sum(
-        (c * pauli_string(t) for t, c in h.terms.items()), 0 * pauli_string("I" * h.n_qubits)
-    )
+    matrix = np.zeros((2**h.n_qubits, 2**h.n_qubits), dtype=complex)
+    for string, coefficient in h.terms.items():
+        matrix += coefficient * string_matrix(string)
+    return matrix
 
 
 def dense(h):
