@@ -57,7 +57,10 @@ def test_ratios_of_known_numbers(paper: Any, tmp_path: Path) -> None:
     records += ladder({1: [0.5] * 9, 2: [0.3] * 9, 3: [0.1] * 9}, paulis="XZ")
     records += ladder({1: [0.5] * 9, 2: [0.4] * 9}, paulis="XYZ")
     text = paper.tables.ratios(write(tmp_path / "a.h5", records))
-    row = "| bas | 6 | 5 / 3 / > 2 | 1.67 (1.67 to 1.67) | 2 | 1.86 | ≤ 2.50 | 3 | 2.57 |"
+    row = (
+        "| bas | 6 | 4.75 (4.75 to 4.75) / 2.50 (2.50 to 2.50) / > 2 | 5 / 3 / – "
+        "| 1.90 (1.90 to 1.90) | 2 | 1.86 | ≤ 2.38 | 3 | 2.57 |"
+    )
     assert row in text
 
 
@@ -69,9 +72,10 @@ def test_least_of_two_archives_side_by_side(paper: Any, tmp_path: Path) -> None:
         other = ladder({1: [0.1] * 9, 2: [0.1] * 9}, paulis="XZ", data="parity")
         paths.append(write(tmp_path / f"{k}.h5", ladder(steps) + (other if k else [])))
     assert paper.tables.least(paths, ("one", "two")).splitlines() == [
-        "| data | n | least m: Z / XZ / XYZ, one | two |",
-        "| --- | --- | --- | --- |",
-        "| bas | 6 | 3 | \u2264 3 |",
+        "| data | n | m: Z / XZ / XYZ, one | two | Z / XZ, one | Z / XZ, two | Z / XYZ, one "
+        "| Z / XYZ, two |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| bas | 6 | 2.75 (2.75 to 2.75) | \u2264 3 |  |  |  |  |",
     ]
 
 

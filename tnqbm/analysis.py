@@ -1,12 +1,14 @@
-"""Least hidden units that reach a threshold, and their ratios, with bootstrap intervals.
+"""Hidden units at which the mean over seeds falls to a threshold, and their ratios.
 
 The quantities of the paper's Figure 3 (Demidik et al. 2025), as plain numbers: no plotting
-library is needed. :mod:`tnqbm.figures` draws them.
+library is needed. :mod:`tnqbm.figures` draws them. A mean over seeds is a noisy function of m, and
+on a dense grid the first m below the threshold is as likely as not a lucky one. Here the means are
+therefore fitted by a non-increasing function of m first, and its crossing is interpolated.
 """
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,26 +24,33 @@ if TYPE_CHECKING:
 REFERENCE = "Z"
 """The Pauli set of the classical RBM, the numerator of every ratio of hidden units."""
 
-_CERTAIN = 8.0  # standard errors beyond which no resampled mean crosses the threshold
-
 
 @dataclass(frozen=True)
 class MinimumHidden:
-    """Least number of hidden units whose mean metric over seeds is below a threshold.
+    """Number of hidden units at which the mean metric over seeds falls to a threshold.
 
-    ``m_min`` is None when no m tried gets there. ``low`` and ``high`` bound the central
-    bootstrap interval; None there means "beyond the largest m tried". ``note`` is empty, or says
-    what limits the number: "not reached", "at the smallest m tried" (then m_min is only an upper
-    bound; not said of m = 1, which nothing can undercut), a gap in the m tried, runs left out.
+    ``crossing`` is continuous: where the fit of :func:`falling_fit`, interpolated linearly between
+    the m tried, meets the threshold. It is None when no m tried gets there, and the smallest m
+    tried, an upper bound, when the mean is below the threshold there already (``at_smallest``).
+    ``m_min`` is the whole number beside it: the smallest m tried whose fitted mean is below the
+    threshold, or None.
+
+    ``low`` and ``high`` bound the central bootstrap interval of the crossing; None means that the
+    end lies outside the m tried. Of a single seed there is no interval: both are the crossing.
+    ``note`` is empty, or says what limits the numbers: not reached, met by the smallest m tried,
+    a gap in the m tried across which the crossing is interpolated, means above the threshold at
+    larger m, runs left out.
     """
 
     data: str
     visible: int
     paulis: str
     other: Other
+    crossing: float | None
+    low: float | None
+    high: float | None
     m_min: int | None
-    low: int | None
-    high: int | None
+    at_smallest: bool
     note: str
     tried: tuple[int, ...]
     seeds: int
@@ -51,19 +60,15 @@ class MinimumHidden:
         """Whether some m tried is below the threshold."""
         return self.m_min is not None
 
-    @property
-    def at_smallest(self) -> bool:
-        """Whether m_min is only an upper bound, nothing smaller having been tried."""
-        return self.m_min is not None and self.m_min == self.tried[0] and self.m_min > 1
-
 
 @dataclass(frozen=True)
 class HiddenRatio:
-    """Least hidden units of the classical RBM over those of another Pauli set.
+    """Crossing of the classical RBM over that of another Pauli set.
 
-    ``kind`` says what ``ratio`` is: "value"; "at least" or "at most", when one of the two minima
+    ``kind`` says what ``ratio`` is: "value"; "at least" or "at most", when one of the two crossings
     is itself only a bound; "unknown" (ratio None). ``low`` and ``high`` bound the central
-    bootstrap interval, None where it is open. ``prediction`` is the number of Paulis.
+    bootstrap interval, None where it is open. ``prediction`` is the number of Paulis, ``seeds`` the
+    least number of runs at any m of the two.
     """
 
     data: str
@@ -76,6 +81,7 @@ class HiddenRatio:
     high: float | None
     prediction: int
     note: str
+    seeds: int
 
 
 def minimum_hidden_table(
@@ -88,14 +94,14 @@ def minimum_hidden_table(
     seed: int = 0,
     select: Select | None = None,
 ) -> list[MinimumHidden]:
-    """Least m with mean ``metric`` below ``threshold``, for every data set, n and Pauli set.
+    """Crossing of mean ``metric`` with ``threshold``, for every data set, n and Pauli set.
 
-    The interval is a bootstrap over seeds: the runs at each m are drawn anew with replacement
-    ``resamples`` times, and the central ``confidence`` share of the resulting minima is kept.
-    The draws depend only on ``seed`` and the group, so that the table is reproducible.
+    The interval holds the central ``confidence`` share of ``resamples`` crossings, each from the
+    same bootstrap weights of the seeds at every m (:func:`seed_weights`), so that the table is
+    reproducible. Raises ValueError for senseless options and as :func:`final_groups` does.
     """
-    groups, draws = _bootstrap(archives, threshold, metric, resamples, seed, select)
-    return [_minimum(key, groups[key], draws[key], threshold, confidence) for key in groups]
+    series, draws = _bootstrap(archives, threshold, metric, resamples, seed, select)
+    return [_minimum(key, series[key], draws[key], threshold, confidence) for key in series]
 
 
 def hidden_ratio_table(
@@ -108,14 +114,15 @@ def hidden_ratio_table(
     seed: int = 0,
     select: Select | None = None,
 ) -> list[HiddenRatio]:
-    """Ratios m_RBM / m_other of the least hidden units, with bootstrap intervals.
+    """Ratios of the crossings, m_RBM / m_other, with bootstrap intervals.
 
-    Arguments are those of :func:`minimum_hidden_table`. Groups without a classical RBM
-    (``paulis = "Z"``) beside them give no row. Resamples in which neither model reaches the
-    threshold say nothing about the ratio and are left out of its interval.
+    Arguments are those of :func:`minimum_hidden_table`. Runs of equal seed share their targets, and
+    both crossings of a resample weigh them equally, so that what makes a target hard for either
+    model cancels. Groups without a classical RBM (``paulis = "Z"``) beside them give no row.
+    Resamples that bound the ratio from neither side are left out of its interval.
     """
-    groups, minima = _bootstrap(archives, threshold, metric, resamples, seed, select)
-    rows = {k: _minimum(k, groups[k], minima[k], threshold, confidence) for k in groups}
+    series, crossings = _bootstrap(archives, threshold, metric, resamples, seed, select)
+    rows = {k: _minimum(k, series[k], crossings[k], threshold, confidence) for k in series}
     ratios = []
     for key, row in rows.items():
         base = (row.visible, row.data, REFERENCE, row.other)
@@ -123,8 +130,8 @@ def hidden_ratio_table(
         if row.paulis == REFERENCE or reference is None:
             continue
         ratio, kind = _ratio(reference, row)
-        with np.errstate(invalid="ignore"):
-            draws = minima[base] / minima[key]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = crossings[base] / crossings[key]
         low, high = _interval(draws[~np.isnan(draws)], confidence)
         notes = [f"{r.paulis}: {r.note}" for r in (reference, row) if r.note]
         ratios.append(
@@ -139,34 +146,91 @@ def hidden_ratio_table(
                 high=high if kind == "value" else None,
                 prediction=len(row.paulis),
                 note="; ".join(notes),
+                seeds=min(reference.seeds, row.seeds),
             )
         )
     return ratios
 
 
-def resampled_means(group: FinalGroup, resamples: int = 2000, *, seed: int = 0) -> Float:
-    """Means (resamples,) over seeds drawn anew with replacement from a group's values.
+def falling_fit(means: Float, weights: Float | None = None) -> Float:
+    """Non-increasing least-squares fit (k,) to means (M,) in order of m, up to the least of them.
 
-    They depend on ``seed`` and the group alone. Raises ValueError if the group has no value.
+    ``weights`` (M,) are numbers of runs, say. Means after the least one are left out (k <= M):
+    models much larger than needed can end with larger distances again, and where the curve first
+    comes down does not depend on that.
     """
-    size = group.values.size
-    if size == 0:
+    from scipy.optimize import isotonic_regression
+
+    end = int(np.argmin(means)) + 1
+    some = None if weights is None else weights[:end]
+    fit: Float = isotonic_regression(means[:end], weights=some, increasing=False).x
+    return fit
+
+
+def crossing_of(hidden: Sequence[int], fit: Float, threshold: float) -> float:
+    """Where a non-increasing fit (k,) at the first k of ``hidden`` falls to the threshold.
+
+    Interpolated linearly; inf if it stays above, 0 if it begins below.
+    """
+    below = np.flatnonzero(fit < threshold)
+    if below.size == 0:
+        return math.inf
+    at = int(below[0])
+    if at == 0:
+        return 0.0
+    share = (fit[at - 1] - threshold) / (fit[at - 1] - fit[at])
+    return float(hidden[at - 1] + share * (hidden[at] - hidden[at - 1]))
+
+
+def resampled_crossings(
+    groups: Sequence[FinalGroup], threshold: float, resamples: int = 2000, *, seed: int = 0
+) -> Float:
+    """Crossings (resamples,) of groups in order of m, as :func:`crossing_of` gives them.
+
+    Each resample weighs the runs of equal seed alike at every m (:func:`seed_weights`).
+    """
+    hidden = [group.hidden for group in groups]
+    runs = np.array([group.values.size for group in groups], dtype=np.float64)
+    means = np.stack([resampled_means(group, resamples, seed=seed) for group in groups], axis=1)
+    return np.array([crossing_of(hidden, falling_fit(row, runs), threshold) for row in means])
+
+
+def resampled_means(group: FinalGroup, resamples: int = 2000, *, seed: int = 0) -> Float:
+    """Means (resamples,) of a group's values under :func:`seed_weights`; ValueError if it has none.
+
+    They depend on ``seed`` and the group's seeds and values alone.
+    """
+    if group.values.size == 0:
         raise ValueError("a group without finite values has no mean to resample")
-    name = repr((group.visible, group.data, group.paulis, group.other, group.hidden))
-    words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype="<u4")
-    rng = np.random.default_rng([seed, *(int(word) for word in words)])
-    means: Float = group.values[rng.integers(size, size=(resamples, size))].mean(axis=1)
+    weights = seed_weights(group.seeds, resamples, seed)
+    means: Float = weights @ group.values / weights.sum(axis=1)
     return means
+
+
+@functools.lru_cache(maxsize=8)
+def seed_weights(seeds: tuple[int, ...], resamples: int, seed: int = 0) -> Float:
+    """Weights (resamples, S) of runs in a Bayesian bootstrap: exponential numbers, read-only.
+
+    A run's weights follow from its own seed, so that runs of equal seed have equal weights in every
+    group, whatever other seeds are there. Normalised they are uniform on the simplex (Rubin, Annals
+    of Statistics 9, 130, 1981), which widens and narrows means like drawing seeds with replacement.
+    """
+    streams = [np.random.default_rng([seed, one]) for one in seeds]
+    weights: Float = np.stack([stream.exponential(size=resamples) for stream in streams], axis=1)
+    weights.flags.writeable = False
+    return weights
 
 
 def mean_interval(
     group: FinalGroup, confidence: float = 0.95, *, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
     """Central bootstrap interval of a group's mean over seeds; ValueError if it has no value."""
-    low, high = _interval(resampled_means(group, resamples, seed=seed), confidence)
-    assert low is not None  # values of a group are finite
-    assert high is not None
+    low, high = _central(resampled_means(group, resamples, seed=seed), confidence)
     return low, high
+
+
+Key = tuple[Any, ...]
+"""What the groups of a series share: n, data, Pauli set, and what else runs can differ in."""
 
 
 def _bootstrap(
@@ -176,80 +240,82 @@ def _bootstrap(
     resamples: int,
     seed: int,
     select: Select | None,
-) -> tuple[dict[tuple[Any, ...], list[FinalGroup]], dict[tuple[Any, ...], Float]]:
-    """Groups of each series in order of m, and its resampled minima (resamples,), inf if none."""
+) -> tuple[dict[Key, list[FinalGroup]], dict[Key, Float]]:
+    """Groups of each series in order of m, and its resampled crossings (resamples,)."""
     if not math.isfinite(threshold):
         raise ValueError(f"threshold must be a finite number, got {threshold!r}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    series: dict[tuple[Any, ...], list[FinalGroup]] = {}
+    series: dict[Key, list[FinalGroup]] = {}
     for group in final_groups(archives, metric, select=select):
         if group.values.size:
             key = (group.visible, group.data, group.paulis, group.other)
             series.setdefault(key, []).append(group)
-    minima = {}
-    for key, groups in series.items():
-        least = np.full(resamples, np.inf)
-        for group in reversed(groups):
-            least[_resampled_means(group, threshold, resamples, seed) < threshold] = group.hidden
-        minima[key] = least
-    return series, minima
-
-
-def _resampled_means(group: FinalGroup, threshold: float, resamples: int, seed: int) -> Float:
-    """Means (resamples,) of the group's values drawn anew, or its mean where that is certain."""
-    if abs(group.mean - threshold) > _CERTAIN * group.std / math.sqrt(group.values.size):
-        return np.full(resamples, group.mean)
-    return resampled_means(group, resamples, seed=seed)
+    return series, {
+        key: resampled_crossings(groups, threshold, resamples, seed=seed)
+        for key, groups in series.items()
+    }
 
 
 def _minimum(
-    key: tuple[Any, ...],
-    groups: Sequence[FinalGroup],
-    draws: Float,
-    threshold: float,
-    confidence: float,
+    key: Key, groups: Sequence[FinalGroup], draws: Float, threshold: float, confidence: float
 ) -> MinimumHidden:
     visible, data, paulis, other = key
     tried = tuple(group.hidden for group in groups)
-    m_min = next((group.hidden for group in groups if group.mean < threshold), None)
+    means = np.array([group.mean for group in groups])
+    fit = falling_fit(means, np.array([group.values.size for group in groups], dtype=np.float64))
+    crossing = crossing_of(tried, fit, threshold)
+    m_min = None if math.isinf(crossing) else tried[int(np.flatnonzero(fit < threshold)[0])]
     low, high = _interval(draws, confidence)
     return MinimumHidden(
         data=data,
         visible=visible,
         paulis=paulis,
         other=other,
+        crossing=None if m_min is None else (crossing or float(tried[0])),
+        low=low,
+        high=high,
         m_min=m_min,
-        low=None if low is None else int(low),
-        high=None if high is None else int(high),
-        note=_minimum_note(groups, tried, m_min),
+        at_smallest=crossing == 0.0,
+        note=_minimum_note(groups, means, threshold, m_min),
         tried=tried,
         seeds=min(len(group.seeds) for group in groups),
     )
 
 
 def _interval(draws: Float, confidence: float) -> tuple[float | None, float | None]:
-    """Central interval of the draws, made of values that occur; None where it is not finite."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+    """Central interval of the draws; None for an end that lies at 0 or infinity."""
     if draws.size == 0:
         return None, None
+    low, high = _central(draws, confidence)
+    return (low if 0.0 < low < math.inf else None, high if 0.0 < high < math.inf else None)
+
+
+def _central(draws: Float, confidence: float) -> tuple[float, float]:
+    """Ends of the central share of the draws, values that occur among them."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
     tail = 0.5 * (1.0 - confidence)
     ordered = np.sort(draws)
-    low = float(ordered[math.floor(tail * (draws.size - 1))])
-    high = float(ordered[math.ceil((1.0 - tail) * (draws.size - 1))])
-    return (low if math.isfinite(low) else None, high if math.isfinite(high) else None)
+    low = ordered[math.floor(tail * (draws.size - 1))]
+    return float(low), float(ordered[math.ceil((1.0 - tail) * (draws.size - 1))])
 
 
-def _minimum_note(groups: Sequence[FinalGroup], tried: Sequence[int], m_min: int | None) -> str:
+def _minimum_note(
+    groups: Sequence[FinalGroup], means: Float, threshold: float, m_min: int | None
+) -> str:
+    tried = [group.hidden for group in groups]
     notes = []
     if m_min is None:
         notes.append("not reached")
     elif m_min == tried[0]:
-        if m_min > 1:
-            notes.append("at the smallest m tried")
-    elif m_min > (below := max(m for m in tried if m < m_min)) + 1:
-        notes.append(f"no m tried between {below} and {m_min}")
+        notes.append("below at the smallest m tried")
+    elif m_min > (before := max(m for m in tried if m < m_min)) + 1:
+        notes.append(f"no m tried between {before} and {m_min}")
+    if m_min is not None:
+        again = [m for m, mean in zip(tried, means, strict=True) if m > m_min and mean >= threshold]
+        if again:
+            notes.append(f"above again at m = {', '.join(map(str, again))}")
     dropped = sum(group.dropped for group in groups)
     if dropped:
         notes.append(f"{dropped} run{'s' * (dropped != 1)} without a finite value left out")
@@ -257,15 +323,15 @@ def _minimum_note(groups: Sequence[FinalGroup], tried: Sequence[int], m_min: int
 
 
 def _ratio(reference: MinimumHidden, other: MinimumHidden) -> tuple[float | None, str]:
-    """The ratio of two minima and what it is: a value, a bound, or unknown."""
+    """The ratio of two crossings and what it is: a value, a bound, or unknown."""
     above = below = False  # whether the true ratio may lie above, below the number returned
-    numerator, denominator = reference.m_min, other.m_min
+    numerator, denominator = reference.crossing, other.crossing
     if numerator is None:
-        numerator, above = reference.tried[-1], True
+        numerator, above = float(reference.tried[-1]), True
     elif reference.at_smallest:
         below = True
     if denominator is None:
-        denominator, below = other.tried[-1], True
+        denominator, below = float(other.tried[-1]), True
     elif other.at_smallest:
         above = True
     if above and below:

@@ -26,7 +26,7 @@ from mc.cli.group_facts import (
 )
 
 if TYPE_CHECKING:
-    from tnqbm.analysis import MinimumHidden
+    from tnqbm.analysis import HiddenRatio, MinimumHidden
     from tnqbm.archive import Archive
 
 _ORDER = ("data", "visible", "paulis", "hidden")
@@ -35,7 +35,11 @@ _ORDER = ("data", "visible", "paulis", "hidden")
 @click.command()
 @click.argument("archive", type=PATH, metavar="OUT.h5")
 @click.option("--runs", is_flag=True, help="One row per finished run instead of per group.")
-@click.option("--min-hidden", is_flag=True, help="Least hidden units below a TVD, and ratios.")
+@click.option(
+    "--min-hidden",
+    is_flag=True,
+    help="Hidden units at which the TVD falls to a threshold, and ratios.",
+)
 @click.option("--threshold", type=float, default=0.2, show_default=True, help="For --min-hidden.")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
@@ -192,22 +196,23 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
         return
     varied = varying(row.other for row in minima)
     print_table(
-        ["data", "n", *varied, "paulis", "least m", "95 % interval", "seeds", "note"],
+        ["data", "n", *varied, "paulis", "m", "95 % interval", "whole m", "seeds", "note"],
         [
             [
                 row.data,
                 str(row.visible),
                 *_values(row.other, varied),
                 row.paulis,
-                _least(row),
-                _interval(row.low, row.high, f"> {row.tried[-1]}"),
+                _crossing(row),
+                _interval(row, f"≤ {row.tried[0]}", f"> {row.tried[-1]}"),
+                "–" if row.m_min is None else str(row.m_min),
                 str(row.seeds),
                 row.note,
             ]
             for row in minima
         ],
         left=3 + len(varied),
-        title=f"Least hidden units with mean TVD below {threshold:g}",
+        title=f"Hidden units m at which the mean TVD falls to {threshold:g}",
     )
     if ratios:
         signs = {"at least": "≥ ", "at most": "≤ "}
@@ -220,7 +225,7 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
                     *_values(row.other, varied),
                     row.paulis,
                     "–" if row.ratio is None else f"{signs.get(row.kind, '')}{row.ratio:.2f}",
-                    "" if row.kind != "value" else _interval(row.low, row.high, "∞"),
+                    "" if row.kind != "value" else _interval(row, "0", "∞"),
                     str(row.prediction),
                 ]
                 for row in ratios
@@ -334,11 +339,11 @@ def _values(other: Any, keys: list[str]) -> list[str]:
     return [str(dict(other).get(key, "")) for key in keys]
 
 
-def _least(row: MinimumHidden) -> str:
-    """The least m, or the bound that is known of it."""
-    if row.m_min is None:
+def _crossing(row: MinimumHidden) -> str:
+    """Where the mean falls to the threshold, or the bound that is known of it."""
+    if row.crossing is None:
         return f"> {row.tried[-1]}"
-    return f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
+    return f"≤ {row.tried[0]}" if row.at_smallest else f"{row.crossing:.2f}"
 
 
 def _flat(row: Any) -> dict[str, Any]:
@@ -347,8 +352,12 @@ def _flat(row: Any) -> dict[str, Any]:
     return {**dict(record.pop("other")), **record}
 
 
-def _interval(low: float | None, high: float | None, open_end: str) -> str:
-    def text(value: float | None) -> str:
-        return open_end if value is None else f"{value:.3g}"
-
-    return text(low) if low == high else f"{text(low)} to {text(high)}"
+def _interval(row: MinimumHidden | HiddenRatio, low: str, high: str) -> str:
+    """A bootstrap interval, with ``low`` and ``high`` for ends that are open."""
+    if row.seeds < 2:
+        return ""
+    ends = (
+        low if row.low is None else f"{row.low:.2f}",
+        high if row.high is None else f"{row.high:.2f}",
+    )
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)

@@ -27,6 +27,9 @@ from tnqbm.audit.summary import fit_summaries, scaling_summaries, select
 from tnqbm.errors import ArchiveError, MissingExtraError
 from tnqbm.files.atomic import atomic_write
 
+LARGE = 4
+"""Hidden units of the sqRBM from which on interpolation between whole numbers matters little."""
+
 PARTS = ("ranks", "special", "controls", "fits", "all-fits", "scaling", "schmidt", "ratios")
 
 
@@ -239,52 +242,46 @@ def print_schmidt(file: AuditFile) -> None:
 
 
 def print_ratios(rows: Sequence[ratios.RatioRow]) -> None:
-    """Each pair of least m, then how the laws do over groups of pairs."""
+    """Each ratio, then where the intervals of groups of them lie against the laws."""
     if not rows:
         return
     body = [
         [
-            f"{row.data} (m coarse)" if row.note else row.data,
+            f"{row.data} ({row.note})" if row.note else row.data,
             str(row.visible),
             row.paulis,
-            f"{row.classical} / {row.least}",
+            f"{row.classical:.2f} / {row.crossing:.2f}",
             f"{row.ratio:.2f}",
             "–" if row.low is None or row.high is None else f"{row.low:.2f} to {row.high:.2f}",
             f"{row.naive:.0f}",
-            _range(row.naive_range),
+            row.verdict(row.naive),
             f"{row.effective:.2f}",
-            _range(row.effective_range),
+            row.verdict(row.effective),
         ]
         for row in rows
     ]
-    head = ("data", "n", "Paulis", "least m, RBM / sqRBM", "ratio", "95 %", "law P", "allows m",
-            "effective law", "allows m")  # fmt: skip
+    head = ("data", "n", "Paulis", "m, RBM / sqRBM", "ratio", "95 %", "P", "ratio is",
+            "effective", "ratio is")  # fmt: skip
     table(head, body)
-    fine = [row for row in rows if not row.note]
-    sets = sorted({row.paulis for row in fine})
-    groups = [("all but coarse ones", fine)]
-    groups += [(paulis, [row for row in fine if row.paulis == paulis]) for paulis in sets]
-    groups += [(data, [row for row in fine if row.data == data]) for data in
-               dict.fromkeys(row.data for row in fine)]  # fmt: skip
+    large = [row for row in rows if row.crossing > LARGE]
+    groups = [("all", rows), (f"sqRBM of more than {LARGE} units", large)]
+    groups += [
+        (f"{paulis}, more than {LARGE} units", [row for row in large if row.paulis == paulis])
+        for paulis in sorted({row.paulis for row in large})
+    ]
+    groups += [(d, [r for r in rows if r.data == d]) for d in dict.fromkeys(r.data for r in rows)]
     body = []
     for name, chosen in groups:
-        counts, means, whole = (
-            ratios.agreement(chosen), ratios.mean_excess(chosen),
-            ratios.mean_excess(chosen, whole=True),
-        )  # fmt: skip
-        body.append(
-            [
-                name,
-                str(counts["rows"]),
-                *(str(counts[law]) for law in ("naive", "effective")),
-                *(f"{means[law]:.2f}" for law in ("naive", "effective")),
-                *(f"{whole[law]:.2f}" for law in ("naive", "effective")),
-            ]
-        )
-    head = (
-        "pairs", "number", "law P allows", "effective law allows", "measured / P",
-        "/ effective", "/ P in whole units", "/ effective in whole units",
-    )  # fmt: skip
+        if not chosen:
+            continue
+        means = ratios.mean_excess(chosen)
+        line = [name, str(len(chosen))]
+        for law in ("naive", "effective"):
+            line += [str(count) for count in ratios.verdicts(chosen, law).values()]
+            line.append(f"{means[law]:.2f}")
+        body.append(line)
+    head = ("ratios", "number", "below P", "P within", "above P", "mean of ratio / P",
+            "below effective", "within", "above", "mean of ratio / effective")  # fmt: skip
     table(head, body)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
 
 
 def ratios(path: Path) -> str:
-    """Markdown: least m and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
+    """Markdown: crossings and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
     from tnqbm import Archive, audit
     from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
 
@@ -61,32 +61,36 @@ def ratios(path: Path) -> str:
         minima = _by_series(minimum_hidden_table(archive))
         table = _by_series(hidden_ratio_table(archive))
     lines = [
-        "| data | n | least m: Z / XZ / XYZ | Z / XZ | parameters | effective | Z / XYZ "
+        "| data | n | m: Z / XZ / XYZ | whole m | Z / XZ | parameters | effective | Z / XYZ "
         "| parameters | effective |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for data, n in _sizes(minima):
         cells = []
         for p in ("XZ", "XYZ"):
             row = table.get((data, n, p))
             cells += [_ratio(row), str(len(p)), f"{audit.effective_ratio(n, len(p)):.2f}"]
-        lines.append("| " + " | ".join([data, str(n), _minima(minima, data, n), *cells]) + " |")
+        both = (_joined(minima, data, n, one) for one in (crossing, _whole))
+        lines.append("| " + " | ".join([data, str(n), *both, *cells]) + " |")
     return "\n".join(lines) + "\n"
 
 
 def least(paths: Sequence[Path], names: Sequence[str]) -> str:
-    """Markdown: least m of several archives side by side, where the first has any."""
+    """Markdown: crossings and ratios of several archives side by side, where the first has any."""
     from tnqbm import Archive
-    from tnqbm.analysis import minimum_hidden_table
+    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
 
     found = []
     for path in paths:
         with Archive(path) as archive:
-            found.append(_by_series(minimum_hidden_table(archive)))
-    heads = [f"{'least m: Z / XZ / XYZ, ' if k == 0 else ''}{name}" for k, name in enumerate(names)]
-    lines = [f"| data | n | {' | '.join(heads)} |", "| --- | --- |" + " --- |" * len(names)]
-    for data, n in _sizes(found[0]):
-        cells = [_minima(minima, data, n, intervals=False) for minima in found]
+            tables = minimum_hidden_table(archive), hidden_ratio_table(archive)
+            found.append([_by_series(table) for table in tables])
+    heads = [f"{'m: Z / XZ / XYZ, ' if k == 0 else ''}{name}" for k, name in enumerate(names)]
+    heads += [f"Z / {p}, {name}" for p in ("XZ", "XYZ") for name in names]
+    lines = [f"| data | n | {' | '.join(heads)} |", "| --- | --- |" + " --- |" * len(heads)]
+    for data, n in _sizes(found[0][0]):
+        cells = [_joined(minima, data, n, crossing) for minima, _ in found]
+        cells += [_ratio(ratios.get((data, n, p))) for p in ("XZ", "XYZ") for _, ratios in found]
         lines.append(f"| {data} | {n} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -107,18 +111,22 @@ def _sizes(minima: Mapping[Series, Any]) -> list[tuple[str, int]]:
     ]
 
 
-def _minima(minima: Mapping[Series, Any], data: str, n: int, *, intervals: bool = True) -> str:
-    rows = [minima[data, n, p] for p in ("Z", "XZ", "XYZ") if (data, n, p) in minima]
-    return " / ".join(_least(row, intervals) for row in rows)
+def _joined(minima: Mapping[Series, Any], data: str, n: int, text: Callable[[Any], str]) -> str:
+    return " / ".join(text(minima[data, n, p]) for p in FORMULAS if (data, n, p) in minima)
 
 
-def _least(row: Any, interval: bool) -> str:
-    if row.m_min is None:
+def crossing(row: Any) -> str:
+    """An interpolated m with its interval, or its bound; * where the m tried leave a gap."""
+    if row.crossing is None:
         return f"> {row.tried[-1]}"
-    text = f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
-    low = "…" if row.low is None else str(row.low)
-    high = "…" if row.high is None else str(row.high)
-    return text if not interval or low == high == text else f"{text} ({low} to {high})"
+    if row.at_smallest:
+        return f"≤ {row.tried[0]}"
+    gap = "*" if "no m tried" in row.note else ""
+    return f"{row.crossing:.2f}{gap}{_interval(row)}"
+
+
+def _whole(row: Any) -> str:
+    return "–" if row.m_min is None else str(row.m_min)
 
 
 def _ratio(row: Any) -> str:
@@ -126,9 +134,14 @@ def _ratio(row: Any) -> str:
         return ""
     if row.kind != "value":
         return f"{'≥' if row.kind == 'at least' else '≤'} {row.ratio:.2f}"
-    low = "…" if row.low is None else f"{row.low:.2f}"
-    high = "…" if row.high is None else f"{row.high:.2f}"
-    return f"{row.ratio:.2f} ({low} to {high})"
+    return f"{row.ratio:.2f}{_interval(row)}"
+
+
+def _interval(row: Any) -> str:
+    if row.seeds < 2:
+        return ""
+    low, high = ("…" if end is None else f"{end:.2f}" for end in (row.low, row.high))
+    return f" ({low} to {high})"
 
 
 def insert(page: str, name: str, table: str) -> str:
@@ -160,13 +173,13 @@ def main(arguments: list[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table1", action="store_true", help="numbers of parameters")
-    parser.add_argument("--ratios", type=Path, metavar="FIGURE3.h5", help="least m and ratios")
+    parser.add_argument("--ratios", type=Path, metavar="FIGURE3.h5", help="hidden units and ratios")
     parser.add_argument(
         "--least",
         type=Path,
         nargs=2,
         metavar=("NATURAL.h5", "FIGURE3.h5"),
-        help="least m by natural gradients beside those of Figure 3",
+        help="hidden units by natural gradients beside those of Figure 3",
     )
     parser.add_argument("--into", type=Path, metavar="PAGE.md", help="put the tables into a page")
     options = parser.parse_args(arguments)

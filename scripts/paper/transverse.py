@@ -102,14 +102,17 @@ def gain_table(values: Values, models: Sequence[str], *, brief: bool = False) ->
 
 def _around(values: Values, n: int, data: str) -> list[int]:
     """The RBM's least m, and the one tried before it."""
+    from tnqbm.analysis import falling_fit
+
     tried = sorted(key[3] for key in values if key[:3] == ("Z", n, data))
-    below = [m for m in tried if np.mean(list(values["Z", n, data, m].values())) < THRESHOLD]
-    at = tried.index(below[0]) if below else len(tried) - 1
+    runs = [np.array(list(values["Z", n, data, m].values())) for m in tried]
+    fit = falling_fit(np.array([one.mean() for one in runs]), np.array([one.size for one in runs]))
+    at = int(np.sum(fit >= THRESHOLD)) if fit[-1] < THRESHOLD else len(tried) - 1
     return tried[max(0, at - 1) : at + 1]
 
 
 def least_table(path: Path) -> str:
-    """Markdown: least m with a mean TVD below 0.2, with 95 % bootstrap intervals."""
+    """Markdown: m at which the mean TVD falls to 0.2, with 95 % bootstrap intervals."""
     from tnqbm import Archive
     from tnqbm.analysis import minimum_hidden_table
     from tnqbm.figures.layout import data_order
@@ -119,12 +122,9 @@ def least_table(path: Path) -> str:
     cells: dict[tuple[str, str], str] = {}
     for row in rows:
         model = "hidden" if "couple" in dict(row.other) else row.paulis
-        least = f"> {row.tried[-1]}" if row.m_min is None else str(row.m_min)
-        high = "…" if row.high is None else str(row.high)
-        interval = f" ({row.low or '…'} to {high})"
-        cells[row.data, model] = least + interval * (row.m_min is not None)
+        cells[row.data, model] = tables.crossing(row)
     lines = [
-        f"| least m, n = {rows[0].visible} | " + " | ".join(NAMES.values()) + " |",
+        f"| m, n = {rows[0].visible} | " + " | ".join(NAMES.values()) + " |",
         "| --- | --- | --- | --- |",
     ]
     for data in data_order(row.data for row in rows):

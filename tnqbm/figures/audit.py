@@ -149,7 +149,7 @@ def ratios(rows: Sequence[RatioRow]) -> tuple[Figure, Axis]:
     """Measured ratios of least hidden units beside both laws, a panel for each Pauli set.
 
     Points with bootstrap intervals, one marker for each data set; the dashed line is P, the full
-    line the ratio of effective parameters; shaded is what whole numbers of units allow that law.
+    line the ratio of effective parameters.
     Raises ValueError if there are no rows.
     """
     if not rows:
@@ -183,9 +183,8 @@ def ratios(rows: Sequence[RatioRow]) -> tuple[Figure, Axis]:
         layout.finish(
             drawn,
             axes,
-            title="Least hidden units, RBM over sqRBM",
-            note="bars: 95 % bootstrap intervals over seeds; shaded: what the full line allows "
-            "in whole numbers of units",
+            title="Hidden units for a mean TVD of 0.2, RBM over sqRBM",
+            note="interpolated between the m tried; bars: 95 % bootstrap intervals over seeds",
             x="Visible units n",
             y="Ratio",
             handles=handles,
@@ -194,17 +193,6 @@ def ratios(rows: Sequence[RatioRow]) -> tuple[Figure, Axis]:
 
 
 def _ratio(axis: Axes, row: RatioRow, x: float, colour: str, marker: str) -> None:
-    few, many = row.effective_range
-    band = sorted((row.classical / many, row.classical / few))
-    axis.fill_between(
-        [x - 0.13, x + 0.13],
-        band[0] - 0.015,
-        band[1] + 0.015,
-        color="#bbbbbb",
-        alpha=0.6,
-        linewidth=0,
-        zorder=1.2,
-    )
     if row.low is not None and row.high is not None:
         axis.plot([x, x], [row.low, row.high], color=colour, linewidth=1.1)
     axis.plot(

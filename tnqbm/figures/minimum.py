@@ -1,4 +1,4 @@
-"""Figure of the least hidden units that reach a threshold, and of their ratios.
+"""Figure of the hidden units at which the mean distance falls to a threshold, and of their ratios.
 
 Used through :mod:`tnqbm.figures`; the numbers are :mod:`tnqbm.analysis`'s.
 """
@@ -34,10 +34,11 @@ def minimum_hidden(
     seed: int = 0,
     select: Select | None = None,
 ) -> tuple[Figure, Axis]:
-    """Least m with mean TVD below ``threshold`` against n, and its ratios (paper's Figure 3).
+    """The m at which the mean TVD falls to ``threshold``, and its ratios (paper's Figure 3).
 
-    One column per data set: the least m of every Pauli set above, the ratios m_RBM / m_sqRBM
-    below with the predictions 2 and 3 (the number of Paulis) as lines. Runs of several gradients
+    One column per data set: the m of every Pauli set against n above, interpolated between those
+    tried, and the ratios m_RBM / m_sqRBM below with the predictions 2 and 3 (the number of Paulis)
+    as lines. Runs of several gradients
     and one n stand side by side, by gradient instead of n. Error bars are central bootstrap
     intervals over seeds. Hollow triangles are bounds, pointing to where the true value
     may lie, because the threshold was not reached by the largest m tried or was met by the
@@ -95,7 +96,7 @@ def minimum_hidden(
             for axis in axes[1]:
                 axis.set_ylim(0.0, top)
             axes[1, 0].set_ylabel("Ratio m(RBM) / m(sqRBM)")
-        axes[0, 0].set_ylabel("Least hidden units m")
+        axes[0, 0].set_ylabel("Hidden units m")
         handles = layout.series_handles(styles)
         handles += [
             layout.line_handle(f"prediction {count}", GREY, layout.LINES[count - 1])
@@ -113,7 +114,7 @@ def minimum_hidden(
         layout.finish(
             figure,
             axes,
-            title=f"Least hidden units for a mean TVD below {threshold:g}",
+            title=f"Hidden units for a mean TVD of {threshold:g}",
             note=note,
             x="Gradient" if len(variants) > 1 else "Visible units n",
             y="",
@@ -138,25 +139,25 @@ def _dodge(styles: Styles, paulis: str) -> float:
 def _draw_minima(
     axis: Axes, rows: Sequence[MinimumHidden], styles: Styles, place: Place
 ) -> set[str]:
-    """Least m against n or gradient; returns the directions of the hollow markers needed."""
+    """Crossings against n or gradient; returns the directions of the hollow markers needed."""
     bounds: set[str] = set()
     for paulis, entry in styles.items():
         line = [row for row in rows if row.paulis == paulis]
         shift, colour = _dodge(styles, paulis), entry["color"]
-        whole = [(place(r) + shift, r.m_min) for r in line if r.m_min and not r.at_smallest]
+        known = [(place(r) + shift, r.crossing) for r in line if r.crossing and not r.at_smallest]
         if place is _by_visible:  # gradients are no scale
-            axis.plot([x for x, _ in whole], [m for _, m in whole], color=colour)
+            axis.plot([x for x, _ in known], [m for _, m in known], color=colour)
         for row in line:
             x = place(row) + shift
-            if row.m_min is None:
+            if row.crossing is None:
                 bounds.add("^")
                 axis.plot(x, row.tried[-1], "^", color=colour, mfc="white", zorder=3)
             elif row.at_smallest:
                 bounds.add("v")
-                axis.plot(x, row.m_min, "v", color=colour, mfc="white", zorder=3)
+                axis.plot(x, row.crossing, "v", color=colour, mfc="white", zorder=3)
             else:
-                low = row.m_min if row.low is None else row.low
-                _point(axis, x, row.m_min, low, row.high, row.tried[-1], entry)
+                low = row.tried[0] if row.low is None else row.low
+                _point(axis, x, row.crossing, low, row.high, row.tried[-1], entry)
     return bounds
 
 

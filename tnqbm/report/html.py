@@ -91,7 +91,7 @@ def _environment() -> Environment:
         paulis_name=paulis_name,
         colour=_colour,
         moment=_moment,
-        least=_least,
+        crossing=_crossing,
         ratio=_ratio,
         share=_share,
         settings=_settings,
@@ -114,9 +114,9 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def interval(low: float | None, high: float | None, open_end: str = "∞") -> str:
-    """An interval of two numbers that may be open."""
-    ends = [open_end if end is None else f"{end:.3g}" for end in (low, high)]
+def interval(low: float | None, high: float | None, above: str = "∞", below: str = "0") -> str:
+    """An interval of two numbers; ``above`` and ``below`` stand for ends that are open."""
+    ends = [below if low is None else f"{low:.2f}", above if high is None else f"{high:.2f}"]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
@@ -179,15 +179,15 @@ def _moment(text: str) -> str:
     return text.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _least(row: Any) -> str:
-    """The least m, or the bound that is known of it."""
-    if row.m_min is None:
+def _crossing(row: Any) -> str:
+    """Where the mean falls to the threshold, or the bound that is known of it."""
+    if row.crossing is None:
         return f"> {row.tried[-1]}"
-    return f"≤ {row.m_min}" if row.at_smallest else str(row.m_min)
+    return f"≤ {row.tried[0]}" if row.at_smallest else f"{row.crossing:.2f}"
 
 
 def _ratio(row: Any) -> str:
-    """A ratio of least m, or the bound that is known of it."""
+    """A ratio of hidden units, or the bound that is known of it."""
     if row.ratio is None:
         return "–"
     return {"at least": "≥ ", "at most": "≤ "}.get(row.kind, "") + f"{row.ratio:.2f}"

@@ -16,11 +16,9 @@ from tnqbm.audit.bounds import cut_values
 from tnqbm.audit.expansion import slope
 from tnqbm.audit.ratios import (
     RatioRow,
-    agreement,
-    allowed,
     mean_excess,
     ratio_table,
-    rounded_ratio,
+    verdicts,
 )
 from tnqbm.audit.study import probabilities, rank_one
 from tnqbm.metrics import kl_divergence, total_variation
@@ -157,50 +155,26 @@ def test_cuts() -> None:
         cut_values(np.ones(3) / 3, (0,))
 
 
-@pytest.mark.parametrize(
-    ("classical", "rho", "expected"),
-    [
-        (7, 3.0, (3, 3)),
-        (6, 3.0, (2, 2)),
-        (5, 2.57, (2, 2)),
-        (3, 2.57, (1, 2)),
-        (1, 3.0, (1, 1)),
-        (32, 2.0, (16, 16)),
-        (10, 1.0, (10, 10)),
-    ],
-)
-def test_whole_numbers_that_a_law_allows(
-    classical: int, rho: float, expected: tuple[int, int]
-) -> None:
-    assert allowed(classical, rho) == expected
-    x = np.linspace(classical - 1, classical, 20001)[1:]
-    needed = np.ceil(x / rho - 1e-12)
-    assert (needed.min(), needed.max()) == expected
-    mean = classical / np.exp(np.mean(np.log(needed)))
-    assert rounded_ratio(classical, rho) == pytest.approx(mean, rel=1e-3)
+ROW = RatioRow("bas", 6, "XYZ", 7.0, 3.0, 7 / 3, 2.0, 2.5, 3.0, 18 / 7, "")
 
 
-def test_bad_laws() -> None:
-    with pytest.raises(ValueError, match="classical >= 1"):
-        allowed(0, 2.0)
+def test_verdicts_compare_intervals_with_laws() -> None:
+    assert ROW.verdict(ROW.naive) == "below"
+    assert ROW.verdict(2.2) == "within"
+    assert ROW.verdict(1.9) == "above"
+    assert replace(ROW, low=None, high=None).verdict(9.0) == "within"
+    rows = [ROW, replace(ROW, crossing=2.0, ratio=3.5, low=2.7, high=4.0)]
+    assert verdicts(rows, "naive") == {"below": 1, "within": 1, "above": 0}
+    assert verdicts(rows, "effective") == {"below": 1, "within": 0, "above": 1}
+    means = mean_excess([ROW])
+    assert means["naive"] == pytest.approx(7 / 9)
+    assert means["effective"] == pytest.approx(49 / 54)
     with pytest.raises(ValueError, match="no rows"):
         mean_excess([])
 
 
-ROW = RatioRow("bas", 6, "XYZ", 7, 3, 7 / 3, 2.0, 2.5, 3.0, 18 / 7, (3, 3), (3, 3), "")
-
-
-def test_agreement_counts_rows_within_the_ranges() -> None:
-    rows = [ROW, replace(ROW, least=2, ratio=3.5)]
-    assert agreement(rows) == {"rows": 2, "naive": 1, "effective": 1}
-    means = mean_excess([ROW])
-    assert means["naive"] == pytest.approx(7 / 9)
-    assert means["effective"] == pytest.approx(49 / 54)
-    assert mean_excess([ROW], whole=True)["naive"] == pytest.approx(1.0)
-
-
 def test_ratios_of_an_archive(tmp_path: Path) -> None:
-    """Least m 5 against 2; a model that never gets there has no row."""
+    """Crossings at 4 2/3 and 1 2/3; a model that never gets there has no row."""
     records = []
     for paulis, m_min in (("Z", 5), ("XYZ", 2), ("XZ", None)):
         values = {m: [0.1 if m_min is not None and m >= m_min else 0.4] * 4 for m in range(1, 7)}
@@ -208,7 +182,8 @@ def test_ratios_of_an_archive(tmp_path: Path) -> None:
     with Archive(write(tmp_path / "a.h5", records)) as archive:
         (row,) = ratio_table(archive, resamples=50)
         assert ratio_table(archive, threshold=0.01, resamples=10) == []
-    assert (row.paulis, row.classical, row.least, row.ratio) == ("XYZ", 5, 2, 2.5)
+    assert row.paulis == "XYZ"
+    assert (row.classical, row.crossing) == (pytest.approx(14 / 3), pytest.approx(5 / 3))
+    assert (row.ratio, row.low, row.high) == (pytest.approx(2.8),) * 3
     assert row.naive == 3.0
     assert row.effective == pytest.approx(3 - 3 / (row.visible + 1))
-    assert row.naive_range == (2, 2)

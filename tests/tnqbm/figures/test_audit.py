@@ -21,7 +21,7 @@ from tnqbm.figures.styles import COLOURS
 
 SCALES = (0.1, 0.3, 1.0, 3.0)
 STRENGTHS = [0.4, 0.1, 0.05, 0.025]
-ROW = RatioRow("bas", 6, "XYZ", 7, 3, 7 / 3, 2.0, 2.5, 3.0, 18 / 7, (3, 3), (3, 3), "")
+ROW = RatioRow("bas", 6, "XYZ", 7.0, 3.0, 7 / 3, 2.0, 2.5, 3.0, 18 / 7, "")
 
 
 @pytest.fixture
