@@ -26,6 +26,7 @@ _EXPORTS = {
     "leading_kl": "expansion",
     "log_probability_jacobian": "jacobian",
     "numerical_rank": "jacobian",
+    "product_kl": "best_fit",
     "quartic_difference": "expansion",
     "rank_bound": "bounds",
     "ratio_table": "ratios",
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tnqbm.audit.best_fit import BestFit as BestFit
     from tnqbm.audit.best_fit import fit as fit
     from tnqbm.audit.best_fit import kl_to as kl_to
+    from tnqbm.audit.best_fit import product_kl as product_kl
     from tnqbm.audit.bounds import RankBound as RankBound
     from tnqbm.audit.bounds import rank_bound as rank_bound
     from tnqbm.audit.expansion import leading_kl as leading_kl

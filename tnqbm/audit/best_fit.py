@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import entr
 
 from tnqbm.audit.dense import DenseLogProbability
 from tnqbm.blas import one_thread
@@ -145,6 +146,19 @@ def fit(
         hits=_hits(table, float(table.kl[best])),
         restarts=table,
     )
+
+
+def product_kl(target: ArrayLike) -> float:
+    """KL divergence in nats of the best product of independent bits to probabilities (2**n,).
+
+    It is what a model without hidden units leaves: the entropies of the single bits, less that of
+    the target. Raises ValueError as :func:`fit` does.
+    """
+    q = _checked_target(target)
+    n = q.size.bit_length() - 1
+    table = q.reshape((2,) * n)
+    bits = [table.sum(axis=tuple(j for j in range(n) if j != i)) for i in range(n)]
+    return float(sum(entr(bit).sum() for bit in bits) - entr(q).sum())
 
 
 def kl_to(target: ArrayLike, model: SqRBM) -> float:

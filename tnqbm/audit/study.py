@@ -226,7 +226,8 @@ def rank_one(model: SqRBM) -> SqRBM:
     return SqRBM(model.a, b, w, model.paulis)
 
 
-def _target_of(cell: Cell, t: int) -> SqRBM:
+def target_of(cell: Cell, t: int) -> SqRBM:
+    """Target number ``t`` of a "fit" or "control" cell."""
     if cell["target"] == "rank-1":
         return rank_one(target_model("XYZ", cell["n"], cell["m"], cell["scale"], t))
     return target_model(cell["target"], cell["n"], cell["m"], cell["scale"], t)
@@ -249,7 +250,7 @@ def _fit(cell: Cell) -> Result:
         for name in ("kl", "tvd", "gradient_norm", "converged", "hits", "largest", "naive", "bound")
     }
     for t in range(cell["targets"]):
-        source = _target_of(cell, t)
+        source = target_of(cell, t)
         q = probabilities(source)
         starts = _starts(source, paulis, k) if cell["kind"] == "fit" else []
         found = fit(q, k, paulis, restarts=cell["restarts"], starts=starts, seed=SEED + t)

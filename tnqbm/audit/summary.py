@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tnqbm.audit.best_fit import FLOOR
+from tnqbm.audit.best_fit import FLOOR, product_kl
 from tnqbm.audit.expansion import slope
 from tnqbm.audit.results import AuditFile
+from tnqbm.audit.study import probabilities, target_of
 
 SMALL = 0.1
 """Largest strength of the weights from which slopes are fitted."""
@@ -25,9 +26,10 @@ class FitSummary:
     ``target`` and ``m`` are the targets' Pauli set and units, ``paulis`` and ``k`` the fitted
     model's. KL in nats: ``median``, ``quartiles``, and ``interval``, a 95 % bootstrap interval of
     the median over targets; ``tvd`` its median; ``naive`` the median KL of the model with the
-    target's own numbers (None where shapes do not match); ``bound`` the median proved lower bound
-    of TVD; ``exact``, ``converged`` shares of targets; ``hits`` the mean share of random restarts
-    that found the best.
+    target's own numbers (None where shapes do not match); ``share`` the median of KL over that of
+    the best product model, without hidden units; ``bound`` the median proved lower bound of TVD;
+    ``exact``, ``converged`` shares of targets; ``hits`` the mean share of random restarts that
+    found the best.
     """
 
     n: int
@@ -42,6 +44,7 @@ class FitSummary:
     interval: tuple[float, float]
     tvd: float
     naive: float | None
+    share: float
     bound: float | None
     exact: float
     converged: float
@@ -103,6 +106,7 @@ def _fit_summary(cell: dict[str, Any], result: dict[str, Any]) -> FitSummary:
     rng = np.random.default_rng(0)
     medians = np.median(kl[rng.integers(kl.size, size=(_RESAMPLES, kl.size))], axis=1)
     interval = np.quantile(medians, (0.025, 0.975))
+    products = [product_kl(probabilities(target_of(cell, t))) for t in range(kl.size)]
     return FitSummary(
         n=cell["n"],
         scale=cell["scale"],
@@ -116,6 +120,7 @@ def _fit_summary(cell: dict[str, Any], result: dict[str, Any]) -> FitSummary:
         interval=(float(interval[0]), float(interval[1])),
         tvd=float(np.median(result["tvd"])),
         naive=_median(result["naive"]),
+        share=float(np.median(kl / products)),
         bound=_median(result["bound"]),
         exact=float(np.mean(kl <= FLOOR)),
         converged=float(np.mean(result["converged"])),

@@ -9,7 +9,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from tnqbm import SqRBM, datasets, exact
-from tnqbm.audit import fit, kl_to, stacked
+from tnqbm.audit import fit, kl_to, product_kl, stacked
 from tnqbm.audit.best_fit import FLOOR, GRADIENT_TOLERANCE, _Problem
 from tnqbm.audit.dense import DenseLogProbability
 from tnqbm.audit.study import probabilities, rank_one
@@ -133,6 +133,14 @@ def test_given_starts_are_told_from_random_ones() -> None:
     alone = fit(target, 1, "XZ", restarts=0, starts=[stacked(source, "XZ")])
     assert alone.kl == found.restarts.kl[0]
     assert np.isnan(alone.hits)
+
+
+def test_the_best_product_model_has_no_hidden_units() -> None:
+    q = probabilities(SqRBM.uniform(5, 2, "XYZ", seed=4))
+    assert product_kl(q) == pytest.approx(fit(q, 0, "Z", restarts=3).kl, rel=1e-9)
+    assert product_kl(probabilities(SqRBM.uniform(5, 0, "Z", seed=4))) == pytest.approx(
+        0, abs=1e-14
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import combinations, combinations_with_replacement, permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
 
 from tests.synthetic import ladder, write
 from tnqbm import Archive, SqRBM, exact
-from tnqbm.audit import kl_to, leading_kl, quartic_difference, rank_bound, rotated, scaled, stacked
+from tnqbm.audit import (
+    fit,
+    kl_to,
+    leading_kl,
+    quartic_difference,
+    rank_bound,
+    rotated,
+    scaled,
+    stacked,
+)
 from tnqbm.audit.bounds import cut_values
 from tnqbm.audit.expansion import slope
 from tnqbm.audit.ratios import (
@@ -187,3 +200,79 @@ def test_ratios_of_an_archive(tmp_path: Path) -> None:
     assert (row.ratio, row.low, row.high) == (pytest.approx(2.8),) * 3
     assert row.naive == 3.0
     assert row.effective == pytest.approx(3 - 3 / (row.visible + 1))
+
+
+# --- how many weakly coupled units mend the fourth order (docs/equivalence.md) ------------------
+
+
+def test_fourth_derivative_of_log_cosh() -> None:
+    """What makes a unit with field b count 1 - 2 sinh^2 b times at fourth order."""
+    h = 0.01
+    for b in (0.0, 0.3, 1.4):
+        points = [math.log(math.cosh(b + k * h)) for k in range(-2, 3)]
+        fourth = sum(c * one for c, one in zip((1, -4, 6, -4, 1), points, strict=True)) / h**4
+        y = 1 / math.cosh(b)
+        expected = -(y**4) * (1 - 2 * math.sinh(b) ** 2) / 12
+        assert fourth / 24 == pytest.approx(expected, rel=2e-3)
+
+
+@pytest.mark.parametrize(("p", "spins", "forms"), [(2, 5, 5), (3, 6, 15)])
+def test_distinct_spins_tell_quartic_forms_of_fields_apart(p: int, spins: int, forms: int) -> None:
+    """So many spins have enough products of four: shown at one point, hence almost everywhere."""
+    w = np.random.default_rng(0).normal(size=(spins, p))
+    monomials = list(combinations_with_replacement(range(p), 4))
+    rows = [
+        [
+            sum(math.prod(w[i, a] for i, a in zip(order, one, strict=True)) for order in orders)
+            for one in monomials
+        ]
+        for orders in (list(permutations(four)) for four in combinations(range(spins), 4))
+    ]
+    values = np.linalg.svd(np.array(rows), compute_uv=False)
+    assert values.size == forms == len(monomials)
+    assert values[-1] > 1e-5 * values[0]
+
+
+def test_four_weakly_coupled_units_mend_the_fourth_order_at_n_5() -> None:
+    """A qubit XZ without fields; two units do not."""
+    n = 5
+    w = 0.8 * np.random.default_rng(5).normal(size=(n, 2))
+    gram = w @ w.T
+    two, three, four = (np.array(list(combinations(range(n), k))).T for k in (2, 3, 4))
+    i, j, k, m = four
+    quartic = (gram[i, j] * gram[k, m] + gram[i, k] * gram[j, m] + gram[i, m] * gram[j, k]) / 3
+
+    def gaps(z: NDArray[np.float64]) -> NDArray[np.float64]:
+        y, b = z[: -z.size // (n + 1)].reshape(-1, n), z[-z.size // (n + 1) :]
+        pairs, triples, fours = (np.prod(y[:, one], axis=1) for one in (two, three, four))
+        return np.concatenate(
+            [
+                pairs.sum(axis=0) - gram[two[0], two[1]],
+                np.sinh(b) @ triples,
+                (1 - 2 * np.sinh(b) ** 2) @ fours - quartic,
+            ]
+        )
+
+    def solve(units: int) -> Any:
+        found = None
+        for seed in range(20):
+            start = 0.7 * np.random.default_rng([units, seed]).normal(size=units * (n + 1))
+            one = least_squares(gaps, start, xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=300)
+            found = one if found is None or one.cost < found.cost else found
+            if found.cost < 1e-25:
+                break
+        return found
+
+    assert solve(2).cost > 1e-4
+    z = solve(4).x
+    assert np.abs(gaps(z)).max() < 1e-10
+    b, y = z[-4:], z[:-4].reshape(4, n)
+    # From there fits go on to what is exact at n = 5: the twin, two units, leaves c^8.
+    qubit = SqRBM(np.zeros(n), np.zeros((2, 1)), 0.1 * w.T[:, :, None], "XZ")
+    units = 0.1 * (y * np.cosh(b)[:, None]).T
+    a = np.tanh(b) @ units.T  # cancels what is linear in the spins
+    start = SqRBM(a, b[None], units[None], "Z")
+    target = probabilities(qubit)
+    assert kl_to(target, start) < kl_to(target, classical_twin(qubit))
+    assert fit(target, 4, "Z", restarts=0, starts=[start]).kl < 1e-24
+    assert fit(target, 2, "Z", restarts=4, starts=[classical_twin(qubit)]).kl > 1e-14
