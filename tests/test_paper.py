@@ -15,7 +15,7 @@ from tnqbm import audit
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = ROOT / "scripts" / "paper"
-NAMES = ("make", "tables", "transverse", "transverse_qrbm", "gradient_spread")
+NAMES = ("make", "tables", "transverse", "transverse_qrbm", "gradient_spread", "amsgrad")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,20 @@ def test_tables_are_put_between_their_marks(paper: Any, tmp_path: Path) -> None:
     for wrong in ("nothing", "<!-- end of x -->\n<!-- x -->\n", "<!-- x -->\n" * 2):
         with pytest.raises(ValueError, match=r"<!-- (end of )?x -->"):
             paper.tables.insert(wrong, "x", "table")
+
+
+def test_both_variants_of_amsgrad_follow_the_exact_gradient(paper: Any) -> None:
+    import amsgrad
+
+    import tnqbm
+    from tnqbm.moments import flatten
+
+    model = tnqbm.SqRBM.uniform(5, 2, "XZ", seed=3)
+    target = tnqbm.datasets.load("on2", 5, seed=3)
+    spins = 1.0 - 2.0 * tnqbm.states.states_of(np.arange(32), 5)
+    found, _ = amsgrad.gradient(model.to_vector()[None], target.dense()[None], spins, 2)
+    expected = flatten(tnqbm.exact.gradient(model, target))
+    assert np.allclose(found[0], expected, atol=1e-12)
 
 
 # --- transverse fields -------------------------------------------------------------------------

@@ -60,6 +60,12 @@ class MinimumHidden:
         """Whether some m tried is below the threshold."""
         return self.m_min is not None
 
+    @property
+    def outside(self) -> tuple[str, str]:
+        """What open ends of the interval mean, as text: "≤ 3" or "> 90"."""
+        smallest, largest = f"≤ {self.tried[0]}", f"> {self.tried[-1]}"
+        return smallest if self.reached else largest, smallest if self.at_smallest else largest
+
 
 @dataclass(frozen=True)
 class HiddenRatio:

@@ -74,7 +74,9 @@ class Adam:
     """Adam (Kingma & Ba 2015), and AMSGrad (Reddi, Kale & Kumar 2018) with ``amsgrad=True``.
 
     m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, both divided by 1 - beta^t at
-    update t = 1, 2, ... for the bias of their zero start; AMSGrad uses the largest v so far.
+    update t = 1, 2, ... for the bias of their zero start. AMSGrad has the largest v so far in place
+    of v: the maximum of the raw v, divided after that, as the code of Demidik et al. (2025) does.
+    Optax divides first and takes the maximum then, which gives smaller steps.
     """
 
     def __init__(

@@ -204,7 +204,7 @@ def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool)
                 *_values(row.other, varied),
                 row.paulis,
                 _crossing(row),
-                _interval(row, f"≤ {row.tried[0]}", f"> {row.tried[-1]}"),
+                _interval(row, *row.outside),
                 "–" if row.m_min is None else str(row.m_min),
                 str(row.seeds),
                 row.note,

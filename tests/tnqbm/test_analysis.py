@@ -140,6 +140,16 @@ def test_an_interval_that_leaves_the_m_tried_is_open(tmp_path: Path) -> None:
     assert 2 < first.high < 3
     assert second.low is not None
     assert (second.m_min, second.high) == (2, None)
+    assert (first.outside, second.outside) == (("≤ 2", "> 3"), ("≤ 1", "> 2"))
+
+
+def test_open_ends_of_bounds_lie_on_their_side(tmp_path: Path) -> None:
+    never = ladder({1: [0.5, 0.4], 2: [0.5, 0.4]})
+    always = ladder({3: [0.1, 0.1], 4: [0.1, 0.1]}, data="parity")
+    rows = {row.data: row for row in minimum_hidden_table(archive(tmp_path, never + always))}
+    assert all((row.low, row.high) == (None, None) for row in rows.values())
+    assert rows["bas"].outside == ("> 2", "> 2")
+    assert rows["parity"].outside == ("≤ 3", "≤ 3")
 
 
 def test_models_much_larger_than_needed_do_not_hide_the_crossing(tmp_path: Path) -> None:

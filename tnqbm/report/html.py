@@ -114,8 +114,8 @@ def short(value: float) -> str:
     return f"{value:.4g}"
 
 
-def interval(low: float | None, high: float | None, above: str = "∞", below: str = "0") -> str:
-    """An interval of two numbers; ``above`` and ``below`` stand for ends that are open."""
+def interval(low: float | None, high: float | None, below: str = "0", above: str = "∞") -> str:
+    """An interval of two numbers; ``below`` and ``above`` stand for ends that are open."""
     ends = [below if low is None else f"{low:.2f}", above if high is None else f"{high:.2f}"]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
