@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.datasets.samples_io import SUFFIXES
-from tnqbm.files.atomic import atomic_write, check_target
+from tnqbm.files.atomic import atomic_write
+from tnqbm.files.outputs import SAMPLES, check_output
 
 WEIGHTED = (".h5", ".hdf5")
 """Endings of files with room for weights."""
@@ -25,24 +25,23 @@ _CHUNK_BYTES = 1 << 20
 
 
 def check_samples_path(
-    path: str | Path, *, overwrite: bool = False, weighted: bool = False
+    path: str | Path,
+    *,
+    overwrite: bool = False,
+    weighted: bool = False,
+    inputs: Iterable[str | Path] = (),
 ) -> Path:
     """The path if samples can be written there; ValueError or OSError saying why not.
 
-    ``weighted`` samples need a file with room for their weights.
+    ``weighted`` samples need a file with room for their weights; ``inputs`` are files that are
+    read. The rule is that of :func:`tnqbm.files.outputs.check_output`.
     """
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"{target}: the name of a samples file must end in one of {', '.join(SUFFIXES)}, not "
-            f"in {target.suffix or 'no suffix at all'}"
-        )
+    target = check_output(path, SAMPLES, overwrite=overwrite, inputs=inputs)
     if weighted and target.suffix.lower() not in WEIGHTED:
         raise ValueError(
             f"{target}: the samples come with weights, for which only an HDF5 file has room: write "
             "them to one (.h5), or resample them, so that all count alike (--resample)"
         )
-    check_target(target, overwrite)
     return target
 
 

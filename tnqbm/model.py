@@ -265,8 +265,15 @@ class SqRBM:
         return PauliHamiltonian(terms, n, n_qubits=n + m)
 
     def save(self, path: str | Path) -> None:
-        """Write the model to an HDF5 file of its own; FileExistsError if the file exists."""
+        """Write the model to a new HDF5 file, whose name ends in .h5.
+
+        Raises FileExistsError if the file exists, ValueError for another ending, OSError if it
+        cannot be written.
+        """
+        from tnqbm.files.outputs import MODEL, check_output
         from tnqbm.files.storage import write_tree
+
+        check_output(path, MODEL)
 
         arrays: dict[str, NDArray[Any]] = {"a": self.a, "b": self.b, "w": self.w}
         if self.mask is not None:

@@ -49,13 +49,13 @@ def evaluate(
     named = named_model(path, [*run, *more])
     model = named.model
     target: Target | None = None
-    if data is None and named.data is not None:
-        data, target = named.data, named.own_target()
     exact.check_enumerable(model.n_visible)
-    if against is not None and data is None:
+    if against is not None and data is None and named.data is None:
         raise click.UsageError("--against compares two models on data; give --data")
     other = None if against is None else named_model(against, []).model
-    if data is not None and target is None:
+    if data is None and named.data is not None:
+        data, target = named.own_source(), named.own_target()
+    elif data is not None:
         from tnqbm import datasets
 
         target = datasets.load(data, model.n_visible, seed=data_seed)

@@ -147,7 +147,7 @@ def logz(
         "forecasts": [asdict(one) for one in costs or ()],
     }
     if target is not None:
-        result |= {"data": data or named.data, **_compare(named, target, found)}
+        result |= {"data": data or named.own_source(), **_compare(named, target, found)}
     if as_json:
         print_json(result)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -282,8 +281,9 @@ def _pair(text: str) -> tuple[int, int]:
 
 def _read(path: str, more: tuple[str, ...], run: tuple[str, ...], out: str) -> SqRBM:
     """The model, after a look at whether the new file may be written."""
-    if Path(out).exists():
-        raise FileExistsError(f"{out} exists already; choose another name")
+    from tnqbm.files.outputs import MODEL, check_output
+
+    check_output(out, MODEL, inputs=[path])
     return named_model(path, [*run, *more]).model
 
 

@@ -78,7 +78,7 @@ def plot(
         raise click.UsageError(f"--kind {kind} is about {about}; leave --metric away")
     if band is not None and kind != "gradients":
         raise click.UsageError("--band is about --kind gradients")
-    figures.check_figure_path(out, overwrite=overwrite)
+    figures.check_figure_path(out, overwrite=overwrite, inputs=archives)
     sources, select = [Archive(path) for path in archives], parse_pairs(where)
     metric = metric or default_metric(sources, select=select)
     if kind == "learning":

@@ -113,7 +113,7 @@ def quality(
     if seed < 0 or data_seed < 0 or (split_seed or 0) < 0:
         raise click.UsageError("seeds must be 0 or more")
     if prefix is not None:
-        _check_figures(prefix, overwrite)
+        _check_figures(prefix, overwrite, [one for one in (path, file, data) if one is not None])
     named = named_model(path, [*run, *more])
     n = named.model.n_visible
     sides = _sides(shape, n) if shape else None
@@ -164,14 +164,14 @@ def quality(
         _print(result, found)
 
 
-def _check_figures(prefix: str, overwrite: bool) -> None:
+def _check_figures(prefix: str, overwrite: bool, inputs: list[str]) -> None:
     """All figures' names, before any work: which of them there will be is not known yet."""
     from tnqbm import figures
     from tnqbm.figures import layout
 
     layout.require_matplotlib()
     for name in FIGURES:
-        figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite)
+        figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite, inputs=inputs)
 
 
 def _sides(shape: str, n: int) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,24 +42,20 @@ def data_reader(
 
     Rows of a run's own data are split as they were when it was trained.
     """
-    from mc.studies.sections import DataSection
-    from mc.studies.study import is_data_file
+    from mc.studies.archived import data_split
     from tnqbm import datasets
 
     n = named.model.n_visible
     if data is None and named.data is None:
         raise click.UsageError(f"{named.path} is a saved model, which has no data; give --data")
-    name = str(data or named.data)
-    if data is None and is_data_file(name):
-        named.own_target()  # says what to do about data from a file
+    name = named.own_source() if data is None else data
+    own = data is None or Path(data).name == Path(str(named.data)).name
     valid, repeats = 0.0, datasets.natural_repeats(name)
-    if named.archive is not None and Path(name).name == Path(str(named.data)).name:
-        # Read, not checked: the data files that a study names may be gone by now.
-        study = tomllib.loads(named.archive.study_text)
-        said = DataSection.model_validate(study.get("data", {}))
-        fraction = said.test_fraction if fraction is None else fraction
-        split_seed = study.get("seed", 0) if split_seed is None else split_seed
-        valid, repeats = said.parts.valid, said.parts.repeats
+    if named.archive is not None and own:
+        parts, root = data_split(named.archive)
+        fraction = parts.test if fraction is None else fraction
+        split_seed = root if split_seed is None else split_seed
+        valid, repeats = parts.valid, parts.repeats
     datasets.check(name, n)
     if datasets.is_exact(name) and fraction:
         raise ValueError(

@@ -142,16 +142,18 @@ def sample(
         raise click.UsageError("--shape is about --picture, which is missing")
     network = method == "tensor"
     _check_options(network, kernel, max_bond, feed, resample)
+    named = named_model(path, [*run, *more])
+    source = _start_source(named, data) if init == "data" else None
+    inputs = [file for file in (path, clamp_file, source) if file is not None]
     if out is not None:
         weighted = network and not resample
-        samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted)
+        samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted, inputs=inputs)
     if picture is not None:
         from tnqbm import figures
         from tnqbm.figures import layout
 
         layout.require_matplotlib()
-        figures.check_figure_path(picture, overwrite=overwrite)
-    named = named_model(path, [*run, *more])
+        figures.check_figure_path(picture, overwrite=overwrite, inputs=inputs)
     n = named.model.n_visible
     sides = _sides(shape, n) if shape else None
     held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
@@ -204,7 +206,7 @@ def sample(
         "samples_per_chain": states.shape[1],
         "seed": seed,
         "init": init,
-        "data": (data or named.data) if init == "data" else None,
+        "data": source,
         "clamp": clamp or clamp_file,
         **facts,
     }
@@ -287,10 +289,15 @@ def _read_clamp(path: str) -> NDArray[np.float64]:
         raise ValueError(f"{path}: expected one row of 0, 1 and -1: {error}") from None
 
 
+def _start_source(named: NamedModel, data: str | None) -> str:
+    """Name or file of the data that chains start from."""
+    if data is None and named.data is None:
+        raise click.UsageError("--init data needs --data: a saved model does not know its data")
+    return named.own_source() if data is None else data
+
+
 def _start_data(named: NamedModel, data: str | None, data_seed: int) -> Target:
     if data is None:
-        if named.data is None:
-            raise click.UsageError("--init data needs --data: a saved model does not know its data")
         return named.own_target()
     from tnqbm import datasets
 

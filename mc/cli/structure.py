@@ -79,7 +79,7 @@ def structure(
 
     if out is not None:
         require_matplotlib()
-        figures.check_figure_path(out, overwrite=overwrite)
+        figures.check_figure_path(out, overwrite=overwrite, inputs=[path])
     named = named_model(path, [*run, *more])
     model = named.model
     models = {paulis_name(model.paulis): (model, list(hidden) or None)}

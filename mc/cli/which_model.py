@@ -35,20 +35,27 @@ class NamedModel:
     def own_target(self) -> Target:
         """The distribution that the run was trained on, from the study kept in the archive.
 
-        Raises ValueError if it came from a file, of which the archive keeps only the name.
+        Raises ValueError for a saved model, and what :func:`mc.studies.archived.run_target` does.
         """
-        from mc.studies.file import load_study
+        from mc.studies.archived import run_target
+
+        if self.archive is None:
+            raise ValueError(f"{self.path} is a saved model, which does not know its data")
+        return run_target(self.archive, self.coordinates)
+
+    def own_source(self) -> str:
+        """What ``datasets.load`` is given for the run's own data: a name, or where the file is.
+
+        Raises as :meth:`own_target`.
+        """
+        from mc.studies.archived import find_data_file
         from mc.studies.study import is_data_file
 
         if self.archive is None or self.data is None:
             raise ValueError(f"{self.path} is a saved model, which does not know its data")
-        if is_data_file(self.data):
-            raise ValueError(
-                f"the run was trained on the file {self.data}, of which the archive holds only "
-                f"the name; say where it is: --data {self.data}"
-            )
-        study = load_study(self.archive.study_text + "\n")
-        return study.target(self.coordinates, int(self.coordinates["seed"]))
+        if not is_data_file(self.data):
+            return self.data
+        return str(find_data_file(self.archive, self.data))
 
 
 def named_model(path: str, pairs: Sequence[str]) -> NamedModel:

@@ -28,10 +28,10 @@ from mc.running.provenance import now, study_provenance
 from mc.running.signals import SignalWatch
 from mc.running.team import FailedAlone, MemberFailed, join, most_members, team_words, wrong_number
 from mc.running.train_task import Bench, train_task, warm_up
-from mc.running.workspace import SETTINGS, Workspace, check_same_study, identity_text
+from mc.running.workspace import Workspace, check_same_study, identity_text
 from mc.studies.checks import unsaid_repeats
 from mc.studies.file import load_study
-from mc.studies.identity import study_identity
+from mc.studies.identity import SETTINGS, study_identity
 from mc.studies.schedule import Task, run_key
 from mc.studies.study import Study
 from tnqbm.errors import StudyError
@@ -156,7 +156,7 @@ def _prepare(
     size = study.run.ranks_per_run
     if wrong := wrong_number(ranks.size, size):
         raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
-    workspace.check(resume=resume, overwrite=overwrite)
+    workspace.check(resume=resume, overwrite=overwrite, inputs=study.files())
     plan = study.plan()
     identity = study_identity(study)
     text = identity_text(identity)

@@ -21,17 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mc.running.lock import Lock, OutputBusyError
-from mc.studies.identity import identity_changes, planned_labels, study_identity
+from mc.studies.identity import SETTINGS, identity_changes, planned_labels, study_identity
 from mc.studies.schedule import Key, Task, run_key
 from tnqbm.errors import ArchiveError, StudyError
+from tnqbm.files.outputs import ARCHIVE, check_name, check_output
 
 if TYPE_CHECKING:
     from mc.studies.study import Study
     from tnqbm.archive import PlannedGroup
-
-SETTINGS = "settings"
-"""Name of the provenance entry that holds the study's identity as JSON."""
-
 
 def identity_text(identity: Mapping[str, Any]) -> str:
     """The identity of a study as canonical JSON."""
@@ -55,7 +52,7 @@ class Workspace:
     """Paths and files of one output."""
 
     def __init__(self, out: str | Path) -> None:
-        self.out = Path(out)
+        self.out = check_name(out, ARCHIVE)
         self.folder = self.out.with_name(self.out.name + ".parts")
         self.checkpoints = self.folder / "checkpoints"
         self.plan_file = self.folder / "plan.h5"
@@ -77,22 +74,22 @@ class Workspace:
         """Whether there is any result of an earlier start; a plan alone is none."""
         return self.out.exists() or any(self.parts()) or any(self.checkpoints.glob("*.h5"))
 
-    def check(self, *, resume: bool, overwrite: bool) -> None:
+    def check(self, *, resume: bool, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
         """Refuse an output that cannot or must not be written, before any work.
 
-        FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, ValueError.
+        ``inputs`` are the files that the study is read from. FileExistsError, FileNotFoundError,
+        IsADirectoryError, NotADirectoryError, ValueError.
         """
         if resume and overwrite:
             raise ValueError("resume and overwrite exclude each other: continue, or start again?")
-        folder = self.out.parent
-        if self.out.is_dir():
-            raise IsADirectoryError(f"output {self.out} is a folder; name a file, such as out.h5")
-        if not folder.exists():
-            raise FileNotFoundError(
-                f"output folder {folder} does not exist; create it with: mkdir -p {folder}"
-            )
-        if not folder.is_dir():
-            raise NotADirectoryError(f"output folder {folder} is not a folder")
+        inputs = list(inputs)
+        check_output(self.out, ARCHIVE, overwrite=True, inputs=inputs)
+        for source in inputs:
+            if Path(source).resolve().parent in (self.folder.resolve(), self.checkpoints.resolve()):
+                raise ValueError(
+                    f"{source} is read here, and {self.folder} is where the runs of {self.out} are "
+                    "kept until all are finished; choose another output"
+                )
         if self.begun() and not (resume or overwrite):
             what = self.out if self.out.exists() else self.folder
             raise FileExistsError(

@@ -54,7 +54,10 @@ def load_study(source: str | Path | Mapping[str, Any]) -> Study:
     are checked too, so that a study that loads can run.
     """
     raw, text, folder, where = read_source(source)
-    return check_study(raw, text=text, folder=folder, where=where)
+    study = check_study(raw, text=text, folder=folder, where=where)
+    if not isinstance(source, Mapping) and "\n" not in str(source):
+        study._file = str(Path(source).resolve())
+    return study
 
 
 def read_source(source: str | Path | Mapping[str, Any]) -> tuple[dict[str, Any], str, Path, str]:

@@ -28,6 +28,9 @@ _SAMPLING = (
 _FIRST_METRICS = ("kl", "tvd", "nll", "gradient_norm")
 _ABSENT = object()
 
+SETTINGS = "settings"
+"""Name of the provenance entry that holds the study's identity as JSON."""
+
 
 def study_identity(study: Study) -> dict[str, Any]:
     """Everything that decides a run's numbers besides its coordinates, by dotted key.
@@ -73,7 +76,7 @@ def study_identity(study: Study) -> dict[str, Any]:
         found["output.metrics"] = list(_FIRST_METRICS)
     files = sorted({str(c["data"]) for c in study.combinations()})
     for name in filter(is_data_file, files):
-        found[f"data.{name}"] = _sha256(study.folder / name)
+        found[f"data.{name}"] = file_digest(study.folder / name)
         found[f"streams.{name}"] = study.data_digest(name)
     return found
 
@@ -152,7 +155,8 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """ "sha256:" and the digest of a data file; StudyError if it cannot be read."""
     try:
         return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -103,6 +103,7 @@ class Study(Section):
     _text: str = PrivateAttr("")
     _folder: str = PrivateAttr(".")
     _digests: dict[str, str] = PrivateAttr(default_factory=dict)
+    _file: str = PrivateAttr("")
 
     @property
     def text(self) -> str:
@@ -113,6 +114,12 @@ class Study(Section):
     def folder(self) -> Path:
         """Where relative data files are looked for: the study file's folder."""
         return Path(self._folder)
+
+    def files(self) -> list[Path]:
+        """The files that the study is read from: its own, if it has one, and those of its data."""
+        names = sorted({str(coordinates["data"]) for coordinates in self.combinations()})
+        own = [Path(self._file)] if self._file else []
+        return own + [Path(self.data_source(name)) for name in names if is_data_file(name)]
 
     def labels(self) -> list[str]:
         """Labels of all gradients that the study uses, in order, each once."""
@@ -275,10 +282,9 @@ class Study(Section):
         self, coordinates: Mapping[str, Coordinate], seed: int
     ) -> tuple[Target, Target | None, Target | None]:
         data, visible = str(coordinates["data"]), int(coordinates["visible"])
-        # A data set that is not drawn for every seed must not depend on one.
-        own = seed if data in SEEDED_DATA else 0
+        own = own_seed(data, seed)
         if is_data_file(data) or data in SEEDED_DATA:
-            return _load(self.data_source(data), visible, self.seed, own, self.data.parts)
+            return load_data(self.data_source(data), visible, self.seed, own, self.data.parts)
         return _load_once(data, visible, self.seed, own, self.data.parts)
 
     def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
@@ -337,10 +343,18 @@ class Study(Section):
         return chain_stream(self.seed, self._stream_coordinates(coordinates), seed)
 
 
-def _load(
+def own_seed(data: str, seed: int) -> int:
+    """The seed of a run's data: data that are not drawn for every run must not depend on one."""
+    return seed if data in SEEDED_DATA else 0
+
+
+def load_data(
     source: str, visible: int, root: int, seed: int, parts: Parts
 ) -> tuple[Target, Target | None, Target | None]:
-    """Data to train with, to validate with, to test with."""
+    """Data to train with, to validate with, to test with.
+
+    ``root`` is the study's seed, ``seed`` that of :func:`own_seed`.
+    """
     from tnqbm import datasets
 
     if parts.test or parts.valid:
@@ -356,5 +370,5 @@ def _load(
     return datasets.load(source, visible, seed=stream), None, None
 
 
-_load_once = functools.lru_cache(maxsize=8)(_load)
+_load_once = functools.lru_cache(maxsize=8)(load_data)
 """For built-in data sets, some of which take seconds to make."""

@@ -9,6 +9,7 @@ from tnqbm.archive.blocks import coordinates_key, describe
 from tnqbm.archive.file import ArchiveFile
 from tnqbm.archive.write import archive_files
 from tnqbm.errors import ArchiveError
+from tnqbm.files.storage import OtherFileError
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class VerifyReport:
 def verify_archive(path: str | Path) -> VerifyReport:
     """Check format, seals, every block's digest, coordinates and shapes, and that runs agree.
 
-    Damage is reported, not raised; FileNotFoundError is raised if there is nothing to check.
+    Damage is reported, not raised. Raises FileNotFoundError if there is nothing to check, and
+    OtherFileError (an ArchiveError) for a file of tnqbm or of another program that is no archive.
     """
     path = Path(path)
     check = _Check()
@@ -66,9 +68,13 @@ class _Check:
             file = ArchiveFile(path)
         except FileNotFoundError:
             return  # a part that a study under way has just merged
+        except OtherFileError as exc:
+            if main:
+                raise
+            self._unusable(path.name, exc)
+            return
         except ArchiveError as exc:
-            self.problems.append(str(exc))
-            self.damaged.append(path.name)
+            self._unusable(path.name, exc)
             return
         with file:
             if file.seal.status == "broken":
@@ -83,8 +89,7 @@ class _Check:
         try:
             block = file.block(name)
         except ArchiveError as exc:
-            self.problems.append(str(exc))
-            self.damaged.append(name)
+            self._unusable(name, exc)
             return
         self.whole.append(name)
         key = coordinates_key(block.coordinates)
@@ -96,3 +101,7 @@ class _Check:
                     f"the run {describe(block.coordinates)} seed={seed} has different numbers in "
                     f"{earlier[1]} and {file.path}"
                 )
+
+    def _unusable(self, name: str, why: ArchiveError) -> None:
+        self.problems.append(str(why))
+        self.damaged.append(name)

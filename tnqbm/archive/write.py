@@ -21,6 +21,7 @@ from tnqbm.archive.file import ArchiveFile, Entry, read_block, write_archive_fil
 from tnqbm.errors import ArchiveError
 from tnqbm.files.atomic import remove_stale
 from tnqbm.files.content import group_digest
+from tnqbm.files.outputs import ARCHIVE, check_output
 from tnqbm.files.storage import package_version, write_group
 
 PLAN_FILE = "plan.h5"
@@ -104,14 +105,13 @@ def merge(
 
     Plans are united; runs found more than once are treated as by :func:`assemble`. With
     ``skip_damaged`` damaged blocks are left out, which rescues what is whole of a damaged file.
-    Raises FileExistsError if ``out`` exists and ``overwrite`` is false, and errors as
+    Raises what :func:`tnqbm.files.outputs.check_output` says about ``out``, and errors as
     :func:`assemble`.
     """
     if not inputs:
         raise ValueError("nothing to merge: name at least one archive")
-    out = Path(out)
-    if out.exists() and not overwrite:
-        raise FileExistsError(f"{out} exists already; it is not overwritten unless asked")
+    read = [file for path in inputs for file in archive_files(path)]
+    out = check_output(out, ARCHIVE, overwrite=overwrite, inputs=read)
     sources: list[Path] = []
     plan: list[PlannedGroup] = []
     texts: dict[str, str] = {}

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tnqbm.figures import layout
 from tnqbm.files.atomic import atomic_write
+from tnqbm.files.outputs import FIGURE, check_output
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SUFFIXES = (".png", ".pdf", ".svg")
+SUFFIXES = FIGURE.suffixes
 """File name endings that :func:`save_figure` knows."""
 
 
 def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) -> Path:
     """Write a figure as PNG, PDF or SVG, chosen by the suffix; the file appears whole or not.
 
-    The same figure gives the same bytes (no dates inside). Raises FileExistsError unless
-    ``overwrite``, ValueError for another suffix, OSError if the folder cannot be written.
+    The same figure gives the same bytes (no dates inside). ``overwrite`` replaces a figure, and
+    nothing else. Raises what :func:`check_figure_path` raises.
     """
     target = check_figure_path(path, overwrite=overwrite)
     suffix = target.suffix.lower()
@@ -29,18 +31,13 @@ def save_figure(figure: Figure, path: str | Path, *, overwrite: bool = False) ->
     return target
 
 
-def check_figure_path(path: str | Path, *, overwrite: bool = False) -> Path:
-    """The path if a figure can be written there; raises as :func:`save_figure` does."""
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"{target}: a figure's name must end in one of {', '.join(SUFFIXES)}, "
-            f"not in {target.suffix or 'no suffix at all'}"
-        )
-    if target.is_dir():
-        raise IsADirectoryError(f"{target} is a folder; give a file name")
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{target} exists; choose another name or ask to overwrite it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"the folder {target.parent} does not exist; create it first")
-    return target
+def check_figure_path(
+    path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+) -> Path:
+    """The path if a figure can be written there: it ends in .png, .pdf or .svg and may be replaced.
+
+    ``inputs`` are files that are read for it. Raises FileExistsError unless ``overwrite``,
+    ValueError for another suffix, for an input, and for a file that matplotlib did not write,
+    OSError if the folder cannot be written.
+    """
+    return check_output(path, FIGURE, overwrite=overwrite, inputs=inputs)

@@ -8,6 +8,7 @@ import itertools
 import os
 import re
 import socket
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +25,10 @@ def atomic_write(path: str | Path, *, overwrite: bool = True) -> Iterator[Path]:
 
     Raises OSError (FileNotFoundError, PermissionError, ...) naming ``path`` when the folder does
     not exist or cannot be written or the disk is full; FileExistsError if ``path`` exists and
-    ``overwrite`` is false; IsADirectoryError if ``path`` is a folder.
+    ``overwrite`` is false, or is a symbolic link, a FIFO or a device; IsADirectoryError if
+    ``path`` is a folder; ValueError if it names no file.
     """
-    path = Path(path)
-    check_target(path, overwrite)
+    path = check_target(path, overwrite)
     name = f".{path.name[:100]}.{_host()}-{os.getpid()}-{next(_counter)}.tmp"
     temporary = path.with_name(name)
     try:
@@ -58,24 +59,46 @@ def remove_stale(path: str | Path) -> None:
                     path.with_name(name).unlink()
 
 
-def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse a path that cannot become a file; errors as in :func:`atomic_write`."""
-    folder = path.parent
+def check_target(path: str | Path, overwrite: bool) -> Path:
+    """The path if a file can be written there; errors as in :func:`atomic_write`.
+
+    A symbolic link is refused, never replaced and never followed: a rename over it would leave
+    the file that it points to as it was, under a name that no longer leads there.
+    """
+    given, path = os.fspath(path), Path(path)
+    if not path.name or given.endswith(os.sep):
+        raise ValueError(f"{given!r} is no name of a file to write; give one, such as results.h5")
     try:
-        path.stat()
+        mode = path.lstat().st_mode
     except OSError as exc:
         if exc.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise _explained(exc, path) from exc
-    if path.is_dir():
+        _check_folder(path)
+        return path
+    if stat.S_ISDIR(mode):
         raise IsADirectoryError(f"cannot write {path}: it is a folder; give a file name")
+    if stat.S_ISLNK(mode):
+        raise FileExistsError(
+            f"{path} is a symbolic link, which is neither replaced nor followed; name the file "
+            f"that it points to ({os.readlink(path)}) or another one"
+        )
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(
+            f"{path} is no regular file (it is a pipe, a socket or a device); choose another name"
+        )
+    if not overwrite:
+        raise FileExistsError(f"{path} exists already; it is not overwritten unless asked")
+    return path
+
+
+def _check_folder(path: Path) -> None:
+    folder = path.parent
     if not folder.exists():
         raise FileNotFoundError(
             f"cannot write {path}: the folder {folder} does not exist; create it first"
         )
     if not folder.is_dir():
         raise NotADirectoryError(f"cannot write {path}: {folder} is not a folder")
-    if not overwrite and path.exists():
-        raise FileExistsError(f"{path} exists already; it is not overwritten unless asked")
 
 
 def _rename_new(temporary: Path, path: Path) -> None:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from tnqbm.errors import ArchiveError
 from tnqbm.files.atomic import atomic_write, check_target, remove_stale
+from tnqbm.files.kinds import described
 from tnqbm.files.content import (
     DIGEST,
     Arrays,
@@ -42,6 +43,7 @@ __all__ = [
     "Arrays",
     "Attribute",
     "NewerFormatError",
+    "OtherFileError",
     "Seal",
     "atomic_write",
     "check_format",
@@ -52,6 +54,7 @@ __all__ = [
     "read_group",
     "read_tree",
     "remove_stale",
+    "sealed_kind",
     "set_format",
     "write_group",
     "write_sealed",
@@ -126,6 +129,14 @@ def check_seal(path: str | Path) -> Seal:
     if head != _seal_block(kind, expected, digest):
         return Seal("broken", kind, f"its first {SEAL_SIZE} bytes are damaged")
     return Seal("whole", kind)
+
+
+def sealed_kind(path: str | Path) -> str:
+    """The kind that a file's seal names, whether it holds or not; "" if there is none."""
+    with Path(path).open("rb") as handle:
+        head = handle.read(SEAL_SIZE).decode("ascii", "replace")
+    match = _SEAL.search(head)
+    return match[1] if match is not None and head.startswith(_TITLE) else ""
 
 
 def _file_digest(handle: Any, kind: str, size: int) -> str:
@@ -229,6 +240,10 @@ class NewerFormatError(ArchiveError):
     """A file was written in a later version of its format than this one can read."""
 
 
+class OtherFileError(ArchiveError):
+    """A file holds something else than what was asked for; the message says what it is."""
+
+
 def set_format(root: Any, name: str, version: int, kind: str) -> None:
     """Write the attributes by which :func:`check_format` knows a file."""
     set_attribute(root, "format", name)
@@ -243,11 +258,13 @@ def check_format(root: Any, path: str | Path, name: str, version: int, what: str
         found = {
             key: plain_attribute(value) for key, value in root.attrs.items() if key in _FORMAT_KEYS
         }
+        names = [str(key) for key in root]
     except Exception as exc:
         raise ArchiveError(f"{path} is damaged: {first_line(exc)}") from None
     if found.get("format") != name:
-        described = f"its format is {found['format']!r}" if "format" in found else "foreign HDF5"
-        raise ArchiveError(f"{path} is not {what} of tnqbm ({described})")
+        raise OtherFileError(
+            f"{path} is not {what} of tnqbm, but {described(found, names)}"
+        )
     number = found.get("format_version")
     if not isinstance(number, int) or number < 1:
         raise ArchiveError(f"{path} is damaged: its format version is {number!r}")
@@ -309,7 +326,8 @@ def read_tree(path: str | Path, *, kind: str = "tree") -> tuple[Arrays, dict[str
     with open_hdf5(path) as root:
         found = check_format(root, path, "tnqbm-tree", TREE_VERSION, f"a {kind} file")
         if found != kind:
-            raise ArchiveError(f"{path} is a {found} file of tnqbm, not a {kind} file")
+            other = described({"format": "tnqbm-tree", "kind": found}, [])
+            raise OtherFileError(f"{path} is not a {kind} file of tnqbm, but {other}")
         if "content" not in root:
             raise ArchiveError(f"{path} is damaged: it has no content")
         return read_group(root["content"], str(path))

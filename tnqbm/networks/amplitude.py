@@ -277,8 +277,15 @@ class AmplitudeMPS:
         return self
 
     def save(self, path: str | Path) -> None:
-        """Write the network to an HDF5 file of its own; FileExistsError if the file exists."""
+        """Write the network to a new HDF5 file, whose name ends in .h5.
+
+        Raises FileExistsError if the file exists, ValueError for another ending, OSError if it
+        cannot be written.
+        """
+        from tnqbm.files.outputs import NETWORK, check_output
         from tnqbm.files.storage import write_tree
+
+        check_output(path, NETWORK)
 
         write_tree(path, self.arrays(), {}, kind="network", overwrite=False)
 

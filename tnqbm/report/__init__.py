@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tnqbm.files.atomic import atomic_write, check_target
+from tnqbm.files.atomic import atomic_write
+from tnqbm.files.outputs import REPORT, check_output
 from tnqbm.report.collect import Archives, check_threshold, collect, gather
 from tnqbm.report.content import Draw, Finding, LogZ, Report
 from tnqbm.report.samples import Sampler
-from tnqbm.report.view import views
+from tnqbm.report.view import archive_paths, views
 from tnqbm.summaries import Select
 
-__all__ = ["Draw", "Finding", "LogZ", "Report", "Sampler", "check_report_path", "collect", "write"]
-
-SUFFIXES = (".html", ".htm")
-"""File name endings of reports."""
+__all__ = ["Draw", "Finding", "LogZ", "Report", "Sampler", "collect", "write"]
 
 
 def write(
@@ -37,8 +35,8 @@ def write(
 
     Arguments are those of :func:`collect`. The file appears whole or not at all. Raises what
     :func:`collect` raises, MissingExtraError without Jinja2 or matplotlib, ValueError for another
-    suffix than .html, FileExistsError unless ``overwrite``, and OSError if the file cannot be
-    written; all but the last before any work.
+    suffix than .html, for an archive, and for a file that is no report, FileExistsError unless
+    ``overwrite``, and OSError if the file cannot be written; all but the last before any work.
     """
     from tnqbm.figures.layout import require_matplotlib
     from tnqbm.report.figures import draw
@@ -46,7 +44,7 @@ def write(
 
     require_jinja()
     require_matplotlib()
-    target = check_report_path(path, overwrite=overwrite)
+    target = check_output(path, REPORT, overwrite=overwrite, inputs=archive_paths(archives))
     check_threshold(threshold)
     with views(archives, select) as opened:
         report = gather(
@@ -63,15 +61,3 @@ def write(
     with atomic_write(target, overwrite=overwrite) as temporary:
         temporary.write_bytes(page.encode("utf-8", "replace"))  # titles may hold any bytes
     return report
-
-
-def check_report_path(path: str | Path, *, overwrite: bool = False) -> Path:
-    """The path if a report can be written there; raises as :func:`write` does."""
-    target = Path(path)
-    if target.suffix.lower() not in SUFFIXES:
-        raise ValueError(
-            f"{target}: a report's name must end in .html, not in "
-            f"{target.suffix or 'no suffix at all'}"
-        )
-    check_target(target, overwrite)
-    return target

@@ -106,6 +106,13 @@ class View(Archive):
         return {seed for seed in seeds if matches(only, {"seed": seed})}
 
 
+def archive_paths(archives: Any) -> list[Path]:
+    """The paths of an archive or several, each a path or an open archive."""
+    single = isinstance(archives, str | Path | Archive) or not isinstance(archives, Sequence)
+    listed = [archives] if single else list(archives)
+    return [Path(one.path if isinstance(one, Archive) else one) for one in listed]
+
+
 @contextmanager
 def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
     """Views of an archive or several, each a path or an open :class:`tnqbm.Archive`; then closed.
@@ -113,9 +120,7 @@ def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
     Raises ValueError if there is none, one is given twice, or no run is among those selected, and
     what opening them raises.
     """
-    single = isinstance(archives, str | Path | Archive) or not isinstance(archives, Sequence)
-    listed = [archives] if single else list(archives)
-    paths = [Path(one.path if isinstance(one, Archive) else one) for one in listed]
+    paths = archive_paths(archives)
     if not paths:
         raise ValueError("no archive given")
     seen: set[Path] = set()

@@ -128,5 +128,8 @@ def test_runs_of_archives(tmp_path: Path) -> None:
 def test_files_are_not_overwritten(saved: Path) -> None:
     before = saved.read_bytes()
     text = call("canonical", saved, "-o", saved, code=1).output
-    assert "exists already" in text
+    assert "which is read here" in text
+    other = saved.with_name("other.h5")
+    other.write_bytes(before)
+    assert "exists already" in call("canonical", saved, "-o", other, code=1).output
     assert saved.read_bytes() == before

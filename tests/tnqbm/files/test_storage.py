@@ -388,11 +388,11 @@ def test_foreign_newer_and_other_kinds(tmp_path: Path) -> None:
     path = tmp_path / "x.h5"
     with h5py.File(path, "w") as file:
         file["x"] = 1
-    with pytest.raises(ArchiveError, match="foreign HDF5"):
+    with pytest.raises(ArchiveError, match="an HDF5 file of another program, with 'x'"):
         read_tree(path)
     assert check_seal(path).status == "absent"
     write_tree(path, {}, {}, kind="checkpoint")
-    with pytest.raises(ArchiveError, match="is a checkpoint file of tnqbm, not a model file"):
+    with pytest.raises(ArchiveError, match="is not a model file of tnqbm, but a checkpoint of a study"):
         read_tree(path, kind="model")
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 9

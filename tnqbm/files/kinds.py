@@ -1,0 +1,43 @@
+"""What HDF5 files of tnqbm are for, in words for messages about a file given in another's place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_ARCHIVE = (
+    "an archive of runs (`tnqbm show` lists them; `tnqbm evaluate`, `sample`, `logz` and `quality` "
+    "take one of them by --run KEY=VALUE)"
+)
+_USES = {
+    ("tnqbm-archive", "archive"): _ARCHIVE,
+    ("tnqbm-archive", "part"): "finished runs of a study under way (give its archive, OUT.h5)",
+    ("tnqbm-archive", "plan"): "the plan of a study under way (give its archive, OUT.h5)",
+    ("tnqbm-samples", "samples"): (
+        "samples of a model (`tnqbm quality MODEL.h5 --samples FILE` judges them; as data they are "
+        "given by --data FILE, or in a study file by their path)"
+    ),
+    ("tnqbm-tree", "model"): (
+        "a saved model (`tnqbm evaluate`, `sample`, `logz`, `quality`, `structure` and `model` take "
+        "it; in Python, tnqbm.SqRBM.load)"
+    ),
+    ("tnqbm-tree", "network"): (
+        "an amplitude network (in Python, tnqbm.networks.AmplitudeMPS.load)"
+    ),
+    ("tnqbm-tree", "checkpoint"): "a checkpoint of a study under way (give its archive, OUT.h5)",
+}
+
+
+def described(attributes: Mapping[str, Any], names: list[str]) -> str:
+    """What a file is, from its root's attributes and the names in it, and what takes it."""
+    name = attributes.get("format")
+    if name is None:
+        inside = ", ".join(sorted(map(repr, names))[:4]) + (", ..." if len(names) > 4 else "")
+        return (
+            f"an HDF5 file of another program, with {inside or 'nothing in it'} (rows of 0 and 1 "
+            "are data: --data FILE, or in a study file their path)"
+        )
+    kind = str(attributes.get("kind", ""))
+    if (str(name), kind) in _USES:
+        return _USES[str(name), kind]
+    return f"{kind!r} of the format {name!r}"
