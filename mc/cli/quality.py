@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -170,6 +171,8 @@ def _check_figures(prefix: str, overwrite: bool, inputs: list[str]) -> None:
     from tnqbm.figures import layout
 
     layout.require_matplotlib()
+    if Path(prefix).name in ("", "..") or prefix.endswith("/"):
+        raise click.UsageError(f"-o {prefix!r} is no prefix of file names; for example -o digits")
     for name in FIGURES:
         figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite, inputs=inputs)
 

@@ -47,6 +47,11 @@ def run(
     """
     if resume and overwrite:
         raise click.UsageError("--resume and --overwrite exclude each other")
+    if study == "-":
+        raise click.UsageError(
+            "a study is read from a file, not from standard input: every rank reads it, and its "
+            "folder is where data files are looked for. Save it, for example as study.toml"
+        )
     if out is None and not dry_run:
         raise click.UsageError("say where the archive goes, for example: -o results.h5")
 

@@ -24,11 +24,12 @@ from mc.running.lock import Lock, OutputBusyError
 from mc.studies.identity import SETTINGS, identity_changes, planned_labels, study_identity
 from mc.studies.schedule import Key, Task, run_key
 from tnqbm.errors import ArchiveError, StudyError
-from tnqbm.files.outputs import ARCHIVE, check_name, check_output
+from tnqbm.files.outputs import ARCHIVE, check_name, check_output, check_place
 
 if TYPE_CHECKING:
     from mc.studies.study import Study
     from tnqbm.archive import PlannedGroup
+
 
 def identity_text(identity: Mapping[str, Any]) -> str:
     """The identity of a study as canonical JSON."""
@@ -83,7 +84,7 @@ class Workspace:
         if resume and overwrite:
             raise ValueError("resume and overwrite exclude each other: continue, or start again?")
         inputs = list(inputs)
-        check_output(self.out, ARCHIVE, overwrite=True, inputs=inputs)
+        check_place(self.out, ARCHIVE, inputs)
         for source in inputs:
             if Path(source).resolve().parent in (self.folder.resolve(), self.checkpoints.resolve()):
                 raise ValueError(
@@ -96,6 +97,8 @@ class Workspace:
                 f"{what} exists already: continue it with --resume, replace it with --overwrite "
                 "(in Python: resume=True, overwrite=True), or choose another output"
             )
+        if overwrite:
+            check_output(self.out, ARCHIVE, overwrite=True)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ from tnqbm.errors import ArchiveError
 from tnqbm.files.content import DIGEST, first_line, group_digest, read_array
 from tnqbm.files.storage import (
     NewerFormatError,
+    OtherFileError,
     Seal,
     check_format,
     check_seal,
@@ -302,6 +303,8 @@ def survey_file(path: Path, seal: Seal) -> Survey:
         for line in _run_survey(path, skip):
             if "newer" in line:
                 raise NewerFormatError(line["newer"])
+            if "other" in line:
+                raise OtherFileError(line["other"])
             if "fatal" in line:
                 raise ArchiveError(f"{detail}; {line['fatal']}" if seal.detail else line["fatal"])
             current = line.get("start", current)
@@ -337,7 +340,8 @@ def _run_survey(path: Path, skip: list[str]) -> Iterator[dict[str, str]]:
     seconds = _SURVEY_SECONDS + path.stat().st_size / 5e6
     try:
         done = subprocess.run(
-            [sys.executable, "-c", code, package_root, str(path), json.dumps(skip)],
+            # -P: no file of the working folder is imported in a package's place.
+            [sys.executable, "-P", "-c", code, package_root, str(path), json.dumps(skip)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -370,6 +374,9 @@ def survey_lines(path: Path, skip: set[str]) -> Iterator[dict[str, str]]:
         blocks = file["blocks"]
     except NewerFormatError as exc:
         yield {"newer": str(exc)}
+        return
+    except OtherFileError as exc:
+        yield {"fatal" if check_seal(path).detail else "other": str(exc)}
         return
     except (ArchiveError, OSError) as exc:
         yield {"fatal": str(exc)}

@@ -29,8 +29,13 @@ PLAN_FILE = "plan.h5"
 
 
 def parts_folder(out: str | Path) -> Path:
-    """Folder of the finished blocks of a study under way: ``OUT.h5`` -> ``OUT.h5.parts``."""
+    """Folder of the finished blocks of a study under way: ``OUT.h5`` -> ``OUT.h5.parts``.
+
+    ArchiveError if ``out`` has no name, as "" and "." have none.
+    """
     out = Path(out)
+    if not out.name:
+        raise ArchiveError(f"{str(out)!r} is no archive; give a file, such as results.h5")
     return out.with_name(out.name + ".parts")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 _ARCHIVE = (
@@ -18,14 +19,26 @@ _USES = {
         "given by --data FILE, or in a study file by their path)"
     ),
     ("tnqbm-tree", "model"): (
-        "a saved model (`tnqbm evaluate`, `sample`, `logz`, `quality`, `structure` and `model` take "
-        "it; in Python, tnqbm.SqRBM.load)"
+        "a saved model (`tnqbm evaluate`, `sample`, `logz`, `quality`, `structure` and `model` "
+        "take it; in Python, tnqbm.SqRBM.load)"
     ),
     ("tnqbm-tree", "network"): (
         "an amplitude network (in Python, tnqbm.networks.AmplitudeMPS.load)"
     ),
     ("tnqbm-tree", "checkpoint"): "a checkpoint of a study under way (give its archive, OUT.h5)",
 }
+
+
+_ENDINGS = {
+    ".toml": " (a study file? `tnqbm run` takes those)",
+    ".csv": " (rows of data? they are given by --data FILE, or in a study file by their path)",
+    ".npy": " (rows of data? they are given by --data FILE, or in a study file by their path)",
+}
+
+
+def hint(path: Path) -> str:
+    """What a file that is not HDF5 may be, in brackets; "" if its ending does not say."""
+    return _ENDINGS.get(path.suffix.lower(), "")
 
 
 def described(attributes: Mapping[str, Any], names: list[str]) -> str:

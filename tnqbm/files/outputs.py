@@ -43,13 +43,7 @@ def check_output(
     link, a pipe or a device in any case; IsADirectoryError for a folder; FileNotFoundError,
     NotADirectoryError and PermissionError if the folder cannot be written.
     """
-    target = check_name(path, kind)
-    for source in inputs:
-        if same_file(target, source):
-            raise ValueError(
-                f"{target} cannot be written: it is the file {source}, which is read here; choose "
-                "another output"
-            )
+    target = check_place(path, kind, inputs)
     check_target(target, overwrite)
     if target.exists() and target.stat().st_size and not kind.written(target):
         raise ValueError(
@@ -57,6 +51,18 @@ def check_output(
             "output, or remove the file yourself"
         )
     return target
+
+
+def check_place(path: str | Path, kind: Kind, inputs: Iterable[str | Path] = ()) -> Path:
+    """:func:`check_output` for a call that goes on with the output if it is there already."""
+    target = check_name(path, kind)
+    for source in inputs:
+        if same_file(target, source):
+            raise ValueError(
+                f"{target} cannot be written: it is the file {source}, which is read here; choose "
+                "another output"
+            )
+    return check_target(target, overwrite=True)
 
 
 def check_name(path: str | Path, kind: Kind) -> Path:

@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from tnqbm.errors import ArchiveError
 from tnqbm.files.atomic import atomic_write, check_target, remove_stale
-from tnqbm.files.kinds import described
 from tnqbm.files.content import (
     DIGEST,
     Arrays,
@@ -36,6 +35,7 @@ from tnqbm.files.content import (
     set_attribute,
     write_group,
 )
+from tnqbm.files.kinds import described, hint
 
 __all__ = [
     "DIGEST",
@@ -220,7 +220,7 @@ def open_unchecked(path: str | Path) -> Any:
         raise PermissionError(f"no permission to read {path}") from None
     except (OSError, RuntimeError, ValueError, KeyError) as exc:
         if not _has_signature(Path(path)):
-            raise ArchiveError(f"{path} is not an HDF5 file") from None
+            raise ArchiveError(f"{path} is not an HDF5 file{hint(Path(path))}") from None
         raise ArchiveError(f"{path} is damaged and cannot be read: {first_line(exc)}") from None
 
 
@@ -262,9 +262,7 @@ def check_format(root: Any, path: str | Path, name: str, version: int, what: str
     except Exception as exc:
         raise ArchiveError(f"{path} is damaged: {first_line(exc)}") from None
     if found.get("format") != name:
-        raise OtherFileError(
-            f"{path} is not {what} of tnqbm, but {described(found, names)}"
-        )
+        raise OtherFileError(f"{path} is not {what} of tnqbm, but {described(found, names)}")
     number = found.get("format_version")
     if not isinstance(number, int) or number < 1:
         raise ArchiveError(f"{path} is damaged: its format version is {number!r}")

@@ -74,7 +74,8 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
 def test_version_and_bare_call() -> None:
     from tnqbm import __version__
 
-    assert call("--version").output == f"tnqbm {__version__}\n"
+    for option in ("--version", "-V"):
+        assert call(option).output == f"tnqbm {__version__}\n"
     assert all(command in call("--help").output for command in COMMANDS)
 
 

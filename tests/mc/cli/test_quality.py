@@ -130,9 +130,10 @@ def test_a_runs_own_data_are_split_as_in_training(tmp_path: Path, rows: Path) ->
     (tmp_path / "study.toml").write_text(text)
     out = tmp_path / "out.h5"
     run_study(tmp_path / "study.toml", out)
-    assert f"--data {rows.name}" in message(out, "--run", "seed=1", *QUICK)
+    own = json.loads(call(out, "--run", "seed=1", *QUICK, "--json").stdout)
     found = json.loads(call(out, "--run", "seed=1", "--data", rows, *QUICK, "--json").stdout)
     assert (found["quality"]["n_data"], found["quality"]["n_test"]) == (60, 20)
+    assert own["quality"] == found["quality"]
     other = json.loads(
         call(out, "seed=1", "--data", rows, "--split-seed", "5", *QUICK, "--json").stdout
     )

@@ -11,6 +11,7 @@ from llvmlite.binding import get_host_cpu_name
 
 import mc.running.train_task
 from mc import RunFailed, run_study
+from mc.studies.toml_text import dump_toml
 from tests.mc.studies.samples import (
     Disturbance,
     drive,
@@ -104,18 +105,40 @@ def test_an_existing_archive_is_not_touched_unless_asked(tmp_path: Path) -> None
 
 def test_overwrite_replaces_even_a_damaged_archive(tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
-    out.write_bytes(b"nonsense")
+    run_study(tiny(), out, progress=False)
+    out.write_bytes(out.read_bytes()[:-100])
     assert run(tiny(), out, overwrite=True).verify().ok
+
+
+def test_overwrite_and_resume_leave_other_files_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out.h5"
+    out.write_bytes(b"nonsense")
+    with pytest.raises(ArchiveError, match="is not an HDF5 file"):
+        run_study(tiny(), out, progress=False, resume=True)
+    with pytest.raises(ValueError, match="was not written as an archive"):
+        run_study(tiny(), out, progress=False, overwrite=True)
+    study = tmp_path / "study.h5"
+    study.write_text(text := dump_toml(tiny()))
+    with pytest.raises(ValueError, match="which is read here"):
+        run_study(study, study, progress=False, overwrite=True)
+    assert out.read_bytes() == b"nonsense"
+    assert study.read_text() == text
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.h5", "study.h5"]
 
 
 def test_bad_output_paths_are_refused_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mc.running.train_task, "train_task", None)
-    with pytest.raises(FileNotFoundError, match="mkdir -p"):
+    with pytest.raises(FileNotFoundError, match="create it first"):
         run_study(tiny(), tmp_path / "absent" / "out.h5", progress=False)
+    (tmp_path / "folder.h5").mkdir()
     with pytest.raises(IsADirectoryError, match="folder"):
-        run_study(tiny(), tmp_path, progress=False)
+        run_study(tiny(), tmp_path / "folder.h5", progress=False)
+    (tmp_path / "folder.h5").rmdir()
+    for name in ("", ".", tmp_path):
+        with pytest.raises(ValueError, match=r"is no file name|must end in one of \.h5"):
+            run_study(tiny(), name, progress=False)
     (tmp_path / "file").write_text("")
     with pytest.raises(NotADirectoryError):
         run_study(tiny(), tmp_path / "file" / "out.h5", progress=False)

@@ -215,7 +215,7 @@ def test_other_things_than_archives(tmp_path: Path) -> None:
     records_model = made()["Z"][0].trajectory.model
     assert records_model is not None
     records_model.save(tmp_path / "model.h5")
-    with pytest.raises(ArchiveError, match="tnqbm-tree"):
+    with pytest.raises(ArchiveError, match="is not an archive of tnqbm, but a saved model"):
         Archive(tmp_path / "model.h5")
 
 

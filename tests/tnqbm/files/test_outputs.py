@@ -133,7 +133,7 @@ def test_products_are_replaced_by_their_own_kind_only(tmp_path: Path) -> None:
             assert check_output(path, kind, overwrite=True) == path
         for other in made.keys() - {kind}:
             for path in made[other]:
-                with pytest.raises(ValueError, match="was not written as|must end in"):
+                with pytest.raises(ValueError, match=r"was not written as|must end in"):
                     check_output(path, kind, overwrite=True)
 
 

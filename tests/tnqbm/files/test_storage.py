@@ -392,7 +392,7 @@ def test_foreign_newer_and_other_kinds(tmp_path: Path) -> None:
         read_tree(path)
     assert check_seal(path).status == "absent"
     write_tree(path, {}, {}, kind="checkpoint")
-    with pytest.raises(ArchiveError, match="is not a model file of tnqbm, but a checkpoint of a study"):
+    with pytest.raises(ArchiveError, match="is not a model file of tnqbm, but a checkpoint"):
         read_tree(path, kind="model")
     with h5py.File(path, "r+") as file:
         file.attrs["format_version"] = 9

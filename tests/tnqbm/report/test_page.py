@@ -85,12 +85,16 @@ def test_nothing_is_overwritten_unasked(tmp_path: Path) -> None:
     target.write_text("mine")
     with pytest.raises(FileExistsError):
         report.write(path, target)
+    with pytest.raises(ValueError, match="was not written as a report"):
+        report.write(path, target, overwrite=True)
     assert target.read_text() == "mine"
-    with pytest.raises(ValueError, match=r"must end in \.html"):
+    target.unlink()
+    with pytest.raises(ValueError, match=r"must end in one of \.html"):
         report.write(path, tmp_path / "r.pdf")
     with pytest.raises(FileNotFoundError, match="does not exist"):
         report.write(path, tmp_path / "none" / "r.html")
-    report.write(path, target, overwrite=True, samples=False)
+    for overwrite in (False, True):
+        report.write(path, target, overwrite=overwrite, samples=False)
     assert "<!DOCTYPE html>" in target.read_text(encoding="utf-8")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "r.html"]
 
