@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
+
+from tnqbm.errors import install_command
 
 Status = Literal["ok", "note", "fault"]
 
@@ -131,10 +134,10 @@ def examine() -> Report:
             checks += step()
         except Exception as error:  # a doctor that crashes helps nobody
             found = f"{type(error).__name__}: {_first_line(error)}"
-            checks.append(Check(name, found, "fault", f"{_pip()} --force-reinstall tnqbm"))
+            checks.append(Check(name, found, "fault", "install tnqbm again, with its packages"))
         if name == "MPI" and _rank() > 0:
             break  # the rest is about the node and the files, and rank 0 says it
-    return Report((*checks, *_path_finders(), *_extras()))
+    return Report((*checks, *_path_finders(), *_extras(), *_working_folder()))
 
 
 def print_report(report: Report) -> None:
@@ -180,11 +183,32 @@ def _extras() -> list[Check]:
     for extra, (package, purpose) in EXTRAS.items():
         version = _version(package)
         if version is None:
-            cure = f"{_pip()} 'tnqbm[{extra}]'"
+            cure = install_command(extra, package)
             checks.append(Check(f"extra {extra}", f"no {package} for {purpose}", "note", cure))
         else:
             checks.append(Check(f"extra {extra}", f"{package} {version}"))
     return checks
+
+
+def _working_folder() -> list[Check]:
+    """Files here that Python would import in place of packages, in scripts and notebooks."""
+    from tnqbm.hidden import hiding
+
+    here = os.getcwd()
+    names = ["tnqbm", "mc", *(name.replace("-", "_") for name in PACKAGES)]
+    found = [path for name in names if (path := hiding(name, here))]
+    if not found:
+        return []
+    words = f"{', '.join(map(os.path.basename, found))} in {here}"
+    hides = "hides a package" if len(found) == 1 else "hide packages"
+    return [
+        Check(
+            "working folder",
+            f"{words} {hides} of the same name from scripts and notebooks started here",
+            "note",
+            f"mv {shlex.quote(found[0])} to another name",
+        )
+    ]
 
 
 def _path_finders() -> list[Check]:
@@ -230,8 +254,8 @@ def _mpi_launched() -> list[Check]:
 
 def _mpi_alone() -> list[Check]:
     """MPI as a launcher would find it, tried in processes of its own."""
-    install = f"{_pip()} 'tnqbm[mpich]'"
-    answer, trouble = _ask([sys.executable, "-c", _ASK_LIBRARY])
+    install = install_command("mpich", "mpich")
+    answer, trouble = _ask([sys.executable, "-P", "-c", _ASK_LIBRARY])
     if trouble:
         found = "none can be loaded; studies run in one process"
         return [Check("MPI library", found, "note", install)]
@@ -241,7 +265,7 @@ def _mpi_alone() -> list[Check]:
     if launcher is None:
         found = "not found on PATH; studies run in one process"
         return [library, Check("mpiexec", found, "note", install)]
-    answer, trouble = _ask([launcher, "-n", "2", sys.executable, "-c", _ASK_SIZE])
+    answer, trouble = _ask([launcher, "-n", "2", sys.executable, "-P", "-c", _ASK_SIZE])
     if answer.count("size 2") == 2:
         return [library, Check("mpiexec", f"{launcher}: two ranks see each other")]
     if "size 1" in answer:

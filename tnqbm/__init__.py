@@ -8,7 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from tnqbm.hidden import NEEDED, check_needed
+
 __version__ = "0.1.0"
+
+check_needed(NEEDED)
 
 _EXPORTS = {
     "Archive": "tnqbm.archive",

@@ -11,10 +11,33 @@ class StudyError(ValueError):
     """A study file or a study's settings are wrong; the message names the key and the cure."""
 
 
+class HiddenPackageError(ImportError):
+    """A file of the user's has the name of a package that is needed; the message names both."""
+
+
 class MissingExtraError(ImportError):
-    """An optional dependency is absent; the message names the extra that brings it."""
+    """An optional dependency is absent; the message says how to install it."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
         super().__init__(
-            f"{purpose} needs {package}; install it with: pip install 'tnqbm[{extra}]'"
+            f"{purpose} needs {package}; install it with: {install_command(extra, package)} (the "
+            f"extra {extra!r} of tnqbm)"
         )
+
+
+def install_command(extra: str, package: str) -> str:
+    """The command that installs what an extra brings, of which ``package`` is the main part.
+
+    It names the packages themselves, not the extra: so it works wherever tnqbm came from, from an
+    index, from a wheel or from its sources, and installs tnqbm itself no second time.
+    """
+    import re
+    from importlib import metadata
+
+    try:
+        lines = metadata.requires("tnqbm") or []
+    except metadata.PackageNotFoundError:  # the sources, not installed
+        lines = []
+    ours = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
+    wanted = [line.partition(";")[0].strip() for line in lines if ours.search(line)]
+    return "pip install " + " ".join(f"'{one}'" for one in wanted or [package.lower()])

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.enumeration import Enumerator
+from tnqbm.hidden import check_beside
 from tnqbm.limits import check_enumerable
 from tnqbm.model import SqRBM
 from tnqbm.paulis import PAPER_SETS
@@ -215,6 +216,7 @@ def later(place: str) -> Callable[[PhaseContext], Any]:
     """
 
     def factory(context: PhaseContext) -> Any:
+        check_beside(place.partition(".")[0])
         return resolve_name(place)(context)
 
     return factory
@@ -288,5 +290,6 @@ def _find(
             near = difflib.get_close_matches(name, list_names(), 1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"{setting}: {name!r} is not one of {', '.join(list_names())}{hint}")
+        check_beside(point.module.partition(".")[0])
         known[name] = point.load()
     return known[name]

@@ -54,7 +54,7 @@ def is_first_rank() -> bool:
 def explain(error: Exception) -> str | None:
     """The message of an error that a user can mend; None for one that is a fault of the program."""
     from mc.running.distribute import RunFailed, StudyInterrupted
-    from tnqbm.errors import ArchiveError, MissingExtraError
+    from tnqbm.errors import ArchiveError, HiddenPackageError, MissingExtraError
 
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else "a key is missing"
@@ -62,7 +62,7 @@ def explain(error: Exception) -> str | None:
         return f"out of memory{f': {error}' if str(error) else ''}"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    known = (ArchiveError, MissingExtraError, RunFailed, StudyInterrupted, OSError, ValueError)
+    known = (ArchiveError, HiddenPackageError, MissingExtraError, RunFailed, StudyInterrupted, OSError, ValueError)
     if isinstance(error, (*known, RuntimeError)):
         return str(error) or type(error).__name__
     return None

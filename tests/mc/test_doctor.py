@@ -65,7 +65,7 @@ def test_versions_are_those_of_the_project_file() -> None:
 
 def test_verdicts() -> None:
     good = Check("numpy", "2.1")
-    note = Check("extra plot", "no matplotlib", "note", "pip install 'tnqbm[plot]'")
+    note = Check("extra plot", "no matplotlib", "note", "pip install 'matplotlib>=3.9'")
     fault = Check("h5py", "not installed", "fault", "pip install h5py")
     assert Report((good,)).verdict == "ready"
     assert Report((good, note)).verdict == f"ready; optional: extra plot -> {note.cure}"
@@ -143,7 +143,7 @@ def test_looking_for_packages_imports_none_of_them() -> None:
 def test_no_mpi_library_is_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_ask", lambda command: ("", "cannot load MPI library"))
     (check,) = doctor._mpi_alone()
-    assert (check.status, check.cure) == ("note", "pip install 'tnqbm[mpich]'")
+    assert (check.status, check.cure) == ("note", "pip install 'mpich>=4.2'")
 
 
 def test_a_foreign_mpiexec_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ DRIVER = ROOT / "tests" / "mpi" / "driver.py"
 BESIDE_PYTHON = Path(sys.executable).parent / "mpiexec"
 MPIEXEC = str(BESIDE_PYTHON) if BESIDE_PYTHON.exists() else shutil.which("mpiexec")
 
-needs_mpiexec = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install 'tnqbm[mpich]'")
+needs_mpiexec = pytest.mark.skipif(MPIEXEC is None, reason="no mpiexec: pip install mpich")
 finds_ranks = pytest.mark.skipif(
     not Path("/proc/self/cmdline").exists(), reason="finds ranks through /proc"
 )

@@ -209,7 +209,7 @@ def test_ranks_cannot_share_a_device() -> None:
 
 def test_without_the_extra_studies_say_so_before_any_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "qiskit", None)
-    assert "tnqbm[quantum]" in problems_of(study())
+    assert "pip install 'qiskit" in problems_of(study())
     load_study(tiny())
 
 
