@@ -94,7 +94,7 @@ def test_ranks_beside_the_file(folder: Path) -> None:
     if not Path(launcher).exists():
         pytest.skip("no mpiexec here")
     told = python("-m", "tnqbm", "run", "s.toml", folder=folder, launcher=(launcher, "-n", "2"))
-    assert f"the package mc is hidden by {folder / 'mc.py'}" in told
+    assert told.count(f"the package mc is hidden by {folder / 'mc.py'}") == 1
     assert "the file ran" not in told
 
 
@@ -118,6 +118,19 @@ def test_all_packages_that_are_needed_are_known() -> None:
     names = {re.split("[>=]", line)[0].replace("-", "_") for line in project["dependencies"]}
     # llvmlite comes with Numba; threadpoolctl is a single file, as a user's own copy would be.
     assert names - {"threadpoolctl"} == {*tnqbm.hidden.NEEDED, *mc.NEEDED} - {"llvmlite"}
+
+
+def test_a_clone_does_not_hide_the_package_from_its_parent_folder(tmp_path: Path) -> None:
+    """An editable install puts the sources on Python's path, as PYTHONPATH does here: a folder
+    without __init__.py, the clone, comes after any package. A finder of its own, which setuptools
+    installs without ``package-dir``, would be asked too late."""
+    (tmp_path / "tnqbm").mkdir()
+    (tmp_path / "mc").mkdir()
+    code = "import tnqbm, mc; print(tnqbm.__file__, mc.__file__)"
+    told = python("-c", code, folder=tmp_path)
+    assert told.split() == [str(ROOT / name / "__init__.py") for name in ("tnqbm", "mc")]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["setuptools"]["package-dir"] == {"": "."}
 
 
 def test_a_package_is_not_hidden_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from importlib import import_module
 
 from tnqbm.errors import HiddenPackageError
 from tnqbm.hidden import check_beside
+from tnqbm.launcher import launcher_rank
 
 COMMAND = "mc.cli"
 
@@ -20,7 +21,7 @@ def main() -> None:
         check_beside(COMMAND.partition(".")[0])
         command = import_module(COMMAND)
     except HiddenPackageError as error:
-        sys.exit(f"Error: {error}")
+        sys.exit(1 if launcher_rank() else f"Error: {error}")
     command.main()
 
 

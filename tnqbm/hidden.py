@@ -1,4 +1,4 @@
-"""Files of a user's that hide packages: Python imports ``mc.py`` beside a script before any package.
+"""Files that hide packages: Python imports ``mc.py`` beside a script before any package mc.
 
 What is imported is compared with what lies beside this package, before anything is imported: the
 file in the way would run otherwise. Only the standard library is used here.
@@ -31,7 +31,9 @@ def check_beside(name: str) -> None:
         spec = find_spec(name)
     except ValueError:  # a module without a specification, which somebody put there by hand
         return
-    found = None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or []))
+    found = (
+        None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or []))
+    )
     if found is None or os.path.realpath(found) != own:
         raise _hidden(name, found)
 
@@ -53,14 +55,17 @@ def hiding(name: str, folder: str) -> str | None:
         return None
     # It may be the package itself: in its own sources, or in the folder it is installed in.
     installed = PathFinder.find_spec(name, [path for path in sys.path if path != folder])
-    other = installed is not None and installed.origin is not None
-    same = other and os.path.realpath(str(installed.origin)) == os.path.realpath(package)
-    return package if other and not same else None
+    origin = None if installed is None else installed.origin
+    if origin is None or os.path.realpath(origin) == os.path.realpath(package):
+        return None
+    return package
 
 
 def _hidden(name: str, found: str | None) -> HiddenPackageError:
     if found is None:
-        return HiddenPackageError(f"the package {name} of tnqbm cannot be found; install tnqbm again")
+        return HiddenPackageError(
+            f"the package {name} of tnqbm cannot be found; install tnqbm again"
+        )
     return HiddenPackageError(
         f"the package {name} is hidden by {found}, which Python imports in its place: rename that, "
         "or start Python in another folder and keep the file from beside the script"

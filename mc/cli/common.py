@@ -62,7 +62,15 @@ def explain(error: Exception) -> str | None:
         return f"out of memory{f': {error}' if str(error) else ''}"
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
-    known = (ArchiveError, HiddenPackageError, MissingExtraError, RunFailed, StudyInterrupted, OSError, ValueError)
+    known = (
+        ArchiveError,
+        HiddenPackageError,
+        MissingExtraError,
+        RunFailed,
+        StudyInterrupted,
+        OSError,
+        ValueError,
+    )
     if isinstance(error, (*known, RuntimeError)):
         return str(error) or type(error).__name__
     return None

@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from mc.studies.seeds import Coordinate
-from tnqbm.launcher import launched, launcher_size
 from tnqbm.errors import install_command
+from tnqbm.launcher import launched, launcher_size
 
 POLL_SECONDS = 0.002
 MESSAGE_TAG = 1
@@ -211,16 +211,17 @@ def get_comm() -> Any | None:
             return None
         raise RuntimeError(
             f"started by an MPI launcher as one of {expected} processes, but no MPI library can "
-            f"be loaded ({error}); install one with: {install_command('mpich', 'mpich')}, and start "
-            "with the mpiexec that it brings"
+            f"be loaded ({error}); install one with: {install_command('mpich', 'mpich')}, and "
+            "start with the mpiexec that it brings"
         ) from error
     if MPI.COMM_WORLD.size == 1 and expected > 1:
+        beside = os.path.join(os.path.dirname(sys.executable), "mpiexec")
         library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
         raise RuntimeError(
             f"the launcher started {expected} processes, but each of them is alone in MPI: the "
             f"launcher (mpiexec or srun) belongs to another MPI than the library in use, "
             f"{library}. Start with that library's own mpiexec "
-            f"({install_command('mpich', 'mpich')} brings one: {os.path.join(os.path.dirname(sys.executable), 'mpiexec')}), under "
+            f"({install_command('mpich', 'mpich')} brings one: {beside}), under "
             "Slurm try srun --mpi=pmi2 or --mpi=pmix, or rebuild mpi4py for the cluster's MPI: "
             "pip install --force-reinstall --no-binary mpi4py mpi4py"
         )

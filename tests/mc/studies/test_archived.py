@@ -43,7 +43,7 @@ def make(folder: Path, fraction: float = 0.0) -> Path:
     np.savetxt(folder / "study" / "sub" / "rows.csv", rows, fmt="%d", delimiter=",")
     text = STUDY.format(fraction=fraction)
     if fraction:
-        text = text.replace(', "bas"', "")
+        text = text.replace(', "bas"', "").replace("[training]", 'repeats = "together"\n[training]')
     (folder / "study" / "study.toml").write_text(text)
     return run_study(folder / "study" / "study.toml", folder / "results" / "o.h5", progress=False)
 
@@ -116,7 +116,7 @@ def test_evaluate_logz_and_quality_use_what_the_run_was_trained_on(tmp_path: Pat
     path = make(tmp_path, fraction=0.25)
     source = tmp_path / "study" / "sub" / "rows.csv"
     data = source.rename(path.with_name("rows.csv"))
-    train, test = load_split(data, 4, test_fraction=0.25, seed=7)
+    train, _, test = load_split(data, 4, test_fraction=0.25, repeats="together", seed=7)
     assert test is not None
     with Archive(path) as opened:
         run = opened.run(seed=1)
@@ -129,6 +129,8 @@ def test_evaluate_logz_and_quality_use_what_the_run_was_trained_on(tmp_path: Pat
         assert shown["nll"] == pytest.approx(final["nll"], abs=1e-12)
         assert shown["data"] == str(data)
     shown = answer("quality", path, *RUN, "--chains", "4", "--per-chain", "5", "--kernel", "block")
-    assert shown["quality"]["n_data"] == 30
-    assert shown["quality"]["n_test"] == 10
+    assert (shown["quality"]["n_data"], shown["quality"]["n_test"]) == (
+        train.n_samples,
+        test.n_samples,
+    )
     assert len(read_samples(data)) == 40
