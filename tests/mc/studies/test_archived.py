@@ -116,7 +116,7 @@ def test_evaluate_logz_and_quality_use_what_the_run_was_trained_on(tmp_path: Pat
     path = make(tmp_path, fraction=0.25)
     source = tmp_path / "study" / "sub" / "rows.csv"
     data = source.rename(path.with_name("rows.csv"))
-    train, _, test = load_split(data, 4, test_fraction=0.25, repeats="together", seed=7)
+    train, test = load_split(data, 4, test_fraction=0.25, repeats="together", seed=7)
     assert test is not None
     with Archive(path) as opened:
         run = opened.run(seed=1)

@@ -56,7 +56,7 @@ def test_modules_imported_directly_say_so_when_used(monkeypatch: pytest.MonkeyPa
         lambda: gibbs.gibbs_circuit(model.hamiltonian(), trotter_steps=1),
         lambda: proposal.proposal_circuit([0, 1], ising, time=1.0, gamma=0.5, steps=1),
     ):
-        with pytest.raises(MissingExtraError, match=r"tnqbm\[quantum\]"):
+        with pytest.raises(MissingExtraError, match=r"pip install 'qiskit"):
             use()
 
 
