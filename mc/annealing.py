@@ -21,6 +21,7 @@ from mc.interpolation import Path, check_betas
 from mc.kernels import Sweeper, check_kernel, is_exact
 from mc.streams import stream_key
 from mc.weights import summarise
+from tnqbm.short_repr import short_repr
 from tnqbm.teams import Alone, Team, share
 
 Float = NDArray[np.float64]
@@ -38,6 +39,7 @@ UNIFORM_SHARE = 0.1
 _CHAINS, _PILOT, _BOOTSTRAP = range(3)
 
 
+@short_repr
 class Annealed(NamedTuple):
     """Result of annealing a batch of B models.
 

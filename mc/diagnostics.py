@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.short_repr import short_repr
+
 Float = NDArray[np.float64]
 
 MIN_DRAWS = 4
@@ -70,6 +72,7 @@ def autocorrelation_time(x: ArrayLike) -> float:
     return series.size / effective_sample_size(series)
 
 
+@short_repr
 @dataclass(frozen=True)
 class BitDiagnostics:
     """Effective sample size and split R-hat of the mean of every visible unit.

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.short_repr import short_repr
+
 Float = NDArray[np.float64]
 
 MIN_ESS_SHARE, MIN_ESS = 0.05, 10.0
@@ -48,6 +50,7 @@ class Gap:
     agree: bool
 
 
+@short_repr
 @dataclass(frozen=True)
 class Estimate:
     """log Z and how far to trust it.

@@ -16,10 +16,13 @@ from mc.estimate import SIGMAS, Estimate, EstimateWarning
 from mc.interpolation import matching_fields
 from mc.kernels import Sweeper
 from mc.streams import stream_key
+from tnqbm import arguments
+from tnqbm.arguments import checked
 from tnqbm.bounds import bound_from_weights
 from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
 from tnqbm.metrics import on_support
-from tnqbm.model import SqRBM
+from tnqbm.model import MODEL, SqRBM
 from tnqbm.states import as_states
 from tnqbm.teams import Team
 
@@ -51,6 +54,22 @@ class LogLikelihood(NamedTuple):
     n_rows: int
 
 
+def _estimate(value: object) -> Exception | None:
+    """Kind of estimates of log Z."""
+    if isinstance(value, Estimate):
+        return None
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return arguments.number(value[0]) or arguments.number(value[1])
+    hint = ""
+    if arguments.number(value) is None:
+        hint = f"; if log Z is known exactly give ({arguments.shown(value)}, 0.0)"
+    return TypeError(
+        "must be an estimate of log Z, from mc.log_partition or a pair (value, standard error), "
+        f"got {arguments.shown(value)}{hint}"
+    )
+
+
+@checked(model=MODEL, rows=arguments.rows(Target), estimate=_estimate)
 def log_likelihood(
     model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
 ) -> LogLikelihood:
@@ -69,6 +88,7 @@ def log_likelihood(
     return data.mean(found - log_z, partition_error)
 
 
+@checked(model=MODEL, rows=arguments.rows(Target), estimate=_estimate)
 def log_likelihoods(
     model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
 ) -> NDArray[np.float64]:
@@ -84,6 +104,13 @@ def log_likelihoods(
     return found - log_z
 
 
+@checked(
+    first=MODEL,
+    second=MODEL,
+    rows=arguments.rows(Target),
+    first_log_z=_estimate,
+    second_log_z=_estimate,
+)
 def compare_likelihoods(
     first: SqRBM,
     second: SqRBM,
@@ -152,10 +179,11 @@ def _warn_of_excess(
             f"log Z = {log_z:.6g} is {gap:.3g} nats below what these rows alone weigh, so it is "
             "wrong, and likelihoods and distances from it are",
             EstimateWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
+@checked(model=MODEL, target=TARGET, estimate=_estimate)
 def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError) -> WithError:
     """TVD between target and model, from the target's support alone, in [0, 1].
 

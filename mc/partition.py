@@ -26,8 +26,10 @@ from mc.streams import stream_key
 from mc.tensor.moves import Proposal
 from mc.tensor.networks import MAX_BOND, Feed
 from mc.ticker import Ticker
+from tnqbm import arguments
+from tnqbm.arguments import checked
 from tnqbm.datasets import Target
-from tnqbm.model import SqRBM
+from tnqbm.model import MODEL, SqRBM
 from tnqbm.states import as_states
 
 __all__ = [
@@ -56,6 +58,22 @@ _LADDERS = 25
 _FORWARD, _REVERSE, _START, _TENSOR = range(4)
 
 
+@checked(
+    model=MODEL,
+    method=arguments.text,
+    n_chains=arguments.whole,
+    n_betas=arguments.whole,
+    kernel=arguments.text,
+    sweeps_per_beta=arguments.whole,
+    precision=arguments.text,
+    reference=arguments.rows(Target),
+    samples=arguments.rows(),
+    n_samples=arguments.whole,
+    max_bond=arguments.whole,
+    seed=arguments.seed,
+    bootstrap=arguments.whole,
+    progress=arguments.flag,
+)
 def log_partition(
     model: SqRBM,
     *,
@@ -137,7 +155,7 @@ def log_partition(
         found = tensor() if method == "tensor" else annealed(method)
     found = replace(found, seconds=time.perf_counter() - begun)
     for text in found.warnings:
-        warnings.warn(text, EstimateWarning, stacklevel=2)
+        warnings.warn(text, EstimateWarning, stacklevel=3)
     return found
 
 

@@ -41,9 +41,12 @@ from mc.tensor.networks import (
     whole,
 )
 from mc.ticker import Ticker
+from tnqbm import arguments
+from tnqbm.arguments import checked
 from tnqbm.datasets import Target
 from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
+from tnqbm.model import MODEL, SqRBM
+from tnqbm.short_repr import short_repr
 
 FALLBACK = "collapsed"
 """The kernel that is always exact, applies to every model and mixes best per sweep."""
@@ -67,6 +70,7 @@ class MixingWarning(UserWarning):
     """The chains have not mixed, or were too short to tell; the samples may misrepresent p(v)."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Info:
     """What :func:`sample` did and whether its chains mixed.
@@ -104,6 +108,20 @@ class Info:
         return {**asdict(self), "pilots": pilots}
 
 
+@checked(
+    model=MODEL,
+    n_samples=arguments.whole,
+    n_chains=arguments.whole,
+    kernel=arguments.text,
+    data=arguments.rows(Target),
+    burn_in=arguments.whole,
+    thin=arguments.whole,
+    precision=arguments.text,
+    inertia=arguments.number,
+    max_bond=arguments.whole,
+    seed=arguments.seed,
+    progress=arguments.flag,
+)
 def sample(
     model: SqRBM,
     n_samples: int,
@@ -248,7 +266,7 @@ def sample(
         notes.append(f"the kernel {name!r} only approximates p(v) for {paulis} Paulis")
     mixed = not judged.troubles
     if not mixed:
-        warnings.warn(MixingWarning(_advice(judged.troubles, name)), stacklevel=2)
+        warnings.warn(MixingWarning(_advice(judged.troubles, name)), stacklevel=3)
     info = Info(
         kernel=name,
         exact=exact,

@@ -15,9 +15,12 @@ from mc.interpolation import reference_fields
 from mc.streams import stream_key
 from mc.tempering import Tempering
 from mc.ticker import Ticker
+from tnqbm import arguments
+from tnqbm.arguments import checked
 from tnqbm.datasets import Target
 from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM, n_parameters
+from tnqbm.model import MODEL, SqRBM, n_parameters
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states
 
 Float = NDArray[np.float64]
@@ -33,6 +36,7 @@ class TemperingWarning(UserWarning):
     """The ladder does not carry states from one end to the other."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class TemperedInfo:
     """How a tempered run went.
@@ -105,6 +109,21 @@ def tune_ladder(
     return spent
 
 
+@checked(
+    model=MODEL,
+    n_samples=arguments.whole,
+    n_ladders=arguments.whole,
+    kernel=arguments.text,
+    burn_in=arguments.whole,
+    thin=arguments.whole,
+    target_swap_rate=arguments.number,
+    max_temperatures=arguments.whole,
+    precision=arguments.text,
+    reference=arguments.rows(Target),
+    start=arguments.rows(),
+    seed=arguments.seed,
+    progress=arguments.flag,
+)
 def sample_tempered(
     model: SqRBM,
     n_samples: int,
@@ -190,7 +209,7 @@ def sample_tempered(
             ticker.advance(thin)
     ess, rhat, complaints = _judge(theta, samples, tempering)
     for text in complaints:
-        warnings.warn(text, TemperingWarning, stacklevel=2)
+        warnings.warn(text, TemperingWarning, stacklevel=3)
     return samples, TemperedInfo(
         kernel=tempering.kernel,
         betas=tempering.betas[0],

@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.streams import stream_key
+from tnqbm.short_repr import short_repr
 
 Float = NDArray[np.float64]
 
 
+@short_repr
 class WeightSummary(NamedTuple):
     """Of each row of weights: arrays (B,).
 

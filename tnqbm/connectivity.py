@@ -17,6 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.arguments import plain_array
+
 __all__ = ["DENSE", "FORMS", "Connectivity", "checked_mask", "hidden_units", "lattice", "line",
            "named", "parse"]  # fmt: skip
 
@@ -189,7 +191,7 @@ def checked_mask(mask: ArrayLike, n: int, m: int) -> Mask | None:
 
     Raises TypeError if it does not hold booleans, ValueError for another shape.
     """
-    array = np.array(mask)
+    array = plain_array(mask, "mask").copy()
     if array.dtype != np.bool_:
         raise TypeError(f"mask must hold booleans, got dtype {array.dtype}")
     if array.shape != (n, m):

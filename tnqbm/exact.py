@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.arguments import checked, flag, text
 from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
 from tnqbm.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
-from tnqbm.model import SqRBM, coupling_mask
+from tnqbm.model import MODEL, SqRBM, coupling_mask
 from tnqbm.moments import Gradient, Moments, unflatten
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ ENOUGH = 0.5
 """Seconds on one core that a method may take to be chosen without a look at the dearer ones."""
 
 
+@checked(model=MODEL, method=text, precision=text)
 def log_partition(model: SqRBM, *, method: str = "auto", precision: str = "double") -> float:
     """log Z = log Tr exp(-H), factor 2**m of the hidden trace included.
 
@@ -69,6 +72,7 @@ def log_partition(model: SqRBM, *, method: str = "auto", precision: str = "doubl
     return quadrature.log_partition(model).value
 
 
+@checked(model=MODEL)
 def probabilities(model: SqRBM) -> Float:
     """p(v) for all visible states, (2**n,); visible unit 1 is the most significant bit.
 
@@ -82,6 +86,7 @@ def probabilities(model: SqRBM) -> Float:
     return p
 
 
+@checked(model=MODEL, method=text, precision=text)
 def moments(
     model: SqRBM, *, method: str = "auto", precision: str = "double", pairs: Pairs = "all"
 ) -> Moments:
@@ -99,6 +104,7 @@ def moments(
     return found
 
 
+@checked(model=MODEL, target=TARGET, method=text, precision=text)
 def gradient(
     model: SqRBM, target: Target, *, method: str = "auto", precision: str = "double"
 ) -> Gradient:
@@ -129,6 +135,7 @@ def gradient(
     return Gradient(positive.z - negative.z, positive.sigma - negative.sigma, w)
 
 
+@checked(model=MODEL, moments=flag)
 def forecasts(model: SqRBM, *, moments: bool = False, pairs: Pairs = "all") -> Forecasts:
     """What each method would take for log Z or, with ``moments``, for the moments too.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.arguments import plain_array
+
 Float = NDArray[np.float64]
 
 _LARGEST_LOG = 300.0
@@ -57,7 +59,10 @@ def on_support(log_p: Float, q: Float) -> dict[str, Float]:
 def _pair(q: ArrayLike, p: ArrayLike) -> tuple[Float, Float]:
     pair = []
     for name, value in (("q", q), ("p", p)):
-        array = np.asarray(value, dtype=np.float64)
+        array = plain_array(value, name)
+        if array.dtype.kind not in "biuf":
+            raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+        array = array.astype(np.float64)
         if not (np.isfinite(array).all() and (array >= 0).all()):
             raise ValueError(f"{name} must hold finite probabilities >= 0")
         if abs(array.sum() - 1.0) > 1e-6:

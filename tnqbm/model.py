@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked, one_of, plain_array
 from tnqbm.connectivity import checked_mask
 from tnqbm.errors import ArchiveError
 from tnqbm.limits import MAX_PARAMETER
@@ -147,6 +149,7 @@ class SqRBM:
     __hash__ = None  # type: ignore[assignment]
 
     @classmethod
+    @checked(n=arguments.whole, m=arguments.whole, scale=arguments.number, seed=arguments.generator)
     def uniform(
         cls,
         n: int,
@@ -166,7 +169,7 @@ class SqRBM:
         check_paulis(paulis)
         if n < 1 or m < 0:
             raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
-        if not (np.isfinite(scale) and 0 <= scale <= MAX_PARAMETER):
+        if not 0 <= scale <= MAX_PARAMETER:
             raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
         rng = np.random.default_rng(seed)
         theta = rng.uniform(-scale, scale, n_parameters(n, m, len(paulis)))
@@ -176,6 +179,7 @@ class SqRBM:
         return cls.from_vector(theta, n, m, paulis, checked)
 
     @classmethod
+    @checked(n=arguments.whole, m=arguments.whole)
     def from_vector(
         cls, theta: ArrayLike, n: int, m: int, paulis: str, mask: ArrayLike | None = None
     ) -> SqRBM:
@@ -184,7 +188,7 @@ class SqRBM:
         A ``mask`` changes nothing about the vector's length; entries outside it must be 0.
         """
         p = len(check_paulis(paulis))
-        vector = np.asarray(theta, dtype=np.float64)
+        vector = plain_array(theta, "theta")
         if vector.shape != (n_parameters(n, m, p),):
             raise ValueError(
                 f"an sqRBM with n = {n}, m = {m}, paulis = {paulis!r} has "
@@ -264,6 +268,7 @@ class SqRBM:
                         terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
         return PauliHamiltonian(terms, n, n_qubits=n + m)
 
+    @checked(path=arguments.path)
     def save(self, path: str | Path) -> None:
         """Write the model to a new HDF5 file, whose name ends in .h5.
 
@@ -287,6 +292,7 @@ class SqRBM:
         write_tree(path, arrays, {"paulis": self.paulis}, kind="model", dims=dims, overwrite=False)
 
     @classmethod
+    @checked(path=arguments.path)
     def load(cls, path: str | Path) -> SqRBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
         from tnqbm.files.storage import read_tree
@@ -299,6 +305,10 @@ class SqRBM:
             raise ArchiveError(f"{path} is damaged: it has no {error.args[0]}") from None
         except (ValueError, TypeError) as error:
             raise ArchiveError(f"{path} is damaged: {error}") from None
+
+
+MODEL = one_of(SqRBM)
+"""Kind of arguments that are models, see :mod:`tnqbm.arguments`."""
 
 
 def coupling_mask(model: SqRBM) -> Mask:
@@ -332,7 +342,7 @@ def _check_couplings(w: Float, mask: Mask) -> None:
 
 
 def _checked(name: str, value: ArrayLike, ndim: int) -> Float:
-    raw = np.asarray(value)
+    raw = plain_array(value, name)
     if raw.dtype.kind not in "biuf":
         raise TypeError(f"{name} must hold real numbers, got dtype {raw.dtype}")
     array = np.array(raw, dtype=np.float64)

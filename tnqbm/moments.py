@@ -7,9 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.short_repr import short_repr
+
 Float = NDArray[np.float64]
 
 
+@short_repr
 class Moments(NamedTuple):
     """Thermal averages of the terms of the Hamiltonian.
 
@@ -21,6 +24,7 @@ class Moments(NamedTuple):
     zsigma: Float
 
 
+@short_repr
 class Gradient(NamedTuple):
     """Derivatives of the negative log-likelihood: ``a`` (n,), ``b`` (P, m), ``w`` (P, n, m)."""
 

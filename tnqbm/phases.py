@@ -28,6 +28,7 @@ from tnqbm.limits import check_enumerable
 from tnqbm.model import SqRBM
 from tnqbm.paulis import PAPER_SETS
 from tnqbm.settings import TrainingSettings
+from tnqbm.short_repr import short_repr
 from tnqbm.states import index_of
 from tnqbm.teams import Alone, Team
 
@@ -40,6 +41,7 @@ PHASE_GROUP = "tnqbm.negative_phases"
 LOG_PARTITION_GROUP = "tnqbm.log_partition"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Estimate:
     """Averages under the models of a batch.
@@ -141,6 +143,7 @@ class ExactPhase:
             raise ValueError("the exact negative phase keeps no state, got some to restore")
 
 
+@short_repr
 @dataclass(frozen=True)
 class PhaseContext:
     """What a negative phase may know when it is built: shapes, and the data of the batch.

@@ -7,10 +7,12 @@ import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.arguments import unknown_names
 from tnqbm.limits import MAX_COUNTS
 from tnqbm.optimizers import OPTIMIZERS, SCHEDULES
 
@@ -104,6 +106,11 @@ class TrainingSettings:
         None: at all.
     ais_chains, ais_betas : chains and temperatures of "ais".
     """
+
+    def __new__(cls, *values: object, **named: object) -> Self:
+        """Only says which setting was probably meant by a name that is none."""
+        unknown_names(named, cls.names(), "TrainingSettings")
+        return super().__new__(cls)
 
     negative_phase: str = "exact"
     optimizer: str = "amsgrad"
@@ -281,7 +288,7 @@ def _check_second_order(settings: TrainingSettings) -> None:
 
 
 def _choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    if value in allowed:
+    if isinstance(value, str) and value in allowed:
         return
     near = difflib.get_close_matches(str(value), allowed, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -297,7 +304,8 @@ def _integer(name: str, value: object, low: int) -> None:
 
 def _number(name: str, value: object, *, low: float, below: float = math.inf) -> None:
     number = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
-    # Integers may be too large for a float; comparing them is safe, and false for nan.
-    if not number or not (low <= value <= sys.float_info.max and value < below):  # type: ignore[operator]
+    # Integers may be too large for a float, or for arrays; comparing them is safe.
+    largest = 2**63 if isinstance(value, int) else sys.float_info.max
+    if not number or not (low <= value <= largest and value < below):  # type: ignore[operator]
         bound = "" if below == math.inf else f" and below {below:g}"
         raise ValueError(f"{name}: must be a finite number >= {low:g}{bound}, got {value!r}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.arguments import plain_array
+
 
 def as_states(v: ArrayLike, n_visible: int) -> NDArray[np.uint8]:
     """Visible states as uint8 of shape (..., n); ValueError names the first bad entry."""
-    states = np.asarray(v)
+    states = plain_array(v, "visible states")
     if states.ndim == 0 or states.shape[-1] != n_visible:
         raise ValueError(
             f"visible states must have shape (..., {n_visible}) for {n_visible} visible units, "

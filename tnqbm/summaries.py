@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.short_repr import short_repr
 from tnqbm.trajectory import METRICS
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _PER_RUN = frozenset({*METRICS, "seed", "steps", "stopped", "started", "finished
 _PER_GROUP = frozenset({"runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std"})
 
 
+@short_repr
 @dataclass(frozen=True)
 class FinalGroup:
     """Final values of one metric for all finished runs that differ only in their seed.
@@ -63,6 +65,7 @@ class FinalGroup:
         return float(self.values.std()) if self.values.size else math.nan
 
 
+@short_repr
 @dataclass(frozen=True)
 class LearningCurve:
     """One metric against the number of updates: ``step``, ``mean``, ``std`` (T,) over runs."""
@@ -78,6 +81,7 @@ class LearningCurve:
     std: Float
 
 
+@short_repr
 @dataclass(frozen=True)
 class LikelihoodCurve:
     """Log-likelihood per row of data, -nll and -test_nll in nats, against the number of updates.

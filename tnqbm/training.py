@@ -10,13 +10,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm import gradients, metrics, optimizers, phases
+from tnqbm import arguments, gradients, metrics, optimizers, phases
+from tnqbm.arguments import checked, one_of, several
 from tnqbm.averages import StateAverages
 from tnqbm.bounds import log_sum
 from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
-from tnqbm.model import SqRBM, free_parameters
+from tnqbm.model import MODEL, SqRBM, free_parameters
 from tnqbm.phases import NegativePhase, PhaseContext
 from tnqbm.recording import Recorder, check_shape, contains
 from tnqbm.second_order.attach import SecondOrder
@@ -53,6 +55,25 @@ class DataAverages(Protocol):
         """Both at once."""
 
 
+def _phase(value: object) -> Exception | None:
+    """Kind of negative phases: a name, or an object with the protocol."""
+    if isinstance(value, str) or hasattr(value, "estimate"):
+        return None
+    return TypeError(
+        "must be the name of an estimator or an object with the protocol "
+        f"tnqbm.phases.NegativePhase, got {arguments.shown(value)}"
+    )
+
+
+@checked(
+    model=one_of(SqRBM, hint="tnqbm.hamiltonian.train trains a PauliHamiltonian"),
+    target=TARGET,
+    negative_phase=_phase,
+    seed=arguments.seed,
+    test=TARGET,
+    valid=TARGET,
+    callback=arguments.function,
+)
 def train(
     model: SqRBM,
     target: Target,
@@ -114,7 +135,7 @@ def train(
 def warn_of_failures(trainer: Trainer) -> None:
     """A RuntimeWarning for each run that this trainer has seen fail."""
     for reason in trainer.failures.values():
-        warnings.warn(f"training stopped: {reason}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"training stopped: {reason}", RuntimeWarning, stacklevel=4)
 
 
 class Trainer:
@@ -133,6 +154,13 @@ class Trainer:
     every setting but ``centred``, whose change of variables mixes all parameters (ValueError).
     """
 
+    @checked(
+        models=several(MODEL),
+        targets=several(TARGET),
+        settings=one_of(TrainingSettings),
+        tests=several(TARGET),
+        valids=several(TARGET),
+    )
     def __init__(
         self,
         models: Sequence[SqRBM],

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm import phases
+from tnqbm.arguments import plain_array
 from tnqbm.datasets import Target
 from tnqbm.model import SqRBM, n_parameters, same_mask
 from tnqbm.phases import LogPartition, PhaseContext
@@ -24,12 +25,6 @@ def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[in
             f"need as many targets as models and at least one, got {len(models)} models and "
             f"{len(targets)} targets"
         )
-    for model in models:
-        if not isinstance(model, SqRBM):
-            raise TypeError(
-                f"expected an SqRBM, got {type(model).__name__}; "
-                "tnqbm.hamiltonian.train trains a PauliHamiltonian"
-            )
     shapes = {(model.n_visible, model.n_hidden, model.paulis) for model in models}
     if len(shapes) > 1:
         raise ValueError(f"models trained together must have one shape, got {sorted(shapes)}")
@@ -110,7 +105,7 @@ def checked_keys(keys: NDArray[np.uint64] | None, runs: int) -> NDArray[np.uint6
     """One 64-bit key per run, (runs,) uint64; ValueError if they are none."""
     if keys is None:
         return run_keys(0, runs)
-    found = np.asarray(keys)
+    found = plain_array(keys, "keys")
     if found.shape != (runs,) or found.dtype != np.uint64:
         raise ValueError(
             f"keys must be an array ({runs},) of uint64, one for each model, got {found.dtype} "
@@ -141,7 +136,7 @@ def checked_frozen(
     """
     if frozen is None:
         return np.zeros(size, dtype=np.bool_)
-    flags = np.array(frozen)
+    flags = plain_array(frozen, "frozen").copy()
     if flags.dtype != np.bool_:
         raise TypeError(f"frozen must hold booleans, got dtype {flags.dtype}")
     if flags.shape != (size,):

@@ -17,7 +17,7 @@ METRICS = (
 """Names of the recorded metrics, in the order in which they are stored. New ones go to the end."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trajectory:
     """Metric rows of one run; row k belongs to the parameters after ``step[k]`` updates.
 
@@ -53,6 +53,16 @@ class Trajectory:
     estimator: dict[str, int | float | str] = field(default_factory=dict)
     estimator_records: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        parts = [f"{len(self.step)} rows up to step {self.step[-1]}" if len(self.step) else "empty"]
+        parts += [f"{name}={value:.6g}" for name, value in self.final.items()]
+        parts.append(f"stopped={self.stopped!r}")
+        if self.model is not None:
+            parts.append(f"model={self.model!r}")
+        if self.snapshots:
+            parts.append(f"{len(self.snapshots)} snapshots")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
     def metric(self, name: str) -> NDArray[np.float64]:
         """The rows of one metric by name; KeyError if unknown, ValueError if it was not kept."""
         if name not in METRICS:
@@ -66,4 +76,6 @@ class Trajectory:
     def final(self) -> dict[str, float]:
         """Last recorded value of every metric that was kept."""
         kept: dict[str, Any] = {name: getattr(self, name) for name in METRICS}
-        return {name: float(rows[-1]) for name, rows in kept.items() if rows is not None}
+        return {
+            name: float(rows[-1]) for name, rows in kept.items() if rows is not None and len(rows)
+        }

@@ -105,6 +105,12 @@ class Study(Section):
     _digests: dict[str, str] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr("")
 
+    def __repr__(self) -> str:
+        seeds = f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
+        return f"Study({self.name!r}, {len(self.combinations())} combinations, {seeds})"
+
+    __str__ = __repr__
+
     @property
     def text(self) -> str:
         """The study as TOML, kept in the archive."""

@@ -18,9 +18,11 @@ from mc.kernels import Sweeper
 from mc.streams import stream_key
 from mc.tempering import Tempering
 from mc.tensor.moves import LogWeight, Proposal, States
+from tnqbm import arguments
+from tnqbm.arguments import checked
 from tnqbm.datasets import Target
 from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
+from tnqbm.model import MODEL, SqRBM
 from tnqbm.states import as_states
 
 if TYPE_CHECKING:
@@ -46,6 +48,14 @@ _FEED, _FIT = range(2)
 _START, _MOVE = range(2)
 
 
+@checked(
+    model=MODEL,
+    max_bond=arguments.whole,
+    samples=arguments.rows(),
+    feed=arguments.text,
+    data=arguments.rows(Target),
+    seed=arguments.seed,
+)
 def fit_amplitude(
     model: SqRBM,
     *,

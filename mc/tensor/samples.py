@@ -28,14 +28,18 @@ from mc.tensor.networks import (
     whole,
 )
 from mc.tensor.weights import systematic, weigh
+from tnqbm import arguments
+from tnqbm.arguments import checked
 from tnqbm.datasets import Target
-from tnqbm.model import SqRBM
+from tnqbm.model import MODEL, SqRBM
+from tnqbm.short_repr import short_repr
 
 Float = NDArray[np.float64]
 
 _NETWORK, _WEIGH, _RESAMPLE = range(3)
 
 
+@short_repr
 @dataclass(frozen=True)
 class PerfectInfo:
     """What :func:`sample_tensor` drew.
@@ -67,6 +71,15 @@ class PerfectInfo:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "log_weights"}
 
 
+@checked(
+    model=MODEL,
+    n_samples=arguments.whole,
+    max_bond=arguments.whole,
+    feed=arguments.text,
+    data=arguments.rows(Target),
+    resample=arguments.flag,
+    seed=arguments.seed,
+)
 def sample_tensor(
     model: SqRBM,
     n_samples: int,
@@ -114,7 +127,7 @@ def sample_tensor(
         check_proposal(proposal, int(free.sum()))
     found = weigh(proposal, log_weight_of(conditioned(model, held)), n_samples, weigh_key)
     for text in found.troubles:
-        warnings.warn(text, EstimateWarning, stacklevel=2)
+        warnings.warn(text, EstimateWarning, stacklevel=3)
     chosen = np.arange(n_samples)
     if resample:
         chosen = systematic(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tnqbm import arguments
 from tnqbm.archive.blocks import (
     REQUIRED,
     Block,
@@ -24,6 +25,7 @@ from tnqbm.archive.blocks import (
 )
 from tnqbm.archive.find import find_run
 from tnqbm.archive.sources import Source, Sources
+from tnqbm.arguments import checked
 from tnqbm.errors import ArchiveError, MissingExtraError
 from tnqbm.files.content import content_digest
 from tnqbm.model import SqRBM
@@ -119,6 +121,7 @@ class Archive:
     file is damaged beyond use, foreign, or of a newer format.
     """
 
+    @checked(path=arguments.path)
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._sources = Sources(self.path)

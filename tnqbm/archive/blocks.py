@@ -23,6 +23,7 @@ from tnqbm.connectivity import DENSE, named
 from tnqbm.errors import ArchiveError
 from tnqbm.files.content import Arrays, Attribute, content_digest
 from tnqbm.model import SqRBM, n_parameters
+from tnqbm.short_repr import short_repr
 from tnqbm.trajectory import METRICS, Trajectory
 
 Coordinates = dict[str, Any]
@@ -59,6 +60,7 @@ class RunRecord:
     finished: str
 
 
+@short_repr
 @dataclass(frozen=True)
 class PlannedGroup:
     """Runs that a study asks for: the same coordinates, one run for every seed."""

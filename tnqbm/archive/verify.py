@@ -10,8 +10,10 @@ from tnqbm.archive.file import ArchiveFile
 from tnqbm.archive.write import archive_files
 from tnqbm.errors import ArchiveError
 from tnqbm.files.storage import OtherFileError
+from tnqbm.short_repr import short_repr
 
 
+@short_repr
 @dataclass(frozen=True)
 class VerifyReport:
     """The result of :func:`verify_archive`.

@@ -28,6 +28,7 @@ from tnqbm.metrics import total_variation
 from tnqbm.model import SqRBM
 from tnqbm.moments import unflatten
 from tnqbm.paulis import check_paulis
+from tnqbm.short_repr import short_repr
 
 Float = NDArray[np.float64]
 
@@ -48,6 +49,7 @@ _POLISH = 12  # Newton steps at most
 _DIRECT = 1e-9  # eigenvalues of the Hessian below this part of the largest are redundant
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Restarts:
     """What every start led to, arrays of one entry each.

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from tnqbm.audit.dense import of_model
 from tnqbm.blas import one_thread
 from tnqbm.model import SqRBM, n_parameters
+from tnqbm.short_repr import short_repr
 from tnqbm.states import spins, states_of
 
 Float = NDArray[np.float64]
@@ -33,6 +34,7 @@ CLEAR = 1e3
 """Least ratio of the last singular value counted to the first not counted of a clear rank."""
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Rank:
     """A numerical rank and how sure it is.

@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked
+
 SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
 """File name endings that :func:`read_samples` knows."""
 
 
+@checked(path=arguments.path)
 def read_samples(path: str | Path, *, weighted: bool = False) -> NDArray[np.uint8]:
     """Binary samples (N, n) from a .h5, .npy or .csv file of 0/1 rows.
 

@@ -8,6 +8,8 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked, plain_array
 from tnqbm.datasets.targets import Target, check, is_drawn, is_exact, load, samples
 from tnqbm.states import as_states
 
@@ -37,6 +39,12 @@ def split(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]: ...
 
 
+@checked(
+    test_fraction=arguments.number,
+    valid_fraction=arguments.number,
+    repeats=arguments.text,
+    seed=arguments.seed,
+)
 def split(
     rows: ArrayLike,
     test_fraction: float = 0.2,
@@ -61,7 +69,7 @@ def split(
     Raises ValueError for rows that are not 0 and 1, a fraction outside [0, 1), or fractions that
     leave a part empty.
     """
-    given = np.asarray(rows)
+    given = plain_array(rows, "samples")
     if given.ndim != 2 or given.size == 0:
         raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {given.shape}")
     _check_fractions(test_fraction, valid_fraction)
@@ -141,6 +149,12 @@ def load_split(
 ) -> tuple[Target, Target | None, Target | None]: ...
 
 
+@checked(
+    test_fraction=arguments.number,
+    valid_fraction=arguments.number,
+    repeats=arguments.text,
+    seed=arguments.seed,
+)
 def load_split(
     name: str | Path,
     n: int,

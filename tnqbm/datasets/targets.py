@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked, one_of, plain_array, shown
 from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
 from tnqbm.limits import check_enumerable
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states, index_of, states_of
 
 MAX_STATES = 1 << 22
@@ -28,6 +33,7 @@ DIGITS_VISIBLE = 64
 _ISING = re.compile(r"ising-T((?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)", re.ASCII)
 
 
+@short_repr
 @dataclass(frozen=True)
 class Target:
     """A distribution over visible states, kept as its support and probabilities.
@@ -42,11 +48,11 @@ class Target:
     n_samples: int | None = None
 
     def __post_init__(self) -> None:
-        raw = np.asarray(self.states)
+        raw = plain_array(self.states, "states")
         if raw.ndim != 2 or raw.size == 0:
             raise ValueError(f"states must have shape (K, n) with K, n >= 1, got {raw.shape}")
         states = as_states(raw, raw.shape[1])
-        q = np.array(self.probabilities, dtype=np.float64)
+        q = _real(self.probabilities, "probabilities")
         if q.shape != (states.shape[0],):
             raise ValueError(f"probabilities must have shape ({states.shape[0]},), got {q.shape}")
         if not (np.isfinite(q).all() and (q > 0).all() and abs(q.sum() - 1) < 1e-6):
@@ -95,13 +101,15 @@ class Target:
     @classmethod
     def uniform(cls, states: ArrayLike) -> Target:
         """Equal probabilities over distinct states (K, n)."""
-        rows = np.asarray(states)
+        rows = plain_array(states, "states")
+        if rows.ndim != 2:
+            raise ValueError(f"states must have shape (K, n) with K, n >= 1, got {rows.shape}")
         return cls(rows, np.full(rows.shape[0], 1.0 / max(1, rows.shape[0])))
 
     @classmethod
     def from_samples(cls, v: ArrayLike) -> Target:
         """Empirical distribution of samples (N, n); repeated rows are merged."""
-        rows = np.asarray(v)
+        rows = plain_array(v, "samples")
         if rows.ndim != 2 or rows.size == 0:
             raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {rows.shape}")
         states, counts = np.unique(as_states(rows, rows.shape[1]), axis=0, return_counts=True)
@@ -110,7 +118,7 @@ class Target:
     @classmethod
     def from_dense(cls, q: ArrayLike) -> Target:
         """From probabilities of all 2**n states, visible unit 1 the most significant bit."""
-        dense = np.asarray(q, dtype=np.float64)
+        dense = _real(q, "q")
         n = dense.size.bit_length() - 1
         if dense.ndim != 1 or n < 1 or dense.size != 1 << n:
             raise ValueError(f"q must have shape (2**n,) with n >= 1, got {dense.shape}")
@@ -120,6 +128,29 @@ class Target:
         return cls(states_of(support, n), dense[support])
 
 
+def _name(value: object) -> Exception | None:
+    if isinstance(value, str | os.PathLike):
+        return None
+    return TypeError(f"must be the name of a data set or a path, got {shown(value)}")
+
+
+TARGET = one_of(
+    Target,
+    hint="Target.from_samples(rows) makes one of samples (N, n), Target.from_dense(q) one of all "
+    "2**n probabilities",
+)
+"""Kind of arguments that are targets, see :mod:`tnqbm.arguments`."""
+
+
+def _real(value: ArrayLike, name: str) -> NDArray[np.float64]:
+    """A copy of an array of real numbers; TypeError if it is none."""
+    array = plain_array(value, name)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {array.dtype}")
+    return array.astype(np.float64)
+
+
+@checked(seed=arguments.seed)
 def load(name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0) -> Target:
     """A target distribution on n visible units, by data set name or from a file.
 
@@ -143,6 +174,7 @@ def _named_samples(name: str, n: int) -> Target:
     return Target.from_samples(samples(name, n))
 
 
+@checked(seed=arguments.seed)
 def samples(
     name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0
 ) -> NDArray[np.uint8]:
@@ -195,6 +227,7 @@ def is_random(name: str | Path) -> bool:
     return name in ("on2",) or is_drawn(name)
 
 
+@checked(name=_name, n=arguments.whole)
 def check(name: str | Path, n: int) -> None:
     """Raise ValueError if :func:`load` cannot make this data set on n units, at no cost."""
     if n < 1:
@@ -207,13 +240,15 @@ def check(name: str | Path, n: int) -> None:
                 f"unknown data set {str(name)!r}; an Ising data set is named by its temperature, "
                 "a number above 0: 'ising-T2.269'"
             )
+        near = difflib.get_close_matches(str(name).lower(), NAMES, 1)
+        meant = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
-            f"unknown data set {str(name)!r}; known names: {', '.join(NAMES)}, ising-T2.269 (or "
-            f"any temperature); or give a path ending in {', '.join(SUFFIXES)}"
+            f"unknown data set {shown(str(name))}; {meant}Known names: {', '.join(NAMES)}, "
+            f"ising-T2.269 (or any temperature); or give a path ending in {', '.join(SUFFIXES)}"
         )
     if name in ("bas", "cardinality") and n % 2:
         raise ValueError(f"data set {name!r} needs an even number of visible units, got n = {n}")
-    if name == "on2" and n * n > 2**n:
+    if name == "on2" and n < 64 and n * n > 2**n:
         raise ValueError(
             f"data set 'on2' needs n**2 <= 2**n distinct strings; n = {n} has {2**n} "
             f"and would need {n * n}"
@@ -228,11 +263,14 @@ def check(name: str | Path, n: int) -> None:
             f"data set {str(name)!r} needs a square number of visible units, L*L with L >= 2, "
             f"got n = {n}; near it are {side**2} and {(side + 1) ** 2}"
         )
-    size = {"cardinality": math.comb(n, n // 2), "parity": 2 ** (n - 1)}.get(str(name), 0)
+    half = min(n, 64)  # far above the limit already
+    size = {"cardinality": math.comb(half, half // 2), "parity": 2 ** (half - 1)}.get(str(name), 0)
     if size > MAX_STATES:
-        raise ValueError(f"data set {name!r} with n = {n} has {size} states, more than 2**22")
+        count = str(size) if n == half else "far too many"
+        raise ValueError(f"data set {name!r} with n = {n} has {count} states, more than 2**22")
 
 
+@checked(target=TARGET, floor=arguments.number)
 def visible_fields(target: Target, *, floor: float = 1e-3) -> NDArray[np.float64]:
     """Fields a (n,) with which a model without weights (w = 0) has the data's means <s_i>_q.
 

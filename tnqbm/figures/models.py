@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, REFERENCE, Axis
 from tnqbm.figures.styles import COLOURS, MARKERS, letters
+from tnqbm.short_repr import short_repr
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ _MORE = (("#56B4E9", "v", "--"), ("#CC79A7", "D", "-."), ("#8A6D3B", "P", ":"))
 """Colour, marker and line of models that are no Pauli set, in order."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class ModelValues:
     """Final values (S,) over seeds of one model with ``hidden`` hidden units on one data set."""

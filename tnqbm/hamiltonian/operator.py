@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked, shown
 from tnqbm.forecast import MethodForecast
 from tnqbm.hamiltonian.forecast import forecast, refuse_unless_it_fits
 from tnqbm.hamiltonian.gibbs import BlockGibbs, DenseGibbs, entropy_of
@@ -47,9 +49,15 @@ class PauliHamiltonian:
     exceed 1e100 in magnitude, TypeError on strings or coefficients of another type.
     """
 
+    @checked(n_visible=arguments.whole, n_qubits=arguments.whole)
     def __init__(
         self, terms: Mapping[str, float], n_visible: int, *, n_qubits: int | None = None
     ) -> None:
+        if not isinstance(terms, Mapping):
+            raise TypeError(
+                "terms must be a mapping of Pauli strings to coefficients, such as {'ZX': 0.5}, "
+                f"got {shown(terms)}"
+            )
         for term in terms:
             check_string(term)
         lengths = {len(term) for term in terms}

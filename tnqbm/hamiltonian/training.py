@@ -13,7 +13,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked, one_of
 from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.forecast import refuse_unless_it_fits
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.phases import Estimate, NegativePhase
@@ -34,7 +37,7 @@ _QUANTUM = "tnqbm.quantum.hamiltonian_phase:HamiltonianPhase"
 """Loaded when asked for: Qiskit takes a second to import."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HamiltonianTrajectory(Trajectory):
     """A :class:`tnqbm.Trajectory` whose parameters are those of a :class:`PauliHamiltonian`.
 
@@ -46,6 +49,14 @@ class HamiltonianTrajectory(Trajectory):
     hamiltonians: list[tuple[int, PauliHamiltonian]] = field(default_factory=list, kw_only=True)
 
 
+@checked(
+    hamiltonian=one_of(PauliHamiltonian, hint="SqRBM.hamiltonian() makes one of a model"),
+    target=TARGET,
+    negative_phase=arguments.text,
+    seed=arguments.seed,
+    test=TARGET,
+    callback=arguments.function,
+)
 def train(
     hamiltonian: PauliHamiltonian,
     target: Target,

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm import arguments
+from tnqbm.arguments import checked, one_of
 from tnqbm.blas import one_thread
 from tnqbm.limits import MAX_DENSE
 from tnqbm.memory import check_memory
@@ -29,6 +31,7 @@ from tnqbm.model import SqRBM
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.simplify import Simplified, simplify
 from tnqbm.model_tools.spin_polynomial import coefficients, n_terms
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states, states_of
 
 if TYPE_CHECKING:
@@ -56,6 +59,7 @@ _COARSEST = 1e-3
 _ROUNDING = 16 * np.finfo(np.float64).eps
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Equivalence:
     """What is known of two models' distributions; true in conditions if they are the same.
@@ -109,6 +113,21 @@ class Equivalence:
         }
 
 
+def _model(value: object) -> Exception | None:
+    from tnqbm.hamiltonian import PauliHamiltonian
+
+    return one_of(SqRBM, PauliHamiltonian)(value)
+
+
+@checked(
+    first=_model,
+    second=_model,
+    tolerance=arguments.number,
+    method=arguments.text,
+    samples=arguments.rows(),
+    n_states=arguments.whole,
+    seed=arguments.seed,
+)
 def equivalent(
     first: SqRBM | PauliHamiltonian,
     second: SqRBM | PauliHamiltonian,

@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.limits import MAX_DENSE
 from tnqbm.memory import check_memory
 from tnqbm.model import SqRBM
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states, spins, states_of
 
 __all__ = ["MAX_LISTED", "Cost", "Reference", "reference"]
@@ -51,6 +52,7 @@ class Cost(NamedTuple):
     log_mean: float
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Reference:
     """Visible states that stand for p: ``spins`` (N, n), and ``log_weights`` (N,).

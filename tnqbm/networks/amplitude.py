@@ -34,6 +34,7 @@ from tnqbm.networks.matrix_product import (
     schmidt_form,
 )
 from tnqbm.networks.ordering import Order, check_order
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ Seed = int | np.random.SeedSequence
 NO_LIMIT = 1 << 62
 
 
+@short_repr
 @dataclass(frozen=True)
 class Importance:
     """Importance samples of a model: ``states`` (K, n) drawn from a network's q, with weights.

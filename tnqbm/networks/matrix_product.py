@@ -14,6 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.short_repr import short_repr
+
 Float = NDArray[np.float64]
 Bits = NDArray[np.uint8]
 Tensors = list[Float]
@@ -25,6 +27,7 @@ CHUNK = 4096
 """States that are sampled or evaluated together."""
 
 
+@short_repr
 class SchmidtForm(NamedTuple):
     """A normalised state in Schmidt form, with its Schmidt values (n - 1 arrays, descending).
 

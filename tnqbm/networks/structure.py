@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.blas import one_thread
 from tnqbm.model import SqRBM
 from tnqbm.networks.spectra import RESOLUTION, factor_spectra, schmidt_spectra
+from tnqbm.short_repr import short_repr
 
 if TYPE_CHECKING:
     from tnqbm.networks.amplitude import AmplitudeMPS
@@ -72,6 +73,7 @@ def entropy(values: ArrayLike) -> float:
     return float(max(0.0, -(q * np.log(q)).sum()))
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class UnitStructure:
     """Schmidt spectra of one hidden unit's factor 2 cosh|Phi_j(v)| along its k visible units.
@@ -113,6 +115,7 @@ class UnitStructure:
         }
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class ChainStructure:
     """Schmidt spectra of a whole model along a chain of its n visible units.

@@ -21,6 +21,7 @@ from tnqbm.quality.units import (
     pair,
     spread,
 )
+from tnqbm.short_repr import short_repr
 
 _CHUNK = 1 << 12  # states whose energies are computed at once
 _DIGITS = 12  # to which energies must agree to count as equal
@@ -48,6 +49,7 @@ class EnergyDistance:
     wasserstein: Measure
 
 
+@short_repr
 @dataclass(frozen=True)
 class EnergyComparison:
     """Energies E(v) = -log p~(v) of all rows of samples (N,), data (M,), held-out data (K,).

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.quality.units import RESAMPLES, Float, Measure, Rows, floors, pair, spread
+from tnqbm.short_repr import short_repr
 
 _ROUNDING = 1e-6  # a spread of moments below this is no spread, in single precision
 
 
+@short_repr
 @dataclass(frozen=True)
 class MomentComparison:
     """One kind of moment of samples and data: arrays, and how far they are apart.

@@ -23,6 +23,7 @@ from tnqbm.model import SqRBM
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.proposal import MAX_VISIBLE, proposal_circuit, proposal_matrix
 from tnqbm.quantum.surrogate import expand_surrogate
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states, index_of, states_of
 
 States = NDArray[np.uint8]
@@ -32,6 +33,7 @@ GAMMA = (0.25, 0.6)
 """Ranges of the evolution time and of the share of the transverse field in the paper."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Moved:
     """What one move of all chains did.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tnqbm.quantum import endian
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.gibbs import GibbsCircuit
+from tnqbm.short_repr import short_repr
 
 Float = NDArray[np.float64]
 
@@ -29,6 +30,7 @@ class NothingKeptError(ValueError):
     """The share of shots that are kept is too small to be told from rounding errors."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Postselected:
     """Exact outcomes of a Gibbs circuit.

@@ -35,6 +35,7 @@ from tnqbm.quantum.pauli_averages import PauliAverages, measured_averages, sign_
 from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.thermal import thermal_angles, thermal_template
 from tnqbm.settings import STRATEGIES
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states, spins
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ Float = NDArray[np.float64]
 States = NDArray[np.uint8]
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class Measured(Spent):
     """Averages from shots, and what they took (the fields of :class:`Spent`).

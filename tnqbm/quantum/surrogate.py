@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.short_repr import short_repr
 from tnqbm.states import as_states, spins
 
 Float = NDArray[np.float64]
 
 
+@short_repr
 @dataclass(frozen=True)
 class IsingSurrogate:
     """E(s) = constant + sum_i fields[i] s_i + sum_{i<k} couplings[i, k] s_i s_k.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tnqbm.analysis import HiddenRatio, MinimumHidden
 from tnqbm.archive.estimator_reports import Value
+from tnqbm.short_repr import short_repr
 from tnqbm.summaries import Other
 
 Level = Literal["problem", "caution", "note"]
@@ -120,6 +121,7 @@ class LogZ:
     warnings: tuple[str, ...] = ()
 
 
+@short_repr
 @dataclass(frozen=True)
 class Draw:
     """Samples of a model, and how they were drawn.
@@ -141,6 +143,7 @@ class Draw:
     log_z: LogZ | None = None
 
 
+@short_repr
 @dataclass(frozen=True)
 class SampledModel:
     """A final model whose visible units are pixels: samples of it, and the data it learned.

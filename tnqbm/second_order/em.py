@@ -33,6 +33,7 @@ from tnqbm.blas import one_thread
 from tnqbm.second_order.objective import ROUNDING, Objective
 from tnqbm.second_order.scores import Scores
 from tnqbm.second_order.solvers import chosen, solve
+from tnqbm.short_repr import short_repr
 
 if TYPE_CHECKING:
     from tnqbm.settings import TrainingSettings
@@ -53,6 +54,7 @@ Averages = Callable[[Float, int], tuple[float, Float, Float]]
 """(theta, run) -> log Z, the model's averages and the data's, both (n_parameters,)."""
 
 
+@short_repr
 @dataclass(frozen=True)
 class Projection:
     """The end of an m-step.
