@@ -175,7 +175,7 @@ def _print(found: dict[str, list[Resources]]) -> None:
             str(one.n_hidden),
             str(one.n_parameters),
             str(one.qubits),
-            str(one.two_qubit_gates),
+            str(one.cx_gates),
             str(one.swaps),
             str(one.depth),
             _share(one),

@@ -53,7 +53,7 @@ def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
         qubits, gates, shots = axes[0]
         for name, rows in named.items():
             _line(qubits, [(one.n_visible, one.qubits) for one in rows], styles[name])
-            some = [(one.n_visible, one.two_qubit_gates) for one in rows if one.two_qubit_gates]
+            some = [(one.n_visible, one.cx_gates) for one in rows if one.cx_gates]
             _line(gates, some, styles[name])
             _line(shots, [(one.n_visible, one.log10_shots) for one in rows], styles[name])
             bounds = [one for one in rows if one.log_partition_kind == "lower bound"]
@@ -64,7 +64,7 @@ def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
             axis.set_title(title)
             _units(axis, every)
         layout.whole_axis(qubits)
-        if any(one.two_qubit_gates for one in every):
+        if any(one.cx_gates for one in every):
             _logarithmic(gates)
         else:
             layout.empty(gates, "no two-qubit gates")

@@ -53,6 +53,11 @@ class Counts:
     depth: int
 
     @property
+    def two_qubit(self) -> int:
+        """Operations on two qubits as the circuit has them: a CRY or a swap is one."""
+        return self.gates.get("cx", 0) + self.gates.get("cry", 0) + self.swaps
+
+    @property
     def cx(self) -> int:
         """CX gates after decomposition: two for a CRY, three for a swap."""
         return self.gates.get("cx", 0) + 2 * self.gates.get("cry", 0) + SWAP_CX * self.swaps

@@ -79,7 +79,9 @@ class Resources:
     factors : exponentials carried out by post-selection.
     gates : operations of one circuit by Qiskit's name, swaps left out.
     swaps : added for the connectivity; a bound from above.
-    two_qubit_gates : CX gates of one circuit after decomposition, two for a CRY, three for a swap.
+    two_qubit_gates : operations on two qubits of one circuit as it is built, a CRY or a swap one;
+        so do runs count (:class:`tnqbm.quantum.spent.Spent`) whose device takes these operations.
+    cx_gates : CX gates of one circuit after decomposition, two for a CRY, three for a swap.
     depth : of one circuit, measurements included, CRY as one operation, a swap as three.
     log_partition, log_partition_kind : log Z of the model, "exact", "lower bound" or "given";
         nan and "not needed" for the thermal strategy.
@@ -106,6 +108,7 @@ class Resources:
     gates: dict[str, int]
     swaps: int
     two_qubit_gates: int
+    cx_gates: int
     depth: int
     log_partition: float
     log_partition_kind: str
@@ -238,7 +241,8 @@ def estimate(
         factors=factors,
         gates=counts.gates,
         swaps=counts.swaps,
-        two_qubit_gates=counts.cx,
+        two_qubit_gates=counts.two_qubit,
+        cx_gates=counts.cx,
         depth=counts.depth,
         log_partition=log_z,
         log_partition_kind=kind,

@@ -22,7 +22,9 @@ class Spent:
     Attributes
     ----------
     shots, kept : shots in all, and those that survived post-selection (or all, without any).
-    depth, two_qubit_gates : of the largest circuit as it was run.
+    depth, two_qubit_gates : of the largest circuit as it was run: operations one after another, and
+        operations on two qubits. A simulator runs circuits as they are built, where a CRY is one
+        operation; for a quantum computer they are translated into its own gates first.
     shot_retries : times that a circuit was run again because too few of its shots were kept.
     jobs, job_retries : jobs submitted, and those among them that another one had failed before.
         None are submitted where shots are drawn from outcomes found exactly.

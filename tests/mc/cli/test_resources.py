@@ -43,7 +43,7 @@ def test_table() -> None:
     found = [estimate(Shape(n, 2, scale=0.1)) for n in (4, 6)]
     lines = [line.split() for line in text.splitlines()]
     for one in found:
-        sizes = (one.n_visible, 2, one.n_parameters, one.qubits, one.two_qubit_gates, 0, one.depth)
+        sizes = (one.n_visible, 2, one.n_parameters, one.qubits, one.cx_gates, 0, one.depth)
         row = next(line for line in lines if line[:3] == ["sqRBM", "XYZ", str(one.n_visible)])
         assert row[2:9] == [str(size) for size in sizes]
         assert float(row[9]) == pytest.approx(one.success_probability, abs=6e-4)

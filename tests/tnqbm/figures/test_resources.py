@@ -55,7 +55,7 @@ def test_no_text_overlaps_or_is_cut_off(case: str) -> None:
 def test_what_is_drawn() -> None:
     drawn, axes = figure(FOUR)
     qubits, gates, shots = axes[0]
-    for axis, name in ((qubits, "qubits"), (gates, "two_qubit_gates"), (shots, "log10_shots")):
+    for axis, name in ((qubits, "qubits"), (gates, "cx_gates"), (shots, "log10_shots")):
         lines = [line for line in axis.lines if line.get_linestyle() != "None"]
         for line, found in zip(lines, FOUR.values(), strict=True):
             assert list(line.get_xdata()) == list(SIZES)
