@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from tnqbm.archive import PlannedGroup, RunRecord, assemble, write_block
 from tnqbm.model import SqRBM
 from tnqbm.trajectory import METRICS, Trajectory
+
+Case = TypeVar("Case")
 
 PROVENANCE = {"host": "test", "tnqbm": "0"}
 
@@ -102,20 +105,30 @@ def flipped(data: bytes, offset: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def in_fork(check: Callable[[], bool], seconds: int = 20) -> str:
-    """Run ``check`` in a forked child: "true", "false", or "died" (crash, hang, no memory).
+def in_fork(check: Callable[[Case], bool], cases: Sequence[Case], seconds: int = 20) -> list[str]:
+    """``check`` of every case, each "true", "false", or "died" (crash, hang, no memory).
 
-    A hang is so many seconds of processor time, or half an hour of waiting.
+    It is done in a forked child, which goes on until it dies; another takes over behind the case
+    that it died of. A hang is so many seconds of processor time, or half an hour of waiting.
     """
-    pid = os.fork()
-    if pid == 0:
-        code = 3
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-            resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-            signal.alarm(1800)
-            code = 0 if check() else 1
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return {0: "true", 1: "false"}.get(os.waitstatus_to_exitcode(status), "died")
+    outcomes: list[str] = []
+    while len(outcomes) < len(cases):
+        out, into = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+                for case in cases[len(outcomes) :]:
+                    limit = int(time.process_time()) + seconds
+                    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+                    signal.alarm(1800)
+                    os.write(into, b"t" if check(case) else b"f")
+            finally:
+                os._exit(0)
+        os.close(into)
+        with open(out, "rb") as pipe:
+            outcomes += ["true" if said == b"t"[0] else "false" for said in pipe.read()]
+        os.waitpid(pid, 0)
+        if len(outcomes) < len(cases):
+            outcomes.append("died")
+    return outcomes
