@@ -35,6 +35,42 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "html"
 
 
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md"), *(ROOT / "data").rglob("*.md")])
+
+
+def tables(text: str) -> list[list[str]]:
+    """Blocks of lines that begin with a bar, code left out."""
+    found: list[list[str]] = []
+    code, inside = False, False
+    for line in text.splitlines():
+        code ^= line.lstrip().startswith("```")
+        if not code and line.startswith("|"):
+            if not inside:
+                found.append([])
+            found[-1].append(line)
+        inside = not code and line.startswith("|")
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_are_whole(page: Path) -> None:
+    """A blank line ends a table: the rows after it would be shown as text with bars in it."""
+    for table in tables(page.read_text(encoding="utf-8")):
+        assert len(table) > 2, f"no table, but rows of one: {table[0][:80]}"
+        head, rule, *rows = (re.findall(r"(?<!\\)\|", line) for line in table)
+        assert re.fullmatch(r"[-:| ]+", table[1]), f"no line under the head: {table[0][:80]}"
+        assert len(head) == len(rule)
+        for line, bars in zip(table[2:], rows, strict=True):
+            assert len(bars) == len(head), f"not as many cells as the head has: {line[:80]}"
+
+
+def test_a_blank_line_in_a_table_is_found() -> None:
+    whole = "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+    assert len(tables(whole + "| 3 | 4 |\n")) == 1
+    assert tables(whole + "\n| 3 | 4 |\n")[1] == ["| 3 | 4 |"]
+    assert tables("```\n| 3 | 4 |\n```\n") == []
+
+
 def listed() -> str:
     """All directives of the reference, as text."""
     return "\n".join(path.read_text("utf-8") for path in sorted((DOCS / "reference").glob("*.md")))
