@@ -22,14 +22,8 @@ from mc.chains import (
     key_of,
     starting_states,
 )
-from mc.diagnostics import (
-    MIN_DRAWS,
-    bit_diagnostics,
-    disagree,
-    effective_sample_size,
-    split_rhat,
-)
 from mc.kernels import KERNELS, check_kernel, is_exact
+from mc.mixing import TRACE, as_target, directions, judge
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
 from mc.tensor.moves import IndependenceMoves, Proposal
 from mc.tensor.networks import (
@@ -54,12 +48,6 @@ FALLBACK = "collapsed"
 TENSOR = "tensor"
 """A sweep of :data:`FALLBACK`, then a global move proposed by an amplitude matrix product state."""
 
-MIN_ESS = 100
-"""Effective samples, over all chains, below which a run counts as too short."""
-
-TRACE = 50
-"""Draws per chain that are diagnosed at least; the end of the burn-in fills up shorter runs."""
-
 PRECISIONS = ("double", "single")
 
 _MAIN, _START, _PILOT, _PILOT_START, _NETWORK = range(5)
@@ -80,10 +68,12 @@ class Info:
     kernels; "tensor": its global moves) or of free bits that changed per sweep (Gibbs kernels).
     ``ess_energy``, ``ess_visible``: effective samples, of all that were kept, for the mean energy
     -log p~ and for the slowest visible mean; ``rhat_energy``, ``rhat_visible``: split R-hat of the
-    energy and the largest of a free unit; nan for what never changed or is undefined. ``sweeps``
-    per chain in all (pilots apart), of which ``burn_in`` came before the first kept sample
-    interval and ``thin`` lie between two; ``seconds`` all in all. ``pilots``: figures of the pilot
-    runs. ``mixed``: no sign of trouble; else ``warnings`` say what was seen.
+    energy and the largest of a free unit; ``ess_modes``, ``rhat_modes``: the same for the share of
+    the slowest mode among those into which the states come apart (:mod:`mc.mixing`); nan for
+    what never changed or is undefined. ``sweeps`` per chain in all (pilots apart), of which
+    ``burn_in`` came before the first kept sample interval and ``thin`` lie between two; ``seconds``
+    all in all. ``pilots``: figures of the pilot runs. ``mixed``: no sign of trouble; else
+    ``warnings`` say what was seen.
     """
 
     kernel: str
@@ -94,6 +84,8 @@ class Info:
     rhat_energy: float
     ess_visible: float
     rhat_visible: float
+    ess_modes: float
+    rhat_modes: float
     sweeps: int
     burn_in: int
     thin: int
@@ -253,7 +245,16 @@ def sample(
     apart = bool((chains.states != chains.states[0]).any())
     with Ticker("sampling", burn_in + thin * n_samples, shown=progress) as ticker:
         trace = _run(chains, n_samples, burn_in, thin, ticker.advance)
-    judged = _judge(trace, free, apart)
+    states = np.concatenate([trace.early, trace.samples], axis=1)
+    units = np.flatnonzero(free)
+    judged = judge(
+        states,
+        trace.energies,
+        kept=n_samples,
+        along=directions(model, states, None if data is None else as_target(data), units),
+        units=units,
+        apart=apart,
+    )
     notes = list(judged.troubles)
     if chosen is not None and not chosen.settled:
         notes.append(
@@ -276,6 +277,8 @@ def sample(
         rhat_energy=judged.rhat_energy,
         ess_visible=judged.ess_visible,
         rhat_visible=judged.rhat_visible,
+        ess_modes=judged.ess_modes,
+        rhat_modes=judged.rhat_modes,
         sweeps=chains.sweeps,
         burn_in=burn_in,
         thin=thin,
@@ -326,51 +329,6 @@ def _run(
             acceptance += accepted / n_samples
         energies[:, k] = chains.energies()
     return _Trace(samples, before, energies, acceptance)
-
-
-@dataclass(frozen=True)
-class _Judgement:
-    ess_energy: float
-    rhat_energy: float
-    ess_visible: float
-    rhat_visible: float
-    troubles: tuple[str, ...]
-
-
-def _judge(trace: _Trace, free: NDArray[np.bool_], apart: bool) -> _Judgement:
-    """Diagnostics of a run; ``apart``: its chains started in different states."""
-    chains, kept, n = trace.samples.shape
-    draws = trace.energies.shape[1]
-    states = np.concatenate([trace.early, trace.samples], axis=1) if draws > kept else trace.samples
-    units = np.flatnonzero(free)
-    bits = bit_diagnostics(states if units.size == n else states[:, :, units])
-    rhat_energy = split_rhat(trace.energies)
-    ess_energy = effective_sample_size(trace.energies) * kept / draws
-    ess_visible = bits.ess_min * kept / draws
-    troubles = []
-    least = min(MIN_ESS, chains * kept / 4)
-    still = bool((states == states[0, 0]).all())
-    if draws < MIN_DRAWS or (chains == 1 and draws < 2 * MIN_DRAWS):
-        troubles.append(
-            f"{draws} draws per chain are too few to tell whether the chains have mixed"
-        )
-    elif still and not apart:
-        troubles.append("no chain ever left the state in which all of them started")
-    if disagree(rhat_energy, chains, draws):
-        troubles.append(f"R-hat of the energy is {rhat_energy:.2f}")
-    if bits.unmixed.any():
-        where = np.flatnonzero(bits.unmixed)
-        worst = where[np.argmax(bits.rhat[where])]
-        troubles.append(
-            f"R-hat of the visible means is up to {bits.rhat[worst]:.2f} (unit {units[worst]}; "
-            f"{where.size} of {units.size} units disagree between chains)"
-        )
-    for what, ess in (("energy", ess_energy), ("slowest visible mean", ess_visible)):
-        if ess < least:
-            troubles.append(
-                f"{chains * kept} samples are worth only {ess:.0f} independent ones for the {what}"
-            )
-    return _Judgement(ess_energy, rhat_energy, ess_visible, bits.rhat_max, tuple(troubles))
 
 
 def _advice(troubles: tuple[str, ...], kernel: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.interpolation import reference_fields
+from mc.mixing import TRACE, Judgement, as_target, directions, judge, spread_states
 from mc.streams import stream_key
 from mc.tempering import Tempering
 from mc.ticker import Ticker
@@ -30,6 +31,8 @@ FIRST_SWEEPS = 64
 MOST_SWEEPS = 1024
 """Sweeps between two changes of the ladder while it adapts: doubled each time up to here."""
 TUNINGS = 8
+MIN_TRIPS = 10
+"""Journeys through the ladder, over all ladders, below which they say nothing (or one a ladder)."""
 
 
 class TemperingWarning(UserWarning):
@@ -45,8 +48,8 @@ class TemperedInfo:
     neighbours; ``acceptance`` (R,) of the sweeps; ``round_trips`` (ladders,) of states from
     beta = 1 to the other end and back, once the ladder was settled; ``sweeps`` of every chain in
     all, of which ``ladder_sweeps`` to adapt the ladder and ``burn_in`` after it; ``thin`` sweeps
-    between two samples; ``ess_energy`` and ``rhat_energy`` of the energies of the samples (nan
-    where undefined); ``mixed`` whether no warning was given.
+    between two samples; ``ess_...`` and ``rhat_...`` of the energies, visible means and modes
+    of the samples, as in :class:`mc.mixing.Judgement`; ``mixed`` whether no warning was given.
     """
 
     kernel: str
@@ -60,6 +63,10 @@ class TemperedInfo:
     thin: int
     ess_energy: float
     rhat_energy: float
+    ess_visible: float
+    rhat_visible: float
+    ess_modes: float
+    rhat_modes: float
     seconds: float
     mixed: bool
     warnings: list[str]
@@ -150,10 +157,13 @@ def sample_tempered(
         by default 40 and 1 times the number of temperatures, some twenty and one half round trips.
     reference : data, a Target or rows (K, n), whose first moments the hot end has; default: it
         has the model's own fields.
-    start : states (n_ladders, n) to begin from; default random.
+    start : states (n_ladders, n) to begin from. By default the ladders start apart
+        (:func:`mc.mixing.spread_states`), at random states, where hidden units of opposite signs
+        would send them, and at data, so that they agree only once they have forgotten it.
 
-    The same seed gives the same samples. Warns (TemperingWarning) if states make no round trips
-    or the ladders disagree. ValueError on impossible arguments.
+    The same seed gives the same samples. Warns (TemperingWarning) if states make few round trips,
+    or the ladders disagree about the energy, a unit, or the share of a mode. ValueError on
+    impossible arguments.
     """
     for name, value, least in (
         ("n_samples", n_samples, 1),
@@ -176,17 +186,23 @@ def sample_tempered(
         "take fewer temperatures (max_temperatures), ladders or samples",
     )
     theta = model.to_vector()[None]
+    key = stream_key(seed)
+    fields = None if reference is None else reference_fields(reference, n)
+    data = None if reference is None else as_target(reference)
+    apart = start is None
+    if start is None:
+        start = spread_states(model, n_ladders, data, key)
     tempering = Tempering(
         n,
         m,
         p,
         betas=np.linspace(0.0, 1.0, min(FIRST_TEMPERATURES, most)) if adaptive else betas,
         n_ladders=n_ladders,
-        keys=np.array([stream_key(seed)], dtype=np.uint64),
+        keys=np.array([key], dtype=np.uint64),
         kernel=kernel,
         precision=precision,
-        reference=None if reference is None else reference_fields(reference, n),
-        start=None if start is None else as_states(start, n),
+        reference=fields,
+        start=as_states(start, n),
     )
     ladder_sweeps = 0
     if adaptive:
@@ -199,15 +215,21 @@ def sample_tempered(
     temperatures = tempering.betas.shape[1]
     burn_in = 40 * temperatures if burn_in is None else burn_in
     thin = temperatures if thin is None else thin
-    samples = np.empty((n_ladders, n_samples, n), dtype=np.uint8)
+    # As in mc.sample: the second half of the burn-in helps to judge few samples.
+    early = min(max(0, TRACE - n_samples), burn_in // 2 // thin)
+    states = np.empty((n_ladders, early + n_samples, n), dtype=np.uint8)
     with Ticker("tempering", burn_in + thin * n_samples, shown=progress) as ticker:
-        tempering.advance(theta, burn_in)
-        ticker.advance(burn_in)
-        for k in range(n_samples):
+        tempering.advance(theta, burn_in - early * thin)
+        ticker.advance(burn_in - early * thin)
+        for k in range(early + n_samples):
             tempering.advance(theta, thin)
-            samples[:, k] = tempering.states[0]
+            states[:, k] = tempering.states[0]
             ticker.advance(thin)
-    ess, rhat, complaints = _judge(theta, samples, tempering)
+    samples = np.ascontiguousarray(states[:, early:])
+    energies = -tempering.log_weights(theta, states.reshape(1, -1, n)).reshape(n_ladders, -1)
+    along = directions(model, states, data)
+    judged = judge(states, energies, kept=n_samples, along=along, apart=apart)
+    complaints = _complaints(judged, tempering)
     for text in complaints:
         warnings.warn(text, TemperingWarning, stacklevel=3)
     return samples, TemperedInfo(
@@ -220,38 +242,35 @@ def sample_tempered(
         ladder_sweeps=ladder_sweeps,
         burn_in=burn_in,
         thin=thin,
-        ess_energy=ess,
-        rhat_energy=rhat,
+        ess_energy=judged.ess_energy,
+        rhat_energy=judged.rhat_energy,
+        ess_visible=judged.ess_visible,
+        rhat_visible=judged.rhat_visible,
+        ess_modes=judged.ess_modes,
+        rhat_modes=judged.rhat_modes,
         seconds=time.perf_counter() - begun,
         mixed=not complaints,
         warnings=complaints,
     )
 
 
-def _judge(
-    theta: Float, samples: NDArray[np.uint8], tempering: Tempering
-) -> tuple[float, float, list[str]]:
-    """Effective sample size and R-hat of the energy, and what is wrong with the run."""
-    from mc.diagnostics import disagree, effective_sample_size, split_rhat
-
-    ladders, count, n = samples.shape
-    flat = samples.reshape(1, ladders * count, n)
-    energy = -tempering.log_weights(theta, flat).reshape(ladders, count)
-    ess, rhat = effective_sample_size(energy), split_rhat(energy)
+def _complaints(judged: Judgement, tempering: Tempering) -> list[str]:
+    """What is wrong with the run."""
     complaints = []
     temperatures = tempering.betas.shape[1]
-    trips = int(tempering.round_trips.sum())
-    if temperatures > 1 and trips == 0:
+    trips, ladders = int(tempering.round_trips.sum()), tempering.round_trips.size
+    if temperatures > 1 and trips < min(ladders, MIN_TRIPS):
         worst = int(np.argmin(tempering.swap_rates[0]))
         low, high = tempering.betas[0, worst : worst + 2]
+        journeys = "no state" if trips == 0 else f"only {trips} states"
         complaints.append(
-            f"no state went through the ladder of {temperatures} temperatures and back; the "
+            f"{journeys} went through the ladder of {temperatures} temperatures and back; the "
             f"rarest swap, between beta = {low:.3g} and {high:.3g}, is accepted with probability "
             f"{tempering.swap_rates[0, worst]:.2g}: take more samples, or allow more temperatures"
         )
-    if disagree(rhat, ladders, count):
+    if judged.troubles:
         complaints.append(
-            f"the ladders disagree: R-hat of the energy is {rhat:.3g}; take a longer burn-in, "
-            "more samples, or allow more temperatures"
+            f"the ladders disagree, or are too short to tell: {'; '.join(judged.troubles)}. Take a "
+            "longer burn-in, more samples, or allow more temperatures"
         )
-    return ess, rhat, complaints
+    return complaints

@@ -41,9 +41,9 @@ def print_chains(result: dict[str, Any], info: Info) -> None:
         "sweeps per chain": f"{info.sweeps}, burn-in {info.burn_in}, thin {info.thin}",
         "acceptance": f"{info.acceptance:.3f}, least {info.acceptance_min:.3f}",
         "effective samples": f"energy {_count(info.ess_energy)}, "
-        f"slowest visible mean {_count(info.ess_visible)}",
+        f"slowest visible mean {_count(info.ess_visible)}, modes {_count(info.ess_modes)}",
         "R-hat": f"energy {number(info.rhat_energy, 3)}, "
-        f"largest visible {number(info.rhat_visible, 3)}",
+        f"largest visible {number(info.rhat_visible, 3)}, modes {number(info.rhat_modes, 3)}",
         "mixed": "yes" if info.mixed else "no",
         "seconds": f"{info.seconds:.1f}",
         "samples written": result["samples"],
