@@ -1,4 +1,4 @@
-"""Writing samples to .h5, .npy and .csv files that :func:`tnqbm.datasets.read_samples` reads."""
+"""Samples in .h5, .npy and .csv files: :func:`tnqbm.datasets.read_samples` reads their rows."""
 
 from __future__ import annotations
 
@@ -120,6 +120,38 @@ def _write_hdf5(
         set_format(root, "tnqbm-samples", VERSION, "samples")
 
     write_sealed(path, "tnqbm-samples", fill, overwrite=overwrite)
+
+
+def chains_of(path: str | Path) -> int | None:
+    """Number of chains that a file of :func:`write_samples` names; None if it names none.
+
+    Raises ArchiveError if an HDF5 file cannot be read, or names another thing than a number.
+    """
+    path = Path(path)
+    if path.suffix.lower() in WEIGHTED:
+        return _chains_of_hdf5(path)
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8") as source:
+            for line in source:
+                if not line.startswith("#"):
+                    break
+                key, _, value = line[1:].partition(":")
+                if key.strip() == "chains" and value.strip().isdecimal():
+                    return int(value)
+    return None
+
+
+def _chains_of_hdf5(path: Path) -> int | None:
+    from tnqbm.files import gate
+    from tnqbm.files.storage import open_hdf5
+
+    with open_hdf5(path) as file, gate.reading(str(path)):
+        if not gate.has_attribute(file, "chains"):
+            return None
+        found = gate.attribute(file, "chains")
+        if not isinstance(found, int) or found < 1:
+            raise ValueError(f"its number of chains is {found!r}")
+        return found
 
 
 def attribute(value: Any) -> str | int | float:

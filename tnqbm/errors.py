@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from tnqbm.printable import printable
+
 
 class ArchiveError(Exception):
-    """An HDF5 file is damaged, foreign, or of a format this version cannot read."""
+    """An HDF5 file is damaged, foreign, or of a format this version cannot read.
+
+    The message is one line. What it quotes from the file is shown escaped, see
+    :func:`tnqbm.printable.printable`.
+    """
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(printable(str(message)))
 
 
 class StudyError(ValueError):

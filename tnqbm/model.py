@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm import arguments
 from tnqbm.arguments import checked, one_of, plain_array
 from tnqbm.connectivity import checked_mask
-from tnqbm.errors import ArchiveError
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.states import as_states, spins
@@ -295,16 +294,16 @@ class SqRBM:
     @checked(path=arguments.path)
     def load(cls, path: str | Path) -> SqRBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
+        from tnqbm.files import gate
         from tnqbm.files.storage import read_tree
 
         arrays, attributes = read_tree(path, kind="model")
-        try:
+        with gate.reading(str(path)):
+            paulis = attributes["paulis"]
+            if not isinstance(paulis, str):
+                raise ValueError(f"paulis is {paulis!r}, not letters")
             mask = arrays["mask"].astype(np.bool_) if "mask" in arrays else None
-            return cls(arrays["a"], arrays["b"], arrays["w"], str(attributes["paulis"]), mask)
-        except KeyError as error:
-            raise ArchiveError(f"{path} is damaged: it has no {error.args[0]}") from None
-        except (ValueError, TypeError) as error:
-            raise ArchiveError(f"{path} is damaged: {error}") from None
+            return cls(arrays["a"], arrays["b"], arrays["w"], paulis, mask)
 
 
 MODEL = one_of(SqRBM)

@@ -83,32 +83,13 @@ def data_reader(
 
 def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:
     """Samples of a file, as chains if it says how many there are."""
+    from mc.samples_file import chains_of
     from tnqbm.datasets.samples_io import read_samples
 
     rows = read_samples(file)
     if rows.shape[1] != n:
         raise ValueError(f"{file}: rows have {rows.shape[1]} bits, but the model has {n} units")
-    chains = _chains_of(file)
+    chains = chains_of(file)
     if chains and len(rows) % chains == 0:
         return rows.reshape(chains, -1, n), {"file": file, "chains": chains}
     return rows, {"file": file, "chains": None}
-
-
-def _chains_of(file: str) -> int | None:
-    """Number of chains that a file of ``tnqbm sample`` names; None if it names none."""
-    suffix = Path(file).suffix.lower()
-    if suffix in (".h5", ".hdf5"):
-        import h5py
-
-        with h5py.File(file, "r", locking=False) as source:
-            found = source.attrs.get("chains")
-            return int(found) if found is not None else None
-    if suffix == ".csv":
-        with Path(file).open(encoding="utf-8") as source:
-            for line in source:
-                if not line.startswith("#"):
-                    break
-                key, _, value = line[1:].partition(":")
-                if key.strip() == "chains" and value.strip().isdecimal():
-                    return int(value)
-    return None

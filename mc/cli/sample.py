@@ -278,9 +278,12 @@ def _parse_clamp(text: str) -> dict[int, int]:
 def _read_clamp(path: str) -> NDArray[np.float64]:
     import numpy as np
 
+    from tnqbm.files.regular import check_regular
+
     source = Path(path)
     if not source.exists():
         raise FileNotFoundError(f"no clamp file {path}")
+    check_regular(source)
     try:
         if source.suffix.lower() == ".npy":
             return np.ravel(np.load(source, allow_pickle=False))

@@ -108,6 +108,7 @@ class Workspace:
         """
         lock = Lock(self.folder / "lock", str(self.out), self.folder)
         with contextlib.ExitStack() as stack:
+            stack.callback(self._remove_folder)  # after the lock has been given back
             try:
                 stack.enter_context(lock)
                 self.checkpoints.mkdir(exist_ok=True)
@@ -121,8 +122,11 @@ class Workspace:
                 self._lock = None
                 if lock.held():
                     self._tidy()
+
+    def _remove_folder(self) -> None:
+        """Remove the folder if it is empty; another process may have come already."""
         with contextlib.suppress(OSError):
-            self.folder.rmdir()  # another process may have come already: then it is not empty
+            self.folder.rmdir()
 
     def lost(self) -> str:
         """Why this process, which held the output, does so no more; empty if it does."""
@@ -179,8 +183,7 @@ class Workspace:
             if not path.exists():
                 continue
             with ArchiveFile(path) as file:
-                if file.header_fault or file.faults:
-                    fault = file.header_fault or next(iter(file.faults.values()))
+                if fault := file.first_fault():
                     raise ArchiveError(
                         f"{fault}. It cannot be resumed as it is: rescue what is whole with "
                         f"`tnqbm merge --skip-damaged {self.out} -o NEW.h5`, then resume NEW.h5"
@@ -193,8 +196,8 @@ class Workspace:
         for path in self.parts():
             try:
                 with ArchiveFile(path) as file:
-                    if file.header_fault or file.faults:
-                        raise ArchiveError(file.header_fault or next(iter(file.faults.values())))
+                    if fault := file.first_fault():
+                        raise ArchiveError(fault)
                     entries = file.header.contents
             except ArchiveError as error:
                 found.warnings.append(f"{error}; its runs are computed again")

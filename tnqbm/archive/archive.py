@@ -26,7 +26,7 @@ from tnqbm.archive.blocks import (
 from tnqbm.archive.find import find_run
 from tnqbm.archive.sources import Source, Sources
 from tnqbm.arguments import checked
-from tnqbm.errors import ArchiveError, MissingExtraError
+from tnqbm.errors import MissingExtraError
 from tnqbm.files.content import content_digest
 from tnqbm.model import SqRBM
 from tnqbm.trajectory import METRICS, Trajectory
@@ -60,7 +60,7 @@ class Run:
     def trajectory(self) -> Trajectory:
         """Metric rows, final model and snapshots."""
         if self._trajectory is None:
-            self._trajectory = self._block().trajectory(self._row)
+            self._trajectory = self._sources.trajectory(self._source, self._row)
         return self._trajectory
 
     @property
@@ -164,7 +164,7 @@ class Archive:
 
     @property
     def problems(self) -> list[str]:
-        """What opening the archive has shown to be damaged; :meth:`verify` looks further."""
+        """What has been found damaged so far; :meth:`verify` looks at everything."""
         return list(self._sources.problems)
 
     @property
@@ -177,7 +177,9 @@ class Archive:
 
         Raises ArchiveError on coming to a damaged block, unless ``skip_damaged``.
         """
-        usable = self._sources.usable(skip_damaged)
+        # Reading the blocks here would keep them all: only what is to be left out is looked at.
+        check = self._sources.block if skip_damaged else self._sources.check
+        usable = (source for source, _ in self._sources.usable(skip_damaged, check))
         for _, group in itertools.groupby(usable, key=lambda source: source.key):
             rows = [(source.seed(row), row, source) for source in group for row in source.rows]
             for _, row, source in sorted(rows, key=lambda item: item[0]):
@@ -191,8 +193,7 @@ class Archive:
         ArchiveError if the run lies in a damaged block.
         """
         source, row = find_run(self._sources, coordinates)
-        if source.fault:
-            raise ArchiveError(source.fault)
+        self._sources.check(source)
         return Run(self._sources, source, row)
 
     def groups(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
@@ -206,9 +207,10 @@ class Archive:
         """
         names = ("tvd", "kl")
         finals: dict[tuple[str, str], list[tuple[int, float]]] = {}
-        for source in self._sources.usable(skip_damaged):
+        usable = self._sources.usable(skip_damaged, lambda s: self._sources.finals(s, names))
+        for source, last in usable:
             seeds = [source.seed(row) for row in source.rows]
-            for name, values in self._sources.finals(source, names).items():
+            for name, values in last.items():
                 pairs = zip(seeds, values.tolist(), strict=True)
                 finals.setdefault((source.key, name), []).extend(pairs)
         finished, planned = self._sources.tally()
@@ -232,29 +234,30 @@ class Archive:
         ("iterations", "plateau" or "failed"), ``started`` and ``finished`` (ISO 8601, UTC). Raises
         ArchiveError if a block is damaged, unless ``skip_damaged``.
         """
-        usable = self._sources.usable(skip_damaged)
+        usable = self._sources.usable(skip_damaged, self._table_rows)
         table = []
-        for _, group in itertools.groupby(usable, key=lambda source: source.key):
-            rows = [row for source in group for row in self._table_rows(source)]
+        for _, group in itertools.groupby(usable, key=lambda item: item[0].key):
+            rows = [row for _, rows in group for row in rows]
             table += sorted(rows, key=lambda row: row["seed"])
         return table
 
-    def _table_rows(self, source: Source) -> Iterator[dict[str, Any]]:
+    def _table_rows(self, source: Source) -> list[dict[str, Any]]:
         texts = ("stopped", "started", "finished")
-        finals = self._sources.finals(source, METRICS)
-        more = self._sources.arrays(source, ("step", "n_records", *texts))
-        step, last = more["step"], more["n_records"] - 1
-        for place, row in enumerate(source.rows):
-            own = step if step.ndim == 1 else step[row]
-            yield {
+        arrays = self._sources.arrays(source, (*METRICS, *texts))
+        step, last = arrays["step"], arrays["n_records"] - 1
+        return [
+            {
                 **source.entry.coordinates,
                 "seed": source.seed(row),
                 **{
-                    name: float(finals[name][place]) if name in finals else None for name in METRICS
+                    name: float(arrays[name][row, last[row]]) if name in arrays else None
+                    for name in METRICS
                 },
-                "steps": int(own[last[row]]),
-                **{name: str(more[name][row]) for name in texts},
+                "steps": int((step if step.ndim == 1 else step[row])[last[row]]),
+                **{name: str(arrays[name][row]) for name in texts},
             }
+            for row in source.rows
+        ]
 
     def estimators(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
         """What estimators of gradients report: a dict for every finished run that has any of it.
@@ -264,8 +267,8 @@ class Archive:
         """
         return [
             {**source.entry.coordinates, "seed": source.seed(row), "estimator": report}
-            for source in self._sources.usable(skip_damaged)
-            for row, report in zip(source.rows, self._sources.reports(source), strict=True)
+            for source, found in self._sources.usable(skip_damaged, self._sources.reports)
+            for row, report in zip(source.rows, found, strict=True)
             if report
         ]
 

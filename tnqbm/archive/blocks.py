@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 
 from tnqbm.archive import estimator_reports
 from tnqbm.connectivity import DENSE, named
-from tnqbm.errors import ArchiveError
-from tnqbm.files.content import Arrays, Attribute, content_digest
+from tnqbm.files import gate
+from tnqbm.files.content import content_digest
+from tnqbm.files.gate import Arrays, Attribute
 from tnqbm.model import SqRBM, n_parameters
+from tnqbm.paulis import check_paulis
+from tnqbm.printable import printable
 from tnqbm.short_repr import short_repr
 from tnqbm.trajectory import METRICS, Trajectory
 
@@ -35,6 +38,19 @@ REQUIRED: dict[str, type] = {
     "gradient": str,
 }
 """Coordinates that every run has, in the order in which they are shown."""
+
+COORDINATES = "run_coordinates"
+"""Attribute of a block that holds its coordinates. It was `coordinates` up to version 3 of the
+format, a word of the CF conventions that xarray takes for its own."""
+
+ALWAYS = ("seed", "n_records", "step", "stopped", "started", "finished")
+"""Data sets that every block has."""
+
+NEEDED = ("seed", "n_records", "step")
+"""Data sets of a block without which no other can be checked."""
+
+MAX_RUNS = 1_000_000
+"""Most runs that one archive can plan."""
 
 DIMS: dict[str, tuple[str, ...]] = {
     "seed": ("seed",),
@@ -75,7 +91,8 @@ class PlannedGroup:
 def check_coordinates(coordinates: Mapping[str, Any]) -> Coordinates:
     """Coordinates with plain Python values, required keys first, the others in order of name.
 
-    Raises ValueError for a missing or badly named key or a value that is not str, int or float.
+    Raises ValueError for a missing or badly named key, a value that is not str, int or float, and a
+    size or Pauli set that no model has.
     """
     plain: Coordinates = {}
     for key, value in coordinates.items():
@@ -95,6 +112,12 @@ def check_coordinates(coordinates: Mapping[str, Any]) -> Coordinates:
                 f"coordinate {key!r} must be {kind.__name__}, got {plain.get(key)!r} "
                 f"in {dict(coordinates)}"
             )
+    check_paulis(plain["paulis"])
+    if plain["visible"] < 1 or plain["hidden"] < 0:
+        raise ValueError(
+            f"a model has at least one visible unit and no fewer than 0 hidden ones, not "
+            f"{plain['visible']} and {plain['hidden']}"
+        )
     extra = sorted(plain.keys() - REQUIRED.keys())
     return {key: plain[key] for key in (*REQUIRED, *extra)}
 
@@ -105,8 +128,8 @@ def coordinates_key(coordinates: Mapping[str, Any]) -> str:
 
 
 def describe(coordinates: Mapping[str, Any]) -> str:
-    """Coordinates for people: ``paulis=XYZ visible=8 ...``."""
-    return " ".join(f"{key}={value}" for key, value in coordinates.items())
+    """Coordinates for people: ``paulis=XYZ visible=8 ...``, in printable characters."""
+    return printable(" ".join(f"{key}={value}" for key, value in coordinates.items()))
 
 
 def check_seeds(seeds: Sequence[int]) -> list[int]:
@@ -132,15 +155,27 @@ def format_seeds(seeds: Sequence[int]) -> str:
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Inverse of :func:`format_seeds`; ValueError if the text is not of that form."""
+    """Inverse of :func:`format_seeds`; ValueError if the text is not of that form.
+
+    So it is if there are more than ``MAX_RUNS``.
+    """
     seeds: list[int] = []
     for span in text.split(",") if text else []:
+        if not re.fullmatch(r"\d{1,19}(-\d{1,19})?", span):
+            raise ValueError(f"{span[:60]!r} is not a range of seeds")
         first, _, last = span.partition("-")
         low, high = int(first), int(last or first)
-        if not 0 <= high - low <= 10_000_000:
-            raise ValueError(f"{span!r} is not a range of seeds")
+        if high < low or high >= 2**63 or (seeds and low <= seeds[-1]):
+            raise ValueError(f"{span!r} is not a range of seeds that follows those before it")
+        check_run_count(len(seeds) + high - low + 1)
         seeds.extend(range(low, high + 1))
     return seeds
+
+
+def check_run_count(count: int) -> None:
+    """Raise ValueError if a plan of so many runs is more than a file's header can hold."""
+    if count > MAX_RUNS:
+        raise ValueError(f"more than {MAX_RUNS} runs; divide them among several archives")
 
 
 def block_name(coordinates: Mapping[str, Any], seeds: Sequence[int]) -> str:
@@ -170,6 +205,18 @@ def _mask(connectivity: str, n: int, m: int) -> NDArray[np.bool_] | None:
         return None
 
 
+def axes_of(arrays: Arrays) -> dict[str, tuple[str, ...]]:
+    """Names of the axes of every data set of a block that the format knows."""
+    dims = {name: DIMS[name] for name in arrays if name in DIMS}
+    for name in arrays:
+        if (axes := estimator_reports.axes(name)) is not None:
+            dims[name] = axes
+    for name, axis in (("step", "record"), ("snapshot_step", "snapshot")):
+        if name in arrays:
+            dims[name] = (axis,) if arrays[name].ndim == 1 else ("seed", axis)
+    return dims
+
+
 # --- encoding ---------------------------------------------------------------------------------
 
 
@@ -189,21 +236,14 @@ class Block:
     @property
     def attributes(self) -> dict[str, Attribute]:
         return {
-            "coordinates": json.dumps(self.coordinates, ensure_ascii=False, allow_nan=False),
+            COORDINATES: json.dumps(self.coordinates, ensure_ascii=False, allow_nan=False),
             "provenance": json.dumps(self.provenance, ensure_ascii=False, sort_keys=True),
         }
 
     @property
     def dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the axes of every array."""
-        dims = {name: DIMS[name] for name in self.arrays if name in DIMS}
-        for name in self.arrays:
-            if (axes := estimator_reports.axes(name)) is not None:
-                dims[name] = axes
-        for name, axis in (("step", "record"), ("snapshot_step", "snapshot")):
-            if name in self.arrays:
-                dims[name] = (axis,) if self.arrays[name].ndim == 1 else ("seed", axis)
-        return dims
+        return axes_of(self.arrays)
 
     def rows(self, keep: Sequence[int]) -> Block:
         """The same block with only some of its runs."""
@@ -380,50 +420,71 @@ def _padded(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
 
 def decode(arrays: Arrays, attributes: Mapping[str, Attribute], where: str) -> Block:
     """The block stored in a group, checked; ``where`` names it in errors (ArchiveError)."""
-    try:
-        coordinates = check_coordinates(json.loads(str(attributes["coordinates"])))
+    with gate.reading(where):
+        name = COORDINATES if COORDINATES in attributes else "coordinates"
+        coordinates = check_coordinates(json.loads(str(attributes[name])))
         provenance = json.loads(str(attributes["provenance"]))
+        if not isinstance(provenance, dict):
+            raise ValueError("its provenance is no table")
         seeds = [int(seed) for seed in arrays["seed"]]
         if check_seeds(seeds) != seeds:
             raise ValueError("its seeds are not in order")
-        block = Block(coordinates, seeds, arrays, provenance)
-        _check_shapes(block)
-    except KeyError as exc:
-        raise ArchiveError(f"{where} is damaged: it has no {exc.args[0]}") from None
-    except (ValueError, TypeError, IndexError) as exc:
-        raise ArchiveError(f"{where} is damaged: {exc}") from None
-    return block
+        check_part(arrays, coordinates, seeds)
+        if missing := [key for key in ALWAYS if key not in arrays]:
+            raise ValueError(f"it has no {missing[0]}")
+        return Block(coordinates, seeds, arrays, provenance)
 
 
-def _check_shapes(block: Block) -> None:
-    a, c = block.arrays, block.coordinates
-    runs = len(block.seeds)
-    if unknown := sorted(a.keys() - block.dims.keys()):
+def check_part(arrays: Arrays, coordinates: Coordinates, seeds: Sequence[int]) -> None:
+    """Raise ValueError unless arrays, those of ``NEEDED`` among them, fit each other and the runs.
+
+    The others of the block may be missing.
+    """
+    if arrays["seed"].tolist() != list(seeds):
+        raise ValueError("it holds other seeds than it should")
+    dims = axes_of(arrays)
+    if unknown := sorted(arrays.keys() - dims.keys()):
         raise ValueError(f"it holds unknown data sets: {', '.join(unknown)}")
+    for name, array in arrays.items():
+        if array.dtype.kind not in _kinds(name):
+            raise ValueError(f"{name} holds {_HELD.get(array.dtype.kind, array.dtype)}")
+    c = coordinates
     sizes = {
-        "seed": runs,
-        "record": a["step"].shape[-1],
+        "seed": len(seeds),
+        "record": _length(arrays["step"]),
         "parameter": n_parameters(c["visible"], c["hidden"], len(c["paulis"])),
-        "snapshot": a["snapshot_step"].shape[-1] if "snapshots" in a else 0,
+        "snapshot": _length(arrays.get("snapshot_step")),
     }
-    for name, dims in block.dims.items():
-        expected = tuple(sizes[dim] for dim in dims)
-        if a[name].shape != expected:
-            raise ValueError(f"{name} has shape {a[name].shape}, expected {expected}")
-    for name in ("stopped", "started", "finished"):
-        if a[name].dtype.kind != "U":
-            raise ValueError(f"{name} is not text")
-    _check_counts(a["n_records"], a["step"], "record", least=1)
-    if "snapshots" in a:
-        _check_counts(a["n_snapshots"], a["snapshot_step"], "snapshot", least=0)
+    for name, labels in dims.items():
+        expected = tuple(sizes[label] for label in labels)
+        if arrays[name].shape != expected:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, expected {expected}")
+    _check_counts(arrays["n_records"], arrays["step"], "record", least=1)
+    if "snapshots" in arrays:
+        _check_counts(arrays["n_snapshots"], arrays["snapshot_step"], "snapshot", least=0)
+
+
+def _length(steps: NDArray[Any] | None) -> int:
+    return steps.shape[-1] if steps is not None and steps.ndim else 0
+
+
+_HELD = {"U": "text", "S": "text", "f": "fractions", "c": "complex numbers", "b": "true and false"}
+
+
+def _kinds(name: str) -> str:
+    """Kinds of types (as NumPy names them) that a data set may have."""
+    if name in ("stopped", "started", "finished"):
+        return "U"
+    if name in ("seed", "n_records", "step", "n_snapshots", "snapshot_step"):
+        return "iu"
+    return estimator_reports.kinds(name) or "f"
 
 
 def _check_counts(counts: NDArray[Any], steps: NDArray[Any], what: str, least: int) -> None:
-    if counts.dtype.kind not in "iu" or steps.dtype.kind not in "iu":
-        raise ValueError(f"the schedule of its {what}s is not made of integers")
     if (counts < least).any() or (counts > steps.shape[-1]).any():
         raise ValueError(f"a run claims more or fewer {what}s than there are")
-    for row, count in enumerate(counts):
-        own = steps[:count] if steps.ndim == 1 else steps[row, :count]
-        if (np.diff(own) <= 0).any() or (own < 0).any():
+    # One schedule for all runs is checked once, as far as the longest run goes.
+    rows = [(counts.max(initial=0), steps)] if steps.ndim == 1 else zip(counts, steps, strict=True)
+    for count, own in rows:
+        if (np.diff(own[:count]) <= 0).any() or (own[:count] < 0).any():
             raise ValueError(f"the schedule of its {what}s does not increase")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.files.content import Arrays
+from tnqbm.files.gate import Arrays
 from tnqbm.trajectory import Trajectory
 
 Value = int | float | str
@@ -25,12 +25,25 @@ TOTALS = "estimator/"
 RECORDS = "estimator_records/"
 """Data sets (seed, record) of what the estimates of the recorded rows took."""
 
+COUNTS = frozenset({"shots", "kept_shots", "success_rate", "shot_retries", "jobs", "job_retries"})
+"""Totals that readers add up over runs."""
+
 AXES = {TOTALS: ("seed",), RECORDS: ("seed", "record")}
 
 
 def axes(name: str) -> tuple[str, ...] | None:
     """The axes of a data set if it is one of a report."""
     return next((own for prefix, own in AXES.items() if name.startswith(prefix)), None)
+
+
+def kinds(name: str) -> str:
+    """Kinds of types (as NumPy names them) that a data set of a report may have; "" for others.
+
+    Totals are numbers or text; counts, which are added up, are numbers.
+    """
+    if name.startswith(TOTALS):
+        return "iuf" if name.removeprefix(TOTALS) in COUNTS else "iufU"
+    return "f" if name.startswith(RECORDS) else ""
 
 
 def stacked(paths: Sequence[Trajectory], where: str) -> tuple[dict[str, NDArray[Any]], list[str]]:

@@ -2,7 +2,7 @@
 
 A file whose seal holds is read directly. Any other file is first surveyed in a child process,
 because damaged HDF5 can crash or hang the process that reads it; after that only the blocks that
-the child read whole are touched.
+the child read whole are touched. Either way everything passes :mod:`tnqbm.files.gate`.
 """
 
 from __future__ import annotations
@@ -17,20 +17,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tnqbm.archive.blocks import (
+    COORDINATES,
+    NEEDED,
     Block,
     Coordinates,
     PlannedGroup,
     check_coordinates,
+    check_part,
+    check_run_count,
     check_seeds,
     decode,
     format_seeds,
     parse_seeds,
 )
 from tnqbm.errors import ArchiveError
-from tnqbm.files.content import DIGEST, first_line, group_digest, read_array
+from tnqbm.files import gate
+from tnqbm.files.content import DIGEST, group_digest
+from tnqbm.files.gate import Arrays
 from tnqbm.files.storage import (
     NewerFormatError,
     OtherFileError,
@@ -54,9 +59,6 @@ _SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"
 
 _SINCE_VERSION_3 = frozenset({"estimator", "estimator_records"})
 """Groups inside blocks that version 2 did not know."""
-
-_SINCE_VERSION_4 = frozenset({"valid_nll", "log_partition_bound"})
-"""Data sets of blocks that version 3 did not know."""
 
 _SURVEY_SECONDS = 60.0
 
@@ -127,39 +129,72 @@ class ArchiveFile:
         """The HDF5 group of a block; ArchiveError if the block is damaged or absent."""
         if name in self.faults:
             raise ArchiveError(self.faults[name])
-        try:
-            return self._file["blocks"][name]
-        except (KeyError, OSError, RuntimeError) as exc:
-            raise ArchiveError(f"{self.where(name)} is damaged: {first_line(exc)}") from None
+        with gate.reading(self.where(name)):
+            return gate.subgroup(gate.subgroup(self._file, "blocks"), name)
 
     def block(self, name: str) -> Block:
         """A whole block, its digest verified; ArchiveError naming it if it is damaged."""
         return read_block(self.group(name), self.where(name), self._entries.get(name))
 
-    def arrays(self, name: str, wanted: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """Some arrays of a block, those that exist, without reading the others.
+    def first_fault(self) -> str:
+        """What is wrong with the header or the first damaged block, "" if all is whole.
 
-        The seal of the file vouches for them; where it does not hold the whole block is verified.
+        Reads every block.
+        """
+        known = self.header_fault or next(iter(self.faults.values()), "")
+        for name in () if known else self._entries:
+            try:
+                self.block(name)
+            except ArchiveError as exc:
+                return str(exc)
+        return known
+
+    def provenance(self, name: str) -> dict[str, Any]:
+        """What a block says about its making; ArchiveError if it is damaged."""
+        group = self.group(name)
+        with gate.reading(self.where(name)):
+            return dict(json.loads(str(gate.attribute(group, "provenance"))))
+
+    def arrays(self, name: str, wanted: Iterable[str]) -> Arrays:
+        """Some arrays of a block, those that exist, and ``NEEDED``, without reading the others.
+
+        The seal of the file vouches for their numbers; where it does not hold the whole block is
+        verified. ArchiveError naming the block if it is damaged.
         """
         if self.seal.status != "whole":
-            block = self.block(name)
-            return {key: block.arrays[key] for key in wanted if key in block.arrays}
+            found = self.block(name).arrays
+            return {key: found[key] for key in (*NEEDED, *wanted) if key in found}
         group = self.group(name)
-        return {key: read_array(group[key]) for key in wanted if key in group}
+        with gate.reading(self.where(name)):
+            names = [*NEEDED, *(key for key in wanted if gate.has(group, key))]
+            return self._checked(name, {key: gate.array(group, key) for key in names})
 
-    def folder(self, name: str, prefix: str) -> dict[str, NDArray[Any]]:
+    def folder(self, name: str, prefix: str) -> Arrays:
         """The arrays of a block whose names begin with ``prefix``, a path that ends in "/"."""
         if self.seal.status != "whole":
             arrays = self.block(name).arrays
             return {key: array for key, array in arrays.items() if key.startswith(prefix)}
-        group = self.group(name)
-        inner = group.get(prefix, {})
-        return {prefix + key: read_array(inner[key]) for key in inner}
+        group, folder = self.group(name), prefix.rstrip("/")
+        with gate.reading(self.where(name)):
+            if not gate.has(group, folder):
+                return {}
+            inner = gate.tree(gate.subgroup(group, folder))
+            found = {prefix + key: array for key, array in inner.items()}
+            needed = {key: gate.array(group, key) for key in NEEDED}
+            self._checked(name, {**needed, **found})
+            return found
+
+    def _checked(self, name: str, arrays: Arrays) -> Arrays:
+        entry = self._entries[name]
+        check_part(arrays, entry.coordinates, entry.seeds)
+        return arrays
 
     def _rebuilt_contents(self) -> list[Entry]:
         """Contents of a file whose header is lost: what its whole blocks say of themselves."""
         entries = []
-        for name in self._file["blocks"]:
+        with gate.reading(str(self.path)):
+            names = gate.members(gate.subgroup(self._file, "blocks"))
+        for name in names:
             if name not in self.faults:
                 block = read_block(self.group(name), self.where(name))
                 entries.append(
@@ -186,32 +221,41 @@ def read_block(group: Any, where: str, entry: Entry | None = None) -> Block:
 
 def _read_header(root: Any, path: Path) -> Header:
     where = f"the header of {path}"
-    try:
-        group = root["header"]
-    except (KeyError, OSError, RuntimeError) as exc:
-        raise ArchiveError(f"{where} is damaged: {first_line(exc)}") from None
-    arrays, _ = read_group(group, where)
-    try:
+    with gate.reading(where):
+        arrays, _ = read_group(gate.subgroup(root, "header"), where)
+        texts = {key: _text(arrays, key) for key in ("contents", "plan", "provenance", "study")}
         contents = [
             Entry(
-                line["block"],
-                line[DIGEST],
+                _named(line, "block"),
+                _named(line, DIGEST),
                 check_coordinates(line["coordinates"]),
-                parse_seeds(line["seeds"]),
+                parse_seeds(_named(line, "seeds")),
             )
-            for line in json.loads(str(arrays["contents"]))
+            for line in json.loads(texts["contents"])
         ]
         plan = [
-            PlannedGroup(check_coordinates(line["coordinates"]), parse_seeds(line["seeds"]))
-            for line in json.loads(str(arrays["plan"]))
+            PlannedGroup(check_coordinates(line["coordinates"]), parse_seeds(_named(line, "seeds")))
+            for line in json.loads(texts["plan"])
         ]
-        study = str(arrays["study"])
+        check_run_count(sum(len(group.seeds) for group in plan))
         provenance = {
-            str(key): str(value) for key, value in json.loads(str(arrays["provenance"])).items()
+            str(key): str(value) for key, value in json.loads(texts["provenance"]).items()
         }
-    except (KeyError, ValueError, TypeError, AttributeError) as exc:
-        raise ArchiveError(f"{where} is damaged: {exc!r}") from None
-    return Header(study, plan, provenance, contents)
+        return Header(texts["study"], plan, provenance, contents)
+
+
+def _text(arrays: Arrays, name: str) -> str:
+    found = arrays[name]
+    if found.dtype.kind != "U" or found.ndim:
+        raise ValueError(f"{name} is not a text")
+    return str(found)
+
+
+def _named(line: Mapping[str, Any], key: str) -> str:
+    found = line[key]
+    if not isinstance(found, str):
+        raise ValueError(f"{key} is {found!r}, not a text")
+    return found
 
 
 def write_archive_file(
@@ -232,6 +276,7 @@ def write_archive_file(
         }
         for group in plan
     ]
+    check_run_count(sum(len(group.seeds) for group in plan))
     origin = {str(key): str(value) for key, value in provenance.items()}
 
     def fill(root: Any) -> None:
@@ -263,7 +308,7 @@ def write_archive_file(
 
 def _needs(block: Any) -> int:
     """The first version of the format that has everything in a block."""
-    if any(name in block for name in _SINCE_VERSION_4):
+    if gate.has_attribute(block, COORDINATES):
         return 4
     if any(name in block for name in _SINCE_VERSION_3) or b"failed" in block["stopped"][()]:
         return 3
@@ -369,20 +414,18 @@ def survey_lines(path: Path, skip: set[str]) -> Iterator[dict[str, str]]:
     """Read everything in a file, saying before each piece what comes and after it what failed."""
     entries: dict[str, Entry | None] = {}
     try:
-        file = open_unchecked(path)
-        check_format(file, path, FORMAT, FORMAT_VERSION, "an archive")
-        blocks = file["blocks"]
+        with gate.reading(str(path)):
+            file = open_unchecked(path)
+            check_format(file, path, FORMAT, FORMAT_VERSION, "an archive")
+            blocks = gate.subgroup(file, "blocks")
     except NewerFormatError as exc:
         yield {"newer": str(exc)}
         return
     except OtherFileError as exc:
         yield {"fatal" if check_seal(path).detail else "other": str(exc)}
         return
-    except (ArchiveError, OSError) as exc:
+    except (ArchiveError, FileNotFoundError) as exc:
         yield {"fatal": str(exc)}
-        return
-    except Exception as exc:
-        yield {"fatal": f"{path} is damaged: {first_line(exc)}"}
         return
     if "/header" not in skip:
         yield {"start": "/header"}
@@ -392,9 +435,10 @@ def survey_lines(path: Path, skip: set[str]) -> Iterator[dict[str, str]]:
             yield {"fault": str(exc)}
     if not entries:
         try:
-            entries = dict.fromkeys(blocks)
-        except Exception as exc:
-            yield {"fatal": f"{path} is damaged: {first_line(exc)}"}
+            with gate.reading(str(path)):
+                entries = dict.fromkeys(gate.members(blocks))
+        except ArchiveError as exc:
+            yield {"fatal": str(exc)}
             return
     for name, entry in entries.items():
         if name in skip:
@@ -402,11 +446,10 @@ def survey_lines(path: Path, skip: set[str]) -> Iterator[dict[str, str]]:
         yield {"start": name}
         where = f"block {name} of {path}"
         try:
-            read_block(blocks[name], where, entry)
-        except ArchiveError as exc:
+            with gate.reading(where):
+                read_block(gate.subgroup(blocks, name), where, entry)
+        except (ArchiveError, MemoryError) as exc:
             yield {"fault": str(exc)}
-        except Exception as exc:
-            yield {"fault": f"{where} is damaged: {first_line(exc)}"}
     yield {"end": ""}
 
 

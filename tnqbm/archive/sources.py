@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ from tnqbm.archive.blocks import Block, Coordinates, coordinates_key
 from tnqbm.archive.file import ArchiveFile, Entry, Header
 from tnqbm.archive.write import PLAN_FILE, archive_files, parts_folder, united
 from tnqbm.errors import ArchiveError
+from tnqbm.files import gate
+from tnqbm.trajectory import Trajectory
 
 T = TypeVar("T")
 _CACHED_BLOCKS = 4
@@ -151,13 +154,29 @@ class Sources:
     def __iter__(self) -> Iterator[Source]:
         return iter(self._sources)
 
-    def usable(self, skip_damaged: bool) -> Iterator[Source]:
-        """Sources that are whole; ArchiveError on coming to another, unless ``skip_damaged``."""
-        for source in self._sources:
-            if not source.fault:
-                yield source
-            elif not skip_damaged:
-                raise ArchiveError(source.fault)
+    def usable(self, skip_damaged: bool, read: Callable[[Source], T]) -> Iterator[tuple[Source, T]]:
+        """Sources with what ``read`` makes of each; those that turn out to be damaged are marked.
+
+        ArchiveError on coming to a damaged one, unless ``skip_damaged``.
+        """
+        for source in list(self._sources):
+            try:
+                found = read(source)
+            except ArchiveError:
+                if skip_damaged:
+                    continue
+                raise
+            yield source, found
+
+    def _refuse(self, source: Source, reason: str) -> ArchiveError:
+        """The error to raise on a damaged source, which is marked as such from now on."""
+        if not source.fault:
+            self.problems.append(reason)
+            self._sources[self._sources.index(source)] = replace(source, fault=reason)
+        if source.path == self.path:
+            cure = f"tnqbm merge {shlex.quote(str(self.path))} --skip-damaged -o NEW.h5"
+            return ArchiveError(f"{reason}; rescue what is whole with: {cure}")
+        return ArchiveError(f"{reason}; resume the study, which runs it again")
 
     def tally(self) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
         """Finished seeds and planned seeds by group; every run that exists counts as planned."""
@@ -188,9 +207,20 @@ class Sources:
             self._cache[key] = block
         return self._cache[key]
 
+    def check(self, source: Source) -> None:
+        """ArchiveError if a block is known to be damaged."""
+        if source.fault:
+            raise self._refuse(source, source.fault)
+
     def arrays(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
-        """Some arrays of a block, those that were kept."""
+        """Some arrays of a block, those that were kept, and those of ``blocks.NEEDED``."""
         return self._read(source, lambda file, name: file.arrays(name, names))
+
+    def trajectory(self, source: Source, row: int) -> Trajectory:
+        """The trajectory of the run in one row of a block."""
+        block = self.block(source)
+        with gate.reading(f"block {source.entry.name} of {source.path}"):
+            return block.trajectory(row)
 
     def reports(self, source: Source) -> list[dict[str, Any]]:
         """What the estimator of the gradient reported, a dict for every row of the source."""
@@ -206,9 +236,14 @@ class Sources:
         return {name: arrays[name][rows, last] for name in names if name in arrays}
 
     def _read(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
-        """``read(file, name)`` on the file that holds a block, wherever that is by now."""
-        if source.fault:
-            raise ArchiveError(source.fault)
+        """``read(file, name)`` on a block, wherever it is by now; damage is noted."""
+        self.check(source)
+        try:
+            return self._read_where_it_is(source, read)
+        except ArchiveError as exc:
+            raise self._refuse(source, str(exc)) from exc
+
+    def _read_where_it_is(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
         if source.path == self.path:
             if self._main is None:
                 raise ValueError(f"the archive {self.path} has been closed")

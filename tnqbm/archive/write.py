@@ -19,6 +19,7 @@ from tnqbm.archive.blocks import (
 )
 from tnqbm.archive.file import ArchiveFile, Entry, read_block, write_archive_file
 from tnqbm.errors import ArchiveError
+from tnqbm.files import gate
 from tnqbm.files.atomic import remove_stale
 from tnqbm.files.content import group_digest
 from tnqbm.files.outputs import ARCHIVE, check_output
@@ -240,15 +241,21 @@ class _Collector:
             key = coordinates_key(block.coordinates)
             for seed in block.seeds:
                 self._owner[key, seed] = (file.path, block.name)
-            if whole and block.name == entry.name:
-                # As it is, without unpacking and packing again.
-                source = file.group(entry.name)
-                source.file.copy(source, self._group, name=entry.name)
-                digest = group_digest(source)
-                entries.append(Entry(entry.name, digest, block.coordinates, block.seeds))
-            else:
-                entries.append(_put_block(self._group, block))
+            copied = self._copied(file, block) if whole and block.name == entry.name else None
+            entries.append(copied or _put_block(self._group, block))
         return entries
+
+    def _copied(self, file: ArchiveFile, block: Block) -> Entry | None:
+        """A verified block put in as it is, without packing it again; None if that fails."""
+        source = file.group(block.name)
+        try:
+            source.file.copy(source, self._group, name=block.name)
+        except (OSError, RuntimeError, ValueError, KeyError):
+            # Something beside the numbers is damaged, such as the name of an axis.
+            if gate.has(self._group, block.name):
+                del self._group[block.name]
+            return None
+        return Entry(block.name, group_digest(source), block.coordinates, block.seeds)
 
     def _new_rows(self, block: Block, file: ArchiveFile) -> list[int]:
         """Rows not collected yet; ArchiveError if one was collected with other numbers."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from tnqbm.errors import ArchiveError
 from tnqbm.files.atomic import atomic_write
+from tnqbm.files.regular import irregular
 
 FORMAT = "tnqbm-audit"
 VERSION = 1
@@ -74,6 +75,8 @@ def load(path: str | Path) -> AuditFile:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[tuple[dict[str, Any], dict[str, Any]]]]:
+    if kind := irregular(path):
+        raise ArchiveError(f"{path} is {kind}, not the file of an audit")
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         documents = [json.loads(line) for line in lines]

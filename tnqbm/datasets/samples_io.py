@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 
 from tnqbm import arguments
 from tnqbm.arguments import checked
+from tnqbm.errors import ArchiveError
+from tnqbm.files import gate
+from tnqbm.files.regular import check_regular
+from tnqbm.files.storage import open_hdf5
 
 SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
 """File name endings that :func:`read_samples` knows."""
@@ -28,6 +32,7 @@ def read_samples(path: str | Path, *, weighted: bool = False) -> NDArray[np.uint
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"no data file {path}")
+    check_regular(path)
     suffix = path.suffix.lower()
     try:
         if suffix == ".npy":
@@ -42,6 +47,8 @@ def read_samples(path: str | Path, *, weighted: bool = False) -> NDArray[np.uint
         if bad.size:
             i, k = (int(x) for x in bad[0])
             raise ValueError(f"row {i + 1}, column {k + 1} is {rows[i, k]}; only 0 and 1 may occur")
+    except ArchiveError as error:  # names the file itself
+        raise ValueError(str(error)) from error
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(f"{path}: {error}") from error
     return rows.astype(np.uint8)
@@ -76,25 +83,24 @@ def _read_csv(path: Path) -> NDArray[np.generic]:
 
 
 def _read_hdf5(path: Path, weighted: bool) -> NDArray[np.generic]:
-    import h5py
-
-    with h5py.File(path, "r", locking=False) as file:
-        found = [
-            key for key, item in file.items() if isinstance(item, h5py.Dataset) and item.ndim == 2
-        ]
-        if "log_weights" in file and not weighted:
+    with open_hdf5(path) as file:
+        with gate.reading(str(path)):
+            names, shapes = gate.members(file), gate.shapes(file)
+        if "log_weights" in names and not weighted:
             raise ValueError(
                 "the rows carry importance weights (log_weights), so they do not count alike; "
                 "draw an equally weighted subset instead (tnqbm sample --resample)"
             )
-        if "states" in found:
+        found = [name for name, shape in shapes.items() if len(shape) == 2]
+        if "states" in names:
             found = ["states"]
         if len(found) != 1:
             raise ValueError(
                 "expected a dataset 'states' or exactly one two-dimensional dataset, found "
-                + (", ".join(sorted(file)) or "nothing")
+                + (", ".join(names) or "nothing")
             )
-        return np.asarray(file[found[0]])
+        with gate.reading(str(path)):
+            return gate.array(file, found[0])
 
 
 def packaged_file(name: str) -> Path:

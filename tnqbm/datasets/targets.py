@@ -302,12 +302,10 @@ def _ising_temperature(name: str | Path) -> float | None:
 
 
 def _digits() -> NDArray[np.uint8]:
-    import h5py
-
-    from tnqbm.files.content import read_group
+    from tnqbm.files.storage import open_hdf5, read_group
 
     path = packaged_file("digits.h5")
-    with h5py.File(path, "r", locking=False) as file:
+    with open_hdf5(path) as file:
         arrays, _ = read_group(file, str(path))
     return np.asarray(arrays["states"], dtype=np.uint8)
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.errors import ArchiveError
+from tnqbm.files import gate
+from tnqbm.files.gate import Arrays, Attribute
 
 DIGEST = "sha256"
 """Name of the attribute that holds the digest of a group's content."""
@@ -22,9 +23,6 @@ DIGEST = "sha256"
 _COMPACT_BYTES = 1024
 _CHUNK_BYTES = 1 << 20
 _MAX_ATTRIBUTE_BYTES = 60_000
-
-Arrays = dict[str, NDArray[Any]]
-Attribute = str | int | float
 
 
 def write_group(
@@ -67,25 +65,18 @@ def read_group(group: Any, where: str) -> tuple[Arrays, dict[str, Attribute]]:
     ``where`` names the group in error messages. Raises ArchiveError if anything cannot be read
     or does not match the digest.
     """
-    try:
-        arrays: Arrays = {}
-        _collect(group, "", arrays, group.file.id.get_filesize(), 0)
-        attributes = {name: plain_attribute(value) for name, value in group.attrs.items()}
-    except ArchiveError as exc:
-        raise ArchiveError(f"{where} is damaged: {exc}") from None
-    except Exception as exc:
-        # h5py raises nearly any type for a damaged file; all of them mean the same here.
-        raise ArchiveError(f"{where} is damaged: {first_line(exc)}") from None
-    expected = attributes.pop(DIGEST, None)
-    found = content_digest({k: storable(k, v) for k, v in arrays.items()}, attributes)
-    if expected != found:
-        raise ArchiveError(f"{where} is damaged: its content does not match its SHA-256 checksum")
+    with gate.reading(where):
+        arrays, attributes = gate.tree(group), gate.attributes(group)
+        expected = attributes.pop(DIGEST, None)
+        found = content_digest({k: storable(k, v) for k, v in arrays.items()}, attributes)
+        if expected != found:
+            raise gate.NotPlainError("its content does not match its SHA-256 checksum")
     return arrays, attributes
 
 
 def group_digest(group: Any) -> str:
     """The digest that a group carries, whether or not it is right."""
-    return str(plain_attribute(group.attrs[DIGEST]))
+    return str(gate.attribute(group, DIGEST))
 
 
 def content_digest(arrays: Mapping[str, NDArray[Any]], attributes: Mapping[str, Attribute]) -> str:
@@ -163,38 +154,6 @@ def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
     return tuple(chunk)
 
 
-def _collect(group: Any, prefix: str, out: Arrays, file_size: int, depth: int) -> None:
-    import h5py
-
-    if depth > 16:
-        raise ArchiveError("its groups are nested without end")
-    for name in group:
-        item = group[name]
-        if isinstance(item, h5py.Dataset):
-            out[prefix + name] = read_array(item, file_size)
-        elif isinstance(item, h5py.Group):
-            _collect(item, f"{prefix}{name}/", out, file_size, depth + 1)
-        else:
-            raise ArchiveError(f"{prefix}{name} is neither an array nor a group")
-
-
-def read_array(dataset: Any, file_size: int | None = None) -> NDArray[Any]:
-    """One array as it was given to :func:`write_group`; ArchiveError if that is impossible."""
-    import h5py
-
-    # gzip shrinks at most 1032-fold: a larger claim is damage, not something to allocate.
-    size = dataset.file.id.get_filesize() if file_size is None else file_size
-    if dataset.nbytes > 1100 * size + 4096:
-        raise ArchiveError(f"{dataset.name} claims {dataset.nbytes} bytes in a file of {size}")
-    value = np.asarray(dataset[()])
-    text = h5py.check_string_dtype(dataset.dtype)
-    if text is not None and text.length is None:
-        raise ArchiveError(f"{dataset.name} holds text of variable length")
-    if text is not None and text.encoding == "utf-8":
-        value = np.char.decode(value.astype(f"S{text.length}"), "utf-8")
-    return value
-
-
 def _attribute(name: str, value: object) -> Attribute:
     if name == DIGEST:
         raise ValueError(f"the attribute name {DIGEST!r} is reserved")
@@ -226,21 +185,3 @@ def set_attribute(group: Any, name: str, value: Attribute) -> None:
         group.attrs.create(name, data, dtype=h5py.string_dtype("utf-8", max(1, len(data))))
     else:
         group.attrs.create(name, value, dtype="<i8" if isinstance(value, int) else "<f8")
-
-
-def plain_attribute(value: Any) -> Attribute:
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, np.floating):
-        return float(value)
-    raise ArchiveError(f"it has an attribute of type {type(value).__name__}")
-
-
-def first_line(exc: BaseException) -> str:
-    """The first line of an error's message, for use inside another message."""
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__

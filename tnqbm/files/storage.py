@@ -6,7 +6,8 @@ full disk makes the HDF5 library crash the process when it closes the file, so f
 memory and written with ordinary system calls. A damaged file can make the library crash, loop or
 return wrong numbers, so every file carries a *seal*: the SHA-256 of all its bytes in an HDF5 user
 block (512 bytes before the HDF5 data, which every HDF5 reader skips). A file whose seal holds is
-safe to open; a file whose seal is broken is not opened in this process.
+safe to open; a file whose seal is broken is not opened in this process. The seal guards against
+accidents; what a stranger sealed is still read through :mod:`tnqbm.files.gate` only.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import hashlib
 import itertools
 import os
 import re
-import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,24 +24,24 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 
 from tnqbm.errors import ArchiveError
+from tnqbm.files import gate
 from tnqbm.files.atomic import atomic_write, check_target, remove_stale
 from tnqbm.files.content import (
     DIGEST,
-    Arrays,
-    Attribute,
-    first_line,
-    plain_attribute,
     read_group,
     set_attribute,
     write_group,
 )
+from tnqbm.files.gate import Arrays, Attribute, first_line
 from tnqbm.files.kinds import described, hint
+from tnqbm.files.regular import irregular
 
 __all__ = [
     "DIGEST",
     "SEAL_SIZE",
     "Arrays",
     "Attribute",
+    "BeingWrittenError",
     "NewerFormatError",
     "OtherFileError",
     "Seal",
@@ -67,6 +67,8 @@ TREE_VERSION = 1
 _TITLE = "tnqbm sealed HDF5"
 _SEAL = re.compile(r"kind: ([a-z-]{1,40})\nsize: (\d{1,19})\nsha256: ([0-9a-f]{64})\n")
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_OPEN_FOR_WRITING = 0b101
+"""Flags of the superblock: open for writing, and for writing while others read."""
 _BUFFER = 1 << 20
 # Readable by every HDF5 library since 1.10 (2016), with checksummed metadata and an index of a
 # few bytes, not 2 KB, for a data set of one chunk.
@@ -92,19 +94,20 @@ class Seal:
 def check_seal(path: str | Path) -> Seal:
     """Compare a file with its seal; reads the whole file (about 1 GB/s) but not as HDF5.
 
-    Raises FileNotFoundError if there is no such file, ArchiveError if it is a folder, empty or
-    not a regular file, and OSError if it cannot be read.
+    Raises FileNotFoundError if there is no such file, ArchiveError if it is a folder, a pipe or the
+    like, or empty, BeingWrittenError if its seal does not hold because another process is writing
+    it, and OSError if it cannot be read.
     """
     path = Path(path)
-    try:
-        # A pipe would block on open, so look before opening.
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{path} does not exist") from None
-    if stat.S_ISDIR(mode):
-        raise ArchiveError(f"{path} is a folder, not an HDF5 file")
-    if not stat.S_ISREG(mode):
-        raise ArchiveError(f"{path} is not a regular file")
+    if kind := irregular(path):
+        raise ArchiveError(f"{path} is {kind}, not an HDF5 file")
+    seal = _compared(path)
+    if seal.status != "whole":
+        _check_not_being_written(path)
+    return seal
+
+
+def _compared(path: Path) -> Seal:
     with path.open("rb") as handle:
         head = handle.read(SEAL_SIZE)
         size = os.fstat(handle.fileno()).st_size
@@ -137,6 +140,45 @@ def sealed_kind(path: str | Path) -> str:
         head = handle.read(SEAL_SIZE).decode("ascii", "replace")
     match = _SEAL.search(head)
     return match[1] if match is not None and head.startswith(_TITLE) else ""
+
+
+class BeingWrittenError(ArchiveError):
+    """A file is open for writing in another process, so what is in it cannot be judged."""
+
+
+def _check_not_being_written(path: Path) -> None:
+    """Raise BeingWrittenError if another process has locked the file, or HDF5 marked it."""
+    with path.open("rb") as handle:
+        if _locked(handle):
+            raise BeingWrittenError(
+                f"{path} is being written by another process; try again when that has closed it"
+            )
+        for offset in _superblocks(handle):
+            handle.seek(offset + len(_SIGNATURE))
+            head = handle.read(4)
+            # Since version 3 of the superblock its last byte says who has the file open.
+            if len(head) == 4 and head[0] >= 3 and head[3] & _OPEN_FOR_WRITING:
+                raise BeingWrittenError(
+                    f"{path} is marked as open for writing: another process is writing it (try "
+                    "again when that has closed it), or it is damaged, because one was killed "
+                    f"meanwhile (the mark goes with: h5clear -s {path})"
+                )
+
+
+def _locked(handle: Any) -> bool:
+    """Whether another process holds the lock that HDF5 takes on files that it writes."""
+    try:
+        import fcntl
+    except ImportError:  # no such locks on this system
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # a file system without locks
+        return False
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    return False
 
 
 def _file_digest(handle: Any, kind: str, size: int) -> str:
@@ -226,14 +268,18 @@ def open_unchecked(path: str | Path) -> Any:
 
 def _has_signature(path: Path) -> bool:
     with path.open("rb") as handle:
-        size = os.fstat(handle.fileno()).st_size
-        offset = 0
-        while offset < size:
-            handle.seek(offset)
-            if handle.read(8) == _SIGNATURE:
-                return True
-            offset = max(512, 2 * offset)
-    return False
+        return any(True for _ in _superblocks(handle))
+
+
+def _superblocks(handle: Any) -> Iterator[int]:
+    """Where HDF5 data can begin in a file and a signature stands."""
+    size = os.fstat(handle.fileno()).st_size
+    offset = 0
+    while offset < size:
+        handle.seek(offset)
+        if handle.read(len(_SIGNATURE)) == _SIGNATURE:
+            yield offset
+        offset = max(512, 2 * offset)
 
 
 class NewerFormatError(ArchiveError):
@@ -254,13 +300,11 @@ def set_format(root: Any, name: str, version: int, kind: str) -> None:
 
 def check_format(root: Any, path: str | Path, name: str, version: int, what: str) -> str:
     """Return the kind of a file of format ``name``; ArchiveError if it is another or newer."""
-    try:
+    with gate.reading(str(path)):
         found = {
-            key: plain_attribute(value) for key, value in root.attrs.items() if key in _FORMAT_KEYS
+            key: gate.attribute(root, key) for key in _FORMAT_KEYS if gate.has_attribute(root, key)
         }
-        names = [str(key) for key in root]
-    except Exception as exc:
-        raise ArchiveError(f"{path} is damaged: {first_line(exc)}") from None
+        names = gate.members(root)
     if found.get("format") != name:
         raise OtherFileError(f"{path} is not {what} of tnqbm, but {described(found, names)}")
     number = found.get("format_version")
@@ -268,13 +312,20 @@ def check_format(root: Any, path: str | Path, name: str, version: int, what: str
         raise ArchiveError(f"{path} is damaged: its format version is {number!r}")
     if number > version:
         raise NewerFormatError(
-            f"{path} has format version {number}, written by {found.get('created_by', 'tnqbm')}; "
+            f"{path} has format version {number}, written by {_creator(root)}; "
             f"this is tnqbm {package_version()}, which reads versions up to {version}: update it"
         )
     return str(found.get("kind", ""))
 
 
-_FORMAT_KEYS = ("format", "format_version", "kind", "created_by")
+_FORMAT_KEYS = ("format", "format_version", "kind")
+
+
+def _creator(root: Any) -> str:
+    try:
+        return str(gate.attribute(root, "created_by"))
+    except Exception:  # whatever this version cannot read
+        return "a later tnqbm"
 
 
 def package_version() -> str:
@@ -321,11 +372,9 @@ def read_tree(path: str | Path, *, kind: str = "tree") -> tuple[Arrays, dict[str
     Raises FileNotFoundError if it is missing, ArchiveError if it is damaged, foreign, of another
     kind, or newer than this version can read.
     """
-    with open_hdf5(path) as root:
+    with open_hdf5(path) as root, gate.reading(str(path)):
         found = check_format(root, path, "tnqbm-tree", TREE_VERSION, f"a {kind} file")
         if found != kind:
             other = described({"format": "tnqbm-tree", "kind": found}, [])
             raise OtherFileError(f"{path} is not a {kind} file of tnqbm, but {other}")
-        if "content" not in root:
-            raise ArchiveError(f"{path} is damaged: it has no content")
-        return read_group(root["content"], str(path))
+        return read_group(gate.subgroup(root, "content"), str(path))

@@ -171,7 +171,7 @@ def _facts(view: View) -> ArchiveFacts:
 def _study_name(text: str) -> str:
     try:
         name = tomllib.loads(text).get("name", "")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return ""
     return name if isinstance(name, str) else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,6 @@ from tnqbm.archive.blocks import Coordinates
 from tnqbm.archive.file import ArchiveFile
 from tnqbm.archive.write import archive_files
 from tnqbm.errors import ArchiveError
-from tnqbm.files.content import plain_attribute
 from tnqbm.summaries import Select, check_select, matches
 from tnqbm.trust import with_bounds
 
@@ -75,9 +73,10 @@ class View(Archive):
     def most_records(self) -> int:
         """The largest number of records that a run kept; 0 if no run has finished."""
         select = self._but_seeds()
+        usable = self._sources.usable(True, lambda source: self._sources.arrays(source, ()))
         counts = [
-            int(self._sources.arrays(source, ("n_records",))["n_records"].max())
-            for source in self._sources.usable(True)
+            int(arrays["n_records"].max())
+            for source, arrays in usable
             if source.rows and matches(select, source.entry.coordinates)
         ]
         return max(counts, default=0)
@@ -140,7 +139,6 @@ def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
 def _provenance(file: ArchiveFile, name: str) -> Mapping[str, Any]:
     """What a block says about its making; nothing if it is damaged."""
     try:
-        found = json.loads(str(plain_attribute(file.group(name).attrs["provenance"])))
-    except (ArchiveError, KeyError, OSError, RuntimeError, ValueError):
+        return file.provenance(name)
+    except ArchiveError:
         return {}
-    return found if isinstance(found, dict) else {}

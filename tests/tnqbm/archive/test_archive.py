@@ -39,6 +39,8 @@ from tnqbm.archive.blocks import format_seeds, parse_seeds
 from tnqbm.errors import ArchiveError
 from tnqbm.trajectory import METRICS
 
+PUBLISHED = Path(__file__).parents[3] / "data" / "results"
+
 
 def expect(archive: Archive, made: Sequence[RunRecord]) -> None:
     """The archive holds exactly these runs, bit for bit."""
@@ -321,22 +323,46 @@ def test_a_closed_archive_says_so(tmp_path: Path) -> None:
         _ = later.trajectory
 
 
+def test_a_file_has_the_first_version_that_can_hold_it(tmp_path: Path) -> None:
+    """Blocks of a published archive are copied as they are; those made now need version 4."""
+    old, copy, both = PUBLISHED / "ising.h5", tmp_path / "copy.h5", tmp_path / "both.h5"
+    new = make_archive(tmp_path / "new.h5", [records(coordinates(), [1, 2])])
+    merge([old], copy)
+    merge([old, new], both)
+    for path, expected in ((old, 2), (copy, 2), (new, 4), (both, 4)):
+        with h5py.File(path, "r", locking=False) as file:
+            assert file.attrs["format_version"] == expected
+    assert Archive(copy).fingerprint() == Archive(old).fingerprint()
+    assert Archive(both).verify().ok
+
+
 @pytest.mark.parametrize(
-    ("metrics", "version"), [(METRICS, 4), (METRICS[:7], 2), (METRICS[:4], 1), ((), 1)]
+    ("name", "version", "runs"), [("figure3", 1, 32_900), ("figure3-natural", 3, 2_760)]
 )
-def test_a_file_has_the_first_version_that_can_hold_it(
-    tmp_path: Path, metrics: tuple[str, ...], version: int
-) -> None:
-    old = records(coordinates("Z"), [1], metrics=METRICS[:4])
-    made = records(coordinates(), [1, 2], metrics=metrics)
-    path = make_archive(tmp_path / "a.h5", [old, made])
-    with h5py.File(path, "r") as file:
+def test_published_archives_of_other_versions_are_read(name: str, version: int, runs: int) -> None:
+    with Archive(PUBLISHED / f"{name}.h5") as archive:
+        assert archive.progress == (runs, runs)
+        assert archive.run(**archive.plan[0].coordinates, seed=1).trajectory.final["tvd"] > 0
+    with h5py.File(PUBLISHED / f"{name}.h5", "r", locking=False) as file:
         assert file.attrs["format_version"] == version
+
+
+def test_no_attribute_has_a_name_that_others_take_for_their_own(tmp_path: Path) -> None:
+    """xarray takes an attribute `coordinates`, a word of the CF conventions, for its own."""
+    path = make_archive(tmp_path / "a.h5", [records(coordinates(), [1, 2])])
+    with h5py.File(path, "r") as file:
+        (block,) = file["blocks"].values()
+        assert set(block.attrs) == {"run_coordinates", "provenance", "sha256"}
+
+
+def test_runs_without_some_metrics_have_none(tmp_path: Path) -> None:
+    old = records(coordinates("Z"), [1], metrics=METRICS[:4])
+    path = make_archive(tmp_path / "a.h5", [old, records(coordinates(), [1, 2], metrics=())])
     archive = Archive(path)
     assert archive.verify().ok
     assert archive.run(paulis="Z").trajectory.log_partition is None
-    row = archive.table()[-1]
-    assert (row["test_nll"] is not None) is (version >= 2)
+    assert archive.table()[0]["tvd"] == old[0].trajectory.final["tvd"]
+    assert archive.table()[-1]["tvd"] is None
 
 
 def test_plain_hdf5_readers_understand_an_archive(tmp_path: Path) -> None:
@@ -344,9 +370,9 @@ def test_plain_hdf5_readers_understand_an_archive(tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.h5", [made])
     with h5py.File(path, "r") as file:
         assert file.attrs["format"] == b"tnqbm-archive"
-        assert file.attrs["format_version"] == 2
+        assert file.attrs["format_version"] == 4
         (block,) = file["blocks"].values()
-        assert json.loads(block.attrs["coordinates"]) == coordinates()
+        assert json.loads(block.attrs["run_coordinates"]) == coordinates()
         assert [dim.label for dim in block["tvd"].dims] == ["seed", "record"]
         assert [dim.label for dim in block["snapshots"].dims] == ["seed", "snapshot", "parameter"]
         assert np.array_equal(block["tvd"][1], made[1].trajectory.metric("tvd"))

@@ -23,6 +23,7 @@ from tnqbm.archive.blocks import RunRecord
 from tnqbm.archive.file import FORMAT_VERSION, survey_lines
 from tnqbm.archive.verify import verify_archive
 from tnqbm.errors import ArchiveError
+from tnqbm.files.content import set_attribute
 from tnqbm.files.storage import SEAL_SIZE
 
 GROUPS = ("Z", "XZ", "XYZ")
@@ -222,7 +223,7 @@ def test_other_things_than_archives(tmp_path: Path) -> None:
 def test_a_newer_archive_names_both_versions(sample: Path) -> None:
     with h5py.File(sample, "r+") as file:
         file.attrs["format_version"] = FORMAT_VERSION + 1
-        file.attrs["created_by"] = "tnqbm 3.1.4"
+        set_attribute(file, "created_by", "tnqbm 3.1.4")
     with pytest.raises(ArchiveError, match=r"written by tnqbm 3\.1\.4; .* up to \d"):
         Archive(sample)
     assert not verify_archive(sample).ok

@@ -61,13 +61,13 @@ def test_runs_without_reports_have_none(tmp_path: Path) -> None:
         assert next(archive.runs()).estimator == {}
         assert archive.estimators() == []
     with h5py.File(tmp_path / "a.h5") as file:
-        assert file.attrs["format_version"] == 2
+        (block,) = file["blocks"].values()
+        assert "estimator" not in block
 
 
 def test_the_layout_is_the_one_written_down(tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.h5", [[record(1), record(2, rows=7)]])
     with h5py.File(path) as file:
-        assert file.attrs["format_version"] == 3
         (block,) = file["blocks"].values()
         shots = block["estimator/shots"]
         assert (shots.dtype, shots.shape) == (np.int64, (2,))
@@ -77,12 +77,6 @@ def test_the_layout_is_the_one_written_down(tmp_path: Path) -> None:
         assert (kept.dtype, kept.shape) == (np.float64, (2, 12))
         assert np.isnan(kept[1, 7:]).all()
         assert [kept.dims[k].label for k in (0, 1)] == ["seed", "record"]
-
-
-def test_failed_runs_need_the_version_too(tmp_path: Path) -> None:
-    path = make_archive(tmp_path / "a.h5", [[plain(coordinates(), 1, stopped="failed")]])
-    with h5py.File(path) as file:
-        assert file.attrs["format_version"] == 3
 
 
 def test_merged_and_cut_blocks_keep_reports(tmp_path: Path) -> None:

@@ -1,0 +1,287 @@
+"""The one gate through which HDF5 files are read: it lets plain groups, arrays and numbers pass.
+
+A file may come from a stranger. HDF5 can make a reader open other files (external links, external
+storage, virtual data sets) or wait for a pipe, take any amount of memory (a small file that claims
+a huge array), follow a circle of links, or meet types that mean nothing here. Nothing is opened
+before its link is known to be a hard one, and nothing is read before its layout, filters, type and
+size have been looked at. What is refused is a :class:`NotPlainError`; :func:`reading` turns that,
+and whatever else damaged bytes make a library raise, into an ArchiveError that names the place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.errors import ArchiveError
+from tnqbm.memory import check_memory
+
+Arrays = dict[str, NDArray[Any]]
+Attribute = str | int | float
+
+MAX_DEPTH = 16
+"""Groups inside groups that are followed."""
+
+_FILTERS = frozenset({1, 2, 3, 4, 5, 6, 32000})
+"""deflate, shuffle, Fletcher-32, szip, nbit, scale-offset, lzf: those that come with h5py. Any
+other makes the library look for a plug-in."""
+
+_MOST_SHRUNK = 1100
+"""gzip shrinks at most 1032-fold: a larger claim is not what was stored."""
+
+_SLACK = 4096
+_ATTRIBUTE_BYTES = 1 << 16
+
+
+class NotPlainError(ValueError):
+    """Something in a file is not of the plain kinds that are read; the message says what."""
+
+
+@contextlib.contextmanager
+def reading(where: str) -> Iterator[None]:
+    """Turn what the bytes of a file make the body raise into an ArchiveError: "WHERE is damaged".
+
+    An ArchiveError, a MemoryError and a FileNotFoundError of the body pass as they are.
+    """
+    try:
+        yield
+    except (ArchiveError, MemoryError, FileNotFoundError):
+        raise
+    except Exception as exc:
+        # h5py raises nearly any type for a damaged file, and so do those who interpret what it
+        # read; all of them mean the same here.
+        raise ArchiveError(f"{where} is damaged: {first_line(exc)}") from exc
+
+
+def first_line(exc: BaseException) -> str:
+    """The first line of an error's message, for use inside another message."""
+    if isinstance(exc, KeyError) and exc.args:
+        text = str(exc.args[0])
+        if " " not in text:  # a key that was looked for, not a message of h5py
+            return f"it has no {text}"
+    else:
+        text = str(exc)
+    lines = text.strip().splitlines()
+    return lines[0] if lines else type(exc).__name__
+
+
+# --- members of groups ------------------------------------------------------------------------
+
+
+def members(group: Any) -> list[str]:
+    """Names of all that is linked in a group, in order of name."""
+    return sorted(group)
+
+
+def has(group: Any, name: str) -> bool:
+    """Whether a group has a member of that name, whatever it is."""
+    return bool(group.id.links.exists(_encoded(name)))
+
+
+def subgroup(group: Any, name: str) -> Any:
+    """The h5py.Group of that name; NotPlainError if it is another thing, KeyError if none."""
+    import h5py
+
+    found = _opened(group.id, name)
+    if not isinstance(found, h5py.h5g.GroupID):
+        raise NotPlainError(f"{name} is no group")
+    return h5py.Group(found)
+
+
+def array(group: Any, name: str) -> NDArray[Any]:
+    """The array of that name, text decoded; NotPlainError if it is none, KeyError if absent."""
+    import h5py
+
+    found = _opened(group.id, name)
+    if not isinstance(found, h5py.h5d.DatasetID):
+        raise NotPlainError(f"{name} is no array")
+    return _read(found, name)
+
+
+def shapes(group: Any) -> dict[str, tuple[int, ...]]:
+    """Shapes of the plain arrays in a group by name; everything else in it is left alone."""
+    import h5py
+
+    found = {}
+    for name in members(group):
+        try:
+            opened = _opened(group.id, name)
+            if isinstance(opened, h5py.h5d.DatasetID):
+                _check_stored(opened, name)
+                found[name] = tuple(opened.shape)
+        except NotPlainError:
+            continue
+    return found
+
+
+def tree(group: Any) -> Arrays:
+    """All arrays of a group and of the groups in it, by name ("a/b").
+
+    Raises NotPlainError if there is anything else, or one thing under two names.
+    """
+    arrays: Arrays = {}
+    _collect(group, "", arrays, {_address(group.id)}, 0)
+    return arrays
+
+
+def _collect(
+    group: Any, prefix: str, arrays: Arrays, seen: set[tuple[int, int]], depth: int
+) -> None:
+    import h5py
+
+    if depth > MAX_DEPTH:
+        raise NotPlainError("its groups are nested without end")
+    for name in members(group):
+        whole = prefix + name
+        found = _opened(group.id, name)
+        address = _address(found)
+        if address in seen:
+            raise NotPlainError(f"{whole} is linked twice")
+        seen.add(address)
+        if isinstance(found, h5py.h5d.DatasetID):
+            arrays[whole] = _read(found, whole)
+        elif isinstance(found, h5py.h5g.GroupID):
+            _collect(h5py.Group(found), whole + "/", arrays, seen, depth + 1)
+        else:
+            raise NotPlainError(f"{whole} is neither an array nor a group")
+
+
+def _opened(parent: Any, name: str) -> Any:
+    """The low-level object behind a hard link."""
+    import h5py
+
+    if name in ("", ".", "..") or "/" in name:
+        raise NotPlainError(f"{name!r} is not a name")
+    link = _encoded(name)
+    if not parent.links.exists(link):
+        raise KeyError(name)
+    if parent.links.get_info(link).type != h5py.h5l.TYPE_HARD:
+        raise NotPlainError(f"{name} is a link to another place, which is not followed")
+    return h5py.h5o.open(parent, link)
+
+
+def _encoded(name: str) -> bytes:
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _address(opened: Any) -> tuple[int, int]:
+    import h5py
+
+    info = h5py.h5o.get_info(opened)
+    return int(info.fileno), int(info.addr)
+
+
+# --- arrays -----------------------------------------------------------------------------------
+
+
+def _read(dataset: Any, name: str) -> NDArray[Any]:
+    import h5py
+
+    _check_stored(dataset, name)
+    text = dataset.get_type()
+    value = np.asarray(h5py.Dataset(dataset)[()])
+    if text.get_class() == h5py.h5t.STRING and text.get_cset() == h5py.h5t.CSET_UTF8:
+        value = np.char.decode(value.astype(f"S{text.get_size()}"), "utf-8")
+    return value
+
+
+def _check_stored(dataset: Any, name: str) -> None:
+    """Raise NotPlainError unless an array lies in this file, is packed as known, and fits it."""
+    import h5py
+
+    plan = dataset.get_create_plist()
+    layout = plan.get_layout()
+    if layout not in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS, h5py.h5d.CHUNKED):
+        raise NotPlainError(f"{name} is made of parts of other files, which are not opened")
+    if plan.get_external_count():
+        raise NotPlainError(f"{name} is stored outside this file, where nothing is opened")
+    filters = [plan.get_filter(k)[0] for k in range(plan.get_nfilters())]
+    if not _FILTERS.issuperset(filters) or len(set(filters)) < len(filters):
+        raise NotPlainError(f"{name} is packed by unknown filters ({filters})")
+    itemsize = _itemsize(dataset.get_type(), name)
+    space = dataset.get_space()
+    if space.get_simple_extent_type() not in (h5py.h5s.SCALAR, h5py.h5s.SIMPLE):
+        raise NotPlainError(f"{name} is an array without a shape")
+    claimed = math.prod(space.get_simple_extent_dims()) * itemsize
+    if not claimed:
+        return
+    if layout == h5py.h5d.CHUNKED:
+        claimed = max(claimed, math.prod(plan.get_chunk()) * itemsize)
+    stored, size = dataset.get_storage_size(), h5py.h5i.get_file_id(dataset).get_filesize()
+    if claimed > _MOST_SHRUNK * min(stored, size) + _SLACK:
+        raise NotPlainError(f"{name} claims {claimed} bytes, and {stored} in {size} hold it")
+    if claimed > 1 << 20:
+        # Text is decoded, at four bytes a character, and compared with what was stored.
+        cure = "free some, or read the file on a machine with more"
+        check_memory(8 * claimed if itemsize > 16 else 2 * claimed, f"the array {name}", cure)
+
+
+def _itemsize(found: Any, name: str) -> int:
+    """Bytes of an element of a type; NotPlainError if the type is none that is read."""
+    import h5py
+
+    kind, size = found.get_class(), int(found.get_size())
+    if kind == h5py.h5t.STRING:
+        if found.is_variable_str():
+            raise NotPlainError(f"{name} holds text of variable length")
+        return size
+    plain = kind in (h5py.h5t.INTEGER, h5py.h5t.FLOAT) and size <= 8
+    plain = plain or (kind == h5py.h5t.ENUM and size == 1)  # bool, as h5py writes it
+    if kind == h5py.h5t.COMPOUND and size <= 16 and found.get_nmembers() == 2:
+        # Complex numbers, as h5py writes them.
+        plain = all(found.get_member_class(k) == h5py.h5t.FLOAT for k in (0, 1))
+    if plain:
+        dtype = found.dtype
+        if dtype.kind in "biufc" and h5py.h5t.py_create(dtype).equal(found):
+            return size
+    raise NotPlainError(
+        f"{name} holds neither numbers of up to 64 bits, nor true and false, nor text"
+    )
+
+
+# --- attributes -------------------------------------------------------------------------------
+
+
+def attributes(item: Any) -> dict[str, Attribute]:
+    """All attributes of a group; NotPlainError if one is neither text nor a single number."""
+    import h5py
+
+    count = h5py.h5a.get_num_attrs(item.id)
+    names = [h5py.h5a.open(item.id, index=k).name.decode("utf-8") for k in range(count)]
+    return {name: attribute(item, name) for name in names}
+
+
+def has_attribute(item: Any, name: str) -> bool:
+    """Whether a group has an attribute of that name, whatever it is."""
+    import h5py
+
+    return bool(h5py.h5a.exists(item.id, name.encode()))
+
+
+def attribute(item: Any, name: str) -> Attribute:
+    """One attribute of a group; KeyError if it has none of that name, else as above."""
+    import h5py
+
+    if not has_attribute(item, name):
+        raise KeyError(name)
+    opened = h5py.h5a.open(item.id, name.encode())
+    kind, space = opened.get_type(), opened.get_space()
+    if _itemsize(kind, f"the attribute {name}") > _ATTRIBUTE_BYTES:
+        raise NotPlainError(f"the attribute {name} is too long")
+    if space.get_simple_extent_type() != h5py.h5s.SCALAR:
+        raise NotPlainError(f"the attribute {name} is not a single value")
+    value = item.attrs[name]
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, np.floating):
+        return float(value)
+    raise NotPlainError(f"the attribute {name} is neither text nor a number")
