@@ -152,6 +152,30 @@ def test_runs_of_the_qrbm_go_on_where_they_stopped(
     assert "parity" in paper.transverse.gain_table(values, ("hidden", "all", "XZ"))
 
 
+# --- published archives ------------------------------------------------------------------------
+
+
+def test_figures_2_and_3_agree_bit_for_bit_where_they_share_runs() -> None:
+    """Equal coordinates and seeds, one version of the software, one kind of processor."""
+    from tnqbm import Archive
+
+    coordinates = ("data", "visible", "paulis", "hidden", "seed")
+    runs = []
+    for name in ("figure2.h5", "figure3.h5"):
+        with Archive(ROOT / "data" / "results" / name) as archive:
+            rows = archive.table()
+        runs.append({tuple(row[c] for c in coordinates): (row["tvd"], row["kl"]) for row in rows})
+    shared = runs[0].keys() & runs[1].keys()
+    assert len(shared) == 14_100
+    differ = [key for key in shared if runs[0][key] != runs[1][key]]
+    assert not differ
+
+
+def test_ratios_on_the_page_are_those_of_the_archive(paper: Any) -> None:
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert paper.tables.ratios(ROOT / "data" / "results" / "figure3.h5") in page
+
+
 # --- all of it ---------------------------------------------------------------------------------
 
 
