@@ -161,15 +161,14 @@ def print_fits(file: AuditFile) -> None:
             line.append(_kl(chosen[scale].median) if scale in chosen else "–")
         one = chosen.get(1.0)
         twin = "–" if one is None or one.naive is None else _kl(one.naive)
-        line += [
-            f"{chosen[c].share:.1g}" if chosen[c].share > 1e-12 else "< 1e-12" for c in (0.3, 1.0)
-        ]
+        line += [_share(chosen[c].share) if c in chosen else "–" for c in (0.1, 0.3, 1.0)]
         line += ["–" if one is None else f"{one.tvd:.1e}", twin]
         line.append(f"{min(row.converged for row in chosen.values()):.0%}")
         line.append(f"{min(row.hits for row in chosen.values()):.0%}")
         body.append(line)
     head = (
-        "target", "model", *(f"KL, c = {c:g}" for c in scales), "share, c = 0.3", "share, c = 1",
+        "target", "model", *(f"KL, c = {c:g}" for c in scales), "share, c = 0.1", "share, c = 0.3",
+        "share, c = 1",
         "TVD, c = 1", "twin's KL, c = 1",
         "converged, at least", "restarts that find it, at least",
     )  # fmt: skip
@@ -326,6 +325,10 @@ def _ratio_rows(path: Path) -> list[ratios.RatioRow]:
 
     with Archive(path) as archive:
         return ratios.ratio_table(archive)
+
+
+def _share(value: float) -> str:
+    return "< 1e-12" if value < 1e-12 else f"{value:.1g}"
 
 
 def _shape(paulis: str, n: int, units: int) -> str:
