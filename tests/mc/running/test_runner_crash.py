@@ -219,7 +219,7 @@ def test_killed_at_random_moments(tmp_path: Path, reference: str) -> None:
         with started(tiny(), tmp_path, resume=True, slow=0.02, checkpoint_seconds=0) as process:
             # Every start writes its plan after the imports, before the work.
             wait_until(lambda p=process, t=began: plan_time(out) != t or p.poll() is not None)  # type: ignore[misc]
-            time.sleep(rng.uniform(0.3, 1.5) * (1 + max(0, kill - 5)))
+            time.sleep(rng.uniform(0.3, 1.5) * 2 ** max(0, kill - 5))
             ended = process.poll() is not None
             process.kill()
         if ended or Workspace(out).begun():
