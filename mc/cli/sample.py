@@ -284,6 +284,7 @@ def _read_clamp(path: str) -> NDArray[np.float64]:
     if not source.exists():
         raise FileNotFoundError(f"no clamp file {path}")
     check_regular(source)
+    check_regular(source)
     try:
         if source.suffix.lower() == ".npy":
             return np.ravel(np.load(source, allow_pickle=False))

@@ -9,6 +9,7 @@ import os
 import re
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -89,6 +90,14 @@ def check_target(path: str | Path, overwrite: bool) -> Path:
     if not overwrite:
         raise FileExistsError(f"{path} exists already; it is not overwritten unless asked")
     return path
+
+
+def check_writable(path: Path) -> None:
+    """OSError naming ``path`` if no file can be made in its folder; leaves nothing there."""
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as exc:
+        raise _explained(exc, path) from exc
 
 
 def _check_folder(path: Path) -> None:

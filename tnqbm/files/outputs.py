@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tnqbm.files.atomic import check_target
+from tnqbm.files.atomic import check_target, check_writable
 from tnqbm.files.storage import sealed_kind
 
 HEAD = 1 << 16
@@ -62,7 +62,9 @@ def check_place(path: str | Path, kind: Kind, inputs: Iterable[str | Path] = ())
                 f"{target} cannot be written: it is the file {source}, which is read here; choose "
                 "another output"
             )
-    return check_target(target, overwrite=True)
+    check_target(target, overwrite=True)
+    check_writable(target)
+    return target
 
 
 def check_name(path: str | Path, kind: Kind) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import h5py
@@ -78,3 +79,24 @@ def test_names_that_are_none(command: list[str], given: str, folder: Path) -> No
     text = message(name, given, *options)
     assert "is no archive" in text or "is a folder" in text
     assert "PosixPath" not in text
+
+
+def test_pipes_and_folders_in_the_place_of_files_are_refused_at_once(folder: Path) -> None:
+    """Opened for reading, a pipe would wait for a writer for ever."""
+    os.mkfifo("pipe.csv")
+    os.mkfifo("pipe.h5")
+    (folder / "folder.csv").mkdir()
+    for command in MODEL_TAKERS:
+        assert "is a pipe" in message(command[0], "pipe.h5", *command[1:])
+    for name, says in [("pipe.csv", "is a pipe"), ("folder.csv", "is a folder"), ("no.csv", "no ")]:
+        for words in (
+            ["evaluate", "model.h5", "--data", name],
+            ["logz", "model.h5", "--data", name],
+            ["quality", "model.h5", "--data", name],
+            ["quality", "model.h5", "--data", "bas", "--samples", name],
+            ["sample", "model.h5", "--clamp-file", name],
+            ["sample", "model.h5", "--init", "data", "--data", name],
+        ):
+            text = message(*words)
+            assert says in text
+            assert name in text

@@ -159,3 +159,11 @@ def test_saved_models_need_their_ending(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"must end in one of \.h5"):
         SqRBM.uniform(2, 1, "Z", seed=1).save(tmp_path / "model.toml")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write")
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.what)
+def test_a_folder_that_cannot_be_written_is_found_before_the_work(kind: Kind) -> None:
+    path = Path(f"/proc/x{kind.suffixes[0]}")
+    with pytest.raises(OSError, match=f"cannot write {path}"):
+        check_output(path, kind)
