@@ -64,14 +64,16 @@ class Recorder:
         found: Float = self._metrics[METRICS.index(name), rows, self._place(iteration)]
         return found
 
-    def of(self, run: int) -> dict[str, Any]:
-        """What a trajectory holds of one run's rows."""
+    def of(self, run: int, last: int) -> dict[str, Any]:
+        """What a trajectory holds of one run's rows: one of NaN at ``last`` if there is none."""
         count = int(self._recorded[run])
+        steps = self._steps[:count] if count else np.array([last], dtype=np.int64)
+        count = steps.size
         rows: dict[str, Any] = {
             name: values[run, :count].copy() if known else None
             for name, values, known in zip(METRICS, self._metrics, self._known, strict=True)
         }
-        rows["step"] = self._steps[:count].copy()
+        rows["step"] = steps.copy()
         rows["estimator_records"] = {
             name: values[run, :count].copy() for name, values in self._spent.items()
         }

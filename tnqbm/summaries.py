@@ -31,7 +31,7 @@ METHODS = ("exact", "contraction", "cd", "pcd", "tempered", "tensor", "quantum")
 """Estimators of the gradient, in the order of tables and legends; others follow by name."""
 
 _MAIN = ("data", "visible", "paulis", "hidden")
-_PER_RUN = frozenset({*METRICS, "seed", "steps", "stopped", "started", "finished"})
+_PER_RUN = frozenset({*METRICS, "seed", "steps", "stopped", "cause", "started", "finished"})
 _PER_GROUP = frozenset({"runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std"})
 
 

@@ -16,6 +16,7 @@ from tnqbm.averages import StateAverages
 from tnqbm.bounds import log_sum
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.errors import one_page
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
 from tnqbm.model import MODEL, SqRBM, free_parameters
@@ -100,7 +101,8 @@ def train(
     (n_parameters,) bool says which parameters keep the values they start with, in the order of
     :meth:`SqRBM.to_vector`; :func:`tnqbm.training_inputs.uncoupled` makes one.
     ``callback`` is called with the number of updates done, after each. Raises ValueError on
-    impossible settings or if model and target differ in size. A gradient that cannot be estimated
+    impossible settings or if model and target differ in size, FloatingPointError if the parameters
+    stop being finite. A gradient that cannot be estimated
     any more ends the training with a RuntimeWarning, and the trajectory is marked "failed".
     """
     named = negative_phase if isinstance(negative_phase, str) else "exact"
@@ -133,7 +135,9 @@ def train(
 
 
 def warn_of_failures(trainer: Trainer) -> None:
-    """A RuntimeWarning for each run that this trainer has seen fail."""
+    """A RuntimeWarning for each run that failed; FloatingPointError for one that diverged."""
+    for run in trainer.diverged:
+        raise FloatingPointError(trainer.failures[run])
     for reason in trainer.failures.values():
         warnings.warn(f"training stopped: {reason}", RuntimeWarning, stacklevel=4)
 
@@ -247,7 +251,10 @@ class Trainer:
         self._complete = False
         self._failed = np.zeros(batch, dtype=np.int64)
         self.failures: dict[int, str] = {}
-        """Why runs failed, of those that did so since this trainer was made or restored."""
+        """Why runs failed, by their place in the batch."""
+        self.diverged: set[int] = set()
+        """Those among them whose parameters stopped being finite, as far as this trainer saw it."""
+        self._reports = True
 
     def _second_order(self) -> SecondOrder:
         n, m, paulis = self._shape
@@ -335,18 +342,49 @@ class Trainer:
             self._finish()
             return
         rate = self._learning_rate(self.iteration)
-        values = None if self._held is None else self._theta[:, self._held]
-        self._optimizer.update(self._theta, gradient, rate)
-        if values is not None:
+        # A copy, so that the parameters are never anything but what the last whole update made.
+        theta = self._theta.copy()
+        self._optimizer.update(theta, gradient, rate)
+        if self._held is not None:
             # Adam with epsilon = 0 divides a gradient of zero by zero.
-            self._theta[:, self._held] = values
-        if not optimizers.all_within(self._theta.ravel(), MAX_PARAMETER):
-            inside = (np.abs(self._theta) <= MAX_PARAMETER).all(axis=1)
-            raise FloatingPointError(
-                f"the parameters of run {self._rows[~inside][0]} of the batch stopped being finite "
-                f"at update {self.iteration + 1} (learning rate {rate:g}): lower the learning rate"
-            )
-        self.iteration += 1
+            theta[:, self._held] = self._theta[:, self._held]
+        if optimizers.all_within(theta.ravel(), MAX_PARAMETER):
+            self._theta = theta
+        else:
+            self._stop_diverged(theta, rate)
+        if self._rows.size:
+            self.iteration += 1
+        else:
+            self._finish()
+
+    def _stop_diverged(self, theta: Float, rate: float) -> None:
+        """Take ``theta`` over; runs whose row is not finite end with the parameters they had."""
+        inside = np.asarray((np.abs(theta) <= MAX_PARAMETER).all(axis=1))
+        self._theta = np.where(inside[:, np.newaxis], theta, self._theta)
+        lost = self._rows[~inside].tolist()
+        self.diverged.update(lost)
+        why = (
+            f"the parameters stopped being finite (learning rate {rate:g}): lower the learning rate"
+        )
+        self._fail(dict.fromkeys(lost, why), self._theta)
+
+    def abandon(self, cause: str) -> None:
+        """End all runs that go on as failed, with the parameters that they have.
+
+        For whoever has seen :meth:`advance` raise. Estimators are not asked for their reports any
+        more.
+        """
+        self._reports = False
+        self._fail(dict.fromkeys(self._rows.tolist(), cause), self._theta)
+        self._finish()
+
+    def _fail(self, reasons: Mapping[int, str], gradient: Float) -> Float:
+        """Mark runs as failed and end them; the gradient of those that go on."""
+        update = min(self.iteration + 1, self.settings.iterations)
+        self.failures |= {run: f"update {update}: {one_page(why)}" for run, why in reasons.items()}
+        going = ~np.isin(self._rows, [*reasons])
+        self._failed[self._rows[~going]] = 1
+        return self._end(going, gradient)
 
     def _gradient(self, record: bool) -> NDArray[np.float64]:
         positive, negative, log_weights, log_z, error = self._averages(record)
@@ -440,13 +478,7 @@ class Trainer:
         """Runs whose averages could not be had end here, but for those that are done anyway."""
         if last:
             return gradient
-        self.failures |= {
-            run: f"run {run}, update {self.iteration + 1}: {reason}"
-            for run, reason in self._estimate.failures.items()
-        }
-        going = ~np.isin(self._rows, [*self._estimate.failures])
-        self._failed[self._rows[~going]] = 1
-        return self._end(going, gradient)
+        return self._fail(self._estimate.failures, gradient)
 
     def _stop_on_plateau(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
         kl = self._recorder.metric("kl", self.iteration, self._rows)
@@ -488,10 +520,11 @@ class Trainer:
 
     def _rows_of(self, run: int) -> dict[str, Any]:
         """What a trajectory says about one run, but for its parameters."""
-        rows = self._recorder.of(run)
+        rows = self._recorder.of(run, int(self._stopped_at[run]))
         last = self._stopped_at[run] == self.settings.iterations
-        rows["stopped"] = "iterations" if last else "failed" if self._failed[run] else "plateau"
-        report = getattr(self._phase, "report", None)
+        rows["stopped"] = "failed" if self._failed[run] else "iterations" if last else "plateau"
+        rows["cause"] = self.failures.get(run, "")
+        report = getattr(self._phase, "report", None) if self._reports else None
         found = {} if report is None else report(np.array([run]))
         rows["estimator"] = {name: values[0].item() for name, values in found.items()}
         return rows
@@ -509,6 +542,7 @@ class Trainer:
             "iteration": np.array(self.iteration),
             "complete": np.array(int(self._complete)),
             **{name: getattr(self, "_" + name).copy() for name in _STATE},
+            "causes": np.array([self.failures.get(run, "") for run in range(self.n_runs)]),
         }
         own |= {f"optimizer/{k}": v for k, v in self._optimizer.state().items()}
         own |= {f"phase/{k}": v for k, v in self._phase.state().items()}
@@ -528,6 +562,8 @@ class Trainer:
         for name in _STATE:
             current = getattr(self, "_" + name)
             setattr(self, "_" + name, np.array(state[name], dtype=current.dtype))
+        causes = enumerate(state.get("causes", ()))
+        self.failures = {run: str(cause) for run, cause in causes if cause}
         for prefix, part in (("optimizer/", self._optimizer), ("phase/", self._phase)):
             part.restore({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 

@@ -30,7 +30,8 @@ class Trajectory:
     and validation data in nats. Each is (T,) and aligned with ``step`` (T,),
     NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
     is None, and so is ``model``. ``stopped`` is "iterations", "plateau" after early stopping, or
-    "failed" if the gradient could not be estimated any more.
+    "failed" if the run could not go on; ``cause`` then says why, and is empty otherwise. A run that
+    failed ends with the parameters that it had; one that had no row yet has one of NaN.
 
     ``estimator`` holds what the estimator of the gradient reports on the whole run (shots, say), by
     name, and ``estimator_records`` arrays (T,) of what it took for each recorded row. Empty for
@@ -50,6 +51,7 @@ class Trajectory:
     model: SqRBM | None = None
     snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
     stopped: str = "iterations"
+    cause: str = ""
     estimator: dict[str, int | float | str] = field(default_factory=dict)
     estimator_records: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 

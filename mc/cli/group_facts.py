@@ -19,7 +19,7 @@ SPENT = ("shots", "success_rate", "failed", "log_z_untrusted")
 """What groups are given where it is known: shots of all runs, their kept share, runs that failed
 before their last update, runs whose log Z cannot be right."""
 
-OF_RUNS = ("steps", "stopped", "started", "finished", "estimator", "log_z_doubt")
+OF_RUNS = ("steps", "stopped", "cause", "started", "finished", "estimator", "log_z_doubt")
 """What rows of single runs have besides coordinates, seed and metrics."""
 
 

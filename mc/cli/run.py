@@ -12,15 +12,20 @@ from mc.cli import options
 from mc.cli.common import PATH, is_first_rank, print_json, print_table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mc.studies.study import Study
+
+
+ALL_FAILED = 3
+"""Exit code of a study of which no run succeeded."""
 
 
 @click.command()
 @click.argument("study", type=PATH, metavar="STUDY.toml")
 @click.option("-o", "--output", "out", type=PATH, metavar="OUT.h5", help="Archive to write.")
 @click.option("--resume", is_flag=True, help="Continue, or extend, what is in OUT.h5.")
+@click.option(
+    "--retry-failed", is_flag=True, help="Continue, and try runs again that failed earlier."
+)
 @click.option("--overwrite", is_flag=True, help="Delete what is in OUT.h5 and start anew.")
 @options.no_progress
 @click.option("--dry-run", is_flag=True, help="Check the study, show what would run, and stop.")
@@ -29,6 +34,7 @@ def run(
     study: str,
     out: str | None,
     resume: bool,
+    retry_failed: bool,
     overwrite: bool,
     no_progress: bool,
     dry_run: bool,
@@ -39,14 +45,19 @@ def run(
     Stopped by Ctrl-C, SIGTERM or a crash, it leaves a resumable archive: the same command with
     --resume goes on where it was and ends with the same numbers, on any number of ranks.
 
+    A run that raises or diverges is marked failed, with its cause, and the others go on. The exit
+    code is 0 if all runs have ended and not all of them failed, 3 if all failed, 128 plus the
+    signal's number after a signal, and 1 after an error that is not a run's own.
+
     \b
     Examples:
       tnqbm run study.toml -o results.h5
       mpiexec -n 4 tnqbm run study.toml -o results.h5 --resume
       tnqbm run study.toml --dry-run
     """
-    if resume and overwrite:
-        raise click.UsageError("--resume and --overwrite exclude each other")
+    if (resume or retry_failed) and overwrite:
+        asked = "--resume" if resume else "--retry-failed"
+        raise click.UsageError(f"{asked} and --overwrite exclude each other")
     if study == "-":
         raise click.UsageError(
             "a study is read from a file, not from standard input: every rank reads it, and its "
@@ -67,7 +78,7 @@ def run(
         return
 
     from mc.running.distribute import StudyInterrupted, abort_on_error, connect, get_comm, together
-    from mc.running.runner import run_study
+    from mc.running.runner import execute
 
     assert out is not None
     comm = get_comm()
@@ -78,8 +89,14 @@ def run(
     ranks.close()
     start = time.perf_counter()
     try:
-        path = run_study(
-            checked, out, comm, resume=resume, overwrite=overwrite, progress=not no_progress
+        done = execute(
+            checked,
+            out,
+            comm,
+            resume=resume,
+            overwrite=overwrite,
+            retry_failed=retry_failed,
+            progress=not no_progress,
         )
     except StudyInterrupted as stop:
         if first:
@@ -91,41 +108,31 @@ def run(
                 err=True,
             )
         raise SystemExit(stop.exit_code) from None
-    if not first:
-        return
-    seconds = time.perf_counter() - start
-    failed = _failed(checked, path)
-    runs = sum(len(group.seeds) for group in checked.plan())
-    if as_json:
-        print_json(
-            {
-                "archive": str(path),
-                "runs": runs,
-                "failed": failed,
-                "seconds": seconds,
-                "ranks": ranks.size,
-            }
-        )
-    else:
-        click.echo(f"all {runs} runs finished ({duration(seconds)} this time): {path}")
-        if failed:
-            click.echo(
-                f"{failed} of them failed before their last update, for want of an estimate of the "
-                'gradient; "tnqbm show --runs" shows which'
+    failed = done.failed
+    code = ALL_FAILED if failed.count == failed.planned else 0
+    if first:
+        seconds = time.perf_counter() - start
+        if as_json:
+            print_json(
+                {
+                    "archive": str(done.path),
+                    "runs": failed.planned,
+                    "failed": failed.count,
+                    "seconds": seconds,
+                    "ranks": ranks.size,
+                }
             )
-        click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(path)])}")
-
-
-def _failed(study: Study, path: Path) -> int:
-    """Runs of an archive that failed; only estimators that draw samples let runs fail."""
-    from mc.studies.gradients import WITHOUT_CHAINS
-    from tnqbm.archive import Archive
-
-    methods = {study.settings(label).negative_phase for label in study.labels()}
-    if not methods - {*WITHOUT_CHAINS}:
-        return 0
-    with Archive(path) as archive:
-        return sum(row["stopped"] == "failed" for row in archive.table())
+        else:
+            runs = f"all {failed.planned} runs finished"
+            if failed.count:
+                runs = f"{failed.planned - failed.count} of {failed.planned} runs finished, "
+                runs += f"{failed.count} failed"
+            click.echo(f"{runs} ({duration(seconds)} this time): {done.path}")
+            click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(done.path)])}")
+        if failed.count:
+            click.echo(f"warning: {failed.words}", err=True)
+    if code:
+        raise SystemExit(code)
 
 
 def _load(path: str) -> Study:

@@ -129,12 +129,13 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         click.echo(line)
     if failed:
         click.echo(
-            f"{_count(failed, 'run')} failed before the last update, for want of an estimate of "
-            'the gradient; --runs shows which ("stopped by")'
+            f"{_count(failed, 'run')} failed before the last update; --runs shows which "
+            '("stopped by"), and why'
         )
 
 
 def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.errors import one_page
     from tnqbm.summaries import check_select, leading_metrics, matches
     from tnqbm.trajectory import METRICS
 
@@ -176,6 +177,10 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
     click.echo(_progress(finished, planned))
     for line in doubt_lines(found):
         click.echo(line)
+    for row in rows:
+        if row["cause"]:
+            where = ", ".join(f"{key} = {row[key]}" for key in keys if key in row)
+            click.echo(f"failed: {where}: {one_page(row['cause'])}")
 
 
 def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate, canonical_json
 from tnqbm.errors import ArchiveError
@@ -78,7 +79,7 @@ def usable_checkpoints(folder: Path, identity: str) -> tuple[list[Checkpoint], l
         except (ArchiveError, OSError) as error:
             warnings.append(f"{error}; its runs start again")
         else:
-            if loaded.identity == identity:
+            if same_numbers(loaded.identity, identity, loaded.coordinates):
                 found.append(Checkpoint(loaded.coordinates, loaded.seeds, "", "", {}))
                 continue
             warnings.append(f"checkpoint {path} is of other settings; its runs start again")

@@ -1,16 +1,16 @@
 """Handing out tasks to ranks as they become free.
 
 Rank 0 keeps the list of tasks and computes as well: between two chunks of its own training it
-answers the others' requests. Every rank talks to rank 0 alone. A signal to any rank, or a run
-that raises, stops the hand-out; every rank then saves what it is doing and leaves.
+answers the others' requests. Every rank talks to rank 0 alone. A signal to any rank, or an error
+that is no run's fault, stops the hand-out; every rank then saves what it is doing and leaves.
 
 Where several ranks share a run, only the leaders of teams ask for tasks and report on them; each
 passes rank 0's ("task", index) and ("none",) on to its followers. Signals and goodbyes still go
 between rank 0 and every rank.
 
-Messages to rank 0: ("want",), ("progress", fraction), ("done",), ("saved",), ("failed", Failure),
-("signal", number), ("bye",). Messages from rank 0: ("task", index), ("none",), ("stop",),
-("goodbye",).
+Messages to rank 0: ("want",), ("progress", fraction), ("done", failed runs), ("saved",),
+("failed", Failure), ("signal", number), ("bye",). Messages from rank 0: ("task", index),
+("none",), ("stop",), ("goodbye",).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PROGRESS_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that raised: its place in the list, the rank, the cause in a line, the traceback."""
+    """A task that cannot go on: its place in the list, the rank, the cause, the traceback."""
 
     task: int
     rank: int
@@ -55,8 +55,10 @@ class Hand(Protocol):
     def tick(self, fraction: float) -> bool:
         """Call often while working, with the finished part of the task; True: save and leave."""
 
-    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
-        """The task is stored, or has failed, or was saved to be continued another time."""
+    def end_task(
+        self, failure: Failure | None = None, *, saved: bool = False, failed: int = 0
+    ) -> None:
+        """The task is stored, ``failed`` of its runs as such, or was saved, or cannot go on."""
 
     def finish(self) -> Outcome | None:
         """Wait until every rank has finished; the outcome on rank 0."""
@@ -86,11 +88,13 @@ class WorkerHand:
         self._look()
         return self._stopping
 
-    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
+    def end_task(
+        self, failure: Failure | None = None, *, saved: bool = False, failed: int = 0
+    ) -> None:
         if failure is not None:
             self._ranks.send(("failed", failure), 0)
         else:
-            self._ranks.send(("saved",) if saved else ("done",), 0)
+            self._ranks.send(("saved",) if saved else ("done", failed), 0)
 
     def finish(self) -> Outcome | None:
         self._ranks.send(("bye",), 0)
@@ -132,7 +136,9 @@ class FollowerHand(WorkerHand):
         self._look()
         return False  # the leader decides for all
 
-    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
+    def end_task(
+        self, failure: Failure | None = None, *, saved: bool = False, failed: int = 0
+    ) -> None:
         return None
 
 
@@ -151,8 +157,10 @@ class LeaderHand:
     def tick(self, fraction: float) -> bool:
         return self._own.tick(fraction)
 
-    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
-        self._own.end_task(failure, saved=saved)
+    def end_task(
+        self, failure: Failure | None = None, *, saved: bool = False, failed: int = 0
+    ) -> None:
+        self._own.end_task(failure, saved=saved, failed=failed)
 
     def finish(self) -> Outcome | None:
         return self._own.finish()
@@ -165,6 +173,8 @@ class Board:
     tasks: Sequence[Task]
     done_cost: float = 0.0
     done_runs: int = 0
+    failed_runs: int = 0
+    """Those of ``done_runs`` that failed."""
     running: dict[int, tuple[Task, float, float]] = field(default_factory=dict)
     """By rank: the task, the finished fraction, and the fraction it was resumed from."""
     skipped_cost: float = 0.0
@@ -218,8 +228,10 @@ class RootHand:
         self._serve()
         return self._stopping
 
-    def end_task(self, failure: Failure | None = None, *, saved: bool = False) -> None:
-        self._end(0, failure, saved)
+    def end_task(
+        self, failure: Failure | None = None, *, saved: bool = False, failed: int = 0
+    ) -> None:
+        self._end(0, failure, saved, failed)
         self._serve()
 
     def finish(self) -> Outcome | None:
@@ -252,12 +264,12 @@ class RootHand:
                     self._ranks.send(answer, source)
                 case ("progress", fraction):
                     self._board.advance(source, fraction)
-                case ("done",):
-                    self._end(source, None, False)
+                case ("done", failed):
+                    self._end(source, failed=failed)
                 case ("saved",):
-                    self._end(source, None, True)
+                    self._end(source, saved=True)
                 case ("failed", failure):
-                    self._end(source, failure, False)
+                    self._end(source, failure)
                 case ("signal", signum):
                     self._stop(signum)
                 case ("bye",):
@@ -274,8 +286,11 @@ class RootHand:
         self._board.start(rank, task)
         return task
 
-    def _end(self, rank: int, failure: Failure | None, saved: bool) -> None:
+    def _end(
+        self, rank: int, failure: Failure | None = None, saved: bool = False, failed: int = 0
+    ) -> None:
         task = self._board.end(rank, done=failure is None and not saved)
+        self._board.failed_runs += failed
         if failure is not None:
             self._failures.append(failure)
             self._stop(0)

@@ -127,7 +127,8 @@ class Progress:
         share, runs = self._state(board)
         left = remaining_seconds(board, elapsed, self._ranks)
         return (
-            f"{self._name}: {runs} of {self._planned} runs, {100 * share:.0f} % of the work, "
+            f"{self._name}: {runs} of {self._planned} runs{_failed(board)}, "
+            f"{100 * share:.0f} % of the work, "
             f"{duration(elapsed)} elapsed, {duration(left)} left"
         )
 
@@ -157,7 +158,8 @@ class Progress:
         share, runs = self._state(board)
         elapsed = now - self._started
         left = remaining_seconds(board, elapsed, self._ranks)
-        words = f"{runs}/{self._planned} runs  {duration(elapsed)}  {duration(left)} left"
+        count = f"{runs}/{self._planned} runs{_failed(board)}"
+        words = f"{count}  {duration(elapsed)}  {duration(left)} left"
         self._bar.update(self._task, completed=share, words=words)
         self._bar.refresh()
 
@@ -166,3 +168,7 @@ class Progress:
             show()
         except (OSError, ValueError):  # a closed pipe or terminal
             self._shown, self._bar = False, None
+
+
+def _failed(board: Board) -> str:
+    return f" ({board.failed_runs} failed)" if board.failed_runs else ""

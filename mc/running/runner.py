@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
-import traceback
+import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mc.running.checkpoint import begun, usable_checkpoints
 from mc.running.distribute import (
@@ -22,19 +22,37 @@ from mc.running.distribute import (
     set_threads,
     together,
 )
+from mc.running.failures import (
+    FailedAlone,
+    Failures,
+    MemberFailed,
+    described,
+    failures,
+    is_of_run,
+)
 from mc.running.handout import Failure, Hand, Outcome, deal
 from mc.running.progress import Progress
 from mc.running.provenance import now, study_provenance
 from mc.running.signals import SignalWatch
-from mc.running.team import FailedAlone, MemberFailed, join, most_members, team_words, wrong_number
+from mc.running.team import join, most_members, team_words, wrong_number
 from mc.running.train_task import Bench, train_task, warm_up
-from mc.running.workspace import Workspace, check_same_study, identity_text
+from mc.running.workspace import (
+    Workspace,
+    failed_key,
+    identity_text,
+    resumption,
+    runs_of,
+    with_finished,
+)
 from mc.studies.checks import unsaid_repeats
 from mc.studies.file import load_study
 from mc.studies.identity import SETTINGS, study_identity
-from mc.studies.schedule import Task, run_key
+from mc.studies.schedule import Key, Task
 from mc.studies.study import Study
-from tnqbm.errors import StudyError
+from tnqbm.errors import StudyError, cause_of
+
+if TYPE_CHECKING:
+    from tnqbm.archive import PlannedGroup
 
 CHUNK_SECONDS = 0.25
 """How long a rank trains between two looks at signals and messages."""
@@ -51,6 +69,7 @@ class _Start:
     """What rank 0 found and decided before the work; ``tasks`` is sent to all ranks."""
 
     tasks: list[Task]
+    plan: list[PlannedGroup]
     provenance: dict[str, str]
     parts: int = 0
     finished: int = 0
@@ -67,6 +86,7 @@ def run_study(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> Path:
     """Run everything a study asks for and return the path of the finished archive.
@@ -78,27 +98,75 @@ def run_study(
     the study's ``ranks_per_run``, of which the number of ranks must be a multiple.
 
     ``resume`` continues where an earlier start stopped (or starts, if there was none): settings
-    must be the same, runs may be added. ``overwrite`` replaces an existing archive. ``progress``
-    shows one display on rank 0's standard error.
+    of finished runs must be the same, runs may be added and taken away. ``overwrite`` replaces an
+    existing archive. ``progress`` shows one display on rank 0's standard error.
+
+    A run that raises or diverges is marked failed, with its cause, and the others go on; at the
+    end rank 0 warns of them (RuntimeWarning). ``resume`` leaves failed runs as they are unless
+    their settings have changed; ``retry_failed``, which includes it, tries them all again.
 
     Raises StudyError (a wrong study, or a resume with other settings), FileExistsError and other
     OSErrors about the output, OutputBusyError if another process works on it, ArchiveError if it
-    is damaged, RunFailed if a run raised, StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
+    is damaged, RunFailed if a run met an error that is not its own (a full disk, too little memory,
+    a missing package), StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
     SIGUSR2 or SIGXCPU. After the last two finished runs are kept and the study can be resumed.
     """
+    done = execute(
+        study,
+        out,
+        comm,
+        resume=resume,
+        overwrite=overwrite,
+        retry_failed=retry_failed,
+        progress=progress,
+    )
+    if done.failed.count and done.first:
+        warnings.warn(done.failed.words, RuntimeWarning, stacklevel=2)
+    return done.path
+
+
+@dataclass(frozen=True)
+class Done:
+    """A study that has ended: its archive, what failed, and whether this is its first rank."""
+
+    path: Path
+    failed: Failures
+    first: bool
+
+
+def execute(
+    study: Study | str | Path | Mapping[str, Any],
+    out: str | Path,
+    comm: Any | None,
+    *,
+    resume: bool,
+    overwrite: bool,
+    retry_failed: bool,
+    progress: bool,
+) -> Done:
+    """As :func:`run_study`, without the warning of failed runs."""
     if not isinstance(study, Study):
         study = load_study(study)
     ranks = connect(comm)
+    wanted = Wanted(resume or retry_failed, overwrite, retry_failed)
+    workspace = Workspace(out)
     try:
         with abort_on_error(ranks):
-            return _run(study, Workspace(out), ranks, resume, overwrite, progress)
+            failed = _run(study, workspace, ranks, wanted, progress)
     finally:
         ranks.close()
+    return Done(workspace.out, failed, ranks.rank == 0)
 
 
-def _run(
-    study: Study, workspace: Workspace, ranks: Ranks, resume: bool, overwrite: bool, shown: bool
-) -> Path:
+class Wanted(NamedTuple):
+    """What is to be done with what earlier starts left."""
+
+    resume: bool
+    overwrite: bool
+    retry_failed: bool
+
+
+def _run(study: Study, workspace: Workspace, ranks: Ranks, wanted: Wanted, shown: bool) -> Failures:
     # Rank 0's study counts, should a file have changed while the ranks were reading it.
     study = ranks.bcast(study)
     threads = set_threads(ranks)
@@ -106,7 +174,7 @@ def _run(
         # Several ranks must not end while others save; their launcher ends them if it must be.
         watch = stack.enter_context(SignalWatch(insist=ranks.size == 1))
         start: _Start = together(
-            ranks, lambda: _prepare(study, workspace, ranks, threads, resume, overwrite, stack)
+            ranks, lambda: _prepare(study, workspace, ranks, threads, wanted, stack)
         )
         _check_visible(workspace, ranks)
         if start.tasks:
@@ -139,8 +207,10 @@ def _run(
             hand = deal(ranks, start.tasks, watch, display.update, team=size, lost=workspace.lost)
             error = _work(bench, hand, start.tasks, ranks)
             outcome = hand.finish()
-        together(ranks, lambda: _conclude(study, workspace, start, outcome, error))
-    return workspace.out
+        failed: Failures = together(
+            ranks, lambda: _conclude(study, workspace, start, outcome, error)
+        )
+    return failed
 
 
 def _prepare(
@@ -148,30 +218,35 @@ def _prepare(
     workspace: Workspace,
     ranks: Ranks,
     threads: int,
-    resume: bool,
-    overwrite: bool,
+    wanted: Wanted,
     stack: ExitStack,
 ) -> _Start:
     """Everything that can be wrong before the work, and the list of tasks. Rank 0 only."""
     size = study.run.ranks_per_run
     if wrong := wrong_number(ranks.size, size):
         raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
-    workspace.check(resume=resume, overwrite=overwrite, inputs=study.files())
+    workspace.check(
+        resume=wanted.resume, overwrite=wanted.overwrite, inputs=study.files()
+    )
     plan = study.plan()
     identity = study_identity(study)
-    text = identity_text(identity)
     stack.enter_context(workspace.hold())
     # Again, now that nobody else can change it.
-    workspace.check(resume=resume, overwrite=overwrite)
+    workspace.check(resume=wanted.resume, overwrite=wanted.overwrite)
     workspace.sweep()
-    if overwrite:
+    if wanted.overwrite:
         workspace.clear()
     found = workspace.read()
+    again: frozenset[Key] = frozenset()
     if workspace.begun():
-        check_same_study(study, workspace.out, found, identity, plan)
+        going_on = resumption(study, workspace, found, retry_failed=wanted.retry_failed)
+        identity, again = going_on.identity, going_on.again
+        found.finished -= again
     elif problems := unsaid_repeats(study):
         raise StudyError("\n  ".join([f"{study.name} cannot start:", *problems]))
-    checkpoints, warnings = usable_checkpoints(workspace.checkpoints, text)
+    plan = with_finished(plan, found.finished)
+    text = identity_text(identity)
+    checkpoints, useless = usable_checkpoints(workspace.checkpoints, text)
     provenance = study_provenance(ranks, threads) | {SETTINGS: text, "starts": "1"}
     if size > 1:
         provenance["ranks_per_run"] = str(size)
@@ -179,21 +254,25 @@ def _prepare(
         provenance["started"] = found.provenance.get("started", provenance["started"])
         provenance["starts"] = str(int(found.provenance.get("starts", "0")) + 1)
     tasks = study.tasks(finished=found.finished, begun=begun(checkpoints))
+    if again:
+        workspace.assemble(plan, study.text, provenance, without=again)
+        found.parts = 0
     _drop_superseded(workspace, tasks)
     everything = study.tasks()
     planned_cost = sum(task.cost for task in everything)
     if tasks:
         workspace.write_plan(plan, study.text, provenance)
-    runs = {run_key(group.coordinates, seed) for group in plan for seed in group.seeds}
+    runs = runs_of(study.plan())
     return _Start(
         tasks=tasks,
+        plan=plan,
         provenance=provenance,
         parts=found.parts,
         finished=len(runs & found.finished),
         planned=len(runs),
         finished_cost=planned_cost - sum(task.cost for task in tasks),
         planned_cost=planned_cost,
-        warnings=[*found.warnings, *warnings, *_idle_members(study)],
+        warnings=[*found.warnings, *useless, *_idle_members(study)],
     )
 
 
@@ -240,38 +319,39 @@ def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
         gradient, letters = (str(task.coordinates[key]) for key in ("gradient", "paulis"))
         used.setdefault(gradient, set()).add(letters)
     for turn in (True, False):
-        failure: Exception | None = None
+        failure: BaseException | None = None
         if (ranks.node_rank == 0) is turn:
             try:
                 for gradient, paulis in used.items():
                     warm_up(sorted(paulis), study.settings(gradient))
-            except Exception as error:
-                failure = error
-        failures = [found for found in ranks.gather(failure and repr(failure)) if found]
-        if failures:
-            raise Agreed(failure or RuntimeError(f"compiling the kernels failed: {failures[0]}"))
+            except (Exception, SystemExit) as error:
+                # What a run raises is that run's affair, when its turn comes.
+                if not is_of_run(error):
+                    failure = error
+        found = [cause for cause in ranks.gather(failure and cause_of(failure)) if cause]
+        if found:
+            raise Agreed(failure or RuntimeError(f"compiling the kernels failed: {found[0]}"))
 
 
-def _work(bench: Bench, hand: Hand, tasks: list[Task], ranks: Ranks) -> Exception | None:
-    """Work on tasks until there are none; what this rank's last failing task raised."""
-    raised: Exception | None = None
+def _work(bench: Bench, hand: Hand, tasks: list[Task], ranks: Ranks) -> BaseException | None:
+    """Work on tasks until there are none; what stopped this rank's last task, if anything did."""
+    raised: BaseException | None = None
     while (task := hand.next_task()) is not None:
         try:
-            done = train_task(bench, task, hand)
+            failed = train_task(bench, task, hand.tick)
         except FailedAlone as error:
             # The others of the team wait for this rank for ever: all that is left is to end them.
+            cause, details, _ = described(error)
             raise RunFailed(
-                task.coordinates, task.seeds, ranks.rank, str(error), traceback.format_exc()
+                task.coordinates, task.seeds, ranks.rank, str(error), details
             ) from error
-        except MemberFailed as error:
-            raised = error
-            hand.end_task(Failure(task.index, error.rank, error.cause, error.details))
         except Exception as error:
             raised = error
-            cause = f"{type(error).__name__}: {error}"
-            hand.end_task(Failure(task.index, ranks.rank, cause, traceback.format_exc()))
+            cause, details, _ = described(error)
+            rank = error.rank if isinstance(error, MemberFailed) else ranks.rank
+            hand.end_task(Failure(task.index, rank, cause, details))
         else:
-            hand.end_task(saved=not done)
+            hand.end_task(saved=failed is None, failed=failed or 0)
     return raised
 
 
@@ -280,14 +360,14 @@ def _conclude(
     workspace: Workspace,
     start: _Start,
     outcome: Outcome | None,
-    raised: Exception | None,
-) -> None:
-    """Assemble the archive; raise if the study was stopped or a run failed. Rank 0 only."""
+    raised: BaseException | None,
+) -> Failures:
+    """Assemble the archive; raise if the study was stopped; what failed. Rank 0 only."""
     assert outcome is not None
     workspace.check_held()
     if outcome.done or start.parts or start.tasks or not workspace.out.exists():
         provenance = start.provenance | {"finished": now()}
-        workspace.assemble(study.plan(), study.text, provenance)
+        workspace.assemble(start.plan, study.text, provenance)
     if outcome.failures:
         failure = outcome.failures[0]
         task = start.tasks[failure.task]
@@ -298,3 +378,7 @@ def _conclude(
     finished = start.finished + sum(len(start.tasks[index].seeds) for index in outcome.done)
     if outcome.signum and finished < start.planned:
         raise StudyInterrupted(outcome.signum, str(workspace.out), finished, start.planned)
+    planned = runs_of(study.plan())
+    return failures(
+        [row for row in workspace.failures() if failed_key(row) in planned], start.planned
+    )

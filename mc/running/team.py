@@ -10,7 +10,6 @@ member that has failed can say so while others are still amid an exchange of num
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.running.distribute import Ranks
+from mc.running.failures import FailedAlone, MemberFailed, described
 from mc.studies.gradients import WITHOUT_CHAINS
+from tnqbm.errors import cause_of
 from tnqbm.teams import SHARD, Alone, Team
 
 if TYPE_CHECKING:
@@ -30,35 +31,21 @@ PATIENCE_SECONDS = 5.0
 LONGEST_PAUSE = 0.005
 
 
-class MemberFailed(RuntimeError):
-    """Another member of the team raised: its ``rank`` in the study, ``cause`` and ``details``."""
-
-    def __init__(self, rank: int, cause: str, details: str) -> None:
-        super().__init__(rank, cause, details)
-        self.rank, self.cause, self.details = rank, cause, details
-
-    def __str__(self) -> str:
-        return f"rank {self.rank} failed: {self.cause}"
-
-
-class FailedAlone(RuntimeError):
-    """This member raised and the others did not follow: they wait for it in vain, for ever."""
-
-
 class Members(Team, Protocol):
     """The processes of one run as they train together; all must call every method in turn."""
 
     def meet(
         self,
         words: Sequence[int],
-        error: Exception | None = None,
+        error: BaseException | None = None,
         patience: float | None = None,
     ) -> NDArray[np.int64]:
         """Everybody's words, (members, words).
 
         If a member brings an error all raise: those with an error theirs, the others
-        :class:`MemberFailed`. A member with an error waits no longer than ``patience`` seconds
-        (None: for ever) for the others, then raises :class:`FailedAlone`.
+        :class:`MemberFailed`; but if one brings an error that is not the run's, all of them raise
+        that one. A member with an error waits no longer than ``patience`` seconds (None: for ever)
+        for the others, then raises :class:`FailedAlone`.
         """
 
     def tell(self, value: Any) -> Any:
@@ -71,7 +58,7 @@ class Solo(Alone):
     def meet(
         self,
         words: Sequence[int],
-        error: Exception | None = None,
+        error: BaseException | None = None,
         patience: float | None = None,
     ) -> NDArray[np.int64]:
         if error is not None:
@@ -118,21 +105,23 @@ class MpiTeam:
     def meet(
         self,
         words: Sequence[int],
-        error: Exception | None = None,
+        error: BaseException | None = None,
         patience: float | None = None,
     ) -> NDArray[np.int64]:
         own = np.array([error is not None, *words], dtype=np.int64)
         found = np.empty((self.size, own.size), dtype=np.int64)
         request = self._control.Iallgather(own, found)
         if not _wait(request.Test, None if error is None else patience):
-            raise FailedAlone(f"{type(error).__name__}: {error}") from error
+            assert error is not None
+            raise FailedAlone(cause_of(error)) from error
         if found[:, 0].any():
-            told = None if error is None else _described(error)
+            told = None if error is None else described(error)
             causes = self._control.allgather(told)
-            if error is not None:
+            # What stops the study comes first: all members must see the same.
+            k = min(np.flatnonzero(found[:, 0]), key=lambda member: causes[member][2])
+            if error is not None and told is not None and told[2] == causes[k][2]:
                 raise error
-            k = int(np.flatnonzero(found[:, 0])[0])
-            raise MemberFailed(self._first + k, *causes[k])
+            raise MemberFailed(self._first + int(k), *causes[k])
         return found[:, 1:]
 
     def tell(self, value: Any) -> Any:
@@ -173,11 +162,6 @@ def team_words(ranks: int, size: int) -> str:
     """The layout for people: ``2 teams of 4 ranks``."""
     teams = ranks // size
     return f"{teams} team{'s' * (teams != 1)} of {size} ranks"
-
-
-def _described(error: Exception) -> tuple[str, str]:
-    text = "".join(traceback.format_exception(error))
-    return f"{type(error).__name__}: {error}", text
 
 
 def _wait(arrived: Callable[[], bool], patience: float | None = None) -> bool:

@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mc.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mc.running.handout import Hand
+from mc.running.failures import RanksApart, described, is_of_run
 from mc.running.provenance import block_provenance, now
 from mc.running.team import PATIENCE_SECONDS, Members
 from mc.running.workspace import Workspace
+from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate
 from mc.studies.study import Study
@@ -71,23 +72,80 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
         trainer.trajectories()
 
 
-def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
-    """Train a task and write its block; False if it was asked to stop and saved a checkpoint.
+Tick = Callable[[float], bool]
+"""Called often with the finished part of a task; True: save and leave."""
 
-    Every member of the bench's team calls it for the same task, and its leader's ``hand`` decides.
-    Whatever goes wrong in a run is raised, ValueError, OSError or other, by all members:
-    :class:`mc.running.team.MemberFailed` where it happened to another one. FailedAlone means that
-    the others cannot be reached any more.
+
+def train_task(bench: Bench, task: Task, tick: Tick) -> int | None:
+    """Train a task and write its blocks; how many of its runs failed.
+
+    None if it was asked to stop and saved a checkpoint. Every member of the bench's team calls it
+    for the same task, and its leader's ``tick`` decides. A run that raises is stored as failed;
+    runs that are trained together are then trained again one by one, so that it fails alone. What
+    is no run's fault (:func:`mc.running.failures.is_of_run`) is raised by all members:
+    :class:`MemberFailed` where it happened to another one. FailedAlone means that the others
+    cannot be reached any more.
     """
+    made: list[Trainer] = []
+    try:
+        return _train(bench, task, tick, made)
+    except (Exception, SystemExit) as error:
+        if not is_of_run(error):
+            raise
+        cause = described(error)[0]
+    if len(task.seeds) == 1:
+        failed: int | None = 1
+        if bench.team.rank == 0:
+            with bench.saving():
+                _store(bench, task, [_failed(bench, task, made, cause)], now())
+    else:
+        failed = _one_by_one(bench, task, tick)
+    if bench.team.rank == 0 and failed is not None:
+        bench.workspace.checkpoint(task).unlink(missing_ok=True)
+    return failed
+
+
+def _one_by_one(bench: Bench, task: Task, tick: Tick) -> int | None:
+    """The runs of a task each by itself; as :func:`train_task`."""
+    count, failed = len(task.seeds), 0
+    for k, seed in enumerate(task.seeds):
+        alone = dataclasses.replace(task, seeds=(seed,), cost=task.cost / count)
+        found = train_task(bench, alone, lambda part, k=k: tick((k + part) / count))  # type: ignore[misc]
+        if found is None:
+            return None
+        failed += found
+    return failed
+
+
+def _failed(bench: Bench, task: Task, made: Sequence[Trainer], cause: str) -> Trajectory:
+    """What there is of a run that raised."""
+    if made:
+        made[-1].abandon(cause)
+        return made[-1].trajectories()[0]
+    import numpy as np
+
+    try:
+        model = bench.study.initial_model(task.coordinates, task.seeds[0])
+    except Exception:
+        model = None
+    names = bench.study.metrics(str(task.coordinates["gradient"]))
+    unknown: dict[str, Any] = {name: np.array([np.nan]) for name in names}
+    step = np.zeros(1, dtype=np.int64)
+    return Trajectory(step=step, **unknown, model=model, stopped="failed", cause=cause)
+
+
+def _train(bench: Bench, task: Task, tick: Tick, made: list[Trainer]) -> int | None:
+    """As :func:`train_task`, but raises what runs raise; puts the trainer into ``made``."""
     team = bench.team
     trainer, started = _ready(bench, task)
+    made.append(trainer)
     total = max(1, trainer.settings.iterations)
     path = bench.workspace.checkpoint(task)
     saved = time.monotonic()
     chunk, unsaved = 1, False
-    error: Exception | None = None
+    error: BaseException | None = None
     while True:
-        stop = hand.tick(trainer.iteration / total)
+        stop = tick(trainer.iteration / total)
         leave = stop or trainer.finished
         due = time.monotonic() - saved >= bench.study.run.checkpoint_seconds
         save = unsaved and not trainer.finished and (stop or due)
@@ -107,20 +165,24 @@ def train_task(bench: Bench, task: Task, hand: Hand) -> bool:
                 spent = max(1e-9, time.perf_counter() - begin)
                 pace = (trainer.iteration - before) * bench.chunk_seconds / spent
                 chunk, unsaved = max(1, min(2 * updates, int(pace))), True
-        except Exception as caught:
+        except (Exception, SystemExit) as caught:
             error = caught  # raised when the others have been told
     if not trainer.finished:
-        return False
-    if team.rank == 0:
-        with bench.saving():
-            _store(bench, task, trainer.trajectories(), started)
-        # Only now that the block is on disk.
-        path.unlink(missing_ok=True)
-    return True
+        return None
+    try:
+        if team.rank == 0:
+            with bench.saving():
+                _store(bench, task, trainer.trajectories(), started)
+                # Only now that the block is on disk.
+                path.unlink(missing_ok=True)
+    except (Exception, SystemExit) as caught:
+        error = caught
+    team.meet((), error, PATIENCE_SECONDS)
+    return len(trainer.failures)
 
 
 def _agreed(
-    bench: Bench, trainer: Trainer, order: tuple[bool, bool, int], error: Exception | None
+    bench: Bench, trainer: Trainer, order: tuple[bool, bool, int], error: BaseException | None
 ) -> tuple[bool, bool, int]:
     """The leader's order (leave, save, updates to do), after everybody has come as far as it."""
     team = bench.team
@@ -128,7 +190,7 @@ def _agreed(
     words = team.meet((*order, *where), error, PATIENCE_SECONDS)
     apart = (words[:, 3:] != words[0, 3:]).any(axis=1).nonzero()[0]
     if apart.size:
-        raise RuntimeError(
+        raise RanksApart(
             f"ranks that share a run must compute the same, but member {apart[0]} of the team has "
             f"other parameters than its leader at update {trainer.iteration}: give a team "
             "processors of one kind and one installation of the software"
@@ -146,14 +208,14 @@ def _checksum(trainer: Trainer) -> int:
 def _ready(bench: Bench, task: Task) -> tuple[Trainer, str]:
     """A trainer at the start, or where the task's checkpoint left it, and when it started."""
     team = bench.team
-    error: Exception | None = None
+    error: BaseException | None = None
     found: Checkpoint | None = None
     try:
         make = _begin(bench, task)
         trainer, started = make(), now()
         # The leader's alone: other hosts may see a file later than it does, or an older one.
         found = _usable_checkpoint(bench, task) if team.rank == 0 else None
-    except Exception as caught:
+    except (Exception, SystemExit) as caught:
         error = caught
     team.meet((), error)
     found = team.tell(found)
@@ -166,7 +228,7 @@ def _ready(bench: Bench, task: Task) -> tuple[Trainer, str]:
         except ValueError:
             # A checkpoint that cannot be used costs time, never a number: start anew.
             trainer = make()
-    except Exception as caught:
+    except (Exception, SystemExit) as caught:
         error = caught
     team.meet((), error)
     return trainer, started
@@ -178,7 +240,8 @@ def _usable_checkpoint(bench: Bench, task: Task) -> Checkpoint | None:
         found = load_checkpoint(bench.workspace.checkpoint(task))
     except (FileNotFoundError, ArchiveError):
         return None
-    return found if found.identity == bench.identity else None
+    same = same_numbers(found.identity, bench.identity, task.coordinates)
+    return found if same else None
 
 
 def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:

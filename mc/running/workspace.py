@@ -15,13 +15,20 @@ from __future__ import annotations
 import contextlib
 import json
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mc.running.lock import Lock, OutputBusyError
-from mc.studies.identity import SETTINGS, identity_changes, planned_labels, study_identity
+from mc.studies.identity import (
+    SETTINGS,
+    data_of,
+    identity_changes,
+    labels_of,
+    study_identity,
+    with_absent,
+)
 from mc.studies.schedule import Key, Task, run_key
 from tnqbm.errors import ArchiveError, StudyError
 from tnqbm.files.outputs import ARCHIVE, check_name, check_output, check_place
@@ -41,8 +48,6 @@ class Found:
     """What earlier starts left: finished runs, provenance, and warnings about useless files."""
 
     finished: set[Key] = field(default_factory=set)
-    planned: dict[Key, str] = field(default_factory=dict)
-    """Runs of the earlier plan, with words for messages."""
     provenance: dict[str, str] = field(default_factory=dict)
     study_text: str = ""
     parts: int = 0
@@ -190,7 +195,6 @@ class Workspace:
                     )
                 found.provenance = dict(file.header.provenance)
                 found.study_text = file.header.study_text
-                found.planned.update(_planned(file.header.plan))
                 for entry in file.header.contents:
                     found.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
         for path in self.parts():
@@ -208,8 +212,19 @@ class Workspace:
                 found.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
         return found
 
+    def failures(self) -> list[dict[str, Any]]:
+        """Runs among those that are there that failed, as :meth:`tnqbm.Archive.failures`."""
+        from tnqbm.archive import Archive
+
+        with Archive(self.out) as archive:
+            return archive.failures(skip_damaged=True)
+
     def assemble(
-        self, plan: Sequence[PlannedGroup], text: str, provenance: Mapping[str, str]
+        self,
+        plan: Sequence[PlannedGroup],
+        text: str,
+        provenance: Mapping[str, str],
+        without: Collection[Key] = (),
     ) -> None:
         """Build OUT from its former self and the parts, then remove the parts."""
         from tnqbm.archive import assemble
@@ -222,52 +237,76 @@ class Workspace:
             provenance=provenance,
             parts=parts,
             base=self.out if self.out.exists() else None,
+            without=without,
         )
         # Only now: until OUT is in place the parts are all there is.
         for path in parts:
             path.unlink(missing_ok=True)
 
 
-def _planned(plan: Iterable[PlannedGroup]) -> dict[Key, str]:
-    runs = {}
-    for group in plan:
-        words = ", ".join(f"{name} = {value!r}" for name, value in group.coordinates.items())
-        for seed in group.seeds:
-            runs[run_key(group.coordinates, seed)] = f"{words}, seed = {seed}"
-    return runs
+def failed_key(row: Mapping[str, Any]) -> Key:
+    """Which run a row of :meth:`Workspace.failures` is."""
+    return run_key({name: row[name] for name in row if name != "cause"}, row["seed"])
 
 
-def check_same_study(
-    study: Study,
-    out: Path,
-    found: Found,
-    identity: Mapping[str, Any],
-    plan: Iterable[PlannedGroup],
-) -> None:
-    """Refuse to resume with other settings or without runs that were asked for; StudyError.
+def runs_of(plan: Iterable[PlannedGroup]) -> set[Key]:
+    """The runs of a plan."""
+    return {run_key(group.coordinates, seed) for group in plan for seed in group.seeds}
 
-    More runs (seeds, hidden units, data sets) than before are welcome.
+
+@dataclass(frozen=True)
+class Resumption:
+    """How a study goes on with what there is.
+
+    ``identity`` is what decides its numbers, with what is remembered of runs that it asks for no
+    more; ``again`` are runs that failed and are to be tried again.
     """
-    before = _earlier_identity(study, out, found)
-    labels = planned_labels(key for key, _ in found.planned)
-    lines = identity_changes(before, identity, labels.intersection(study.labels()))
-    if lines:
+
+    identity: dict[str, Any]
+    again: frozenset[Key]
+
+
+def resumption(
+    study: Study, workspace: Workspace, found: Found, *, retry_failed: bool
+) -> Resumption:
+    """Compare a study with what earlier starts left; StudyError if finished runs would change.
+
+    More runs (seeds, hidden units, data sets) than before are welcome, and fewer: those that are
+    there stay. Settings may change where no run has finished but those that failed; these are
+    then tried again, and all that failed if ``retry_failed``.
+    """
+    before = _earlier_identity(study, workspace.out, found)
+    now = with_absent(before, study_identity(study), study, {text for text, _ in found.finished})
+
+    def changes(runs: Iterable[Key]) -> list[str]:
+        texts = {text for text, _ in runs}
+        return identity_changes(before, now, labels_of(texts), data_of(texts))
+
+    if not retry_failed and not changes(found.finished):
+        return Resumption(now, frozenset())
+    failed = {failed_key(row) for row in workspace.failures()}
+    if lines := changes(found.finished - failed):
         raise StudyError(
             "\n  ".join(
                 [
-                    f"{out} cannot be resumed with other settings; restore them or choose "
-                    "another output:",
+                    f"{workspace.out} cannot be resumed with other settings; restore them or "
+                    "choose another output:",
                     *lines,
                 ]
             )
         )
-    missing = found.planned.keys() - _planned(plan).keys()
-    if missing:
-        example = found.planned[min(missing)]
-        raise StudyError(
-            f"{out} cannot be resumed: the study no longer asks for {len(missing)} of its runs, "
-            f"for example {example}. Runs may be added but not taken away; choose another output"
-        )
+    again = failed if retry_failed else {run for run in failed if changes([run])}
+    return Resumption(now, frozenset(again & runs_of(study.plan())))
+
+
+def with_finished(plan: Sequence[PlannedGroup], finished: Iterable[Key]) -> list[PlannedGroup]:
+    """A plan with the runs that are there, though the study may ask for them no more."""
+    from tnqbm.archive import PlannedGroup
+    from tnqbm.archive.write import united
+
+    asked = runs_of(plan)
+    more = [PlannedGroup(json.loads(text), [seed]) for text, seed in sorted({*finished} - asked)]
+    return united([*plan, *more])
 
 
 def _earlier_identity(study: Study, out: Path, found: Found) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,31 +81,76 @@ def study_identity(study: Study) -> dict[str, Any]:
     return found
 
 
-def planned_labels(coordinates: Iterable[str]) -> set[str]:
+def labels_of(coordinates: Iterable[str]) -> set[str]:
     """Labels of gradients among runs, given their coordinates as canonical JSON."""
     return {str(json.loads(text).get("gradient", EXACT)) for text in coordinates}
 
 
+def data_of(coordinates: Iterable[str]) -> set[str]:
+    """Data sets among runs, given their coordinates as canonical JSON."""
+    return {str(json.loads(text).get("data", "")) for text in coordinates}
+
+
+def with_absent(
+    before: Mapping[str, Any], now: Mapping[str, Any], study: Study, finished: Collection[str]
+) -> dict[str, Any]:
+    """``now`` with what ``before`` says of labels and data files that the study has no more.
+
+    ``finished`` are the coordinates of the runs that are there, as canonical JSON: should the
+    study ask for such runs again, their settings are to be compared.
+    """
+    labels = labels_of(finished) - set(study.labels())
+    files = data_of(finished)
+    kept = {}
+    for key, value in before.items():
+        section, _, name = key.partition(".")
+        gone = section == "gradients" and name.rpartition(".")[0] in labels
+        gone = gone or (section in ("data", "streams") and name in files)
+        if gone and key not in now:
+            kept[key] = value
+    return {**now, **kept}
+
+
+def same_numbers(before: str, now: str, coordinates: Mapping[str, Any]) -> bool:
+    """Whether runs of these coordinates come out alike under two identities, given as JSON."""
+    if before == now:
+        return True
+    try:
+        old, new = json.loads(before), json.loads(now)
+    except ValueError:
+        return False
+    label, data = str(coordinates.get("gradient", EXACT)), str(coordinates.get("data", ""))
+    return not identity_changes(old, new, [label], [data])
+
+
 def identity_changes(
-    before: Mapping[str, Any], now: Mapping[str, Any], labels: Iterable[str]
+    before: Mapping[str, Any],
+    now: Mapping[str, Any],
+    labels: Iterable[str],
+    data: Collection[str] | None = None,
 ) -> list[str]:
     """One line for every setting on which the runs of an earlier start depend and that changed.
 
-    ``labels`` are the gradients of these runs. What concerns only gradients or data files that
-    are new is no change.
+    ``labels`` are the gradients of these runs, ``data`` their data sets (None: any). What concerns
+    only other gradients or data files is no change.
     """
     earlier = set(labels)
-    lines = []
+    lines: list[str] = []
+    if not earlier:
+        return lines
     for key in [*before, *(key for key in now if key not in before)]:
         old, new = before.get(key, _ABSENT), now.get(key, _ABSENT)
         if old == new or key == "training.gradient":  # gradients are coordinates
             continue
         section, _, name = key.partition(".")
+        of_file = section in ("data", "streams") and key not in _DEFAULTS
+        if of_file and data is not None and name not in data:
+            continue
         if section == "gradients":
             label, _, name = name.rpartition(".")
             # Where a label's table is silent, [training] and the label's own meaning hold.
             default: Any = "not set"
-            if label not in earlier:
+            if label not in earlier or not _differ(before, now, label, name):
                 continue
         elif section == "data" and key not in _DEFAULTS:
             # Files come and go with the runs that use them, which are compared apart.
@@ -119,8 +164,11 @@ def identity_changes(
             continue
         else:
             default = _default(key)
-            if name in _SAMPLING and section == "training" and earlier <= set(WITHOUT_CHAINS):
-                continue
+            if section == "training":
+                if name in _SAMPLING and earlier <= set(WITHOUT_CHAINS):
+                    continue
+                if not any(_differ(before, now, label, name) for label in earlier):
+                    continue
         if default is _ABSENT and old is _ABSENT:
             continue
         if default is _ABSENT and new is _ABSENT:
@@ -129,6 +177,13 @@ def identity_changes(
         old, new = (default if value is _ABSENT else value for value in (old, new))
         lines.append(f"{key} was {_shown(old)} and is now {_shown(new)}")
     return lines
+
+
+def _differ(before: Mapping[str, Any], now: Mapping[str, Any], label: str, name: str) -> bool:
+    """Whether a setting has other values for the runs of a label: its own, or [training]'s."""
+    own, common = f"gradients.{label}.{name}", f"training.{name}"
+    old, new = (found.get(own, found.get(common, _default(common))) for found in (before, now))
+    return bool(old != new)
 
 
 _DEFAULTS: dict[str, Any] = {

@@ -2,10 +2,11 @@
 
     driver.py STUDY_JSON OUT OPTIONS_JSON
 
-Options: ``report``, the folder in which rank K writes K.json; ``resume``, ``overwrite``;
-``slow``, seconds of sleep in every chunk of at most 3 updates; ``checkpoint_seconds``; ``fail``,
-coordinates of the runs that raise, on ``fail_rank`` alone if given, and amid training after
-``fail_at`` updates if given; ``die``, the rank that raises outside of any run.
+Options: ``report``, the folder in which rank K writes K.json; ``resume``, ``overwrite``,
+``retry_failed``; ``slow``, seconds of sleep in every chunk of at most 3 updates;
+``checkpoint_seconds``; ``fail``, coordinates of the runs that raise, on ``fail_rank`` alone if
+given, and amid training after ``fail_at`` updates if given; ``die``, the rank that raises outside
+of any run.
 """
 
 from __future__ import annotations
@@ -68,7 +69,8 @@ def main() -> int:
     disturb(options)
     if "checkpoint_seconds" in options:
         study.setdefault("run", {})["checkpoint_seconds"] = options["checkpoint_seconds"]
-    wanted = {name: options[name] for name in ("resume", "overwrite") if name in options}
+    ways = ("resume", "overwrite", "retry_failed")
+    wanted = {name: options[name] for name in ways if name in options}
     found: dict[str, Any] = {}
     code = 0
     try:

@@ -144,23 +144,23 @@ def test_a_killed_rank_loses_no_finished_run(tmp_path: Path, victim: int, refere
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
-def test_a_run_that_raises_reaches_the_user_and_hangs_nobody(
+def test_a_run_that_raises_reaches_the_user_and_stops_nobody(
     tmp_path: Path, reference: str
 ) -> None:
     out = tmp_path / "out.h5"
     fail = {"paulis": "Z", "visible": 2, "hidden": 2, "data": "on2"}
-    code, reports, _ = drive(3, out, fail=fail)
-    assert code != 0
-    assert [report["error"] for report in reports] == ["RunFailed"] * 3
-    message = reports[0]["message"]
+    code, reports, stderr = drive(3, out, fail=fail)
+    assert code == 0
+    assert reports[0]["progress"] == [RUNS, RUNS]
     for word in (
-        "paulis = 'Z', visible = 2, hidden = 2, data = 'on2', gradient = 'exact', seed = ",
+        "4 of 64 runs failed",
+        "paulis = 'Z', visible = 2, hidden = 2, data = 'on2', gradient = 'exact', seed = 1..4: "
         "ArithmeticError: this run cannot be done",
-        "--resume",
+        "--retry-failed",
     ):
-        assert word in message
-    assert 0 < Archive(out).progress[0] < RUNS
-    assert finish(2, out, resume=True)["fingerprint"] == reference
+        assert stderr.count(word) == 1, stderr
+    assert len(Archive(out).failures()) == 4
+    assert finish(2, out, retry_failed=True)["fingerprint"] == reference
 
 
 @pytest.mark.parametrize("die", [0, 1])

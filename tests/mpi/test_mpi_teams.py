@@ -138,24 +138,31 @@ def test_a_killed_member_ends_the_job_and_loses_no_finished_run(
     assert finish(1, out, study(1), resume=True)["fingerprint"] == reference
 
 
-def test_what_a_follower_cannot_begin_is_raised_by_all(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rank", [0, 1])
+def test_what_one_member_cannot_begin_is_a_failed_run(
+    tmp_path: Path, rank: int, reference: str
+) -> None:
     out = tmp_path / "out.h5"
-    code, reports, _ = drive(2, out, study(2), fail=FAIL, fail_rank=1)
-    assert code != 0
-    assert [report["error"] for report in reports] == ["RunFailed"] * 2
-    message = reports[0]["message"]
-    assert "hidden = 3, data = 'digits', gradient = 'cd-1', seed = 1..2 failed on rank 1" in message
-    assert "ArithmeticError: this run cannot be done" in message
-    assert Archive(out).verify().ok
+    code, reports, stderr = drive(2, out, study(2), fail=FAIL, fail_rank=rank)
+    assert code == 0, stderr
+    assert reports[0]["progress"] == [RUNS, RUNS]
+    archive = Archive(out)
+    assert archive.verify().ok
+    failed = archive.failures()
+    assert {(row["gradient"], row["hidden"]) for row in failed} == {("cd-1", 3)}
+    assert {row["cause"] for row in failed} == {"ArithmeticError: this run cannot be done"}
+    assert finish(2, out, study(2), retry_failed=True)["fingerprint"] == reference
 
 
 def test_what_all_members_raise_together_is_a_failed_run(tmp_path: Path) -> None:
     # The parameters overflow at the same update of every member.
     raw = study(2, optimizer="sgd", learning_rate=1e300, gradient="pcd-2")
-    code, reports, _ = drive(2, tmp_path / "out.h5", raw)
-    assert code != 0
-    assert [report["error"] for report in reports] == ["RunFailed"] * 2
-    assert "failed on rank 0: FloatingPointError" in reports[0]["message"]
+    code, _, stderr = drive(2, tmp_path / "out.h5", raw)
+    assert code == 0
+    failed = Archive(tmp_path / "out.h5").failures()
+    assert failed
+    assert all("parameters stopped being finite" in row["cause"] for row in failed)
+    assert f"{len(failed)} of {len(failed)} runs failed" in stderr
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -184,7 +191,8 @@ def test_ranks_that_make_no_whole_teams_are_refused_before_any_work(tmp_path: Pa
 EXCHANGES = """
 import numpy as np
 from mpi4py import MPI
-from mc.running.team import MemberFailed, MpiTeam
+from mc.running.failures import MemberFailed
+from mc.running.team import MpiTeam
 from tnqbm.teams import share
 
 world = MPI.COMM_WORLD
@@ -214,7 +222,17 @@ except KeyError as error:
     assert error is own
 except MemberFailed as error:
     assert world.rank != 1 and error.rank == 5
-    assert error.cause == "KeyError: 'mine'" and "KeyError" in error.details
+    assert error.cause == "KeyError: 'mine'" and "KeyError" in error.details and error.of_run
+else:
+    raise AssertionError("nothing was raised")
+# What is no run's fault comes first, so that all members do the same.
+own = [OSError(28, "full"), ValueError("mine"), None][world.rank]
+try:
+    team.meet((0,), own, 1.0)
+except OSError as error:
+    assert world.rank == 0 and error is own
+except MemberFailed as error:
+    assert world.rank != 0 and error.rank == 4 and not error.of_run
 else:
     raise AssertionError("nothing was raised")
 """

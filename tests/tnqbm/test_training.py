@@ -163,6 +163,71 @@ def test_divergence_is_an_error_not_a_nan():
         )  # fmt: skip
 
 
+class Spoilt:
+    """Exact averages, but those of run 1 are no numbers at the third update."""
+
+    def __init__(self):
+        self.exact, self.asked = phases.ExactPhase(6, 2, 3), 0
+
+    def estimate(self, theta, rows, data=None):
+        found, self.asked = self.exact.estimate(theta, rows), self.asked + 1
+        if self.asked == 3:
+            found.moments[rows == 1] = np.nan
+        return found
+
+    def state(self):
+        return {"asked": np.array(self.asked)}
+
+    def restore(self, state):
+        self.asked = int(state["asked"])
+
+
+def batch(phase, runs=2, **settings):
+    models = [SqRBM.uniform(6, 2, "XYZ", seed=k) for k in range(runs)]
+    target = datasets.load("bas", 6)
+    return Trainer(models, [target] * runs, TrainingSettings(iterations=6, **settings), phase=phase)
+
+
+@pytest.mark.parametrize("records", [None, 1])
+def test_a_run_that_diverges_ends_alone_with_the_parameters_it_had(records):
+    expected = batch(phases.ExactPhase(6, 2, 3), records=records)
+    expected.advance(2)
+    before = expected.parameters[1].copy()
+    whole = run(expected)
+    both = batch(Spoilt(), records=records)
+    both.advance(3)
+    again = batch(Spoilt(), records=records)
+    again.restore(both.state())
+    for trainer in (both, again):
+        first, second = run(trainer)
+        assert first.model == whole[0].model
+        assert (first.stopped, first.cause) == ("iterations", "")
+        assert second.stopped == "failed"
+        assert second.cause.startswith("update 3: the parameters stopped being finite (learning")
+        np.testing.assert_array_equal(second.model.to_vector(), before)
+        if records is None:
+            assert second.step.tolist() == [0, 1, 2]
+            np.testing.assert_array_equal(second.gradient_norm[:2], whole[1].gradient_norm[:2])
+        else:
+            assert second.step.tolist() == [2]
+            assert np.isnan(second.gradient_norm).all()
+
+
+def test_abandoned_runs_keep_what_they_have():
+    trainer = batch(phases.ExactPhase(6, 2, 3))
+    trainer.advance(2)
+    before = trainer.parameters.copy()
+    trainer.abandon("a bell\a rang\n" + 5000 * "x")
+    assert trainer.finished
+    for row, path in zip(before, trainer.trajectories(), strict=True):
+        np.testing.assert_array_equal(path.model.to_vector(), row)
+        assert path.stopped == "failed"
+        assert path.step.tolist() == [0, 1]
+        assert path.cause.startswith("update 3: a bell\\x07 rang\nxxx")
+        assert path.cause.endswith("x ... (5013 characters in all)")
+        assert len(path.cause) < 2100
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -231,8 +231,9 @@ class Archive:
 
         Keys: the coordinates and ``seed``; the final value of every metric of
         :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
-        ("iterations", "plateau" or "failed"), ``started`` and ``finished`` (ISO 8601, UTC). Raises
-        ArchiveError if a block is damaged, unless ``skip_damaged``.
+        ("iterations", "plateau" or "failed"), ``cause`` (why it failed, or empty), ``started`` and
+        ``finished`` (ISO 8601, UTC). Raises ArchiveError if a block is damaged, unless
+        ``skip_damaged``.
         """
         usable = self._sources.usable(skip_damaged, self._table_rows)
         table = []
@@ -242,7 +243,7 @@ class Archive:
         return table
 
     def _table_rows(self, source: Source) -> list[dict[str, Any]]:
-        texts = ("stopped", "started", "finished")
+        texts = ("stopped", "cause", "started", "finished")
         arrays = self._sources.arrays(source, (*METRICS, *texts))
         step, last = arrays["step"], arrays["n_records"] - 1
         return [
@@ -254,7 +255,7 @@ class Archive:
                     for name in METRICS
                 },
                 "steps": int((step if step.ndim == 1 else step[row])[last[row]]),
-                **{name: str(arrays[name][row]) for name in texts},
+                **{name: str(arrays[name][row]) if name in arrays else "" for name in texts},
             }
             for row in source.rows
         ]
@@ -272,6 +273,27 @@ class Archive:
             if report
         ]
 
+    def failures(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+        """A dict for every run that failed, in the order of :meth:`runs`.
+
+        Keys: the coordinates, ``seed`` and ``cause``, which is empty in archives of versions that
+        did not keep it. Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
+        """
+        usable = self._sources.usable(skip_damaged, self._failed_rows)
+        return [row for _, rows in usable for row in rows]
+
+    def _failed_rows(self, source: Source) -> list[dict[str, Any]]:
+        arrays = self._sources.arrays(source, ("stopped", "cause"))
+        return [
+            {
+                **source.entry.coordinates,
+                "seed": source.seed(row),
+                "cause": str(arrays["cause"][row]) if "cause" in arrays else "",
+            }
+            for row in source.rows
+            if arrays["stopped"][row] == "failed"
+        ]
+
     def dataframe(self, *, skip_damaged: bool = False) -> Any:
         """:meth:`table` as a pandas DataFrame; MissingExtraError if pandas is not installed."""
         try:
@@ -279,7 +301,8 @@ class Archive:
         except ImportError:
             raise MissingExtraError("pandas", "table", "Archive.dataframe()") from None
         rows = self.table(skip_damaged=skip_damaged)
-        columns = [*REQUIRED, "seed", *METRICS, "steps", "stopped", "started", "finished"]
+        columns = [*REQUIRED, "seed", *METRICS, "steps", "stopped", "cause"]
+        columns += ["started", "finished"]
         return pd.DataFrame(rows, columns=None if rows else columns)
 
     def fingerprint(self) -> str:

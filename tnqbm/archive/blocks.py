@@ -56,6 +56,7 @@ DIMS: dict[str, tuple[str, ...]] = {
     "seed": ("seed",),
     "n_records": ("seed",),
     "stopped": ("seed",),
+    "cause": ("seed",),
     "started": ("seed",),
     "finished": ("seed",),
     **dict.fromkeys(METRICS, ("seed", "record")),
@@ -276,6 +277,7 @@ class Block:
             model=self._model(self.arrays["parameters"][row]) if self._has("parameters") else None,
             snapshots=snapshots,
             stopped=str(self.arrays["stopped"][row]),
+            cause=str(self.arrays["cause"][row]) if self._has("cause") else "",
             estimator=estimator_reports.totals(self.arrays, row),
             estimator_records=estimator_reports.records(self.arrays, row, n),
         )
@@ -338,6 +340,8 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
         "started": np.array([record.started for record in records]),
         "finished": np.array([record.finished for record in records]),
     }
+    if any(path.cause for path in paths):
+        arrays["cause"] = np.array([path.cause for path in paths])
     for name in METRICS:
         kept = [getattr(path, name) for path in paths]
         if _all_or_none(kept, name, coordinates):
@@ -473,7 +477,7 @@ _HELD = {"U": "text", "S": "text", "f": "fractions", "c": "complex numbers", "b"
 
 def _kinds(name: str) -> str:
     """Kinds of types (as NumPy names them) that a data set may have."""
-    if name in ("stopped", "started", "finished"):
+    if name in ("stopped", "cause", "started", "finished"):
         return "U"
     if name in ("seed", "n_records", "step", "n_snapshots", "snapshot_step"):
         return "iu"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,13 @@ def assemble(
     provenance: Mapping[str, str],
     parts: Iterable[str | Path],
     base: str | Path | None = None,
+    without: Collection[tuple[str, int]] = (),
 ) -> None:
     """Build the archive ``out`` from part files and the blocks of an earlier archive ``base``.
 
     Blocks are verified and copied as they are. A run that occurs more than once is kept once if
-    its numbers are identical; if they differ, ArchiveError names it. ``base`` may be ``out``,
+    its numbers are identical; if they differ, ArchiveError names it. Runs ``without``, canonical
+    coordinates and seed of each, are left out. ``base`` may be ``out``,
     which is replaced in one step; on any error it stays as it was. Raises ArchiveError for a
     damaged input and OSError naming the path if ``out`` cannot be written. Needs memory of twice
     the size of the archive.
@@ -93,7 +95,7 @@ def assemble(
     write_archive_file(
         out,
         "archive",
-        lambda group: _Collector(group).add_all(sources),
+        lambda group: _Collector(group, without=without).add_all(sources),
         plan=plan,
         study_text=study_text,
         provenance=provenance,
@@ -190,8 +192,13 @@ def _put_block(group: Any, block: Block) -> Entry:
 class _Collector:
     """Gathers blocks from files into one HDF5 group, every run once."""
 
-    def __init__(self, group: Any, skip_damaged: bool = False) -> None:
-        self._group = group
+    def __init__(
+        self,
+        group: Any,
+        skip_damaged: bool = False,
+        without: Collection[tuple[str, int]] = (),
+    ) -> None:
+        self._group, self._without = group, frozenset(without)
         self._skip_damaged = skip_damaged
         self._owner: dict[tuple[str, int], tuple[Path, str]] = {}
         self._names: set[str] = set()
@@ -262,6 +269,8 @@ class _Collector:
         key = coordinates_key(block.coordinates)
         new = []
         for row, seed in enumerate(block.seeds):
+            if (key, seed) in self._without:
+                continue
             if (key, seed) not in self._owner:
                 new.append(row)
                 continue

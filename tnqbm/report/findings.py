@@ -28,6 +28,9 @@ SAME = {
 """Facts of provenance that should be the same in archives that are shown together, and what they
 are called where they are not."""
 
+_ESTIMATE = "after {} updates, for want of an estimate of the gradient"
+"""Why runs of versions that did not keep the cause failed."""
+
 _CHANGED = "+changes"
 _RANK: dict[Level, int] = {"problem": 0, "caution": 1, "note": 2}
 
@@ -82,9 +85,10 @@ def _failed(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
         yield _finding(
             "problem",
             f"{_count(len(failed), 'run')} failed",
-            "Their gradient could not be estimated any more, and training ended there; means "
-            "include the values they had reached.",
-            (f"{_name(row)}: after {row['steps']} updates" for row in failed),
+            "They raised an error, their parameters stopped being finite, or their gradient could "
+            "not be estimated any more. Training ended there; means include the values they had "
+            "reached.",
+            (f"{_name(row)}: {row['cause'] or _ESTIMATE.format(row['steps'])}" for row in failed),
         )
 
 

@@ -32,13 +32,13 @@ from tnqbm.archive import Archive
 from tnqbm.errors import ArchiveError
 
 
-def test_a_run_that_raises_is_named_and_the_rest_kept(
+def test_an_error_that_is_no_runs_own_is_named_and_the_rest_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
 ) -> None:
     out = tmp_path / "out.h5"
 
     def fail() -> None:
-        raise FloatingPointError("the dice are loaded")
+        raise MemoryError("the dice are loaded")
 
     with monkeypatch.context() as patch:
         Disturbance(patch, 40, fail)
@@ -49,7 +49,7 @@ def test_a_run_that_raises_is_named_and_the_rest_kept(
     assert f"paulis = {error.coordinates['paulis']!r}" in str(error)
     assert "seed = " in str(error)
     assert "Traceback" in error.details
-    assert isinstance(error.__cause__, FloatingPointError)
+    assert isinstance(error.__cause__, MemoryError)
     finished, planned = Archive(out).progress
     assert 0 < finished < planned == 12
     assert run(tiny(), out, resume=True).fingerprint() == reference

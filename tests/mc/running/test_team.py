@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mc import run_study
+from mc.running.failures import FailedAlone, MemberFailed
 from mc.running.handout import (
     Board,
     FollowerHand,
@@ -21,8 +22,6 @@ from mc.running.handout import (
 from mc.running.runner import _idle_members
 from mc.running.signals import SignalWatch
 from mc.running.team import (
-    FailedAlone,
-    MemberFailed,
     MpiTeam,
     Solo,
     join,
@@ -219,7 +218,7 @@ class Comm:
         return self.other is not None
 
     def allgather(self, told: Any) -> list[Any]:
-        return [told, ("OSError: no space", "the traceback")]
+        return [told, ("KeyError: no space", "the traceback", True)]
 
 
 def meeting(other: list[int] | None) -> MpiTeam:
@@ -232,7 +231,7 @@ def meeting(other: list[int] | None) -> MpiTeam:
 
 def test_members_that_meet() -> None:
     assert np.array_equal(meeting([0, 8]).meet((7,)), [[7], [8]])
-    with pytest.raises(MemberFailed, match="rank 5 failed: OSError: no space") as other:
+    with pytest.raises(MemberFailed, match="rank 5 failed: KeyError: no space") as other:
         meeting([1, 8]).meet((7,))
     assert other.value.details == "the traceback"
     with pytest.raises(ValueError, match="mine"):

@@ -136,8 +136,10 @@ def test_runs_that_run_out_of_shots_do_not_end_a_study(tmp_path: Path) -> None:
     """Weights of 6 leave nothing; the exact runs and those with chains go on to their end."""
     raw = study(shots=16)
     raw["model"]["scale"] = 6.0
-    archive = run(raw, tmp_path / "poor.h5")
+    with pytest.warns(RuntimeWarning, match="2 of 6 runs failed"):
+        archive = run(raw, tmp_path / "poor.h5")
     assert archive.progress == (6, 6)
+    assert all("shots survived" in row["cause"] for row in archive.failures())
     for one in archive.runs():
         lost = one.coordinates["gradient"] == "quantum"
         assert one.trajectory.stopped == ("failed" if lost else "iterations")
@@ -153,7 +155,8 @@ def test_runs_that_run_out_of_shots_do_not_end_a_study(tmp_path: Path) -> None:
         "exact": 0, "quantum": 2, "enhanced": 0,
     }  # fmt: skip
     # There is nothing left to do, and resuming does not do it again.
-    again = Archive(run_study(raw, tmp_path / "poor.h5", resume=True, progress=False))
+    with pytest.warns(RuntimeWarning, match="2 of 6 runs failed"):
+        again = Archive(run_study(raw, tmp_path / "poor.h5", resume=True, progress=False))
     assert again.fingerprint() == archive.fingerprint()
 
 

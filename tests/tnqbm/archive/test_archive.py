@@ -258,6 +258,7 @@ def test_groups_and_table(tmp_path: Path) -> None:
             **finals[row["seed"]],
             "steps": 121,
             "stopped": "iterations",
+            "cause": "",
             "started": "2025-01-01T10:00:00+00:00",
             "finished": "2025-01-01T10:01:00+00:00",
         }

@@ -178,7 +178,7 @@ def test_a_run_that_fails_ends_alone(settings: dict[str, Any]) -> None:
     whole.advance(10)
     found, expected = both.trajectories(), whole.trajectories()
     assert [one.stopped for one in found] == ["iterations", "failed", "iterations"]
-    assert both.failures == {1: "run 1, update 4: the dog ate it"}
+    assert both.failures == {1: "update 4: the dog ate it"}
     for k in (0, 2):
         assert found[k].model == expected[k].model
         assert found[k].estimator == {"asked": 7}
@@ -211,8 +211,10 @@ def test_failures_survive_checkpoints() -> None:
         assert first.estimator == second.estimator
         for name, values in first.estimator_records.items():
             np.testing.assert_array_equal(values, second.estimator_records[name])
-    assert again.failures == {}  # known to the process that saw it
+    assert again.failures == {1: "update 3: the dog ate it"}
     assert again.trajectories()[1].stopped == "failed"
+    assert again.trajectories()[1].cause == "update 3: the dog ate it"
+    assert again.trajectories()[0].cause == ""
 
 
 def test_all_runs_may_fail() -> None:
@@ -235,7 +237,9 @@ def test_the_last_record_may_lack_its_gradient() -> None:
 def test_checkpoints_of_earlier_versions_are_read() -> None:
     one = trainer({})
     one.advance(3)
-    state = {k: v for k, v in one.state().items() if k != "failed" and "spent/" not in k}
+    state = {
+        k: v for k, v in one.state().items() if k not in ("failed", "causes") and "spent/" not in k
+    }
     again = trainer({})
     again.restore(state)
     again.advance(10)

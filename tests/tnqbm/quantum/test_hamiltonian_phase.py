@@ -130,7 +130,7 @@ def test_training_is_resumed_and_batched_without_a_trace() -> None:
 
 def test_running_out_of_shots_keeps_what_there_is() -> None:
     h = tfim(2, 1, visible="all", scale=5.0, seed=3)
-    with pytest.warns(RuntimeWarning, match="training stopped: run 0, update 1: only"):
+    with pytest.warns(RuntimeWarning, match="training stopped: update 1: only"):
         found = train(h, reachable(h), **{**SETTINGS, "shots": 20})
     assert found.stopped == "failed"
     assert found.hamiltonian == h

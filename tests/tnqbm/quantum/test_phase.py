@@ -173,7 +173,7 @@ def test_a_run_without_shots_fails_alone() -> None:
     both = Trainer([large, models(1)[0]], [BAS] * 2, settings, keys=keys)
     both.advance(10)
     lost, found = both.trajectories()
-    assert "run 0, update 1: only" in both.failures[0]
+    assert "update 1: only" in both.failures[0]
     assert lost.stopped == "failed"
     assert lost.model == large
     assert lost.step.tolist() == [0]
@@ -190,7 +190,7 @@ def test_a_run_without_shots_fails_alone() -> None:
 
 def test_training_one_model_warns_and_keeps_what_there_is() -> None:
     large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1)
-    with pytest.warns(RuntimeWarning, match=r"training stopped: run 0, update 1: only .* survived"):
+    with pytest.warns(RuntimeWarning, match=r"training stopped: update 1: only .* survived"):
         found = train(large, BAS, negative_phase="quantum", shots=50, iterations=3)
     assert found.stopped == "failed"
     assert found.model == large

@@ -1,0 +1,96 @@
+"""Runs that fail: whose fault an error is, and what is said of them at the end of a study."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mc.studies.schedule import seeds_text
+from tnqbm.errors import ArchiveError, cause_of, one_page
+
+MOST = 5
+"""Groups of failed runs that a message names."""
+
+TRACEBACK = 20_000
+"""Characters that are kept of a traceback."""
+
+
+class MemberFailed(RuntimeError):
+    """Another member of the team raised: its ``rank`` in the study, ``cause`` and ``details``.
+
+    ``of_run`` is whether the error belongs to the run, see :func:`is_of_run`.
+    """
+
+    def __init__(self, rank: int, cause: str, details: str, of_run: bool) -> None:
+        super().__init__(rank, cause, details, of_run)
+        self.rank, self.cause, self.details, self.of_run = rank, cause, details, of_run
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} failed: {self.cause}"
+
+
+class FailedAlone(RuntimeError):
+    """This member raised and the others did not follow: they wait for it in vain, for ever."""
+
+
+class RanksApart(RuntimeError):
+    """Members of a team computed different numbers."""
+
+
+_NOT_THE_RUN = (
+    OSError, MemoryError, ImportError, KeyboardInterrupt, ArchiveError, FailedAlone, RanksApart,
+)  # fmt: skip
+
+
+def is_of_run(error: BaseException) -> bool:
+    """Whether an error belongs to the run in which it was raised.
+
+    Then the run fails and the others go on. Anything that another run would meet as well, or that
+    another machine or hour would not, stops the study, which can be resumed: disks, memory,
+    networks, missing packages, MPI.
+    """
+    if isinstance(error, MemberFailed):
+        return error.of_run
+    return not isinstance(error, _NOT_THE_RUN) and not type(error).__module__.startswith("mpi4py")
+
+
+def described(error: BaseException) -> tuple[str, str, bool]:
+    """An error for other ranks: its cause, its traceback, and whether it belongs to the run."""
+    if isinstance(error, MemberFailed):
+        return error.cause, error.details, error.of_run
+    text = "".join(traceback.format_exception(error))
+    return cause_of(error), one_page(text, TRACEBACK), is_of_run(error)
+
+
+@dataclass(frozen=True)
+class Failures:
+    """How many of a study's ``planned`` runs failed, and ``words`` for people: which, and why."""
+
+    count: int
+    planned: int
+    words: str = ""
+
+
+def failures(rows: Sequence[Mapping[str, Any]], planned: int) -> Failures:
+    """What is to be said of runs that failed; ``rows`` as :meth:`tnqbm.Archive.failures`."""
+    if not rows:
+        return Failures(0, planned)
+    groups: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        where = ", ".join(f"{k} = {v!r}" for k, v in row.items() if k not in ("seed", "cause"))
+        cause = row["cause"].partition("\n")[0] or "its gradient could not be estimated any more"
+        groups.setdefault((where, cause), []).append(row["seed"])
+    lines = [
+        f"  {where}, seed = {seeds_text(sorted(seeds))}: {cause}"
+        for (where, cause), seeds in list(groups.items())[:MOST]
+    ]
+    if len(groups) > MOST:
+        lines.append(f"  and {len(groups) - MOST} more; tnqbm show --runs names all")
+    head = f"{len(rows)} of {planned} runs failed; they are marked so in the archive:"
+    cure = (
+        "--resume does not try them again unless their settings change, or with --retry-failed "
+        "(in Python: retry_failed=True)"
+    )
+    return Failures(len(rows), planned, "\n".join([head, *lines, cure]))
