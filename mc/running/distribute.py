@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from mc.studies.seeds import Coordinate
@@ -25,6 +25,10 @@ MESSAGE_TAG = 1
 
 LAST_WORDS = 0.5
 """Seconds between what a failing rank says and the end of all ranks."""
+
+
+MOST_WORDS = 10_000
+"""Characters of a traceback's beginning and end that are shown."""
 
 
 class StudyInterrupted(Exception):
@@ -257,8 +261,9 @@ def _abort_on_uncaught(mpi: Any) -> None:
 
 def _let_words_through() -> None:
     """Give the launcher time to pass on what was written: aborting ends it, whatever it holds."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
     time.sleep(LAST_WORDS)
 
 
@@ -283,7 +288,12 @@ def abort_on_error(ranks: Ranks) -> Iterator[None]:
     except BaseException:
         if ranks.size > 1:
             head = f"rank {ranks.rank} on {socket.gethostname()} failed:\n"
-            sys.stderr.write(head + traceback.format_exc())  # at once: others may write, too
+            text = traceback.format_exc()
+            if len(text) > 2 * MOST_WORDS:
+                text = f"{text[:MOST_WORDS]}\n...\n{text[-MOST_WORDS:]}"
+            # A terminal that has gone must not keep this rank from ending the others.
+            with suppress(OSError, ValueError):
+                sys.stderr.write(head + text)  # at once: others may write, too
             _let_words_through()
             ranks.abort(1)
         raise
