@@ -85,6 +85,7 @@ def show(
 
 
 def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.archive.made_by import made_by
     from tnqbm.summaries import check_select, matches
 
     groups = archive.groups(skip_damaged=skip_damaged)
@@ -97,9 +98,11 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
     found = doubted(archive, select, skip_damaged=skip_damaged)
     add_count("log_z_untrusted", [row for row, _ in found], groups)
     finished, planned = archive.progress
+    builds: dict[str, int] = {**made_by(archive.path).get("build", {})}
     if as_json:
         progress = {"finished": finished, "planned": planned}
-        print_json({"archive": str(archive.path), "progress": progress, "groups": groups})
+        document = {"archive": str(archive.path), "progress": progress, "builds": builds}
+        print_json({**document, "groups": groups})
         return
     keys, shared = _keys(groups)
     print_table(
@@ -125,6 +128,8 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         title=shared,
     )
     click.echo(_progress(finished, planned))
+    for build, runs in builds.items():
+        click.echo(f"{_count(runs, 'run')} made by tnqbm {build}")
     for line in doubt_lines(found):
         click.echo(line)
     if failed:
@@ -296,8 +301,11 @@ def merge(
     """
     from tnqbm.archive import Archive
     from tnqbm.archive import merge as merge_archives
+    from tnqbm.archive.made_by import several_builds
 
     merge_archives(archives, out, overwrite, skip_damaged=skip_damaged)
+    if warning := several_builds(out):
+        click.echo(f"warning: {warning}", err=True)
     finished, planned = Archive(out).progress
     if as_json:
         print_json({"archive": out, "progress": {"finished": finished, "planned": planned}})

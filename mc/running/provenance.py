@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import socket
 import subprocess
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -50,11 +52,54 @@ def commit() -> str:
     return found.stdout.strip()
 
 
+@cache
+def source_digest() -> str:
+    """The start of the SHA-256 over all source files of the packages, or "" without them.
+
+    It tells apart what has the same version, and edited sources that no commit holds.
+    """
+    digest = hashlib.sha256()
+    root = Path(__file__).resolve().parents[2]
+    found = False
+    for package in ("mc", "tnqbm"):
+        for path in sorted((root / package).rglob("*.py")):
+            digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
+            found = True
+    return digest.hexdigest()[:12] if found else ""
+
+
 def processor() -> str:
     """The kind of processor that kernels are compiled for: others may round differently."""
     from llvmlite import binding
+    from numba.core import config
 
-    return str(binding.get_host_cpu_name())
+    return str(config.CPU_NAME or binding.get_host_cpu_name())
+
+
+def vectors() -> str:
+    """The widest vector instructions that kernels may use, "" if that is not known."""
+    from llvmlite import binding
+    from numba.core import config
+
+    if config.CPU_NAME:
+        features = set(str(config.CPU_FEATURES or "").replace("+", "").split(","))
+    else:
+        features = {name for name, there in binding.get_host_cpu_features().items() if there}
+    return next((words for name, words in _VECTORS.items() if name in features), "")
+
+
+_VECTORS = {
+    "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "neon": "NEON",
+    "sse2": "SSE2",
+}  # fmt: skip
+"""By LLVM's name of the feature, widest first."""
+
+
+@cache
+def build() -> str:
+    """The software and the processor in a line: what decides how a run's numbers round."""
+    words = [__version__, source_digest() and f"source {source_digest()}", processor(), vectors()]
+    return ", ".join(filter(None, words))
 
 
 def study_provenance(ranks: Ranks, threads: int) -> dict[str, str]:
@@ -64,7 +109,10 @@ def study_provenance(ranks: Ranks, threads: int) -> dict[str, str]:
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "platform": platform.platform(),
+        "source": source_digest(),
         "processor": processor(),
+        "vectors": vectors(),
+        "build": build(),
         "host": socket.gethostname(),
         "ranks": str(ranks.size),
         "threads_per_rank": str(threads),
@@ -82,4 +130,9 @@ def study_provenance(ranks: Ranks, threads: int) -> dict[str, str]:
 
 def block_provenance(rank: int) -> dict[str, str]:
     """Where one block was computed; kept short, since there are thousands of blocks."""
-    return {"host": socket.gethostname(), "rank": str(rank), "tnqbm": __version__}
+    return {
+        "host": socket.gethostname(),
+        "rank": str(rank),
+        "tnqbm": __version__,
+        "build": build(),
+    }

@@ -32,11 +32,12 @@ from mc.running.failures import (
 )
 from mc.running.handout import Failure, Hand, Outcome, deal
 from mc.running.progress import Progress
-from mc.running.provenance import now, study_provenance
+from mc.running.provenance import build, now, study_provenance
 from mc.running.signals import SignalWatch
 from mc.running.team import join, most_members, team_words, wrong_number
 from mc.running.train_task import Bench, train_task, warm_up
 from mc.running.workspace import (
+    Found,
     Workspace,
     failed_key,
     identity_text,
@@ -238,10 +239,12 @@ def _prepare(
         workspace.clear()
     found = workspace.read()
     again: frozenset[Key] = frozenset()
+    other_build: list[str] = []
     if workspace.begun():
         going_on = resumption(study, workspace, found, retry_failed=wanted.retry_failed)
         identity, again = going_on.identity, going_on.again
         found.finished -= again
+        other_build = _other_build(found)
     elif problems := unsaid_repeats(study):
         raise StudyError("\n  ".join([f"{study.name} cannot start:", *problems]))
     plan = with_finished(plan, found.finished)
@@ -272,8 +275,19 @@ def _prepare(
         planned=len(runs),
         finished_cost=planned_cost - sum(task.cost for task in tasks),
         planned_cost=planned_cost,
-        warnings=[*found.warnings, *useless, *_idle_members(study)],
+        warnings=[*found.warnings, *useless, *other_build, *_idle_members(study)],
     )
+
+
+def _other_build(found: Found) -> list[str]:
+    """A warning if what is there was made by another build than what will be."""
+    earlier = found.provenance.get("build", f"{found.provenance.get('tnqbm', '?')} (not recorded)")
+    if not found.finished or earlier == build():
+        return []
+    return [
+        f"the runs that are there were made by another build ({earlier}) than this one "
+        f"({build()}); their digits may differ from those of the runs to come"
+    ]
 
 
 def _idle_members(study: Study) -> list[str]:

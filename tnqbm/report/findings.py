@@ -23,7 +23,9 @@ SAME = {
         for name in ("tnqbm", "python", "numpy", "scipy", "numba", "h5py", "mpi")
     },
     "commit": "commits",
+    "source": "source code",
     "processor": "processors",
+    "vectors": "vector instructions",
 }
 """Facts of provenance that should be the same in archives that are shown together, and what they
 are called where they are not."""
@@ -211,13 +213,14 @@ def _origin(archives: Sequence[ArchiveFacts]) -> Iterable[Finding]:
                 (f"{path}: {value}" for path, value in values.items()),
             )
     for archive in archives:
-        versions = archive.made_by.get("tnqbm", {})
-        if len(versions) > 1:
+        builds = archive.made_by.get("build", {})
+        if len(builds) > 1:
             yield _finding(
                 "caution",
-                f"Runs of {archive.path} were made by different versions of tnqbm",
-                "The study went on with another version than it began with.",
-                (f"{version}: {_count(runs, 'run')}" for version, runs in versions.items()),
+                f"Runs of {archive.path} were made by different builds of tnqbm",
+                "The study went on with another version, source code or kind of processor than it "
+                "began with: numbers may differ in their last digits, or for better reasons.",
+                (f"{build}: {_count(runs, 'run')}" for build, runs in builds.items()),
             )
     again = [a for a in archives if int(a.provenance.get("starts", "1") or "1") > 1]
     if again:

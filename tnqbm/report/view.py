@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tnqbm.archive import Archive, Run
 from tnqbm.archive.blocks import Coordinates
-from tnqbm.archive.file import ArchiveFile
-from tnqbm.archive.write import archive_files
-from tnqbm.errors import ArchiveError
+from tnqbm.archive.made_by import made_by
 from tnqbm.summaries import Select, check_select, matches
 from tnqbm.trust import with_bounds
-
-BLOCK_FACTS = ("tnqbm", "host")
-"""What blocks say about themselves that may differ within an archive."""
 
 
 class View(Archive):
@@ -82,18 +77,8 @@ class View(Archive):
         return max(counts, default=0)
 
     def block_facts(self) -> dict[str, Counter[str]]:
-        """How many runs each version and host made, as the blocks say: {"host": {"a": 20}}."""
-        found: dict[str, Counter[str]] = {name: Counter() for name in BLOCK_FACTS}
-        for path in archive_files(self.path):
-            try:
-                with ArchiveFile(path) as file:
-                    for entry in file.header.contents:
-                        for name, value in _provenance(file, entry.name).items():
-                            if name in found:
-                                found[name][str(value)] += len(entry.seeds)
-            except (ArchiveError, FileNotFoundError):
-                continue  # said elsewhere; or a part that the study has just merged
-        return {name: counts for name, counts in found.items() if counts}
+        """:func:`tnqbm.archive.made_by.made_by` of the archive."""
+        return made_by(self.path)
 
     def _but_seeds(self) -> Select:
         return {key: value for key, value in (self._select or {}).items() if key != "seed"}
@@ -134,11 +119,3 @@ def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
             stack.callback(found[-1].close)
         check_select(select, [one for view in found for one in view.coordinates()])
         yield found
-
-
-def _provenance(file: ArchiveFile, name: str) -> Mapping[str, Any]:
-    """What a block says about its making; nothing if it is damaged."""
-    try:
-        return file.provenance(name)
-    except ArchiveError:
-        return {}

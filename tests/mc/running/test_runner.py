@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from llvmlite.binding import get_host_cpu_name
+from numba.core.config import CPU_NAME
 
+import mc.running.runner
 import mc.running.train_task
+import tnqbm
 from mc import RunFailed, run_study
 from mc.studies.toml_text import dump_toml
 from tests.mc.studies.samples import (
@@ -35,9 +40,43 @@ def test_a_study_becomes_an_archive(tmp_path: Path) -> None:
     assert len(run_.snapshots) == 3
     assert run_.model is not None
     assert archive.provenance["ranks"] == "1"
-    assert archive.provenance["processor"] == get_host_cpu_name()
+    assert archive.provenance["processor"] == (CPU_NAME or get_host_cpu_name())
     assert archive.provenance["starts"] == "1"
     assert "tiny" in archive.study_text
+
+
+def test_archives_say_which_builds_made_their_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mc.cli import cli
+    from mc.running import provenance
+    from tnqbm.archive import merge
+    from tnqbm.archive.made_by import made_by, several_builds
+
+    first = provenance.build()
+    version, source, *machine = first.split(", ")
+    assert version == tnqbm.__version__
+    assert re.fullmatch("source [0-9a-f]{12}", source)
+    assert machine[0] == (CPU_NAME or get_host_cpu_name())
+    raw = tiny(model__paulis="Z", model__hidden=1)
+    archive = run({**raw, "seeds": 2}, tmp_path / "a.h5")
+    assert archive.provenance["build"] == first
+    assert made_by(archive.path)["build"] == {first: 2}
+    assert several_builds(archive.path) == ""
+
+    other = f"{version}, source 0123456789ab, other"
+    for module in (provenance, mc.running.runner):
+        monkeypatch.setattr(module, "build", lambda: other)
+    run_study(raw, tmp_path / "a.h5", resume=True)
+    assert f"made by another build ({first})" in capsys.readouterr().err
+    assert made_by(tmp_path / "a.h5")["build"] == {first: 2, other: 1}
+    merge([tmp_path / "a.h5"], tmp_path / "b.h5")
+    assert "2 builds" in several_builds(tmp_path / "b.h5")
+    shown = CliRunner().invoke(cli, ["show", str(tmp_path / "b.h5")]).stdout
+    assert f"2 runs made by tnqbm {first}" in shown
+    assert f"1 run made by tnqbm {other}" in shown
+    merging = ["merge", str(tmp_path / "a.h5"), "-o", str(tmp_path / "c.h5")]
+    assert "2 builds" in CliRunner().invoke(cli, merging).stderr
 
 
 def test_what_output_does_not_want_is_not_kept(tmp_path: Path) -> None:
