@@ -226,9 +226,7 @@ def _prepare(
     size = study.run.ranks_per_run
     if wrong := wrong_number(ranks.size, size):
         raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
-    workspace.check(
-        resume=wanted.resume, overwrite=wanted.overwrite, inputs=study.files()
-    )
+    workspace.check(resume=wanted.resume, overwrite=wanted.overwrite, inputs=study.files())
     plan = study.plan()
     identity = study_identity(study)
     stack.enter_context(workspace.hold())
