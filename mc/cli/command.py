@@ -10,7 +10,8 @@ import sys
 import click
 
 from mc.cli import options
-from mc.cli.common import Group, is_first_rank, print_json
+from mc.cli.address_space import check_address_space
+from mc.cli.common import Group, is_first_rank, print_json, tell
 from mc.cli.evaluate import evaluate
 from mc.cli.logz import logz
 from mc.cli.model import model
@@ -56,6 +57,8 @@ def cli() -> None:
       tnqbm show results.h5
       tnqbm plot results.h5 --kind tvd -o figure.png
     """
+    if (warning := check_address_space()) and is_first_rank():
+        tell(f"warning: {warning}")
 
 
 @cli.command()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
+from traceback import walk_tb
 from typing import Any
 
 import click
 
 Value = str | int | float
+
+BROKEN_PIPE = 141
+"""What shells see of a command whose reader has left: 128 plus the number of SIGPIPE."""
 
 PATH = click.Path(path_type=str)
 """Paths are checked where they are used, so that every message says what to do."""
@@ -24,7 +30,10 @@ class Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where what is wrong with it can still be said
+            return result
         except (click.exceptions.Exit, click.Abort):
             raise  # click's own ways to end (--help); the first is a RuntimeError
         except click.ClickException as error:
@@ -32,16 +41,39 @@ class Group(click.Group):
                 raise
             raise SystemExit(error.exit_code) from None
         except BrokenPipeError:
-            # The reader (head, less) has seen enough. Python must not flush to it again at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            raise SystemExit(1) from None
+            # The reader (head, less) has seen enough.
+            _drop_output()
+            raise SystemExit(BROKEN_PIPE) from None
         except Exception as error:
-            message = explain(error)
+            message = _output_fault(error) or explain(error)
             if message is None or os.environ.get("TNQBM_DEBUG", "") not in ("", "0"):
                 raise
             if is_first_rank():
-                click.echo(f"Error: {message}", err=True)
+                tell(f"Error: {message}")
             raise SystemExit(getattr(error, "exit_code", 1)) from None
+
+
+def tell(text: str) -> None:
+    """A line on standard error, if anybody can still read it: a terminal may have gone."""
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(text, err=True)
+
+
+def _output_fault(error: Exception) -> str:
+    """What is wrong with standard output, if that is where an error comes from."""
+    if not isinstance(error, OSError) or error.filename is not None:
+        return ""
+    last = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)][-1]
+    if last != __name__ and last.partition(".")[0] not in ("click", "rich"):
+        return ""
+    _drop_output()
+    return f"standard output cannot be written: {error.strerror or error}"
+
+
+def _drop_output() -> None:
+    """Send standard output nowhere: Python flushes what is left of it at exit."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def is_first_rank() -> bool:
@@ -152,8 +184,6 @@ def print_table(
 
 def print_rich(item: Any) -> None:
     """Print something of rich's in full: rather a line that the terminal wraps than one cut off."""
-    import sys
-
     from rich.console import Console
 
     Console(file=sys.stdout, width=10_000, highlight=False).print(item)

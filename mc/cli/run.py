@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, is_first_rank, print_json, print_table
+from mc.cli.common import PATH, is_first_rank, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from mc.studies.study import Study
@@ -102,10 +102,9 @@ def run(
         if first:
             command = shlex.join(["tnqbm", "run", study, "-o", out, "--resume"])
             launcher = f"mpiexec -n {ranks.size} " if ranks.size > 1 else ""
-            click.echo(
+            tell(
                 f"Stopped with {stop.finished} of {stop.planned} runs finished; everything is "
-                f"saved. Continue with: {launcher}{command}",
-                err=True,
+                f"saved. Continue with: {launcher}{command}"
             )
         raise SystemExit(stop.exit_code) from None
     failed = done.failed
@@ -130,7 +129,7 @@ def run(
             click.echo(f"{runs} ({duration(seconds)} this time): {done.path}")
             click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(done.path)])}")
         if failed.count:
-            click.echo(f"warning: {failed.words}", err=True)
+            tell(f"warning: {failed.words}")
     if code:
         raise SystemExit(code)
 

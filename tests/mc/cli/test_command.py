@@ -147,7 +147,7 @@ def test_a_reader_that_leaves_early_is_no_error_message(archive: Path) -> None:
     assert pipe.stderr is not None
     pipe.stdout.close()
     assert pipe.stderr.read() == b"", words
-    pipe.wait()
+    assert pipe.wait() == 141
 
 
 # --- show, verify, merge ------------------------------------------------------------------------
