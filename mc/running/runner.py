@@ -273,7 +273,12 @@ def _prepare(
         planned=len(runs),
         finished_cost=planned_cost - sum(task.cost for task in tasks),
         planned_cost=planned_cost,
-        warnings=[*found.warnings, *useless, *other_build, *_idle_members(study)],
+        warnings=[
+            *found.warnings,
+            *useless,
+            *(other_build if tasks else []),
+            *_idle_members(study),
+        ],
     )
 
 

@@ -58,9 +58,11 @@ def test_a_study_runs_and_can_always_be_resumed(tmp_path: Path) -> None:
 
 
 def test_at_the_time_limit_the_job_goes_back_into_the_queue(tmp_path: Path) -> None:
-    done, calls = run(tmp_path, "s.toml", "out.h5", status=143)
-    assert done.returncode == 0
-    assert calls[-1] == "scontrol requeue 7"
+    # Of SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU.
+    for status in (143, 138, 140, 152):
+        done, calls = run(tmp_path, "s.toml", "out.h5", status=status)
+        assert done.returncode == 0
+        assert calls[-1] == "scontrol requeue 7"
     done, calls = run(tmp_path, "s.toml", "out.h5", status=143, TNQBM_REQUEUE="0")
     assert done.returncode == 143
     assert "scontrol requeue 7" not in calls
