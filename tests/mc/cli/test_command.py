@@ -460,7 +460,7 @@ def test_an_interruption_says_how_to_go_on(
     def stop(*_: Any, **__: Any) -> Path:
         raise StudyInterrupted(signum, "out.h5", 3, 16)
 
-    monkeypatch.setattr("mc.running.runner.run_study", stop)
+    monkeypatch.setattr("mc.running.runner.execute", stop)
     text = call("run", study, "-o", tmp_path / "my out.h5", code=code).stderr
     assert "3 of 16 runs finished" in text
     assert f"tnqbm run {study} -o '{tmp_path}/my out.h5' --resume" in text
@@ -484,7 +484,7 @@ def test_errors_of_a_run_are_one_message(
     def fail(*_: Any, **__: Any) -> Path:
         raise raises()
 
-    monkeypatch.setattr("mc.running.runner.run_study", fail)
+    monkeypatch.setattr("mc.running.runner.execute", fail)
     assert says in message("run", study, "-o", tmp_path / "out.h5")
 
 

@@ -286,7 +286,7 @@ def test_dataframe(tmp_path: Path) -> None:
 def test_dataframe_without_pandas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = Archive(make_archive(tmp_path / "a.h5", [records(coordinates(), [1])]))
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"tnqbm\[table\]"):
+    with pytest.raises(ImportError, match="the extra 'table' of tnqbm"):
         archive.dataframe()
 
 
