@@ -11,7 +11,7 @@ import click
 
 from mc.cli import options
 from mc.cli.address_space import check_address_space
-from mc.cli.common import Group, is_first_rank, print_json, tell
+from mc.cli.common import Group, echo, is_first_rank, print_json, tell
 from mc.cli.evaluate import evaluate
 from mc.cli.logz import logz
 from mc.cli.model import model
@@ -31,7 +31,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
         import tnqbm
 
         if is_first_rank():
-            click.echo(f"tnqbm {tnqbm.__version__}")
+            echo(f"tnqbm {tnqbm.__version__}")
         context.exit()
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import click
 
+from tnqbm.printable import printable
+
 Value = str | int | float
 
 BROKEN_PIPE = 141
@@ -37,6 +39,7 @@ class Group(click.Group):
         except (click.exceptions.Exit, click.Abort):
             raise  # click's own ways to end (--help); the first is a RuntimeError
         except click.ClickException as error:
+            error.message = printable(error.message, keep="\n")  # type: ignore[misc]
             if is_first_rank():
                 raise
             raise SystemExit(error.exit_code) from None
@@ -56,7 +59,7 @@ class Group(click.Group):
 def tell(text: str) -> None:
     """A line on standard error, if anybody can still read it: a terminal may have gone."""
     with contextlib.suppress(OSError, ValueError):
-        click.echo(text, err=True)
+        echo(text, err=True)
 
 
 def _output_fault(error: Exception) -> str:
@@ -106,6 +109,11 @@ def explain(error: Exception) -> str | None:
     if isinstance(error, (*known, RuntimeError)):
         return str(error) or type(error).__name__
     return None
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Print a message of one or more lines; what it quotes of files cannot steer the terminal."""
+    click.echo(printable(text, keep="\n"), err=err)
 
 
 def print_json(value: Any) -> None:
@@ -167,18 +175,28 @@ def number(value: float | None, digits: int = 4) -> str:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int, title: str = ""
 ) -> None:
-    """Print a table: the first ``left`` columns and a ``note`` hold text, the rest numbers."""
+    """Print a table: the first ``left`` columns and a ``note`` hold text, the rest numbers.
+
+    All text is shown as it is: no markup is read in it, and what would steer the terminal is
+    escaped.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    def plain_text(words: str) -> Text:
+        return Text(printable(words))
+
+    caption = Text(printable(title), style="table.title") if title else None
+    table = Table(box=SIMPLE_HEAD, title=caption, title_justify="left", pad_edge=False)
     for k, name in enumerate(columns):
         table.add_column(
-            name, justify="left" if k < left or name == "note" else "right", no_wrap=True
+            plain_text(name),
+            justify="left" if k < left or name == "note" else "right",
+            no_wrap=True,
         )
     for row in rows:
-        table.add_row(*map(Text, row))
+        table.add_row(*map(plain_text, row))
     print_rich(table)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import print_json
+from mc.cli.common import echo, print_json
 from mc.cli.which_model import named_model
 
 if TYPE_CHECKING:
@@ -134,4 +134,4 @@ def _print(result: dict[str, Any]) -> None:
         if key == "run":
             value = ", ".join(f"{name}={entry}" for name, entry in value.items())
         text = f"{value:.12g}" if isinstance(value, float) else str(value)
-        click.echo(f"{label:<32}{text}")
+        echo(f"{label:<32}{text}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import number, print_json, print_table
+from mc.cli.common import echo, number, print_json, print_table
 from mc.cli.which_model import NamedModel, named_model
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def logz(
         )
     for one in caught:
         if issubclass(one.category, partition.EstimateWarning):
-            click.echo(f"Warning: {one.message}", err=True)
+            echo(f"Warning: {one.message}", err=True)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     rows_found = _rows(found)
@@ -199,7 +199,7 @@ def _print(
     result: dict[str, Any], rows: list[Estimate], gaps: Sequence[Gap], costs: Forecasts | None
 ) -> None:
     if costs:
-        click.echo(f"What exact evaluation takes, on one core:\n{costs}\n")
+        echo(f"What exact evaluation takes, on one core:\n{costs}\n")
     print_table(
         ("method", "log Z", "error", "ESS", "chains", "betas", "seconds", "note"),
         [
@@ -246,7 +246,7 @@ def _print(
             f"{result['tvd']:.6f} +- {_error(result['tvd_error'])}  (from log Z)"
         )
     for label, text in lines.items():
-        click.echo(f"{label:<32}{text}")
+        echo(f"{label:<32}{text}")
 
 
 def _error(value: float) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, number, print_json
+from mc.cli.common import PATH, echo, number, print_json
 from mc.cli.which_model import named_model
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def compare(
     if as_json:
         print_json({"models": [first, second], **found.as_dict()})
         return
-    click.echo(found.verdict)
+    echo(found.verdict)
     for reason in found.reasons:
-        click.echo(f"  {reason}")
+        echo(f"  {reason}")
     if found.tvd is not None:
         _lines(
             {
@@ -334,4 +334,4 @@ def _lines(values: dict[str, Any]) -> None:
     for label, value in values.items():
         if value is not None:
             text = number(value, 6) if isinstance(value, float) else str(value)
-            click.echo(f"{label:<32}{text}")
+            echo(f"{label:<32}{text}")

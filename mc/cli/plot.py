@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, parse_pairs, print_json
+from mc.cli.common import PATH, echo, parse_pairs, print_json
 from mc.cli.doubts import doubt_lines, doubted
 
 KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
@@ -98,6 +98,6 @@ def plot(
     if as_json:
         print_json({"figure": str(path), "kind": kind, "log_z_untrusted": len(found)})
         return
-    click.echo(f"figure written: {path}")
+    echo(f"figure written: {path}")
     for line in doubt_lines(found):
-        click.echo(line)
+        echo(line)

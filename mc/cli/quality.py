@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, print_json, print_table
+from mc.cli.common import PATH, echo, print_json, print_table
 from mc.cli.quality_inputs import QualityData, data_reader, read_chains
 from mc.cli.which_model import NamedModel, named_model
 
@@ -218,7 +218,7 @@ def _draw_samples(
             facts = {**info.as_dict(), "tempered": False}
     for one in caught:
         if issubclass(one.category, MixingWarning | TemperingWarning):
-            click.echo(f"Warning: {one.message}", err=True)
+            echo(f"Warning: {one.message}", err=True)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     return states, {"file": None, "chains": chains, "samples_per_chain": kept, **facts}
@@ -267,12 +267,12 @@ def _print(result: dict[str, Any], found: Quality) -> None:
     if how.get("mixed") is not None:
         lines["mixed"] = "yes" if how["mixed"] else "no"
     for key, value in lines.items():
-        click.echo(f"{key:<10}{value}")
+        echo(f"{key:<10}{value}")
     print_table(("measure", "value", "±", "perfect", "±"), _rows(found), left=1)
     if found.n_samples and found.adversarial.n_points < min(found.n_samples, found.n_data):
-        click.echo(f"nearest neighbours among {found.adversarial.n_points} rows of each set")
+        echo(f"nearest neighbours among {found.adversarial.n_points} rows of each set")
     for name in result["figures"]:
-        click.echo(f"figure written: {name}")
+        echo(f"figure written: {name}")
 
 
 def _rows(found: Quality) -> list[tuple[str, str, str, str, str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, parse_pairs, print_json
+from mc.cli.common import PATH, echo, parse_pairs, print_json
 
 if TYPE_CHECKING:
     from tnqbm.datasets import Target
@@ -78,11 +78,11 @@ def report(
     if as_json:
         print_json(_summary(written, out))
         return
-    click.echo(f"report written: {out}")
-    click.echo(f"{written.finished} of {written.planned} runs finished")
+    echo(f"report written: {out}")
+    echo(f"{written.finished} of {written.planned} runs finished")
     for finding in written.findings:
         if finding.level != "note":
-            click.echo(f"{finding.level}: {finding.title}")
+            echo(f"{finding.level}: {finding.title}")
 
 
 def draw(model: SqRBM, target: Target, seed: int) -> Draw:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, number, print_json, print_table
+from mc.cli.common import PATH, echo, number, print_json, print_table
 
 if TYPE_CHECKING:
     from tnqbm.quantum.resources import Resources
@@ -164,7 +164,7 @@ def resources(
         return
     _print(found)
     if out is not None:
-        click.echo(f"figure: {out}")
+        echo(f"figure: {out}")
 
 
 def _print(found: dict[str, list[Resources]]) -> None:

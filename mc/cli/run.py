@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, is_first_rank, print_json, print_table, tell
+from mc.cli.common import PATH, echo, is_first_rank, print_json, print_table, tell
 
 if TYPE_CHECKING:
     from mc.studies.study import Study
@@ -74,7 +74,7 @@ def run(
         if is_first_rank():
             _show_plan(plan, as_json)
             for problem in unsaid_repeats(plan):
-                click.echo(f"It cannot start yet: {problem}", err=True)
+                echo(f"It cannot start yet: {problem}", err=True)
         return
 
     from mc.running.distribute import StudyInterrupted, abort_on_error, connect, get_comm, together
@@ -126,8 +126,8 @@ def run(
             if failed.count:
                 runs = f"{failed.planned - failed.count} of {failed.planned} runs finished, "
                 runs += f"{failed.count} failed"
-            click.echo(f"{runs} ({duration(seconds)} this time): {done.path}")
-            click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(done.path)])}")
+            echo(f"{runs} ({duration(seconds)} this time): {done.path}")
+            echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(done.path)])}")
         if failed.count:
             tell(f"warning: {failed.words}")
     if code:
@@ -189,7 +189,7 @@ def _show_plan(study: Study, as_json: bool) -> None:
     size = study.run.ranks_per_run
     one = "team" if size > 1 else "rank"
     who = one + "s" * (len(tasks) != 1) + (f" of {size} ranks" if size > 1 else "")
-    click.echo(
+    echo(
         f"Work: about {duration(total * 1e-9)} of one core, good to a factor of two or so; "
         f"up to {len(tasks)} {who} can share it."
     )

@@ -13,7 +13,7 @@ import click
 from click.core import ParameterSource
 
 from mc.cli import options
-from mc.cli.common import PATH, print_json
+from mc.cli.common import PATH, echo, print_json
 from mc.cli.sample_report import print_chains, print_perfect
 from mc.cli.which_model import NamedModel, named_model
 
@@ -256,7 +256,7 @@ def _warnings_as_messages() -> Iterator[None]:
 
     for one in caught:
         if issubclass(one.category, (MixingWarning, EstimateWarning)):
-            click.echo(f"Warning: {one.message}", err=True)
+            echo(f"Warning: {one.message}", err=True)
         else:
             warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 

@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from mc.cli.common import number, print_table
+from mc.cli.common import echo, number, print_table
 
 if TYPE_CHECKING:
     from mc.sampling import Info
@@ -73,9 +71,9 @@ def print_perfect(result: dict[str, Any], info: PerfectInfo) -> None:
 def _print_lines(lines: Mapping[str, str | None], notes: Sequence[str]) -> None:
     for key, value in lines.items():
         if value is not None:
-            click.echo(f"{key:<20}{value}")
+            echo(f"{key:<20}{value}")
     for note in notes:
-        click.echo(f"{'note':<20}{note}")
+        echo(f"{'note':<20}{note}")
 
 
 def _count(value: float) -> str:

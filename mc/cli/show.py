@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, number, parse_pairs, print_json, print_table
+from mc.cli.common import PATH, echo, number, parse_pairs, print_json, print_table
 from mc.cli.doubts import doubt_lines, doubted
 from mc.cli.group_facts import (
     HEADS,
@@ -75,7 +75,7 @@ def show(
     source, select = Archive(archive), parse_pairs(where)
     if skip_damaged:
         for problem in source.problems:
-            click.echo(f"left out: {problem}", err=True)
+            echo(f"left out: {problem}", err=True)
     if min_hidden:
         _show_minima(source, threshold, select, as_json)
     elif runs:
@@ -127,13 +127,13 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         left=len(keys),
         title=shared,
     )
-    click.echo(_progress(finished, planned))
+    echo(_progress(finished, planned))
     for build, runs in builds.items():
-        click.echo(f"{_count(runs, 'run')} made by tnqbm {build}")
+        echo(f"{_count(runs, 'run')} made by tnqbm {build}")
     for line in doubt_lines(found):
-        click.echo(line)
+        echo(line)
     if failed:
-        click.echo(
+        echo(
             f"{_count(failed, 'run')} failed before the last update; --runs shows which "
             '("stopped by"), and why'
         )
@@ -179,13 +179,13 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
         left=len(keys),
         title=shared,
     )
-    click.echo(_progress(finished, planned))
+    echo(_progress(finished, planned))
     for line in doubt_lines(found):
-        click.echo(line)
+        echo(line)
     for row in rows:
         if row["cause"]:
             where = ", ".join(f"{key} = {row[key]}" for key in keys if key in row)
-            click.echo(f"failed: {where}: {one_page(row['cause'])}")
+            echo(f"failed: {where}: {one_page(row['cause'])}")
 
 
 def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
@@ -269,13 +269,13 @@ def verify(archive: str, as_json: bool) -> None:
         print_json({"archive": archive, **dataclasses.asdict(report), "log_z_untrusted": doubts})
     else:
         for problem in report.problems:
-            click.echo(f"damaged: {problem}")
+            echo(f"damaged: {problem}")
         counts = f"{_count(report.blocks_checked, 'block')} checked, "
         counts += f"{_count(report.runs_whole, 'run')} whole"
         verdict = "whole" if report.ok else _count(len(report.problems), "problem")
-        click.echo(f"{archive}: {verdict}; {counts}")
+        echo(f"{archive}: {verdict}; {counts}")
         for line in doubt_lines(found or []):
-            click.echo(line)
+            echo(line)
     if not report.ok:
         raise SystemExit(1)
 
@@ -305,13 +305,13 @@ def merge(
 
     merge_archives(archives, out, overwrite, skip_damaged=skip_damaged)
     if warning := several_builds(out):
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     finished, planned = Archive(out).progress
     if as_json:
         print_json({"archive": out, "progress": {"finished": finished, "planned": planned}})
     else:
-        click.echo(f"{out} holds {finished} of {planned} planned runs")
-        click.echo(f"Look at them with: {shlex.join(['tnqbm', 'show', out])}")
+        echo(f"{out} holds {finished} of {planned} planned runs")
+        echo(f"Look at them with: {shlex.join(['tnqbm', 'show', out])}")
 
 
 def _count(number: int, noun: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, number, print_json, print_table
+from mc.cli.common import PATH, echo, number, print_json, print_table
 from mc.cli.which_model import named_model
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def structure(
     _print_units(reports)
     _print_chains(reports)
     if out is not None:
-        click.echo(f"figure: {out}")
+        echo(f"figure: {out}")
 
 
 def _print_units(reports: dict[str, StructureReport]) -> None:

@@ -11,6 +11,8 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tnqbm.printable import printable
+
 if TYPE_CHECKING:
     from mc.running.handout import Board
 
@@ -74,7 +76,7 @@ class Progress:
         shown: bool,
         stream: TextIO | None = None,
     ) -> None:
-        self._name, self._planned, self._finished = name, planned, finished
+        self._name, self._planned, self._finished = printable(name), planned, finished
         self._planned_cost, self._finished_cost = planned_cost, finished_cost
         self._ranks, self._shown = ranks, shown
         self._stream = stream or sys.stderr

@@ -175,7 +175,7 @@ def ratios(rows: Sequence[RatioRow]) -> tuple[Figure, Axis]:
             axis.set_xlim(min(sizes) - 0.9, max(sizes) + 0.9)
             axis.set_title(f"RBM / sqRBM {paulis}")
         handles = [
-            *(layout.hollow_handle(layout.data_title(d), _DATA.get(d, "v")) for d in names),
+            *(layout.hollow_handle(layout.data_label(d), _DATA.get(d, "v")) for d in names),
             layout.line_handle("P", layout.GREY, "--"),
             layout.line_handle("effective parameters", layout.GREY, "-"),
         ]

@@ -71,7 +71,7 @@ def gradients(
         for i, (data, n) in enumerate(rows):
             for k, paulis in enumerate(columns):
                 axis = axes[i, k]
-                title = f"{layout.data_title(data)}, {paulis}"
+                title = f"{layout.data_label(data)}, {paulis}"
                 axis.set_title(title if len(visibles) == 1 else f"{title}, n = {n}")
                 here = [g for g in groups if (g.data, g.visible, g.paulis) == (data, n, paulis)]
                 if not here:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.errors import MissingExtraError
-from tnqbm.figures.styles import Labelled, Styles
+from tnqbm.figures.styles import Labelled, Styles, plain_label
 from tnqbm.summaries import Other, variant_names
 
 if TYPE_CHECKING:
@@ -123,6 +123,11 @@ def data_title(data: str) -> str:
     return name if len(name) <= 24 else name[:11] + "…" + name[-12:]
 
 
+def data_label(data: str) -> str:
+    """:func:`data_title` for matplotlib."""
+    return plain_label(data_title(data))
+
+
 def data_order(names: Iterable[str]) -> list[str]:
     """Data sets in the paper's order, then a user's own by name."""
     known = list(TITLES)
@@ -149,9 +154,9 @@ def panel_grid(items: Sequence[Labelled], *, sharey: bool) -> tuple[Figure, Axis
     for row, (visible, other) in enumerate(rows):
         for column, data in enumerate(datasets):
             axis = axes[row, column]
-            title = f"{data_title(data)}, n = {visible}"
+            title = f"{data_label(data)}, n = {visible}"
             if len(names) > 1:  # one line would be too long
-                title = f"{data_title(data)}\nn = {visible}, {names[other]}"
+                title = f"{data_label(data)}\nn = {visible}, {plain_label(names[other])}"
             axis.set_title(title)
             if (visible, data, other) in present:
                 panels[visible, data, other] = axis

@@ -91,7 +91,7 @@ def likelihood(
         layout.finish(
             figure,
             axes[:-1],
-            title=f"Log-likelihood of {layout.data_title(data)}, n = {visible}",
+            title=f"Log-likelihood of {layout.data_label(data)}, n = {visible}",
             note=note,
             x="Updates",
             y="",

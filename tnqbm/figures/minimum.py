@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tnqbm.analysis import HiddenRatio, MinimumHidden, hidden_ratio_table, minimum_hidden_table
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
-from tnqbm.figures.styles import Styles, series_styles
+from tnqbm.figures.styles import Styles, plain_label, series_styles
 from tnqbm.summaries import Other, Select, variant_names
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def minimum_hidden(
     with layout.style():
         figure, axes = layout.grid(2 if ratios else 1, len(datasets), scale=1.1)
         for column, data in enumerate(datasets):
-            axes[0, column].set_title(layout.data_title(data))
+            axes[0, column].set_title(layout.data_label(data))
             here = [row for row in rows if row.data == data]
             bounds |= _draw_minima(axes[0, column], here, styles, place)
             if ratios:
@@ -82,7 +82,9 @@ def minimum_hidden(
                 axis.set_xlim(-0.6, len(variants) - 0.4)
                 axis.grid(visible=False, axis="x")
                 if axis.has_data():
-                    axis.set_xticks(range(len(variants)), list(variants.values()))
+                    axis.set_xticks(
+                        range(len(variants)), [plain_label(name) for name in variants.values()]
+                    )
                     axis.tick_params("x", rotation=90)
                     axis.tick_params("x", labelbottom=axis in axes[-1])
                 continue

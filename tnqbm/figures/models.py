@@ -62,7 +62,7 @@ def models_vs_hidden(
         panels = itertools.product(enumerate(visibles), enumerate(datasets))
         for (i, n), (k, data) in panels:
             axis = axes[i, k]
-            axis.set_title(f"{layout.data_title(data)}, n = {n}")
+            axis.set_title(f"{layout.data_label(data)}, n = {n}")
             here = [item for item in items if (item.data, item.visible) == (data, n)]
             if not here:
                 layout.empty(axis, "no runs")

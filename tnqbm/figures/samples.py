@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.pictures import DATA, SAMPLES, TEST, chains, completion, grid
-from tnqbm.figures.styles import COLOURS, letters
+from tnqbm.figures.styles import COLOURS, letters, plain_label
 from tnqbm.quality import Coverage, EnergyComparison, Measure, MomentComparison, Quality
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def _wanted(part: Part | None, what: str, argument: str, name: str) -> Part:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 24 else name[:11] + "…" + name[-12:]
+    return plain_label(name if len(name) <= 24 else name[:11] + "…" + name[-12:])
 
 
 def _colour(name: str, position: int) -> str:

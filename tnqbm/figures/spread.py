@@ -63,7 +63,7 @@ def gradient_spread(
         for row, (kind, name) in enumerate(KINDS.items()):
             for column, data in enumerate(datasets):
                 axis = axes[row, column]
-                axis.set_title(layout.data_title(data) if row == 0 else "")
+                axis.set_title(layout.data_label(data) if row == 0 else "")
                 here = [p for p in points if (p.data, p.spread.kind) == (data, kind)]
                 _draw(axis, here, styles, against)
             axes[row, 0].set_ylabel(f"Std, {name}")

@@ -15,7 +15,7 @@ import numpy as np
 
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
-from tnqbm.figures.styles import COLOURS, MARKERS, letters, paulis_name
+from tnqbm.figures.styles import COLOURS, MARKERS, letters, paulis_name, plain_label
 from tnqbm.networks.structure import StructureReport, numerical_bond
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def figure(reports: Reports, *, precision: float = 1e-4) -> tuple[Figure, Axis]:
             x="",
             y="",
             handles=[
-                *(layout.line_handle(name, **_handle(styles[name])) for name in named),
+                *(layout.line_handle(plain_label(name), **_handle(styles[name])) for name in named),
                 layout.line_handle("$2^P$: P classical units", layout.GREY, layout.REFERENCE),
             ],
         )

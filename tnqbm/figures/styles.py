@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
+from tnqbm.printable import printable
 from tnqbm.summaries import Other, gradient_parts, variant_names
 
 Styles = Mapping[Any, dict[str, Any]]
@@ -71,6 +72,11 @@ def paulis_order(paulis: Iterable[str]) -> list[str]:
     return sorted(set(paulis), key=lambda p: (len(p), p != "Z", p))
 
 
+def plain_label(text: str) -> str:
+    """Text of files and studies as matplotlib draws it letter by letter, never as a formula."""
+    return printable(text).replace("$", r"\$")
+
+
 def series_styles(items: Iterable[Labelled]) -> dict[str, dict[str, Any]]:
     """Colour, marker and label of every Pauli set, in the order of the legend."""
     return {
@@ -107,7 +113,7 @@ def gradient_styles(items: Iterable[Labelled]) -> dict[Other, dict[str, Any]]:
             "color": colour,
             "linestyle": line,
             "marker": marker,
-            "label": name,
+            "label": plain_label(name),
         }
     return styles
 

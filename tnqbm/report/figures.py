@@ -186,7 +186,7 @@ def _pictures(one: SampledModel) -> Drawing:
         one.draw.samples,
         one.shape,
         data=one.data,
-        title=f"{layout.data_title(one.coordinates['data'])}, {one.coordinates['paulis']}",
+        title=f"{layout.data_label(one.coordinates['data'])}, {one.coordinates['paulis']}",
     )
     return _drawing("samples", f"Samples of {words}", figure, png=True)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tnqbm.errors import MissingExtraError
 from tnqbm.figures.layout import data_title
 from tnqbm.figures.styles import COLOURS, letters, paulis_name
+from tnqbm.printable import printable
 from tnqbm.report.content import GroupRow, Report, Skipped
 from tnqbm.report.figures import Drawing
 from tnqbm.report.groups import best_group, leading_metric
@@ -77,6 +78,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("tnqbm.report", "templates"),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -98,6 +100,13 @@ def _environment() -> Environment:
     )
     environment.globals.update(variant_names=variant_names, interval=interval)
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """A value as it goes into the page: text that files hold without control characters."""
+    if isinstance(value, str) and not hasattr(value, "__html__"):
+        return printable(value, keep="\n\t")
+    return value
 
 
 def number(value: float | None, digits: int = 4) -> str:
