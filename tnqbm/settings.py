@@ -75,8 +75,11 @@ class TrainingSettings:
     weight_decay : this multiple of w is added to the gradient with respect to w (L2).
     clip : largest Euclidean norm of a run's gradient, the last thing done to it; 0: any.
     iterations : number of updates.
-    patience : 0, or stop at the first recorded row at which the KL divergence has not fallen by
-        more than min_delta during that many updates. Rows without a KL divergence do not count.
+    patience : 0, or stop at the first recorded row at which the negative log-likelihood has not
+        fallen by more than min_delta during that many updates, and give the model of the row where
+        it was lowest. It is that of validation data if there are any, else of test data (which
+        then flatter the model), else of the training data. Rows at which log Z was not found do
+        not count; where it is never found ValueError says so.
     precision : "double" or "single" arithmetic inside the kernels.
 
     Of the optimizers "natural" and "em", see :mod:`tnqbm.second_order`:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import tomllib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -178,14 +179,30 @@ def likelihood_curves(
     """
     collected = _collect(archives, ("nll", "test_nll"), select, ("log_partition_error",))
     if not collected:
-        raise ValueError(
-            "these runs have no test data; let the study hold some out: test_fraction in [data]"
-        )
+        raise ValueError(_no_likelihood(as_archives(archives)))
     curves = [_likelihood_curve(key, collected[key]) for key in sorted(collected, key=_order)]
     known = [curve for curve in curves if curve.step.size]
     if not known:
         raise ValueError("no finished run has a finite log-likelihood of test data")
     return known
+
+
+def _no_likelihood(archives: Sequence[Archive]) -> str:
+    """Why no run has a likelihood of test data, and what to do."""
+    studies = []
+    for archive in archives:
+        try:
+            studies.append(tomllib.loads(archive.study_text))
+        except tomllib.TOMLDecodeError:
+            continue
+    tables = [study.get("data", {}) for study in studies]
+    if any(isinstance(table, dict) and table.get("test_fraction") for table in tables):
+        return (
+            "these runs have test data but no likelihoods: log Z was not found, which evaluate = "
+            "'auto' does up to 16 visible units only; train with evaluate = 'ais' in [training], "
+            "or evaluate the final models: tnqbm evaluate"
+        )
+    return "these runs have no test data; let the study hold some out: test_fraction in [data]"
 
 
 def leading_metrics(data: Iterable[str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from math import nan
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from tnqbm.averages import StateAverages
 from tnqbm.bounds import log_sum
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.errors import one_page
 from tnqbm.limits import MAX_PARAMETER
 from tnqbm.minibatches import Minibatches
@@ -36,7 +38,7 @@ from tnqbm.training_inputs import (
     stacked,
     stacked_apart,
 )
-from tnqbm.trajectory import Trajectory
+from tnqbm.trajectory import Trajectory, ran_away
 
 __all__ = ["Trainer", "TrainingSettings", "train"]
 
@@ -102,8 +104,10 @@ def train(
     :meth:`SqRBM.to_vector`; :func:`tnqbm.training_inputs.uncoupled` makes one.
     ``callback`` is called with the number of updates done, after each. Raises ValueError on
     impossible settings or if model and target differ in size, FloatingPointError if the parameters
-    stop being finite. A gradient that cannot be estimated
-    any more ends the training with a RuntimeWarning, and the trajectory is marked "failed".
+    stop being finite. A gradient that cannot be estimated any more ends the training with a
+    RuntimeWarning, and the trajectory is marked "failed"; another one says that the model ended
+    worse than fair coins. With ``patience`` the model is the best one seen, see
+    :class:`TrainingSettings`.
     """
     named = negative_phase if isinstance(negative_phase, str) else "exact"
     checked = TrainingSettings(
@@ -131,7 +135,22 @@ def train(
         if callback is not None:
             callback(trainer.iteration)
     warn_of_failures(trainer)
-    return trainer.trajectories()[0]
+    path = trainer.trajectories()[0]
+    warn_if_ran_away(path, model.n_visible)
+    return path
+
+
+def warn_if_ran_away(path: Trajectory, n_visible: int) -> None:
+    """A RuntimeWarning if a training ended worse than fair coins are, and than it began."""
+    what = ran_away(path.final, n_visible)
+    start, end = ([nan if v is None else v[k] for v in (path.nll, path.test_nll)] for k in (0, -1))
+    if what and any(b > a + 1.0 for a, b in zip(start, end, strict=True)):
+        warnings.warn(
+            f"training ran away: {what}; lower the learning rate, follow the centred gradient "
+            "(centred=True), or take more steps, and stop early (patience)",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def warn_of_failures(trainer: Trainer) -> None:
@@ -206,6 +225,7 @@ class Trainer:
             from tnqbm.sample_moments import SampleMoments
 
             self._moments = SampleMoments(n, m, len(paulis), settings.precision)
+        self._named = phase is None
         self._phase = phase or phases.make(settings.negative_phase, context)
         # Exact phases give log Z themselves; of others than the named one nothing is known.
         known = phase is None and settings.negative_phase in phases.KNOW_LOG_PARTITION
@@ -245,8 +265,10 @@ class Trainer:
         self._rows = np.arange(batch)  # runs still training
         self._recorder = Recorder(settings, batch, size)
         self._final = self._theta.copy()
-        self._best = np.full(batch, np.inf)
-        self._best_at = np.zeros(batch, dtype=np.int64)
+        self._stopping = EarlyStopping(settings, watched(self._apart), theta)
+        # Phases that settings do not name may find log Z themselves.
+        if self._named and not self._evaluate_exactly:
+            refuse_nothing_to_watch(settings, self._shape[0], self._evaluate is not None)
         self._stopped_at = np.full(batch, settings.iterations, dtype=np.int64)
         self._complete = False
         self._failed = np.zeros(batch, dtype=np.int64)
@@ -481,12 +503,8 @@ class Trainer:
         return self._fail(self._estimate.failures, gradient)
 
     def _stop_on_plateau(self, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        kl = self._recorder.metric("kl", self.iteration, self._rows)
-        known = ~np.isnan(kl)
-        better = kl < self._best[self._rows] - self.settings.min_delta
-        self._best[self._rows[better]] = kl[better]
-        self._best_at[self._rows[better]] = self.iteration
-        going = ~known | (self.iteration - self._best_at[self._rows] < self.settings.patience)
+        values = self._recorder.metric(self._stopping.metric, self.iteration, self._rows)
+        going = self._stopping.goes_on(values, self._theta, self._rows, self.iteration)
         return gradient if going.all() else self._end(going, gradient)
 
     def _end(self, going: NDArray[np.bool_], gradient: Float) -> Float:
@@ -508,7 +526,7 @@ class Trainer:
         return [
             Trajectory(
                 **self._rows_of(run),
-                model=self._model(self._final[run]),
+                model=self._model(self._result(run)[1]),
                 snapshots=[(step, self._model(theta)) for step, theta in self._snapshots_of(run)],
             )
             for run in range(self.n_runs)
@@ -526,8 +544,14 @@ class Trainer:
         rows["cause"] = self.failures.get(run, "")
         report = getattr(self._phase, "report", None) if self._reports else None
         found = {} if report is None else report(np.array([run]))
+        rows["model_step"] = self._result(run)[0] if self.settings.patience else None
         rows["estimator"] = {name: values[0].item() for name, values in found.items()}
         return rows
+
+    def _result(self, run: int) -> tuple[int, Float]:
+        """Updates done and parameters that a run is to give: the best, where it looked for them."""
+        best = self._stopping.best(run) if self.settings.patience else None
+        return best or (int(self._stopped_at[run]), self._final[run])
 
     def _snapshots_of(self, run: int) -> list[tuple[int, Float]]:
         """Updates done and parameters, of those snapshots that the run lived to see."""
@@ -546,6 +570,7 @@ class Trainer:
         }
         own |= {f"optimizer/{k}": v for k, v in self._optimizer.state().items()}
         own |= {f"phase/{k}": v for k, v in self._phase.state().items()}
+        own |= {f"stopping/{k}": v for k, v in self._stopping.state().items()}
         return own | self._recorder.state()
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
@@ -564,10 +589,13 @@ class Trainer:
             setattr(self, "_" + name, np.array(state[name], dtype=current.dtype))
         causes = enumerate(state.get("causes", ()))
         self.failures = {run: str(cause) for run, cause in causes if cause}
-        for prefix, part in (("optimizer/", self._optimizer), ("phase/", self._phase)):
+        parts: list[tuple[str, Any]] = [("optimizer/", self._optimizer), ("phase/", self._phase)]
+        if self.settings.patience:
+            parts.append(("stopping/", self._stopping))
+        for prefix, part in parts:
             part.restore({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
 
 
 _STATE = (
-    "theta", "rows", "final", "best", "best_at", "stopped_at", "failed",
+    "theta", "rows", "final", "stopped_at", "failed",
 )  # fmt: skip

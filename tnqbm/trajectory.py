@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +19,22 @@ METRICS = (
 """Names of the recorded metrics, in the order in which they are stored. New ones go to the end."""
 
 
+def ran_away(final: Mapping[str, float | None], n_visible: int) -> str:
+    """How a model with these final metrics is worse than independent fair coins, or an empty text.
+
+    Their negative log-likelihood is n log 2, whatever the data. Any useful training ends below.
+    """
+    coins = n_visible * math.log(2.0)
+    for name, what in (("nll", "training"), ("test_nll", "test"), ("valid_nll", "validation")):
+        value = final.get(name)
+        if value is not None and value > coins * (1.0 + 1e-9):
+            return (
+                f"the negative log-likelihood of the {what} data is {value:.4g} nats, that of fair "
+                f"coins {coins:.4g}"
+            )
+    return ""
+
+
 @dataclass(frozen=True, repr=False)
 class Trajectory:
     """Metric rows of one run; row k belongs to the parameters after ``step[k]`` updates.
@@ -29,9 +47,11 @@ class Trajectory:
     distinct rows of all data. ``test_nll`` and ``valid_nll`` are negative log-likelihoods of test
     and validation data in nats. Each is (T,) and aligned with ``step`` (T,),
     NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
-    is None, and so is ``model``. ``stopped`` is "iterations", "plateau" after early stopping, or
-    "failed" if the run could not go on; ``cause`` then says why, and is empty otherwise. A run that
-    failed ends with the parameters that it had; one that had no row yet has one of NaN.
+    is None, and so is ``model``. ``model_step`` is the number of updates after which ``model`` was
+    the current one, where training looked for the best (``patience``); None: it is the last.
+    ``stopped`` is "iterations", "plateau" after early stopping, or "failed" if the run could not go
+    on; ``cause`` then says why, and is empty otherwise. A run that failed ends with the parameters
+    that it had; one that had no row yet has one of NaN.
 
     ``estimator`` holds what the estimator of the gradient reports on the whole run (shots, say), by
     name, and ``estimator_records`` arrays (T,) of what it took for each recorded row. Empty for
@@ -50,6 +70,7 @@ class Trajectory:
     log_partition_bound: NDArray[np.float64] | None = None
     model: SqRBM | None = None
     snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
+    model_step: int | None = None
     stopped: str = "iterations"
     cause: str = ""
     estimator: dict[str, int | float | str] = field(default_factory=dict)
@@ -76,8 +97,9 @@ class Trajectory:
 
     @property
     def final(self) -> dict[str, float]:
-        """Last recorded value of every metric that was kept."""
+        """Values of every metric that was kept: those of ``model_step`` if given, else the last."""
+        at = -1 if self.model_step is None else int(np.searchsorted(self.step, self.model_step))
         kept: dict[str, Any] = {name: getattr(self, name) for name in METRICS}
         return {
-            name: float(rows[-1]) for name, rows in kept.items() if rows is not None and len(rows)
+            name: float(rows[at]) for name, rows in kept.items() if rows is not None and len(rows)
         }

@@ -67,12 +67,14 @@ def run(
         raise click.UsageError("say where the archive goes, for example: -o results.h5")
 
     if dry_run:
-        from mc.studies.checks import unsaid_repeats
+        from mc.studies.checks import unsaid_repeats, without_likelihood
         from mc.studies.file import load_study
 
         plan = load_study(study)
         if is_first_rank():
             _show_plan(plan, as_json)
+            for note in without_likelihood(plan):
+                click.echo(f"Note: {note}", err=True)
             for problem in unsaid_repeats(plan):
                 echo(f"It cannot start yet: {problem}", err=True)
         return

@@ -22,8 +22,9 @@ from mc.studies.gradients import (
 from mc.studies.limits import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
 from tnqbm.connectivity import DENSE, hidden_units, named
+from tnqbm.early_stopping import refuse_nothing_to_watch
 from tnqbm.model import n_parameters
-from tnqbm.settings import TrainingSettings
+from tnqbm.settings import EXACT_EVALUATION, TrainingSettings
 
 EXAMPLES = {
     "name": 'name = "bas-small"',
@@ -52,6 +53,7 @@ def study_problems(study: Study, *, products: bool, labels: bool) -> list[str]:
     problems += _wrong_teams(study, good)
     problems += _wrong_devices(good)
     problems += _wrong_curvature(study, good)
+    problems += _wrong_patience(study, good)
     if labels and not problems and not settings:
         problems += _wrong_together(study)
     return problems + settings
@@ -83,6 +85,25 @@ def too_large(study: Study) -> list[str]:
                 "divide it into several studies"
             )
     return problems
+
+
+def without_likelihood(study: Study) -> list[str]:
+    """One line for each gradient whose runs will record no likelihood because of a default."""
+    from tnqbm.phases import KNOW_LOG_PARTITION
+
+    lines: dict[str, None] = {}
+    for product in study.products():
+        for label in product.gradient:
+            one = study.settings(label)
+            large = [n for n in product.visible if n > EXACT_EVALUATION]
+            if large and one.evaluate == "auto" and one.negative_phase not in KNOW_LOG_PARTITION:
+                line = (
+                    f"runs of {label!r} with {large[0]} visible units record no likelihood: "
+                    f"evaluate = 'auto' finds log Z up to {EXACT_EVALUATION} only; set evaluate = "
+                    "'ais' under [training], with a few evaluations"
+                )
+                lines[line] = None
+    return list(lines)
 
 
 def near_value(value: str, choices: Sequence[str]) -> str:
@@ -261,6 +282,23 @@ def _wrong_together(study: Study) -> Iterator[str]:
         message = _failure(study.settings, label)
         if message:
             yield f"{label!r}: {message}"
+
+
+def _wrong_patience(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
+    """Early stopping where there is nothing to watch."""
+    from tnqbm.phases import KNOW_LOG_PARTITION
+
+    for product in study.products():
+        for label in product.gradient:
+            one = settings.get(label)
+            if one is None or one.negative_phase in KNOW_LOG_PARTITION:
+                continue
+            for n in product.visible:
+                blind = one.evaluate == "none" or (one.evaluate == "auto" and n > EXACT_EVALUATION)
+                message = _failure(refuse_nothing_to_watch, one, n, not blind)
+                if message:
+                    yield f"{label!r}: {message}"
+                    break
 
 
 def _wrong_curvature(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:

@@ -57,6 +57,7 @@ DIMS: dict[str, tuple[str, ...]] = {
     "n_records": ("seed",),
     "stopped": ("seed",),
     "cause": ("seed",),
+    "model_step": ("seed",),
     "started": ("seed",),
     "finished": ("seed",),
     **dict.fromkeys(METRICS, ("seed", "record")),
@@ -276,6 +277,7 @@ class Block:
             **metrics,
             model=self._model(self.arrays["parameters"][row]) if self._has("parameters") else None,
             snapshots=snapshots,
+            model_step=int(self.arrays["model_step"][row]) if self._has("model_step") else None,
             stopped=str(self.arrays["stopped"][row]),
             cause=str(self.arrays["cause"][row]) if self._has("cause") else "",
             estimator=estimator_reports.totals(self.arrays, row),
@@ -342,6 +344,9 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     }
     if any(path.cause for path in paths):
         arrays["cause"] = np.array([path.cause for path in paths])
+    best = [path.model_step for path in paths]
+    if _all_or_none(best, "model_step", coordinates):
+        arrays["model_step"] = np.array(best, np.int64)
     for name in METRICS:
         kept = [getattr(path, name) for path in paths]
         if _all_or_none(kept, name, coordinates):
@@ -479,7 +484,7 @@ def _kinds(name: str) -> str:
     """Kinds of types (as NumPy names them) that a data set may have."""
     if name in ("stopped", "cause", "started", "finished"):
         return "U"
-    if name in ("seed", "n_records", "step", "n_snapshots", "snapshot_step"):
+    if name in ("seed", "n_records", "step", "model_step", "n_snapshots", "snapshot_step"):
         return "iu"
     return estimator_reports.kinds(name) or "f"
 

@@ -131,6 +131,7 @@ class HamiltonianTrainer(Trainer):
         self._apart = stacked_apart({"test": tests}, len(hamiltonians), first.n_visible)
         self._exact = ExactBatch(first)
         self._phase: NegativePhase = self._exact
+        self._evaluate_exactly, self._named = settings.negative_phase == "exact", True
         self._measured = settings.negative_phase == "quantum"
         if self._measured:
             named = checked_keys(keys, len(hamiltonians))
@@ -146,7 +147,7 @@ class HamiltonianTrainer(Trainer):
         return [
             HamiltonianTrajectory(
                 **self._rows_of(run),
-                hamiltonian=self._kind.with_coefficients(self._final[run]),
+                hamiltonian=self._kind.with_coefficients(self._result(run)[1]),
                 hamiltonians=[
                     (step, self._kind.with_coefficients(theta))
                     for step, theta in self._snapshots_of(run)

@@ -11,7 +11,7 @@ from tnqbm.archive.blocks import describe
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
 from tnqbm.report.groups import MIN_SEEDS
 from tnqbm.summaries import run_coordinates, varying
-from tnqbm.trajectory import METRICS
+from tnqbm.trajectory import METRICS, ran_away
 from tnqbm.trust import LOG_Z_LIMIT, doubts
 
 MOST = 12
@@ -51,6 +51,7 @@ def findings(
         *_damage(archives),
         *_failed(rows),
         *_missing(archives, groups),
+        *_ran_away(rows),
         *_not_finite(rows),
         *_log_z(rows),
         *_chains(sampled),
@@ -113,6 +114,19 @@ def _missing(archives: Sequence[ArchiveFacts], groups: Sequence[GroupRow]) -> It
         f"{why} Means are over the seeds that are there. 'tnqbm run ... --resume' continues.",
         (f"{describe(g.coordinates)}: {g.finished} of {g.planned}" for g in short),
     )
+
+
+def _ran_away(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
+    worse = [(row, what) for row in rows if (what := ran_away(row, int(row["visible"])))]
+    if worse:
+        yield _finding(
+            "problem",
+            f"{_count(len(worse), 'run')} ended worse than fair coins",
+            "Training ran away, or had hardly begun: the likelihood is below that of independent "
+            "fair bits. A lower learning rate, the centred gradient (centred), more steps, or "
+            "early stopping (patience) help.",
+            (f"{_name(row)}: {what}" for row, what in worse),
+        )
 
 
 def _not_finite(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
