@@ -8,15 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mc import load_study
+from mc.studies.checks import without_likelihood
+from tests.archive_samples import make_archive
 from tests.mc.studies.samples import problems_of, tiny
 from tnqbm import SqRBM, Target, Trainer, TrainingSettings, Trajectory, exact, train
-from tnqbm.archive import Archive, RunRecord, assemble, write_block
+from tnqbm.archive import Archive, RunRecord
 from tnqbm.early_stopping import watched
+from tnqbm.report.findings import findings
+from tnqbm.summaries import likelihood_curves
 from tnqbm.trajectory import ran_away
 
 ROWS = (np.random.default_rng(3).random((40, 6)) < np.linspace(0.05, 0.95, 6)).astype(np.uint8)
 TRAIN, TEST, VALID = (Target.from_samples(ROWS[k : k + 12]) for k in (0, 12, 24))
 START = SqRBM.uniform(6, 8, "XYZ", scale=0.1, seed=1)
+COORDINATES = {"paulis": "XYZ", "visible": 6, "hidden": 8, "data": "mine", "gradient": "exact"}
 
 
 def overfitted(**more: Any) -> Trajectory:
@@ -81,19 +87,12 @@ def test_a_checkpoint_keeps_the_best_model() -> None:
 
 
 def test_archives_keep_which_row_the_model_is_of(tmp_path: Path) -> None:
-    coordinates = {"paulis": "XYZ", "visible": 6, "hidden": 8, "data": "mine", "gradient": "exact"}
     paths = [overfitted(test=TEST), overfitted(test=TEST, learning_rate=0.05)]
     records = [
-        RunRecord(coordinates, seed, path, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
+        RunRecord(COORDINATES, seed, path, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
         for seed, path in enumerate(paths, start=1)
     ]
-    out = tmp_path / "out.h5"
-    from tnqbm.archive import PlannedGroup, parts_folder, write_plan
-
-    parts_folder(out).mkdir()
-    write_plan(out, "", [PlannedGroup(coordinates, [1, 2])], {})
-    write_block(out, records, {})
-    assemble(out)
+    out = make_archive(tmp_path / "out.h5", [records])
     with Archive(out) as archive:
         for run, row, path in zip(archive.runs(), archive.table(), paths, strict=True):
             assert run.trajectory.model_step == path.model_step
@@ -132,3 +131,41 @@ def test_training_that_ends_worse_than_fair_coins_is_said() -> None:
     assert path.nll[-1] > 6 * np.log(2)
     assert not ran_away({"nll": 6 * np.log(2), "test_nll": None}, 6)  # w = 0 itself
     assert "test data" in ran_away({"nll": 1.0, "test_nll": 5.0}, 6)
+
+
+def test_reports_name_runs_that_ended_worse_than_fair_coins(tmp_path: Path) -> None:
+    with pytest.warns(RuntimeWarning, match="training ran away"):
+        path = train(START, TRAIN, iterations=3, optimizer="sgd", learning_rate=200.0)
+    good = train(START, TRAIN, iterations=3)
+    times = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
+    records = [RunRecord(COORDINATES, 1, path, *times), RunRecord(COORDINATES, 2, good, *times)]
+    with Archive(make_archive(tmp_path / "out.h5", [records])) as archive:
+        found = findings([], archive.table(), [], [], [], threshold=0.2)
+    (worse,) = [one for one in found if "worse than fair coins" in one.title]
+    assert worse.level == "problem"
+    assert worse.title.startswith("1 run ")
+    assert "seed=1" in worse.items[0]
+
+
+def test_a_dry_run_says_that_no_likelihood_will_be_recorded() -> None:
+    wide = {"model__visible": 20, "data__name": "bas", "training__gradient": "pcd"}
+    (line,) = without_likelihood(load_study(tiny(**wide)))
+    assert "'pcd' with 20 visible units record no likelihood" in line
+    assert "evaluate = 'ais'" in line
+    assert without_likelihood(load_study(tiny(**wide, training__evaluate="ais"))) == []
+    assert without_likelihood(load_study(tiny(training__gradient="pcd"))) == []
+
+
+@pytest.mark.parametrize(
+    ("study", "words"),
+    [("[data]\ntest_fraction = 0.2\n", "log Z was not found"), ("", "no test data")],
+)
+def test_a_figure_of_likelihoods_names_the_true_cause(
+    tmp_path: Path, study: str, words: str
+) -> None:
+    blind = Trajectory(np.array([0, 3]), gradient_norm=np.ones(2), model=START)
+    record = RunRecord(COORDINATES, 1, blind, "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
+    out = make_archive(tmp_path / "out.h5", [[record]], study_text=study)
+    with Archive(out) as archive, pytest.raises(ValueError, match=words) as caught:
+        likelihood_curves(archive)
+    assert ("evaluate = 'ais'" in str(caught.value)) == bool(study)

@@ -22,6 +22,7 @@ from tnqbm.archive.blocks import (
     PlannedGroup,
     coordinates_key,
     describe,
+    final_rows,
 )
 from tnqbm.archive.find import find_run
 from tnqbm.archive.sources import Source, Sources
@@ -244,14 +245,14 @@ class Archive:
 
     def _table_rows(self, source: Source) -> list[dict[str, Any]]:
         texts = ("stopped", "cause", "started", "finished")
-        arrays = self._sources.arrays(source, (*METRICS, *texts))
-        step, last = arrays["step"], arrays["n_records"] - 1
+        arrays = self._sources.arrays(source, ("model_step", *METRICS, *texts))
+        step, last, final = arrays["step"], arrays["n_records"] - 1, final_rows(arrays)
         return [
             {
                 **source.entry.coordinates,
                 "seed": source.seed(row),
                 **{
-                    name: float(arrays[name][row, last[row]]) if name in arrays else None
+                    name: float(arrays[name][row, final[row]]) if name in arrays else None
                     for name in METRICS
                 },
                 "steps": int((step if step.ndim == 1 else step[row])[last[row]]),

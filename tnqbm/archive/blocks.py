@@ -473,6 +473,16 @@ def check_part(arrays: Arrays, coordinates: Coordinates, seeds: Sequence[int]) -
         _check_counts(arrays["n_snapshots"], arrays["snapshot_step"], "snapshot", least=0)
 
 
+def final_rows(arrays: Arrays) -> NDArray[np.int64]:
+    """Which metric row of each run (S,) is that of its model: the last, or the best one's."""
+    last = np.asarray(arrays["n_records"], np.int64) - 1
+    if "model_step" not in arrays:
+        return last
+    step = np.broadcast_to(arrays["step"], (last.size, arrays["step"].shape[-1]))
+    at = step == arrays["model_step"][:, None]
+    return np.where(at.any(axis=1), at.argmax(axis=1), last)
+
+
 def _length(steps: NDArray[Any] | None) -> int:
     return steps.shape[-1] if steps is not None and steps.ndim else 0
 

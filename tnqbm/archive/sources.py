@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.archive import estimator_reports
-from tnqbm.archive.blocks import Block, Coordinates, coordinates_key
+from tnqbm.archive.blocks import Block, Coordinates, coordinates_key, final_rows
 from tnqbm.archive.file import ArchiveFile, Entry, Header
 from tnqbm.archive.write import PLAN_FILE, archive_files, parts_folder, united
 from tnqbm.errors import ArchiveError
@@ -230,14 +230,9 @@ class Sources:
 
     def finals(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
         """Final values of the metrics that were kept, one for every row of the source."""
-        arrays = self.arrays(source, ("n_records", "step", "model_step", *names))
+        arrays = self.arrays(source, ("model_step", *names))
         rows = np.asarray(source.rows)
-        last = arrays["n_records"][rows] - 1
-        if "model_step" in arrays:  # the model is that of an earlier row, and so are its values
-            step = arrays["step"]
-            own = [step if step.ndim == 1 else step[row] for row in rows]
-            found = [own[k] == arrays["model_step"][row] for k, row in enumerate(rows)]
-            last = np.where(np.any(found, axis=1), np.argmax(found, axis=1), last)
+        last = final_rows(arrays)[rows]
         return {name: arrays[name][rows, last] for name in names if name in arrays}
 
     def _read(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
