@@ -175,7 +175,7 @@ def test_origin(tmp_path: Path) -> None:
     assert "started more than once" in titles(found, "note")
     both = tmp_path / "both.h5"
     merge(paths, both)
-    assert "made by different versions of tnqbm" in titles(report.collect(both, samples=False))
+    assert "made by different builds of tnqbm" in titles(report.collect(both, samples=False))
 
 
 def report_plan(runs: list[RunRecord]) -> Any:
