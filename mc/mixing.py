@@ -38,6 +38,9 @@ TRACE = 50
 _PRINCIPAL, _HIDDEN = 6, 8
 """Directions taken of the states and of the data, and hidden units whose weights are."""
 
+_ELSEWHERE = 0.4
+"""Difference of the share of a mode (or unit) by which a scout is in another one."""
+
 _POOLED = 20_000
 """States of which the principal directions are taken."""
 
@@ -151,6 +154,30 @@ def directions(
     return placed
 
 
+def unseen_mode(
+    states: States, energies: Float, scouts: States, scout_energies: Float, along: Float
+) -> float:
+    """Share, about, of a mode in which scouts stay and which chains (C, draws, n) do not see.
+
+    Scouts (S, draws, n) are chains of the same model that started elsewhere. 0 if they see the same
+    as the others. How much a mode weighs is judged by its energy against that of the others, as
+    if both had the same entropy.
+    """
+    both = np.concatenate([states, scouts])
+    bits = np.concatenate([both, cut(both, along)], axis=2)
+    found = bit_diagnostics(bits)
+    if not found.unmixed.any():
+        return 0.0
+    shares = bits[:, :, found.unmixed].mean(axis=1)
+    here, there = shares[: len(states)].mean(axis=0), shares[len(states) :]
+    elsewhere = (np.abs(there - here) > _ELSEWHERE).any(axis=1)
+    if not elsewhere.any():
+        return 0.0
+    gaps = energies.mean() - scout_energies[elsewhere].mean(axis=1)
+    ratio = float(np.exp(min(0.0, gaps.max())))
+    return ratio / (1.0 + ratio)
+
+
 def as_target(data: Target | ArrayLike) -> Target:
     """Data, a Target or rows (K, n), as a Target."""
     return data if isinstance(data, Target) else Target.from_samples(data)
@@ -190,6 +217,11 @@ def _threshold(values: NDArray[np.float32]) -> float:
     if at < 0 or between[at] < 0:
         return float(ordered[-1])
     return float(0.5 * (ordered[at] + ordered[at + 1]))
+
+
+def scout_states(model: SqRBM, count: int, data: Target | None, seed: int) -> States:
+    """The states of :func:`spread_states` that are not random bits, (count, n)."""
+    return spread_states(model, 2 * count, data, seed)[1::2]
 
 
 def spread_states(model: SqRBM, count: int, data: Target | None, seed: int) -> States:

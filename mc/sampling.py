@@ -23,7 +23,7 @@ from mc.chains import (
     starting_states,
 )
 from mc.kernels import KERNELS, check_kernel, is_exact
-from mc.mixing import TRACE, as_target, directions, judge
+from mc.mixing import TRACE, as_target, directions, judge, scout_states, unseen_mode
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
 from mc.tensor.moves import IndependenceMoves, Proposal
 from mc.tensor.networks import (
@@ -48,9 +48,15 @@ FALLBACK = "collapsed"
 TENSOR = "tensor"
 """A sweep of :data:`FALLBACK`, then a global move proposed by an amplitude matrix product state."""
 
+SCOUTS = 8
+"""Further chains, at most, that start where modes may be and are not kept: they help to judge."""
+
+UNSEEN = 5.0
+"""Samples that a mode must be worth for its absence to count."""
+
 PRECISIONS = ("double", "single")
 
-_MAIN, _START, _PILOT, _PILOT_START, _NETWORK = range(5)
+_MAIN, _START, _PILOT, _PILOT_START, _NETWORK, _SCOUTS = range(6)
 _MOVES = 1
 
 
@@ -247,15 +253,18 @@ def sample(
         trace = _run(chains, n_samples, burn_in, thin, ticker.advance)
     states = np.concatenate([trace.early, trace.samples], axis=1)
     units = np.flatnonzero(free)
+    target = None if data is None else as_target(data)
+    along = directions(model, states, target, units)
     judged = judge(
         states,
         trace.energies,
         kept=n_samples,
-        along=directions(model, states, None if data is None else as_target(data), units),
+        along=along,
         units=units,
         apart=apart,
     )
-    notes = list(judged.troubles)
+    troubles: list[str] = list(judged.troubles)
+    notes: list[str] = []
     if chosen is not None and not chosen.settled:
         notes.append(
             f"the pilot run ({chosen.sweeps} sweeps) was too short for the autocorrelation time, "
@@ -265,9 +274,29 @@ def sample(
     exact = name == TENSOR or is_exact(name, paulis)
     if not exact:
         notes.append(f"the kernel {name!r} only approximates p(v) for {paulis} Paulis")
-    mixed = not judged.troubles
+    if not troubles:
+        # Chains that all fell into one mode agree: only others that started elsewhere can tell.
+        key = key_of(seed, _SCOUTS)
+        count = min(SCOUTS, max(2, n_chains // 2))
+        others = make(name, scout_states(model, count, target, key), key)
+        seen = _run(others, min(n_samples, TRACE), burn_in, thin, lambda _: None)
+        elsewhere = np.concatenate([seen.early, seen.samples], axis=1)
+        draws = min(states.shape[1], elsewhere.shape[1])
+        share = unseen_mode(
+            states[:, -draws:],
+            trace.energies[:, -draws:],
+            elsewhere[:, -draws:],
+            seen.energies[:, -draws:],
+            along,
+        )
+        if share > UNSEEN / (n_chains * n_samples):
+            troubles.append(
+                "chains that started elsewhere stay in a mode that these have not seen, with a "
+                f"share of perhaps {share:.1g}"
+            )
+    mixed = not troubles
     if not mixed:
-        warnings.warn(MixingWarning(_advice(judged.troubles, name)), stacklevel=3)
+        warnings.warn(MixingWarning(_advice(tuple(troubles), name)), stacklevel=3)
     info = Info(
         kernel=name,
         exact=exact,
@@ -285,7 +314,7 @@ def sample(
         seconds=time.perf_counter() - began,
         pilots=pilots,
         mixed=mixed,
-        warnings=tuple(notes),
+        warnings=(*troubles, *notes),
     )
     return trace.samples, info
 

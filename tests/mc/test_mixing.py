@@ -96,6 +96,17 @@ def test_two_modes_out_of_proportion_are_not_called_mixed() -> None:
     assert not info.mixed
 
 
+def test_chains_that_all_fell_into_one_mode_are_found_out() -> None:
+    """They agree about everything; half of the probability is where none of them is."""
+    model = trap(3.0, 0.0, 18, "XZ")
+    with pytest.warns(MixingWarning, match="a mode that these have not seen"):
+        samples, info = sample(model, 50, n_chains=20, kernel="collapsed", seed=101)
+    assert (samples.mean(axis=2) < 0.5).all()
+    assert max(info.rhat_energy, info.rhat_visible, info.rhat_modes) < 1.05
+    assert not info.mixed
+    assert "share of perhaps 0.5" in info.warnings[0]
+
+
 def off(model: SqRBM, samples: NDArray[np.uint8], ess: float) -> float:
     """Largest error of a visible mean, in standard errors of ``ess`` independent samples."""
     n = model.n_visible
