@@ -30,9 +30,6 @@ SAME = {
 """Facts of provenance that should be the same in archives that are shown together, and what they
 are called where they are not."""
 
-_ESTIMATE = "after {} updates, for want of an estimate of the gradient"
-"""Why runs of versions that did not keep the cause failed."""
-
 _CHANGED = "+changes"
 _RANK: dict[Level, int] = {"problem": 0, "caution": 1, "note": 2}
 
@@ -91,8 +88,13 @@ def _failed(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
             "They raised an error, their parameters stopped being finite, or their gradient could "
             "not be estimated any more. Training ended there; means include the values they had "
             "reached.",
-            (f"{_name(row)}: {row['cause'] or _ESTIMATE.format(row['steps'])}" for row in failed),
+            (f"{_name(row)}: {row['cause'] or _after(row)}" for row in failed),
         )
+
+
+def _after(row: Mapping[str, Any]) -> str:
+    """What is known of a failed run of a version that did not keep the cause."""
+    return f"after {row['steps']} updates"
 
 
 def _missing(archives: Sequence[ArchiveFacts], groups: Sequence[GroupRow]) -> Iterable[Finding]:
