@@ -4,9 +4,10 @@ sampling", Statistics and Computing 11, 2001).
 A chain starts at a state of the solvable end beta = 0 and is swept once at every inverse
 temperature; the product of the ratios p~_{k}(v)/p~_{k-1}(v) on its way is a weight with mean
 Z / Z_0. Run backwards from equilibrium states of the model, the weights have mean Z_0 / Z. By
-Jensen's inequality the forward estimate of log Z is low on average and the reverse one high, so
-together they bracket it (Grosse, Ghahramani & Adams, "Sandwiching the marginal likelihood using
-bidirectional Monte Carlo", arXiv:1511.02543).
+Jensen's inequality the forward estimate of log Z is low on average. The reverse one is high if, and
+only if, its states are equilibrium states (Grosse, Ghahramani & Adams, "Sandwiching the marginal
+likelihood using bidirectional Monte Carlo", arXiv:1511.02543): chains that never saw a mode give
+states that lack it, and then both are low.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class Annealed(NamedTuple):
 
     ``log_z``, ``standard_error`` (bootstrap over chains), ``ess`` (effective number of chains),
     ``largest`` (share of the largest weight), each (B,); ``log_weights`` (B, C) whose mean
-    estimates Z / Z_0 (forward) or Z_0 / Z (reverse); ``betas`` (B, K).
+    estimates Z / Z_0 (forward) or Z_0 / Z (reverse); ``betas`` (B, K); ``states`` (B, C, n) of
+    the chains at beta = 1, which the weights of a forward run make states of the model (those of
+    this process, if a team shares the chains).
     """
 
     log_z: Float
@@ -54,6 +57,7 @@ class Annealed(NamedTuple):
     largest: Float
     log_weights: Float
     betas: Float
+    states: States
 
 
 def default_kernel(n_paulis: int) -> str:
@@ -105,7 +109,8 @@ def anneal(
     kernel : an exact kernel of :mod:`mc.kernels`; "auto": block for one Pauli, else collapsed.
     sweeps_per_beta : sweeps at each inverse temperature.
     precision : arithmetic of the sweeps; weights are always computed in double precision.
-    reference : (n,) or (B, n) visible fields of the solvable end, default the models' own.
+    reference : fields of the solvable end, default the models' own; shapes as for
+        :class:`mc.interpolation.Path`.
     start : (B, C, n) equilibrium states of the models; if given, anneals backwards from them
         (and n_chains is C).
     group : so many neighbouring chains of ``start`` are not independent of one another (they come
@@ -142,7 +147,7 @@ def anneal(
         log_weights = walker.forward(schedule, states, sweeps_per_beta, progress)
     else:
         states = np.array(start[:, first:last], dtype=np.uint8, order="C")
-        log_weights = walker.reverse(schedule, states, sweeps_per_beta, progress)
+        log_weights = walker.reverse(schedule, states.copy(), sweeps_per_beta, progress)
     log_weights = np.ascontiguousarray(team.gather(log_weights))
     found = summarise(log_weights, _keys(keys, _BOOTSTRAP), bootstrap=bootstrap, group=group)
     sign = 1.0 if start is None else -1.0
@@ -150,7 +155,7 @@ def anneal(
     # The weights are sums of rounded differences: claim no more than double precision has.
     rounding = np.finfo(np.float64).eps * np.sqrt(schedule.shape[1]) * (1.0 + np.abs(log_z))
     error = np.maximum(found.standard_error, rounding)
-    return Annealed(log_z, error, found.ess, found.largest, log_weights, schedule)
+    return Annealed(log_z, error, found.ess, found.largest, log_weights, schedule, states)
 
 
 def adaptive_betas(

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ MAX_SHARE = 0.25
 """... and if no single chain makes up more than this part of the sum of weights."""
 PARETO_LIMIT = 0.7
 """... and if the tail of independent weights is not heavier than a Pareto tail of this shape."""
+UNEVEN = 0.9
+"""A heavy tail matters if the weights are worth less than this share of their number."""
 SIGMAS = 3.0
 """Standard errors by which two estimates may differ and still agree."""
 
@@ -58,7 +60,9 @@ class Estimate:
     ``value`` (nats) and ``standard_error`` (bootstrap over chains or samples; 0 if exact); ``ess``
     the effective number of chains or samples; ``log_weights`` (C,) whose mean estimates Z / Z_0
     (backwards: Z_0 / Z; method "tensor": Z); ``betas`` (K,) the inverse temperatures; ``trusted``
-    and ``warnings`` the verdict.
+    and ``warnings`` the verdict. ``lower_bound`` <= log Z is rigorous, whatever became of the
+    estimate: from the states that were seen (:mod:`tnqbm.bounds`), or by mean-field theory; None if
+    the value is exact.
 
     For method "both", ``forward`` and ``reverse`` are the two estimates, ``gap`` = reverse -
     forward, ``value`` their mean, and ``standard_error`` at least half the gap; ``ess`` is the
@@ -89,6 +93,7 @@ class Estimate:
     n_samples: int = 0
     max_bond: int | None = None
     pareto_k: float | None = None
+    lower_bound: float | None = None
     parts: tuple[Estimate, ...] = ()
     gaps: tuple[Gap, ...] = ()
 
@@ -106,6 +111,17 @@ class Estimate:
             elif not isinstance(value, np.ndarray):
                 found[entry.name] = value
         return found
+
+
+class Run(NamedTuple):
+    """An estimate, the states (K, n) that were seen on the way, and doubts about their beginning.
+
+    The doubts are no part of the estimate's warnings: other estimates may dispel them.
+    """
+
+    estimate: Estimate
+    states: NDArray[np.uint8]
+    doubts: Sequence[str] = ()
 
 
 def agree(first: Estimate, second: Estimate) -> bool:
@@ -166,6 +182,19 @@ def weight_troubles(
             f"its error bar are not reliable: {cure}"
         ]
     return []
+
+
+def tail_troubles(
+    method: str, what: str, count: int, ess: float, shape: float, cure: str
+) -> list[str]:
+    """What is wrong with the tail of ``count`` weights of Pareto ``shape``."""
+    limit = pareto_limit(count)
+    if shape <= limit or ess >= UNEVEN * count or math.isnan(shape):
+        return []
+    return [
+        f"{method}: the weights of {count} {what} have a heavy tail (Pareto shape {shape:.2f}, "
+        f"above {limit:.2f}), so rare large ones may be missing: {cure}"
+    ]
 
 
 def pareto_shape(log_weights: Float) -> float:

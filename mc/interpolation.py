@@ -1,9 +1,10 @@
 """The path from a solvable model to the model of interest, shared by annealing and tempering.
 
-theta_beta = (1 - beta) theta_0 + beta theta, with theta_0 = (a_0, b, 0): the visible bits of
-theta_0 are independent and log Z_0 = sum_i log 2cosh a_0i + sum_j log 2cosh |b_j|. With visible
+theta_beta = (1 - beta) theta_0 + beta theta, with theta_0 = (a_0, b_0, 0): the visible bits of
+theta_0 are independent and log Z_0 = sum_i log 2cosh a_0i + sum_j log 2cosh |b_0j|. With visible
 fields a_0 that give the data's first moments the path starts nearer to a trained model
-(Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks", ICML 2008).
+(Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks", ICML 2008). With
+the fields that units feel in one mode of the model, the path stays in that mode.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Path:
 
     theta : (B, size) models in the order of :meth:`tnqbm.SqRBM.to_vector`.
     n, m, n_paulis : their shape.
-    reference : (n,) or (B, n) visible fields a_0; None takes each model's own a.
+    reference : (n,) or (B, n) visible fields a_0, or (n + P m,) or (B, n + P m) all fields, a_0 and
+        b_0 in the order of theta; what is not given, each model has itself.
     """
 
     def __init__(
@@ -34,19 +36,19 @@ class Path:
     ) -> None:
         self.theta = np.ascontiguousarray(theta, dtype=np.float64)
         self.n, self.m, self.n_paulis = n, m, n_paulis
-        batch = self.theta.shape[0]
-        own = self.theta[:, :n]
-        self.reference: Float = own if reference is None else _fields(reference, batch, n)
+        self._n_fields = n + n_paulis * m
+        own = self.theta[:, : self._n_fields]
+        self.reference: Float = own if reference is None else _fields(reference, own, n)
 
     def at(self, beta: Float, rows: NDArray[np.intp] | None = None) -> Float:
         """theta_beta of the models ``rows`` (None: all), beta (B,) -> (B, size)."""
         out = self.theta.copy() if rows is None else self.theta[rows]
         reference = self.reference if rows is None else self.reference[rows]
-        n, weights = self.n, self.n + self.n_paulis * self.m
-        own, share = out[:, :n].copy(), beta[:, None]
+        fields = self._n_fields
+        own, share = out[:, :fields].copy(), beta[:, None]
         # A weighted sum of equal numbers need not round to the same number: keep these exact.
-        out[:, :n] = np.where(reference == own, own, own * share + reference * (1.0 - share))
-        out[:, weights:] *= share
+        out[:, :fields] = np.where(reference == own, own, own * share + reference * (1.0 - share))
+        out[:, fields:] *= share
         return out
 
     def ladder(self, betas: Float) -> Float:
@@ -60,8 +62,8 @@ class Path:
         n, m = self.n, self.m
         square = np.zeros((self.theta.shape[0], m))
         for p in range(self.n_paulis):
-            square += self.theta[:, n + p * m : n + (p + 1) * m] ** 2
-        visible = log_2cosh(np.abs(self.reference)).sum(axis=1)
+            square += self.reference[:, n + p * m : n + (p + 1) * m] ** 2
+        visible = log_2cosh(np.abs(self.reference[:, :n])).sum(axis=1)
         return np.asarray(visible + log_2cosh(np.sqrt(square)).sum(axis=1))
 
 
@@ -110,12 +112,16 @@ def check_betas(betas: ArrayLike) -> Float:
     return array
 
 
-def _fields(reference: ArrayLike, batch: int, n: int) -> Float:
+def _fields(reference: ArrayLike, own: Float, n: int) -> Float:
+    """All fields (B, n + P m) of the solvable end, from those given and the models' own."""
     fields = np.asarray(reference, dtype=np.float64)
-    if fields.shape not in ((n,), (batch, n)):
+    batch, count = own.shape
+    if fields.shape not in ((n,), (batch, n), (count,), (batch, count)):
         raise ValueError(
             f"reference fields must have shape ({n},) or ({batch}, {n}), got {fields.shape}"
         )
     if not np.isfinite(fields).all():
         raise ValueError("reference fields must be finite; regularise the data's moments")
-    return np.ascontiguousarray(np.broadcast_to(fields, (batch, n)))
+    found = own.copy()
+    found[:, : fields.shape[-1]] = fields
+    return found

@@ -10,6 +10,7 @@ which chain a state is of, so that the probability of a false alarm stays what i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,6 +73,7 @@ def judge(
     along: Float,
     units: NDArray[np.intp] | None = None,
     apart: bool = True,
+    known: Sequence[str] = (),
 ) -> Judgement:
     """The verdict on states (chains, draws, n) with energies (chains, draws).
 
@@ -79,6 +81,7 @@ def judge(
     along : directions (K, n) to be judged, of :func:`directions`.
     units : which units are judged; None for all.
     apart : whether the chains started in different states.
+    known : troubles that are known already, put first.
     """
     chains, draws, n = states.shape
     units = np.arange(n) if units is None else units
@@ -88,7 +91,7 @@ def judge(
     share = kept / draws
     ess_energy, ess_visible = effective_sample_size(energies) * share, bits.ess_min * share
     ess_modes = modes.ess_min * share if modes else np.nan
-    troubles = []
+    troubles = list(known)
     if draws < MIN_DRAWS or (chains == 1 and draws < 2 * MIN_DRAWS):
         troubles.append(
             f"{draws} draws per chain are too few to tell whether the chains have mixed"

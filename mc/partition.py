@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mc.annealing import Annealed, Schedule, anneal, choose_kernel
+from mc.annealing import Schedule
+from mc.directions import FORWARD, REVERSE, Annealing, annealed, both
 from mc.estimate import (
     Estimate,
     EstimateWarning,
     Gap,
+    Run,
     agree,
     describe,
     gaps_of,
-    weight_troubles,
 )
-from mc.interpolation import reference_fields
 from mc.streams import stream_key
+from mc.survey import Survey, survey
 from mc.tensor.moves import Proposal
 from mc.tensor.networks import MAX_BOND, Feed
-from mc.ticker import Ticker
+from mc.verdict import judge
 from tnqbm import arguments
 from tnqbm.arguments import checked
 from tnqbm.datasets import Target
@@ -43,19 +44,21 @@ __all__ = [
     "log_partition",
 ]
 
-Float = NDArray[np.float64]
+Seed = int | np.random.SeedSequence
 
 EXACT = ("exact", "enumeration", "contraction", "quadrature")
-METHODS = ("ais", "ais-reverse", "both", "tensor", *EXACT, "all")
+METHODS = ("auto", "ais", "ais-reverse", "both", "tensor", *EXACT, "all")
 
 MAX_SECONDS = 30.0
-"""Forecast for an exact evaluation that is done for comparison only."""
+"""Forecast up to which an exact evaluation is done without being asked for."""
 
 N_SAMPLES = 4000
 """Perfect samples of the network unless another number is asked for."""
 
-_LADDERS = 25
-_FORWARD, _REVERSE, _START, _TENSOR = range(4)
+_NETWORK_RATE = 1e-7
+"""Seconds of a fit per coupling and square of the bond dimension."""
+
+_TENSOR, _SURVEY = 3, 4  # streams below the seed; those of annealing come first
 
 
 @checked(
@@ -77,7 +80,7 @@ _FORWARD, _REVERSE, _START, _TENSOR = range(4)
 def log_partition(
     model: SqRBM,
     *,
-    method: str = "ais",
+    method: str = "auto",
     n_chains: int = 500,
     n_betas: int = 1000,
     betas: Schedule | ArrayLike = "adaptive",
@@ -90,18 +93,20 @@ def log_partition(
     max_bond: int = MAX_BOND,
     feed: Feed = "chains",
     proposal: Proposal | None = None,
-    seed: int | np.random.SeedSequence | None = None,
+    seed: Seed | None = None,
     bootstrap: int = 200,
     progress: bool = False,
 ) -> Estimate:
     """log Z = log Tr exp(-H) of a model of any size, in nats.
 
-    method : "ais", annealed importance sampling, low on average by about half the squared standard
-        error; "ais-reverse", backwards from equilibrium states, high on average; "both", which
-        brackets log Z; "tensor", importance sampling with perfect samples of an amplitude matrix
-        product state, whose mean weight is an unbiased estimate of Z whatever the bond dimension;
-        "enumeration", "contraction", "quadrature", or "exact", the fastest of these for the model
-        at hand; "all", every way that applies, compared with one another.
+    method : "auto", exact evaluation if it takes less than about half a minute, else "ais", and
+        where that is not to be trusted the network too; "ais", annealed importance sampling, low
+        on average by about half the squared standard error; "ais-reverse", backwards from
+        equilibrium states, high on average if they are that; "both", the mean of the two;
+        "tensor", importance sampling with perfect samples of an amplitude matrix product state,
+        whose mean weight is an unbiased estimate of Z whatever the bond dimension; "enumeration",
+        "contraction", "quadrature", or "exact", the fastest of these for the model at hand; "all",
+        every way that applies, compared with one another.
     n_chains, n_betas, betas, kernel, sweeps_per_beta, precision, bootstrap : see
         :func:`mc.annealing.anneal`. More inverse temperatures make the weights more even, more
         chains average over them.
@@ -118,12 +123,18 @@ def log_partition(
     seed : the same seed gives the same numbers; exact methods draw nothing and need none.
     progress : show it on standard error.
 
-    Warns (EstimateWarning) where the result should not be trusted: fewer than 10 or 5% effective
-    chains (or samples), one of them with more than a quarter of the weight, forward and reverse
-    estimates that differ by more than three standard errors; for "tensor" also a heavy tail of
-    the weights, and chain states that see more of the model than the network does; for "all",
-    any two methods that differ by more than three standard errors. ValueError on impossible
-    arguments, and where the exact method asked for is out of reach.
+    Estimates are held against what else is known: the weight of all states that were seen (by any
+    chain or network, and the rows of ``reference``), a rigorous lower bound of log Z, and the modes
+    that mean-field theory finds, weighed one by one (:mod:`mc.survey`). Error bars say what
+    scatters, and what is known to be missing; a mode that nobody found is in none of them.
+
+    Warns (EstimateWarning) where the result should not be trusted: a value more than three
+    standard errors below the bound or the weight of the modes; fewer than 10 or 5% effective
+    chains (or samples), one of them with more than a quarter of the weight, or a heavy tail of the
+    weights; forward and reverse estimates that differ by more than three standard errors; for
+    "tensor" also chain states that see more of the model than the network does; for "all", any two
+    methods that differ by more than three standard errors. ValueError on impossible arguments,
+    and where the exact method asked for is out of reach.
     """
     if method not in METHODS:
         raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
@@ -132,14 +143,15 @@ def log_partition(
     if seed is None:
         raise ValueError(f"seed: method {method!r} draws random numbers; give it a seed")
 
-    def annealed(which: str) -> Estimate:
-        return _annealed(
-            model, which, n_chains=n_chains, n_betas=n_betas, betas=betas, kernel=kernel,
-            sweeps_per_beta=sweeps_per_beta, precision=precision, reference=reference,
-            samples=samples, seed=seed, bootstrap=bootstrap, progress=progress,
-        )  # fmt: skip
+    how = Annealing(
+        n_chains=n_chains, n_betas=n_betas, betas=betas, kernel=kernel,
+        sweeps_per_beta=sweeps_per_beta, precision=precision, reference=reference,
+        samples=samples, bootstrap=bootstrap, progress=progress,
+    )  # fmt: skip
 
-    def tensor() -> Estimate:
+    how.check(model)
+
+    def network() -> Run:
         from mc.tensor.partition import estimate
 
         return estimate(
@@ -149,10 +161,15 @@ def log_partition(
         )  # fmt: skip
 
     begun = time.perf_counter()
-    if method == "all":
-        found = _all(model, annealed, tensor)
+    if method == "auto":
+        found = _auto(model, how, network, max_bond, seed)
+    elif method == "all":
+        found = _all(model, how, network, seed)
+    elif method == "tensor":
+        run = network()
+        found = judge(run, _survey(model, how, [run], seed))
     else:
-        found = tensor() if method == "tensor" else annealed(method)
+        found = _annealed(model, how, method, seed)
     found = replace(found, seconds=time.perf_counter() - begun)
     for text in found.warnings:
         warnings.warn(text, EstimateWarning, stacklevel=3)
@@ -166,15 +183,77 @@ def affordable(model: SqRBM) -> bool:
     return any(one.fits and one.seconds <= MAX_SECONDS for one in exact.forecasts(model))
 
 
-def _all(
-    model: SqRBM, annealed: Callable[[str], Estimate], tensor: Callable[[], Estimate]
+def _survey(model: SqRBM, how: Annealing, runs: Sequence[Run], seed: Seed) -> Survey:
+    """What is known of the model from all that was seen or given, and from its modes."""
+    seen = [run.states for run in runs]
+    if isinstance(how.reference, Target):
+        seen.append(how.reference.states)
+    elif how.reference is not None:
+        seen.append(as_states(how.reference, model.n_visible))
+    if how.samples is not None:
+        seen.append(as_states(how.samples, model.n_visible).reshape(-1, model.n_visible))
+    return survey(
+        model,
+        np.concatenate(seen),
+        n_chains=how.n_chains,
+        n_betas=how.n_betas,
+        kernel=how.kernel,
+        precision=how.precision,
+        key=stream_key(seed, _SURVEY),
+    )
+
+
+def _annealed(model: SqRBM, how: Annealing, method: str, seed: Seed) -> Estimate:
+    """One direction of annealing, or both."""
+    directions = (FORWARD, REVERSE) if method == "both" else (method,)
+    runs = annealed(model, directions, how, seed)
+    known = _survey(model, how, runs, seed)
+    return _both(runs[0], runs[1], known) if method == "both" else judge(runs[0], known)
+
+
+def _both(forward: Run, reverse: Run, known: Survey) -> Estimate:
+    return both(judge(forward, known), judge(reverse, known, doubts=False), reverse.doubts)
+
+
+def _network_affordable(model: SqRBM, max_bond: int) -> bool:
+    """Whether a network is fitted to the model in about a minute."""
+    size = model.n_visible * model.n_hidden * len(model.paulis)
+    return _NETWORK_RATE * size * max_bond**2 <= 2 * MAX_SECONDS
+
+
+def _auto(
+    model: SqRBM, how: Annealing, network: Callable[[], Run], max_bond: int, seed: Seed
 ) -> Estimate:
-    """Every method that applies; the exact value if there is one, else the most precise."""
-    parts, complaints = [annealed("both")], []
+    """The exact value if it is near at hand, else annealing, else the network."""
+    if affordable(model):
+        return _exact(model, "exact")
+    runs = annealed(model, (FORWARD,), how, seed)
+    first = judge(runs[0], _survey(model, how, runs, seed))
+    if first.trusted or not _network_affordable(model, max_bond):
+        return first
     try:
-        parts.append(tensor())
+        runs.append(network())
+    except MemoryError as error:
+        return replace(first, warnings=[*first.warnings, f"tensor: left out: {error}"])
+    known = _survey(model, how, runs, seed)
+    parts = tuple(judge(run, known) for run in runs)
+    return replace(min(parts, key=_doubt), parts=parts, gaps=gaps_of(parts))
+
+
+def _doubt(found: Estimate) -> tuple[bool, float]:
+    """Sorts estimates by what they are worth, the best first."""
+    return not found.trusted, found.standard_error
+
+
+def _all(model: SqRBM, how: Annealing, network: Callable[[], Run], seed: Seed) -> Estimate:
+    """Every method that applies; the exact value if there is one, else the most precise."""
+    runs, complaints = annealed(model, (FORWARD, REVERSE), how, seed), []
+    try:
+        runs.append(network())
     except MemoryError as error:
         complaints.append(f"tensor: left out: {error}")
+    known = _survey(model, how, runs, seed)
+    parts = [_both(runs[0], runs[1], known), *(judge(run, known) for run in runs[2:])]
     if affordable(model):
         parts.append(_exact(model, "exact"))
     gaps = gaps_of(parts)
@@ -188,7 +267,7 @@ def _all(
                 f"{abs(gap.sigmas):.3g} standard errors: at least one of them is wrong, or its "
                 "error bar is"
             )
-    best = min(parts, key=lambda one: (not one.trusted, one.standard_error))
+    best = min(parts, key=_doubt)
     exact = best.standard_error == 0
     return replace(
         best,
@@ -197,55 +276,6 @@ def _all(
         parts=tuple(parts),
         gaps=gaps,
     )
-
-
-def _annealed(
-    model: SqRBM,
-    method: str,
-    *,
-    n_chains: int,
-    n_betas: int,
-    betas: Schedule | ArrayLike,
-    kernel: str,
-    sweeps_per_beta: int,
-    precision: str,
-    reference: Target | ArrayLike | None,
-    samples: ArrayLike | None,
-    seed: int | np.random.SeedSequence,
-    bootstrap: int,
-    progress: bool,
-) -> Estimate:
-    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-    kernel = choose_kernel(kernel, p)
-    theta = model.to_vector()[None]
-    fields_0 = None if reference is None else reference_fields(reference, n)
-    runs = ("ais", "ais-reverse") if method == "both" else (method,)
-    keys = {
-        run: np.array([stream_key(seed, path)], dtype=np.uint64)
-        for run, path in (("ais", _FORWARD), ("ais-reverse", _REVERSE))
-    }
-    found: list[Estimate] = []
-    schedule: Schedule | ArrayLike = betas
-    steps = n_betas if isinstance(betas, str) else int(np.shape(betas)[-1])
-    with Ticker("annealing", len(runs) * (steps - 1), shown=progress) as ticker:
-        for run in runs:
-            start, group, before = None, 1, time.perf_counter()
-            complaints: list[str] = []
-            if run == "ais-reverse":
-                start, group, complaints = _equilibrium(
-                    model, samples, n_chains, kernel, precision, reference, seed
-                )
-            result = anneal(
-                theta, n, m, p, keys=keys[run],
-                n_chains=n_chains, n_betas=n_betas, betas=schedule, kernel=kernel,
-                sweeps_per_beta=sweeps_per_beta, precision=precision,
-                reference=fields_0,
-                start=start, group=group, bootstrap=bootstrap, progress=ticker.advance,
-            )  # fmt: skip
-            schedule = result.betas  # the second direction takes the same way
-            seconds = time.perf_counter() - before
-            found.append(_estimate(result, run, kernel, seconds, complaints))
-    return found[0] if len(found) == 1 else _bracket(*found)
 
 
 def _exact(model: SqRBM, method: str) -> Estimate:
@@ -264,98 +294,4 @@ def _exact(model: SqRBM, method: str) -> Estimate:
         n_betas=0,
         seconds=time.perf_counter() - begun,
         trusted=True,
-    )
-
-
-def _equilibrium(
-    model: SqRBM,
-    samples: ArrayLike | None,
-    n_chains: int,
-    kernel: str,
-    precision: str,
-    reference: Target | ArrayLike | None,
-    seed: int | np.random.SeedSequence,
-) -> tuple[NDArray[np.uint8], int, list[str]]:
-    """States (1, C, n) to anneal back from, how many neighbours belong together, complaints."""
-    n = model.n_visible
-    if samples is None:
-        from mc.tempered import TemperingWarning, sample_tempered
-
-        ladders = min(_LADDERS, n_chains)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TemperingWarning)  # passed on as a complaint
-            states, info = sample_tempered(
-                model,
-                -(-n_chains // ladders),
-                n_ladders=ladders,
-                kernel=kernel,
-                precision=precision,
-                reference=reference,
-                seed=stream_key(seed, _START),
-            )
-        return (
-            states.reshape(1, -1, n),
-            states.shape[1],
-            [f"the reverse run may not start in equilibrium: {text}" for text in info.warnings],
-        )
-    given = as_states(samples, n)
-    if given.ndim == 2:
-        given = given[:, None]
-    if given.ndim != 3 or given.size == 0:
-        raise ValueError(f"samples must be (K, {n}) or (chains, draws, {n}), got {given.shape}")
-    chains, draws, _ = given.shape
-    if chains >= n_chains:
-        chosen = np.linspace(0, chains - 1, n_chains).round().astype(np.intp)
-        return given[None, chosen, -1], 1, []
-    each = min(draws, -(-n_chains // chains))
-    spaced = np.linspace(0, draws - 1, each).round().astype(np.intp)
-    return given[:, spaced].reshape(1, -1, n), each, []
-
-
-def _estimate(
-    result: Annealed, method: str, kernel: str, seconds: float, complaints: list[str]
-) -> Estimate:
-    chains, temperatures = result.log_weights.shape[1], result.betas.shape[1]
-    ess, largest = float(result.ess[0]), float(result.largest[0])
-    cure = f"take more than {temperatures} inverse temperatures (n_betas), or more chains"
-    troubles = weight_troubles(method, "chains", chains, ess, largest, cure)
-    complaints = [*complaints, *troubles]
-    return Estimate(
-        value=float(result.log_z[0]),
-        standard_error=float(result.standard_error[0]),
-        ess=ess,
-        log_weights=result.log_weights[0],
-        method=method,
-        n_chains=chains,
-        n_betas=temperatures,
-        seconds=seconds,
-        trusted=not complaints,
-        warnings=complaints,
-        kernel=kernel,
-        betas=result.betas[0],
-    )
-
-
-def _bracket(forward: Estimate, reverse: Estimate) -> Estimate:
-    """Both directions as one estimate."""
-    gap = reverse.value - forward.value
-    complaints = [*forward.warnings, *reverse.warnings]
-    if not agree(forward, reverse):
-        complaints.append(
-            f"forward and reverse annealing differ by {gap:.3g}, against standard errors of "
-            f"{forward.standard_error:.2g} and {reverse.standard_error:.2g}: log Z is known only "
-            "to lie between them; take more inverse temperatures (n_betas)"
-        )
-    error = 0.5 * math.hypot(forward.standard_error, reverse.standard_error)
-    return replace(
-        forward,
-        value=0.5 * (forward.value + reverse.value),
-        standard_error=max(error, 0.5 * abs(gap)),
-        ess=min(forward.ess, reverse.ess),
-        method="both",
-        trusted=not complaints,
-        warnings=complaints,
-        forward=forward,
-        reverse=reverse,
-        gap=gap,
     )

@@ -25,7 +25,8 @@ from mc.chains import (
 from mc.kernels import KERNELS, check_kernel, is_exact
 from mc.mixing import TRACE, as_target, directions, judge, scout_states, unseen_mode
 from mc.pilot import CHAINS, Pilot, fastest, run_pilots
-from mc.tensor.moves import IndependenceMoves, Proposal
+from mc.tensor.coverage import lacks
+from mc.tensor.moves import MOVE_WORK, IndependenceMoves, Proposal, perfect_states
 from mc.tensor.networks import (
     MAX_BOND,
     check_proposal,
@@ -56,7 +57,7 @@ UNSEEN = 5.0
 
 PRECISIONS = ("double", "single")
 
-_MAIN, _START, _PILOT, _PILOT_START, _NETWORK, _SCOUTS = range(6)
+_MAIN, _START, _PILOT, _PILOT_START, _NETWORK, _SCOUTS, _COVERAGE = range(7)
 _MOVES = 1
 
 
@@ -152,8 +153,9 @@ def sample(
         machine, or another day, it can come out differently. ``Info.kernel`` says what was
         chosen; given back as ``kernel`` it gives the same samples bit for bit. Near ties, and
         pilots too short for the autocorrelation times, give "collapsed".
-    init : "random" (fair bits), "data" (rows of ``data``, a Target or an array (N, n)), or an
-        array (chains, n) of starting states.
+    init : "random" (fair bits; with kernel "tensor", samples of the network, as chains would stay
+        for ages in states that it hardly ever proposes), "data" (rows of ``data``, a Target or an
+        array (N, n)), or an array (chains, n) of starting states.
     burn_in, thin : sweeps left out, and sweeps from one kept sample to the next. None takes 20
         and 1 autocorrelation times (the longer of the energy's and the slowest visible mean's)
         from a pilot run, which is a function of the seed.
@@ -200,10 +202,18 @@ def sample(
         f"keeping {n_chains} chains x {n_samples} samples x {n} visible units",
         "keep fewer samples, or draw them in portions with different seeds",
     )
-    start = starting_states(init, n_chains, n, data=data, seed=_stream(seed, _START))
 
+    def begin(chains: int, path: int) -> States:
+        start = starting_states(init, chains, n, data=data, seed=_stream(seed, path))
+        if kernel == TENSOR and isinstance(init, str) and init == "random":
+            assert network is not None
+            start[:, free] = perfect_states(network, chains, key_of(seed, path))
+        return start
+
+    missing: list[str] = []
     if kernel == TENSOR:
-        weigh = log_weight_of(conditioned(model, held))
+        part = conditioned(model, held)
+        weigh = log_weight_of(part)
         network = proposal
         if network is None:
             network = fit_amplitude(
@@ -213,6 +223,7 @@ def sample(
                 clamp=held,
                 seed=_stream(seed, _NETWORK),
             )
+        missing = lacks(part, network, key=key_of(seed, _COVERAGE))
 
     def make(name: str, states: States, key: int) -> Chains:
         moves = None
@@ -234,19 +245,20 @@ def sample(
     pilots: tuple[Pilot, ...] = ()
     if kernel == "auto" or burn_in is None or thin is None:
         # A start of its own, so that the pilot is the same for every number of chains.
-        pilot_start = starting_states(init, CHAINS, n, data=data, seed=_stream(seed, _PILOT_START))
+        pilot_start = begin(CHAINS, _PILOT_START)
 
         def make_pilot(name: str) -> Chains:
             return make(name, pilot_start, key_of(seed, _PILOT, *name.encode()))
 
         names = _candidates(paulis) if kernel == "auto" else [kernel]
-        size = n * model.n_hidden * paulis
+        size = n * model.n_hidden * paulis + (MOVE_WORK if kernel == TENSOR else 0)
         pilots = run_pilots(make_pilot, names, size=size, free=free)
     chosen = fastest(pilots, FALLBACK if kernel == "auto" else kernel) if pilots else None
     name = kernel if chosen is None else chosen.kernel
     burn_in = chosen.burn_in if burn_in is None and chosen else burn_in or 0
     thin = chosen.thin if thin is None and chosen else thin or 1
 
+    start = begin(n_chains, _START)
     chains = make(name, start, key_of(seed, _MAIN))
     apart = bool((chains.states != chains.states[0]).any())
     with Ticker("sampling", burn_in + thin * n_samples, shown=progress) as ticker:
@@ -262,6 +274,7 @@ def sample(
         along=along,
         units=units,
         apart=apart,
+        known=missing,
     )
     troubles: list[str] = list(judged.troubles)
     notes: list[str] = []

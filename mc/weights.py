@@ -12,14 +12,21 @@ from tnqbm.short_repr import short_repr
 
 Float = NDArray[np.float64]
 
+_WIDEST = 50.0
+"""Largest variance of log weights that is looked at: errors beyond mean nothing."""
+_BELIEVED = 1.5
+_EVEN = 1e-12
+"""Relative variance of weights below which they are equal but for rounding."""
+
 
 @short_repr
 class WeightSummary(NamedTuple):
     """Of each row of weights: arrays (B,).
 
-    ``log_mean`` log of the mean weight; ``standard_error`` of log_mean, by the bootstrap;
-    ``ess`` effective number (sum w)^2 / sum w^2 (Kong, Liu & Wong 1994); ``largest`` share of the
-    largest weight in the sum.
+    ``log_mean`` log of the mean weight; ``standard_error`` of log_mean, by the bootstrap and, as
+    large weights that happen not to be among few cannot be resampled, by what log-normal weights
+    as wide as these would have; ``ess`` effective number (sum w)^2 / sum w^2 (Kong, Liu & Wong
+    1994); ``largest`` share of the largest weight in the sum.
     """
 
     log_mean: Float
@@ -44,8 +51,37 @@ def summarise(
     log_mean = highest + np.log(total / count)
     error = np.array(
         [_bootstrap(w, int(k), bootstrap, group) for w, k in zip(weights, keys, strict=True)]
-    )
+    ) * _unseen(log_weights, ess)
     return WeightSummary(log_mean, error.reshape(batch), ess, weights.max(axis=1) / total)
+
+
+def _unseen(log_weights: Float, ess: Float) -> Float:
+    """Factors >= 1 of standard errors, for rare large weights that are not among those at hand.
+
+    The relative variance of log-normal weights is exp(s^2) - 1. Their width s is read off twice:
+    from the upper half of the log weights, where a factor of up to 1.5 is believed (weights of two
+    kinds look wide, too), and from the upper half of the weight, which knows a heavy tail.
+    """
+    count = log_weights.shape[1]
+    above = np.maximum(log_weights - np.median(log_weights, axis=1, keepdims=True), 0.0)
+    by_number = 2.0 * (above**2).mean(axis=1)
+    ordered = np.sort(log_weights, axis=1)
+    weights = np.exp(ordered - ordered[:, -1:])
+    upper = np.cumsum(weights, axis=1) >= 0.5 * weights.sum(axis=1, keepdims=True)
+    first = ordered[np.arange(len(ordered)), upper.argmax(axis=1)]
+    weights *= upper
+    by_weight = (weights * (ordered - first[:, None]) ** 2).sum(axis=1) / weights.sum(axis=1)
+    seen = count / ess - 1.0
+    factors = [
+        np.sqrt(
+            np.divide(
+                np.expm1(np.minimum(s, _WIDEST)), seen, out=np.ones_like(s), where=seen > _EVEN
+            )
+        )
+        for s in (by_number, by_weight)
+    ]
+    found = np.maximum(np.minimum(factors[0], _BELIEVED), factors[1])
+    return np.asarray(np.maximum(1.0, found))
 
 
 def _bootstrap(weights: Float, key: int, times: int, group: int) -> float:

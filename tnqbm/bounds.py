@@ -15,7 +15,7 @@ from tnqbm.states import as_states
 
 Float = NDArray[np.float64]
 
-_NUMBERS = 1 << 20
+_NUMBERS = 1 << 17
 """Hidden fields computed at a time."""
 
 

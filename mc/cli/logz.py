@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tnqbm.forecast import Forecasts
 
 METHODS = (
-    "ais", "ais-reverse", "both", "tensor",
+    "auto", "ais", "ais-reverse", "both", "tensor",
     "exact", "enumeration", "contraction", "quadrature", "all",
 )  # fmt: skip
 """Those of mc.partition, which is not imported to print a help text."""
@@ -32,9 +32,10 @@ METHODS = (
 @click.option(
     "--method",
     type=click.Choice(METHODS),
-    default="ais",
+    default="auto",
     show_default=True,
-    help="How; exact: the fastest exact way; all: every way there is, compared.",
+    help="How; auto: exact if that is quick, else ais, else tensor; exact: the fastest exact way; "
+    "all: every way there is, compared.",
 )
 @click.option("--chains", type=int, default=500, show_default=True, help="Annealed chains.")
 @click.option("--betas", type=int, default=1000, show_default=True, help="Inverse temperatures.")
@@ -86,11 +87,13 @@ def logz(
 ) -> None:
     """Estimate log Z (in nats) with an error bar; with data, also NLL and TVD.
 
-    Annealed importance sampling takes any number of visible units. Forward annealing is low on
-    average and reverse annealing high; "both" brackets log Z. "tensor" weighs perfect samples of a
-    matrix product state (unbiased for Z), and checks them with Markov chains. "exact" takes the
+    "auto" is exact where that takes less than half a minute, else anneals, and asks the network
+    where annealing is not to be trusted. Annealed importance sampling takes any number of visible
+    units, forwards ("ais"), backwards, or "both". "tensor" weighs perfect samples of a matrix
+    product state (unbiased for Z), and checks them with Markov chains. "exact" takes the
     fastest of enumeration, contraction of a tensor network and quadrature, if one is within
-    reach, and shows what each would cost. The model is one saved with
+    reach, and shows what each would cost. Every estimate is held against a lower bound of log Z
+    that always holds, and against the modes of the model. The model is one saved with
     SqRBM.save, or the final model of an archive's run, which is compared with the data it was
     trained on unless --data says otherwise. A warning names estimates not to be relied on.
 
@@ -139,6 +142,7 @@ def logz(
         "log_z": found.value,
         "log_z_error": found.standard_error,
         "method": found.method,
+        "lower_bound": found.lower_bound,
         "trusted": found.trusted,
         "agree": _agree(found),
         "gaps": [asdict(gap) for gap in found.gaps],
@@ -233,6 +237,10 @@ def _print(
             left=1,
         )
     lines: dict[str, str] = {}
+    if result["lower_bound"] is not None:
+        lines["log Z is at least"] = (
+            f"{result['lower_bound']:.10g}  (always: states that were seen)"
+        )
     if result["agree"] is not None:
         lines["estimates agree"] = "yes" if result["agree"] else "no"
     if "nll" in result:

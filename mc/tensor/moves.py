@@ -27,6 +27,9 @@ States = NDArray[np.uint8]
 LogWeight = Callable[[States], Float]
 """log p~(v) of states (K, n), (K,), up to a constant."""
 
+MOVE_WORK = 100_000
+"""A move takes about as long per chain as a sweep of a model with so many couplings."""
+
 BLOCK = 64
 """Chains that are proposed to together; also the shard of states of averages over samples."""
 
@@ -110,6 +113,12 @@ def independence_step(
     accepted = np.asarray(log_u <= new - old)
     states[accepted] = proposed[accepted]
     return accepted
+
+
+def perfect_states(mps: Proposal, count: int, key: int) -> States:
+    """Independent samples (count, n) of a proposal; the first ones are the same for any count."""
+    blocks = [mps.sample(BLOCK, seed=stream_key(key, k))[0] for k in range(-(-count // BLOCK))]
+    return np.ascontiguousarray(np.concatenate(blocks)[:count])
 
 
 class IndependenceMoves:

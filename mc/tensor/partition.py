@@ -6,7 +6,9 @@ p(v) > 0. What the network lacks altogether, its own samples do not see; other s
 may. States v ~ p give 1/Z as the mean of q(v)/p~(v) (Gelfand & Dey, JRSS B 56, 501 (1994)), and
 a mode without its share in q lowers that mean: the two estimates part. The states are those of
 chains annealed from a solvable model, with the weights of annealed importance sampling, so that a
-mode counts for what it is and not for how many chains fell into it.
+mode counts for what it is and not for how many chains fell into it. A part of the model that K such
+chains are likely to miss, about 1/K of it, may be missing from both: the standard error is never
+below one over the effective number of these chains.
 """
 
 from __future__ import annotations
@@ -17,9 +19,9 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.annealing import adaptive_betas
-from mc.estimate import MIN_ESS, SIGMAS, Estimate, gap_between
-from mc.interpolation import Path, reference_fields
+from mc.annealing import anneal
+from mc.estimate import MIN_ESS, SIGMAS, Estimate, Run, gap_between
+from mc.interpolation import reference_fields
 from mc.kernels import Sweeper
 from mc.streams import stream_key
 from mc.tensor.moves import LogWeight, Proposal, States
@@ -43,9 +45,10 @@ BETAS = 300
 fitted to."""
 DRAWS, THIN = 4, 5
 """States of each at the end of its way, and sweeps between them."""
+KERNEL = "collapsed"
 
 _FIT, _WEIGH, _CHECK, _BOOTSTRAP = range(4)
-_PLACES, _CHAINS = range(2)
+_WAY, _DRAWS = range(2)
 
 
 def estimate(
@@ -59,7 +62,7 @@ def estimate(
     data: Target | ArrayLike | None = None,
     bootstrap: int = 200,
     key: int,
-) -> Estimate:
+) -> Run:
     """The estimate "tensor" of :func:`mc.partition.log_partition`, which explains the arguments.
 
     The chains of the check have nothing in common with those that the network is fitted to.
@@ -96,8 +99,11 @@ def estimate(
         max_bond=found.max_bond,
         pareto_k=found.pareto_k,
     )
-    other = _from_chains(model, proposal, log_weight, fields, bootstrap, stream_key(key, _CHECK))
-    gap, troubles = gap_between(plain, other), list(found.troubles)
+    states, log_w = annealed_states(model, fields, stream_key(key, _CHECK))
+    other = _from_chains(states, log_w, proposal, log_weight, bootstrap, stream_key(key, _CHECK))
+    # What these chains would have missed, the network may lack.
+    seen = replace(plain, standard_error=max(plain.standard_error, 1.0 / other.ess))
+    gap, troubles = gap_between(seen, other), list(found.troubles)
     if other.ess < MIN_ESS:
         troubles.append(
             f"tensor: the {CHAINS} annealed chains of the check are worth {other.ess:.1f}, too few "
@@ -110,43 +116,44 @@ def estimate(
             else "the network is poor where the chains are"
         )
         troubles.append(
-            f"tensor: its own samples give log Z = {plain.value:.8g} +- "
-            f"{plain.standard_error:.2g}, annealed chains {other.value:.8g} +- "
+            f"tensor: its own samples give log Z = {seen.value:.8g} +- "
+            f"{seen.standard_error:.2g}, annealed chains {other.value:.8g} +- "
             f"{other.standard_error:.2g}, more than {SIGMAS:.0f} standard errors apart: {why}; "
             f"{CURE}"
         )
-    return replace(
-        plain,
+    done = replace(
+        seen,
         seconds=time.perf_counter() - begun,
         trusted=not troubles,
         warnings=troubles,
         reverse=other,
         gap=gap.difference,
     )
+    return Run(done, np.concatenate([states.reshape(-1, model.n_visible), found.states]))
 
 
 def _from_chains(
-    model: SqRBM,
+    states: States,
+    log_w: Float,
     proposal: Proposal,
     log_weight: LogWeight,
-    fields: Float | None,
     bootstrap: int,
     key: int,
 ) -> Estimate:
-    """log Z from the weighted mean of q/p~ over states of annealed chains."""
+    """log Z from the weighted mean of q/p~ over states (chains, draws, n) of annealed chains."""
     begun = time.perf_counter()
-    states, log_w = annealed_states(model, fields, key)
-    rows = states.reshape(-1, model.n_visible)
+    chains, draws, n = states.shape
+    rows = states.reshape(-1, n)
     # A state that is never proposed has no share: a finite number that is as good as zero.
     log_q = np.maximum(proposal.log_prob(rows), np.finfo(np.float64).min)
-    log_ratio = (log_q - log_weight(rows)).reshape(CHAINS, DRAWS)
+    log_ratio = (log_q - log_weight(rows)).reshape(chains, draws)
     highest = float(log_ratio.max())
     w = np.exp(log_w - log_w.max())
     ratio = np.exp(log_ratio - highest).mean(axis=1)
     tiny = np.finfo(np.float64).tiny
     value = -highest - float(np.log(max(w @ ratio / w.sum(), tiny)))
     rng = np.random.Generator(np.random.Philox(key=stream_key(key, _BOOTSTRAP)))
-    drawn = rng.integers(0, CHAINS, (bootstrap, CHAINS))
+    drawn = rng.integers(0, chains, (bootstrap, chains))
     means = np.maximum((w * ratio)[drawn].sum(axis=1) / w[drawn].sum(axis=1), tiny)
     return Estimate(
         value=value,
@@ -154,11 +161,11 @@ def _from_chains(
         ess=float(w.sum() ** 2 / (w**2).sum()),
         log_weights=log_w,
         method="tensor-reverse",
-        n_chains=CHAINS,
+        n_chains=chains,
         n_betas=BETAS,
         seconds=time.perf_counter() - begun,
         trusted=True,
-        kernel="collapsed",
+        kernel=KERNEL,
     )
 
 
@@ -169,22 +176,16 @@ def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[State
     visible ``fields`` (n,) or the model's own; with their weights their states stand for p(v).
     """
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-    path = Path(model.to_vector()[None], n, m, p, fields)
-    places = np.array([stream_key(key, _PLACES)], dtype=np.uint64)
-    betas = adaptive_betas(path, BETAS, keys=places, kernel="collapsed")
-    keys = np.array([stream_key(key, _CHAINS)], dtype=np.uint64)
-    sweeper = Sweeper(n, m, p, "collapsed")
-    states = np.zeros((1, CHAINS, n), dtype=np.uint8)
-    log_w = np.zeros(CHAINS)
-    here = path.at(betas[:, 0])
-    sweeper.sweep(here, states, keys, 0, 1)  # without couplings one sweep draws exactly
-    for k in range(1, BETAS):
-        there = path.at(betas[:, k])
-        log_w += (sweeper.log_weights(there, states) - sweeper.log_weights(here, states))[0]
-        sweeper.sweep(there, states, keys, k, 1)
-        here = there
-    found = np.empty((CHAINS, DRAWS, n), dtype=np.uint8)
+    theta = model.to_vector()[None]
+    found = anneal(
+        theta, n, m, p,
+        keys=np.array([stream_key(key, _WAY)], dtype=np.uint64),
+        n_chains=CHAINS, n_betas=BETAS, kernel=KERNEL, reference=fields, bootstrap=2,
+    )  # fmt: skip
+    keys = np.array([stream_key(key, _DRAWS)], dtype=np.uint64)
+    sweeper = Sweeper(n, m, p, KERNEL)
+    states = np.empty((CHAINS, DRAWS, n), dtype=np.uint8)
     for k in range(DRAWS):
-        sweeper.sweep(here, states, keys, BETAS + k * THIN, THIN)
-        found[:, k] = states[0]
-    return found, log_w
+        sweeper.sweep(theta, found.states, keys, k * THIN, THIN)
+        states[:, k] = found.states[0]
+    return states, found.log_weights[0]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimate import pareto_limit, pareto_shape, weight_troubles
+from mc.estimate import pareto_shape, tail_troubles, weight_troubles
 from mc.streams import stream_key
 from mc.tensor.moves import LogWeight, Proposal, States
 from mc.weights import summarise
@@ -17,9 +17,6 @@ Float = NDArray[np.float64]
 
 BATCH = 4096
 """Perfect samples drawn at a time."""
-
-UNEVEN = 0.9
-"""A heavy tail matters if the weights are worth less than this share of the samples."""
 
 CURE = (
     "take a larger bond dimension (max_bond), more samples, or states from tempering "
@@ -74,13 +71,9 @@ def weigh(
         bootstrap=bootstrap,
     )
     value, ess = float(found.log_mean[0]), float(found.ess[0])
-    shape, limit = pareto_shape(log_weights), pareto_limit(count)
+    shape = pareto_shape(log_weights)
     troubles = weight_troubles("tensor", "samples", count, ess, float(found.largest[0]), CURE)
-    if shape > limit and ess < UNEVEN * count:
-        troubles.append(
-            f"tensor: the weights of {count} samples have a heavy tail (Pareto shape {shape:.2f}, "
-            f"above {limit:.2f}), so rare large ones may be missing: {CURE}"
-        )
+    troubles += tail_troubles("tensor", "samples", count, ess, shape, CURE)
     sizes = getattr(proposal, "bond_sizes", None)
     return Weighed(
         states=states,

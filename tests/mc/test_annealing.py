@@ -60,6 +60,21 @@ def test_path_ends_are_solvable_and_the_model(reference: np.ndarray | None) -> N
     np.testing.assert_allclose(half.a, 0.5 * (start.a + model.a))
 
 
+def test_path_may_begin_in_other_hidden_fields() -> None:
+    model = SqRBM.uniform(3, 2, "XZ", seed=1)
+    fields = np.random.default_rng(1).normal(size=3 + 4)
+    path = Path(model.to_vector()[None], 3, 2, 2, fields)
+    start = SqRBM.from_vector(path.at(np.zeros(1))[0], 3, 2, "XZ")
+    np.testing.assert_array_equal(np.concatenate([start.a, start.b.ravel()]), fields)
+    assert not start.w.any()
+    assert path.log_z0()[0] == pytest.approx(enumerate_model(start)[0], rel=1e-13)
+    np.testing.assert_array_equal(path.at(np.ones(1))[0], model.to_vector())
+    half = SqRBM.from_vector(path.at(np.array([0.5]))[0], 3, 2, "XZ")
+    np.testing.assert_allclose(half.b, 0.5 * (start.b + model.b))
+    with pytest.raises(ValueError, match=r"must have shape \(3,\)"):
+        Path(model.to_vector()[None], 3, 2, 2, np.zeros(5))
+
+
 def test_ladder_lists_temperatures_of_each_model() -> None:
     theta, _ = batch(2, 3, 2, "XYZ", 1.0)
     path = Path(theta, 3, 2, 3)
@@ -111,6 +126,25 @@ def test_equal_weights_have_no_error() -> None:
     np.testing.assert_allclose(found.standard_error, 0.0, atol=1e-12)
     np.testing.assert_allclose(found.ess, 50.0)
     np.testing.assert_allclose(found.largest, 0.02)
+
+
+@pytest.mark.parametrize("width", [0.3, 1.0, 1.5])
+def test_stated_errors_cover_wide_weights(width: float) -> None:
+    """400 means of 200 log-normal weights; the bootstrap alone covers 0.89 and 0.97 at 1.5."""
+    log_weights = np.random.default_rng(3).normal(0.0, width, (400, 200))
+    found = summarise(log_weights, keys(400), bootstrap=100)
+    off = np.abs(found.log_mean - 0.5 * width**2) / found.standard_error
+    assert (off < 2.0).mean() > 0.92
+    assert (off < 3.0).mean() > 0.98
+    assert (off < 1.0).mean() < 0.85  # nor are they twice too large
+
+
+def test_errors_of_two_kinds_of_weights_stay_finite() -> None:
+    log_weights = np.where(np.arange(300) % 3 == 0, 0.0, -40.0)[None]
+    wanted = np.sqrt(2.0 / 300)  # a share of a third
+    assert summarise(log_weights, keys(1)).standard_error[0] == pytest.approx(
+        1.25 * wanted, rel=0.4
+    )
 
 
 def test_bootstrap_matches_the_delta_method_and_knows_groups() -> None:

@@ -28,7 +28,7 @@ def rough() -> SqRBM:
 
 
 def test_forward_estimate(model: SqRBM) -> None:
-    found = log_partition(model, seed=1, n_chains=200, n_betas=200)
+    found = log_partition(model, method="ais", seed=1, n_chains=200, n_betas=200)
     # Four standard errors: false alarm 6e-5.
     assert abs(found.value - enumerate_model(model)[0]) < 4 * found.standard_error
     assert found.trusted
@@ -66,8 +66,48 @@ def test_both_directions_bracket(model: SqRBM) -> None:
         assert agree(one, log_partition(model, method="exact", seed=0))
         assert abs(one.value - value) < 4 * one.standard_error  # three at 6e-5
     np.testing.assert_array_equal(found.forward.betas, found.reverse.betas)
-    alone = log_partition(model, seed=3, n_chains=200, n_betas=150)
+    alone = log_partition(model, method="ais", seed=3, n_chains=200, n_betas=150)
     assert alone.value == found.forward.value
+
+
+def test_states_that_were_seen_bound_log_z() -> None:
+    """Two deep modes of which chains see one: by its own lights the estimate is perfect."""
+    n = 20
+    model = SqRBM(np.full(n, 1.2), np.full((1, 1), 1.2 * n), np.full((1, n, 1), 4.0), "Z")
+    log_z = exact.log_partition(model)
+    options: dict[str, Any] = {"n_chains": 200, "n_betas": 200, "seed": 1}
+    for method in ("ais", "both"):
+        with pytest.warns(EstimateWarning, match="that were seen alone give log Z >="):
+            found = log_partition(model, method=method, **options)
+        assert found.value < log_z - 0.3
+        assert not found.trusted
+        assert found.lower_bound == pytest.approx(log_z, abs=1e-3)
+        assert found.lower_bound <= log_z + 1e-9
+    data = np.array([[0] * n, [1] * n])
+    assert log_partition(model, method="ais", reference=data, **options).lower_bound is not None
+
+
+def test_auto_takes_the_first_way_that_can_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mc.partition
+
+    small = SqRBM.uniform(8, 4, "XYZ", seed=1)
+    assert log_partition(small, seed=1).method == "exact"
+    monkeypatch.setattr(mc.partition, "affordable", lambda model: False)
+    options: dict[str, Any] = {"n_chains": 100, "n_betas": 100, "n_samples": 500, "max_bond": 16}
+    assert log_partition(small, seed=1, **options).method == "ais"
+    n = 10
+    model = SqRBM(np.full(n, 1.2), np.full((1, 1), 1.2 * n), np.full((1, n, 1), 4.0), "Z")
+    found = log_partition(model, seed=1, **options)
+    assert found.method == "tensor"
+    assert found.trusted
+    assert found.warnings == []
+    assert abs(found.value - exact.log_partition(model)) < 3 * found.standard_error
+    assert [part.method for part in found.parts] == ["ais", "tensor"]
+    monkeypatch.setattr(mc.partition, "_network_affordable", lambda model, bond: False)
+    with pytest.warns(EstimateWarning, match="lacks|too low"):
+        found = log_partition(model, seed=1, **options)
+    assert found.method == "ais"
+    assert not found.trusted
 
 
 def test_exact(model: SqRBM) -> None:
@@ -98,7 +138,7 @@ def test_exact(model: SqRBM) -> None:
 def test_too_few_temperatures_are_reported(rough: SqRBM) -> None:
     """A case made to fail: the weights collapse, and the message says what to do."""
     with pytest.warns(EstimateWarning, match=r"worth \d\.\d, fewer than 10.*n_betas"):
-        found = log_partition(rough, seed=1, n_chains=100, n_betas=5)
+        found = log_partition(rough, method="ais", seed=1, n_chains=100, n_betas=5)
     assert not found.trusted
     assert found.ess < 10
     assert found.warnings
@@ -118,7 +158,7 @@ def test_disagreeing_directions_are_reported(rough: SqRBM) -> None:
 
 def test_few_chains_are_not_trusted(model: SqRBM) -> None:
     with pytest.warns(EstimateWarning, match="of 5 chains"):
-        log_partition(model, seed=1, n_chains=5, n_betas=100)
+        log_partition(model, method="ais", seed=1, n_chains=5, n_betas=100)
 
 
 def test_reverse_from_given_samples(model: SqRBM) -> None:
@@ -163,7 +203,7 @@ def test_reference_data(model: SqRBM) -> None:
     assert same.value == pytest.approx(found.value, abs=1e-9)
     assert abs(found.value - enumerate_model(model)[0]) < 4 * found.standard_error
     with pytest.raises(ValueError, match="3 visible units"):
-        log_partition(model, reference=Target.uniform([[0, 0, 1]]), seed=1)
+        log_partition(model, method="ais", reference=Target.uniform([[0, 0, 1]]), seed=1)
 
 
 def test_dictionary_is_json(model: SqRBM) -> None:
@@ -191,7 +231,9 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
     import tracemalloc
 
     model = SqRBM.uniform(128, 128, "XYZ", scale=0.02, seed=1)
-    options: dict[str, Any] = {"seed": 1, "n_chains": 100, "n_betas": 4, "betas": "linear"}
+    options: dict[str, Any] = {
+        "method": "ais", "seed": 1, "n_chains": 100, "n_betas": 4, "betas": "linear"
+    }  # fmt: skip
     log_partition(model, **options)  # compile
     tracemalloc.start()
     found = log_partition(model, **options)
@@ -204,7 +246,10 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"method": "guess"}, "'guess' is not one of ais, ais-reverse, both, tensor, exact, "),
+        (
+            {"method": "guess"},
+            "'guess' is not one of auto, ais, ais-reverse, both, tensor, exact, ",
+        ),
         ({"kernel": "block"}, "one Pauli"),
         ({"n_chains": 0}, "n_chains"),
         ({"betas": [0.0, 0.5]}, "end with 1"),
@@ -214,7 +259,7 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
 )
 def test_bad_arguments(model: SqRBM, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        log_partition(model, seed=1, **options)
+        log_partition(model, **{"method": "ais", "seed": 1} | options)
 
 
 def test_only_methods_that_draw_need_a_seed() -> None:

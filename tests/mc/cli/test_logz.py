@@ -53,14 +53,24 @@ def test_all_methods_agree(saved: Path, model: SqRBM) -> None:
     assert "estimates agree" in text
 
 
-def test_default_is_forward_annealing_and_repeatable(saved: Path, model: SqRBM) -> None:
-    first, again = (json.loads(call(saved, *QUICK, "--json").stdout) for _ in range(2))
+def test_default_is_exact_where_that_is_quick(saved: Path, model: SqRBM) -> None:
+    result = json.loads(call(saved, *QUICK, "--json").stdout)
+    assert result["method"] == "exact"
+    assert result["log_z"] == pytest.approx(exact.log_partition(model))
+    assert result["lower_bound"] is None
+
+
+def test_forward_annealing_is_repeatable(saved: Path, model: SqRBM) -> None:
+    words = (saved, "--method", "ais", *QUICK)
+    first, again = (json.loads(call(*words, "--json").stdout) for _ in range(2))
     assert first["log_z"] == again["log_z"]
     assert first["method"] == "ais"
+    assert first["log_z"] - 2 < first["lower_bound"] <= exact.log_partition(model) + 1e-9
+    assert "log Z is at least" in call(*words).stdout
     assert first["agree"] is None
     # False alarm 6e-5.
     assert abs(first["log_z"] - exact.log_partition(model)) < 4 * first["log_z_error"]
-    other = json.loads(call(saved, *QUICK, "--seed", "5", "--json").stdout)
+    other = json.loads(call(*words, "--seed", "5", "--json").stdout)
     assert other["log_z"] != first["log_z"]
 
 
@@ -152,7 +162,7 @@ def test_a_run_is_compared_with_its_own_data(tmp_path: Path) -> None:
 def test_unreliable_estimates_are_called_so(tmp_path: Path) -> None:
     path = tmp_path / "rough.h5"
     SqRBM.uniform(20, 20, "XYZ", scale=3.0, seed=1).save(path)
-    result = call(path, "--chains", "50", "--betas", "4", "--no-progress")
+    result = call(path, "--method", "ais", "--chains", "50", "--betas", "4", "--no-progress")
     assert "not reliable" in result.stdout
     assert "Warning: ais: the weights of 50 chains are worth" in result.stderr
 

@@ -73,6 +73,38 @@ def test_global_moves_cross_what_sweeps_do_not() -> None:
     assert abs((states.sum(axis=2) < 4).mean() - p[up].sum()) < 5 * error
 
 
+def frozen() -> tuple[SqRBM, DenseProposal]:
+    """A model with many local modes that do not count, and a network that has cut them off."""
+    model = SqRBM.uniform(9, 9, "Z", scale=3.0, seed=1)
+    p = probabilities(model)
+    return model, DenseProposal(np.where(p > 1e-6, p, 1e-40))
+
+
+def test_chains_do_not_start_where_the_network_never_goes() -> None:
+    """From random states some would stay in modes without weight, and a pilot never settle."""
+    model, proposal = frozen()
+    _, info = sample(model, 50, n_chains=40, kernel="tensor", proposal=proposal, seed=1)
+    assert info.pilots[0].settled
+    assert info.burn_in < 200
+    assert info.mixed
+    start = np.random.default_rng(1).integers(0, 2, (40, 9))
+    with pytest.warns(MixingWarning):
+        _, stuck = sample(
+            model, 50, n_chains=40, kernel="tensor", proposal=proposal, seed=1, init=start,
+            burn_in=20, thin=1,
+        )  # fmt: skip
+    assert not stuck.mixed
+
+
+def test_a_mode_that_the_network_lacks_is_reported() -> None:
+    model = two_modes()
+    up = all_states(8).sum(axis=1) < 4
+    lacking = DenseProposal(np.where(up, 1e-12, 1.0) * probabilities(model))
+    with pytest.warns(MixingWarning, match="the network: log Z"):
+        _, info = sample(model, 50, n_chains=20, kernel="tensor", proposal=lacking, seed=1)
+    assert not info.mixed
+
+
 def test_chains_do_not_depend_on_how_many_there_are() -> None:
     few, one = sample(MODEL, 60, n_chains=7, kernel="tensor", proposal=POOR, seed=5)
     many, two = sample(MODEL, 60, n_chains=90, kernel="tensor", proposal=POOR, seed=5)
