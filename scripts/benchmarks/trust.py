@@ -1,6 +1,7 @@
 """How far estimates of log Z can be trusted: compared with enumeration, also on models that fool.
 
     python scripts/benchmarks/trust.py                    # some 20 processor minutes
+    python scripts/benchmarks/trust.py --quick            # smaller models, fewer chains: one minute
     python scripts/benchmarks/trust.py --seeds 7 --repeats 1 --methods ais
     python scripts/benchmarks/trust.py --help
 
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PAULIS = ("Z", "XZ", "XYZ")
+QUICK = {"n_chains": 200, "n_betas": 200, "n_samples": 1000, "max_bond": 32}
 KINDS = ("random", "trained", "ferromagnet", "hopfield", "trap")
 
 
@@ -83,7 +85,7 @@ def _drawn(rng: np.random.Generator, paulis: str, largest: int) -> Iterator[tupl
         model = tnqbm.SqRBM.uniform(size(), m, paulis, scale=scale, seed=key)
         yield "random", f"scale {scale} m={m}", model
     for data in ("bas", "cardinality", "on2", "parity"):
-        for iterations in (100, 600):
+        for iterations in (100, 300):
             n, m, key = (
                 int(rng.choice([8, 10])),
                 int(rng.integers(2, 11)),
@@ -157,6 +159,20 @@ def rows_of(case: Case, method: str, seed: int, **options: Any) -> list[Row]:
     ]  # fmt: skip
 
 
+def quick_rows(seed: int) -> list[Row]:
+    """Models of up to ten units with one and three Paulis, and traps: annealing of each, networks
+    of every third, both directions of every sixth, with few chains, temperatures and samples."""
+    models = [*cases(seed, largest=10, paulis=("Z", "XYZ")), *fixed_traps(("Z", "XZ"))]
+    return [
+        row
+        for k, case in enumerate(models)
+        for method, every in (("ais", 1), ("tensor", 3), ("both", 6))
+        if k % every == 0
+        for row in rows_of(case, method, 1, **QUICK)
+        if row.method == method
+    ]
+
+
 def missed(rows: list[Row]) -> list[Row]:
     """Wrong by more than five stated standard errors, and trusted."""
     return [row for row in rows if row.trusted and row.errors > 5.0]
@@ -210,6 +226,11 @@ def main() -> None:
     )
     parser.add_argument("--samples", type=int, default=4000, help="of the network, default 4000")
     parser.add_argument("--max-bond", type=int, default=128, help="of the network, default 128")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a smaller set; of the options above only --seeds counts",
+    )
     parser.add_argument("--verbose", action="store_true", help="print what was missed, and alarms")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
@@ -217,14 +238,17 @@ def main() -> None:
         "n_chains": chosen.chains, "n_betas": chosen.betas, "n_samples": chosen.samples,
         "max_bond": chosen.max_bond,
     }  # fmt: skip
-    models = [case for seed in chosen.seeds for case in cases(seed, chosen.largest)]
-    rows = [
-        row
-        for case in [*models, *fixed_traps()]
-        for method in chosen.methods
-        for seed in range(1, chosen.repeats + 1)
-        for row in rows_of(case, method, seed, **options)
-    ]
+    if chosen.quick:
+        rows = [row for seed in chosen.seeds for row in quick_rows(seed)]
+    else:
+        models = [case for seed in chosen.seeds for case in cases(seed, chosen.largest)]
+        rows = [
+            row
+            for case in [*models, *fixed_traps()]
+            for method in chosen.methods
+            for seed in range(1, chosen.repeats + 1)
+            for row in rows_of(case, method, seed, **options)
+        ]
     if chosen.json:
         print_json({"rows": [row._asdict() for row in rows]})
         return
