@@ -85,7 +85,7 @@ def _drawn(rng: np.random.Generator, paulis: str, largest: int) -> Iterator[tupl
         model = tnqbm.SqRBM.uniform(size(), m, paulis, scale=scale, seed=key)
         yield "random", f"scale {scale} m={m}", model
     for data in ("bas", "cardinality", "on2", "parity"):
-        for iterations in (100, 300):
+        for iterations in (100, 600):
             n, m, key = (
                 int(rng.choice([8, 10])),
                 int(rng.integers(2, 11)),
@@ -159,10 +159,10 @@ def rows_of(case: Case, method: str, seed: int, **options: Any) -> list[Row]:
     ]  # fmt: skip
 
 
-def quick_rows(seed: int) -> list[Row]:
-    """Models of up to ten units with one and three Paulis, and traps: annealing of each, networks
-    of every third, both directions of every sixth, with few chains, temperatures and samples."""
-    models = [*cases(seed, largest=10, paulis=("Z", "XYZ")), *fixed_traps(("Z", "XZ"))]
+def quick_rows(seed: int, paulis: tuple[str, ...] = PAULIS) -> list[Row]:
+    """Models of up to ten units, and traps: annealing of each, networks of every third, both
+    directions of every sixth, with few chains, temperatures and samples."""
+    models = [*cases(seed, largest=10, paulis=paulis), *fixed_traps(("Z", "XZ"))]
     return [
         row
         for k, case in enumerate(models)
@@ -216,6 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=["both", "tensor"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102], help="of the models")
+    parser.add_argument("--paulis", nargs="+", default=PAULIS, help="default Z XZ XYZ")
     parser.add_argument(
         "--repeats", type=int, default=2, help="estimates of every model, default 2"
     )
@@ -229,7 +230,7 @@ def main() -> None:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="a smaller set; of the options above only --seeds counts",
+        help="a smaller set; of the options above only --seeds and --paulis count",
     )
     parser.add_argument("--verbose", action="store_true", help="print what was missed, and alarms")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -239,9 +240,11 @@ def main() -> None:
         "max_bond": chosen.max_bond,
     }  # fmt: skip
     if chosen.quick:
-        rows = [row for seed in chosen.seeds for row in quick_rows(seed)]
+        rows = [row for seed in chosen.seeds for row in quick_rows(seed, tuple(chosen.paulis))]
     else:
-        models = [case for seed in chosen.seeds for case in cases(seed, chosen.largest)]
+        models = [
+            case for seed in chosen.seeds for case in cases(seed, chosen.largest, chosen.paulis)
+        ]
         rows = [
             row
             for case in [*models, *fixed_traps()]
