@@ -52,9 +52,9 @@ def test_stated_errors_cover(script: ModuleType, rows: list[Any]) -> None:
 
 
 def test_what_fools_annealing_is_among_them(script: ModuleType, rows: list[Any]) -> None:
-    """The set can fail: without the verdict many of these would have been missed."""
+    """The set can fail: chains alone see nothing wrong with these."""
     wrong = [row for row in rows if row.method == "ais" and row.errors > 5.0]
-    assert len([row for row in wrong if row.kind == "trap"]) == 2
+    assert len([row for row in wrong if row.kind == "trap"]) >= 2
 
 
 @pytest.mark.parametrize(("depth", "tilt"), [(4.0, 0.0), (2.5, 3.0)])

@@ -86,7 +86,8 @@ def test_the_mean_weight_is_unbiased(strength: float) -> None:
 
 def test_errors_fall_with_the_square_root_of_the_samples() -> None:
     proposal = DenseProposal(noisy(MODEL, 0.7))
-    errors = [estimate(proposal, n_samples=k).standard_error for k in (1000, 16_000)]
+    weight = log_weight_of(MODEL)
+    errors = [weigh(proposal, weight, k, 1).standard_error for k in (1000, 16_000)]
     assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.3)
     # 40 estimates: their spread is what they say it is. A chi-squared at 1e-6.
     found = [weigh(proposal, log_weight_of(MODEL), 500, key) for key in range(40)]
