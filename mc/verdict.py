@@ -56,10 +56,7 @@ def judge(run: Run, known: Survey, *, doubts: bool = True) -> Estimate:
     )
 
 
-_CURE = (
-    "start from data (reference), take more inverse temperatures (n_betas), or compare with "
-    "another method"
-)
+_CURE = "start from data, if there are any, or use another method"
 
 
 def _confirmed(found: Estimate, known: Survey, combined: float) -> bool:
