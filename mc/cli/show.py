@@ -87,6 +87,7 @@ def show(
 def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
     from tnqbm.archive.made_by import made_by
     from tnqbm.summaries import check_select, matches
+    from tnqbm.trajectory import ran_away
 
     groups = archive.groups(skip_damaged=skip_damaged)
     check_select(select, groups)
@@ -136,6 +137,12 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         echo(
             f"{_count(failed, 'run')} failed before the last update; --runs shows which "
             '("stopped by"), and why'
+        )
+    worse = [row for row in table if matches(select, row) and ran_away(row, int(row["visible"]))]
+    if worse:
+        echo(
+            f"{_count(len(worse), 'run')} ended worse than fair coins (NLL above n log 2): "
+            "training ran away or had hardly begun; 'tnqbm report' names them"
         )
 
 

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from mc import load_study
+from mc.cli.show import show
 from mc.studies.checks import without_likelihood
 from tests.archive_samples import make_archive
 from tests.mc.studies.samples import problems_of, tiny
@@ -145,6 +147,8 @@ def test_reports_name_runs_that_ended_worse_than_fair_coins(tmp_path: Path) -> N
     assert worse.level == "problem"
     assert worse.title.startswith("1 run ")
     assert "seed=1" in worse.items[0]
+    said = CliRunner().invoke(show, [str(tmp_path / "out.h5")], catch_exceptions=False).output
+    assert "1 run ended worse than fair coins" in said
 
 
 def test_a_dry_run_says_that_no_likelihood_will_be_recorded() -> None:
