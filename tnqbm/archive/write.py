@@ -19,9 +19,7 @@ from tnqbm.archive.blocks import (
 )
 from tnqbm.archive.file import ArchiveFile, Entry, read_block, write_archive_file
 from tnqbm.errors import ArchiveError
-from tnqbm.files import gate
 from tnqbm.files.atomic import remove_stale
-from tnqbm.files.content import group_digest
 from tnqbm.files.outputs import ARCHIVE, check_output
 from tnqbm.files.storage import package_version, write_group
 
@@ -83,7 +81,7 @@ def assemble(
 ) -> None:
     """Build the archive ``out`` from part files and the blocks of an earlier archive ``base``.
 
-    Blocks are verified and copied as they are. A run that occurs more than once is kept once if
+    Blocks are verified and written anew. A run that occurs more than once is kept once if
     its numbers are identical; if they differ, ArchiveError names it. Runs ``without``, canonical
     coordinates and seed of each, are left out. ``base`` may be ``out``,
     which is replaced in one step; on any error it stays as it was. Raises ArchiveError for a
@@ -240,29 +238,16 @@ class _Collector:
             new = self._new_rows(block, file)
             if not new:
                 continue
-            whole = len(new) == len(block.seeds)
-            block = block if whole else block.rows(new)
+            block = block if len(new) == len(block.seeds) else block.rows(new)
             if block.name in self._names:
                 raise ArchiveError(f"{file.where(entry.name)}: its name is taken by other runs")
             self._names.add(block.name)
             key = coordinates_key(block.coordinates)
             for seed in block.seeds:
                 self._owner[key, seed] = (file.path, block.name)
-            copied = self._copied(file, block) if whole and block.name == entry.name else None
-            entries.append(copied or _put_block(self._group, block))
+            # Written anew, not copied: what is damaged beside the numbers makes HDF5 hang.
+            entries.append(_put_block(self._group, block))
         return entries
-
-    def _copied(self, file: ArchiveFile, block: Block) -> Entry | None:
-        """A verified block put in as it is, without packing it again; None if that fails."""
-        source = file.group(block.name)
-        try:
-            source.file.copy(source, self._group, name=block.name)
-        except (OSError, RuntimeError, ValueError, KeyError):
-            # Something beside the numbers is damaged, such as the name of an axis.
-            if gate.has(self._group, block.name):
-                del self._group[block.name]
-            return None
-        return Entry(block.name, group_digest(source), block.coordinates, block.seeds)
 
     def _new_rows(self, block: Block, file: ArchiveFile) -> list[int]:
         """Rows not collected yet; ArchiveError if one was collected with other numbers."""
