@@ -200,12 +200,12 @@ def test_a_subcommunicator_is_enough(tmp_path: Path) -> None:
     code = (
         "import sys, json, mc; from mpi4py import MPI;"
         "half = MPI.COMM_WORLD.Split(MPI.COMM_WORLD.rank % 2);"
-        "out = mc.run_study(json.loads(sys.argv[1]), f'{sys.argv[2]}-{MPI.COMM_WORLD.rank % 2}', "
+        "out = mc.run_study(json.loads(sys.argv[1]), f'{sys.argv[2]}-{MPI.COMM_WORLD.rank % 2}.h5', "
         "half, progress=False)"
     )
     study = {**STUDY, "seeds": 1}
     command = [str(MPIEXEC), "-n", "3", sys.executable, "-c", code, json.dumps(study)]
-    out = tmp_path / "out.h5"
+    out = tmp_path / "out"
     subprocess.run([*command, str(out)], env=environment(), check=True, timeout=1800)
-    prints = {Archive(f"{out}-{k}").fingerprint() for k in range(2)}
+    prints = {Archive(f"{out}-{k}.h5").fingerprint() for k in range(2)}
     assert len(prints) == 1

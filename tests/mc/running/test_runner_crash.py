@@ -61,6 +61,21 @@ def test_a_signal_saves_everything(
 ) -> None:
     out = tmp_path / "out.h5"
     watched = (*ALWAYS, *UNLESS_IGNORED)
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in UNLESS_IGNORED}  # nohup ignores some
+    try:
+        _saves_everything(out, monkeypatch, number, reference, watched)
+    finally:
+        for n, handler in before.items():
+            signal.signal(n, handler)
+
+
+def _saves_everything(
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    reference: str,
+    watched: tuple[signal.Signals, ...],
+) -> None:
     handlers = [signal.getsignal(n) for n in watched]
     with monkeypatch.context() as patch:
         Disturbance(patch, 37, lambda: os.kill(os.getpid(), number))

@@ -205,7 +205,7 @@ def test_without_matplotlib_the_error_names_the_extra(
     archives: dict[str, Archive], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"tnqbm\[plot\]"):
+    with pytest.raises(MissingExtraError, match="the extra 'plot' of tnqbm"):
         figures.tvd_vs_hidden(archives["one"])
 
 

@@ -232,5 +232,5 @@ def test_matplotlib_is_imported_late_and_its_absence_is_explained(
     code = "import sys, tnqbm.figures.samples; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r"tnqbm\[plot\]"):
+    with pytest.raises(MissingExtraError, match="the extra 'plot' of tnqbm"):
         draw.grid(digits(3))

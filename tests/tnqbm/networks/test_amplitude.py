@@ -203,7 +203,7 @@ def test_arrays_and_files_hold_everything(truncated: AmplitudeMPS, tmp_path: Pat
     with pytest.raises(ArchiveError, match="damaged"):
         AmplitudeMPS.load(path)
     SqRBM.uniform(2, 2, "Z", seed=0).save(tmp_path / "model.h5")
-    with pytest.raises(ArchiveError, match="is a model file"):
+    with pytest.raises(ArchiveError, match="but a saved model"):
         AmplitudeMPS.load(tmp_path / "model.h5")
     arrays = truncated.arrays()
     arrays["tensors/3"] = arrays["tensors/3"][:, :, :-1]

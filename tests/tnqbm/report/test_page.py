@@ -133,7 +133,7 @@ def test_several_gradients_share_no_crowded_figure(
 
 def test_missing_packages_name_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtraError, match=r"tnqbm\[report\]"):
+    with pytest.raises(MissingExtraError, match="the extra 'report' of tnqbm"):
         report.write(tmp_path / "none.h5", tmp_path / "r.html")
 
 
