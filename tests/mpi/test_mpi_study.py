@@ -199,8 +199,8 @@ def test_a_foreign_launcher_is_recognised(tmp_path: Path) -> None:
 def test_a_subcommunicator_is_enough(tmp_path: Path) -> None:
     code = (
         "import sys, json, mc; from mpi4py import MPI;"
-        "half = MPI.COMM_WORLD.Split(MPI.COMM_WORLD.rank % 2);"
-        "out = mc.run_study(json.loads(sys.argv[1]), f'{sys.argv[2]}-{MPI.COMM_WORLD.rank % 2}.h5', "
+        "which = MPI.COMM_WORLD.rank % 2; half = MPI.COMM_WORLD.Split(which);"
+        "out = mc.run_study(json.loads(sys.argv[1]), f'{sys.argv[2]}-{which}.h5', "
         "half, progress=False)"
     )
     study = {**STUDY, "seeds": 1}

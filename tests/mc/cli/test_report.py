@@ -45,7 +45,8 @@ def test_report_and_json(archive: Path, tmp_path: Path) -> None:
 
 
 def test_errors_come_before_work(archive: Path, tmp_path: Path) -> None:
-    assert "must end in one of .html, .htm" in call(archive, "-o", tmp_path / "r.txt", code=1).stderr
+    said = call(archive, "-o", tmp_path / "r.txt", code=1).stderr
+    assert "must end in one of .html, .htm" in said
     assert "does not exist" in call(tmp_path / "b.h5", "-o", tmp_path / "r.html", code=1).stderr
     result = call(archive, "-o", tmp_path / "r.html", "--where", "paulis=XZ", code=1)
     assert "no run has paulis = XZ" in result.stderr
