@@ -338,7 +338,8 @@ def test_a_file_has_the_first_version_that_can_hold_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "version", "runs"), [("figure3", 1, 32_900), ("figure3-natural", 3, 2_870)]
+    ("name", "version", "runs"),
+    [("figure3", 1, 32_900), ("trainers-sampled", 3, 3_120), ("figure3-natural", 4, 2_870)],
 )
 def test_published_archives_of_other_versions_are_read(name: str, version: int, runs: int) -> None:
     with Archive(PUBLISHED / f"{name}.h5") as archive:
