@@ -98,7 +98,7 @@ def test_the_key_is_part_of_the_identity(rows: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["digits", "trainers-digits"])
+@pytest.mark.parametrize("name", ["ising", "digits", "trainers-digits"])
 def test_archived_studies_keep_their_identity_and_their_data(name: str) -> None:
     archive = Archive(RESULTS / f"{name}.h5")
     study = load_study(archive.study_text + "\n")
