@@ -1,7 +1,7 @@
 """Test log-likelihoods of a study's final models, and their paired differences, as Markdown.
 
-    python scripts/studies/held_out.py digits.h5 --gradient pcd-1
-    python scripts/studies/held_out.py digits.h5 --gradient pcd-1 --into docs/results.md
+    python scripts/paper/held_out.py digits.h5 --gradient pcd-1
+    python scripts/paper/held_out.py digits.h5 --gradient pcd-1 --into docs/results.md
 
 log Z of every final model is estimated anew, by annealing in both directions. A difference of two
 groups is taken image by image and averaged over the seeds first; its standard error combines the
@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import tables
 from numpy.typing import NDArray
 
 import mc
@@ -93,7 +94,7 @@ def difference(first: Group, second: Group) -> tuple[float, float, float, float]
     return float(rows.mean()), of_images, of_seeds, float(np.hypot(of_images, of_seeds))
 
 
-def tables(groups: dict[Key, Group]) -> str:
+def markdown(groups: dict[Key, Group]) -> str:
     """Both tables as Markdown."""
     lines = [
         "| model | m | parameters | test log-likelihood (nats an image) | seeds | train |",
@@ -147,17 +148,11 @@ def main() -> None:
         if not runs:
             parser.error(f"{args.archive} has no finished run of gradient {args.gradient!r}")
         groups = {k: evaluate(archive, found, args.chains, args.betas) for k, found in runs.items()}
-    text = tables(groups)
+    text = markdown(groups)
     if args.into is None:
         print(text)
         return
-    begin, end = "<!-- held-out -->\n\n", "\n<!-- end of held-out -->"
-    page = args.into.read_text(encoding="utf-8")
-    before, _, rest = page.partition(begin)
-    after = rest.partition(end)[2]
-    if not after:
-        parser.error(f"{args.into} has no {begin.strip()} followed by {end.strip()}")
-    args.into.write_text(before + begin + text + end + after, encoding="utf-8")
+    tables.put(args.into, {"held-out": text})
 
 
 if __name__ == "__main__":
