@@ -13,7 +13,7 @@ RANKS ?= $(shell nproc 2>/dev/null || echo 2)
 OUT ?= demo-output
 PAPER ?= paper-output
 BIN := $(VENV)/bin
-KERNEL_TESTS := tests/tnqbm/jit tests/mc/test_kernel_twins.py
+KERNEL_TESTS := tests/tnqbm/kernels tests/mc/kernels/test_kernel_twins.py
 STAMP := $(VENV)/.installed
 
 PROCESSORS ?= generic $(shell grep -qs avx2 /proc/cpuinfo && echo haswell)

@@ -4,88 +4,8 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from mc.estimate import Estimate, EstimateWarning, Gap
-    from mc.kernels import Sweeper
-    from mc.likelihood import (
-        compare_likelihoods,
-        log_likelihood,
-        log_likelihoods,
-        total_variation,
-    )
-    from mc.partition import log_partition
-    from mc.running.distribute import RunFailed, StudyInterrupted
-    from mc.running.runner import run_study
-    from mc.sampling import Info, MixingWarning, sample
-    from mc.studies.file import load_study
-    from mc.studies.study import Study
-    from mc.tempered import TemperingWarning, sample_tempered
-    from mc.tempering import Tempering
-    from mc.tensor.moves import IndependenceMoves, independence_step
-    from mc.tensor.networks import fit_amplitude
-    from mc.tensor.samples import PerfectInfo, sample_tensor
-
-# Imported on first use only: a study pulls in pydantic, a run pulls in Numba and perhaps MPI.
-_LAZY = {
-    "Estimate": "mc.estimate",
-    "EstimateWarning": "mc.estimate",
-    "Gap": "mc.estimate",
-    "IndependenceMoves": "mc.tensor.moves",
-    "Info": "mc.sampling",
-    "MixingWarning": "mc.sampling",
-    "PerfectInfo": "mc.tensor.samples",
-    "RunFailed": "mc.running.distribute",
-    "Study": "mc.studies.study",
-    "StudyInterrupted": "mc.running.distribute",
-    "Sweeper": "mc.kernels",
-    "Tempering": "mc.tempering",
-    "TemperingWarning": "mc.tempered",
-    "compare_likelihoods": "mc.likelihood",
-    "fit_amplitude": "mc.tensor.networks",
-    "independence_step": "mc.tensor.moves",
-    "load_study": "mc.studies.file",
-    "log_likelihood": "mc.likelihood",
-    "log_likelihoods": "mc.likelihood",
-    "log_partition": "mc.partition",
-    "run_study": "mc.running.runner",
-    "sample": "mc.sampling",
-    "sample_tempered": "mc.tempered",
-    "sample_tensor": "mc.tensor.samples",
-    "total_variation": "mc.likelihood",
-}
-
-__all__ = [
-    "Estimate",
-    "EstimateWarning",
-    "Gap",
-    "IndependenceMoves",
-    "Info",
-    "MixingWarning",
-    "PerfectInfo",
-    "RunFailed",
-    "Study",
-    "StudyInterrupted",
-    "Sweeper",
-    "Tempering",
-    "TemperingWarning",
-    "compare_likelihoods",
-    "fit_amplitude",
-    "independence_step",
-    "load_study",
-    "log_likelihood",
-    "log_likelihoods",
-    "log_partition",
-    "run_study",
-    "sample",
-    "sample_tempered",
-    "sample_tensor",
-    "total_variation",
-]
-
-
-NEEDED = ("mpi4py", "click", "rich", "pydantic", "arviz_stats")
+NEEDED = ("mpi4py", "click", "rich", "pydantic", "arviz_stats", "tomli_w", "packaging")
 """What this package imports besides what tnqbm does."""
 
 
@@ -100,23 +20,13 @@ def _check_names() -> None:
             f"the package tnqbm is hidden by {found}, which Python imports in its place: rename "
             "that, or start Python in another folder"
         )
-    from tnqbm.hidden import check_needed
+    from tnqbm.base.shadowing import check_needed
 
     check_needed(NEEDED)
 
 
 _check_names()
 
+import lazy_loader  # noqa: E402
 
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

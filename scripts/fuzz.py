@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mc.samples_file import chains_of, write_samples  # noqa: E402
+from mc.cli.samples_file import chains_of, write_samples  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
 from tests.tnqbm.archive.hostile import (  # noqa: E402
     mutations,
@@ -36,9 +36,9 @@ from tests.tnqbm.archive.hostile import (  # noqa: E402
     reseal,
     small_archive,
 )
+from tnqbm.base.errors import ArchiveError, StudyError  # noqa: E402
+from tnqbm.core.model import SqRBM  # noqa: E402
 from tnqbm.datasets import read_samples  # noqa: E402
-from tnqbm.errors import ArchiveError, StudyError  # noqa: E402
-from tnqbm.model import SqRBM  # noqa: E402
 
 SECONDS = 60
 """A mutation that takes longer is counted as hanging."""

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tnqbm.archive import PlannedGroup, RunRecord, assemble, write_block
-from tnqbm.model import SqRBM
-from tnqbm.trajectory import METRICS, Trajectory
+from tnqbm.core.model import SqRBM
+from tnqbm.training.trajectory import METRICS, Trajectory
 
 Case = TypeVar("Case")
 

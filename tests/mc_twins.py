@@ -8,8 +8,8 @@ import numpy as np
 from scipy.stats import chi2
 
 from tnqbm import SqRBM
-from tnqbm.model import log_2cosh, tanh_ratio
-from tnqbm.states import index_of, spins
+from tnqbm.core.model import log_2cosh, tanh_ratio
+from tnqbm.core.states import index_of, spins
 
 LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}
 WORDS = {"double": 2, "single": 4}

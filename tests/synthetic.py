@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tnqbm.archive import PlannedGroup, RunRecord, assemble, write_block
-from tnqbm.model import SqRBM
-from tnqbm.trajectory import Trajectory
+from tnqbm.core.model import SqRBM
+from tnqbm.training.trajectory import Trajectory
 
 TIME = "2026-01-01T00:00:00+00:00"
 

@@ -87,10 +87,12 @@ def public() -> list[str]:
 # The same under another name, or a package whose own names are listed one by one.
 ELSEWHERE = {
     "tnqbm.hamiltonian.PauliHamiltonian": "tnqbm.PauliHamiltonian",
+    "tnqbm.core": "tnqbm.SqRBM",
     "tnqbm.hamiltonian": "tnqbm.hamiltonian.qrbm",
     "tnqbm.model_tools": "tnqbm.model_tools.gauge",
     "tnqbm.networks": "tnqbm.networks.Contraction",
     "tnqbm.quantum": "tnqbm.quantum.QiskitGibbs",
+    "tnqbm.training": "tnqbm.Trainer",
 }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from tnqbm import SqRBM
-from tnqbm.model import tanh_ratio
-from tnqbm.states import spins
+from tnqbm.core.model import tanh_ratio
+from tnqbm.core.states import spins
 
 
 def all_states(n: int) -> np.ndarray:

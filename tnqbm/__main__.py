@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from tnqbm.errors import HiddenPackageError
-from tnqbm.hidden import check_beside
-from tnqbm.launcher import launcher_rank
+from tnqbm.base.errors import HiddenPackageError
+from tnqbm.base.launcher import launcher_rank
+from tnqbm.base.shadowing import check_beside
 
 COMMAND = "mc.cli"
 

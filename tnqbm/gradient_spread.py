@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.averages import StateAverages
+from tnqbm.base.limits import MAX_PARAMETER, check_enumerable
+from tnqbm.core.model import n_parameters
+from tnqbm.core.moments import Gradient, unflatten
+from tnqbm.core.paulis import check_paulis
 from tnqbm.datasets import Target
-from tnqbm.enumeration import Enumerator
-from tnqbm.limits import MAX_PARAMETER, check_enumerable
-from tnqbm.model import n_parameters
-from tnqbm.moments import Gradient, unflatten
-from tnqbm.paulis import check_paulis
+from tnqbm.exact.enumerator import Enumerator
+from tnqbm.kernels.averages import StateAverages
 
 Float = NDArray[np.float64]
 

@@ -149,7 +149,7 @@ def _description(app: Any, domain: str, kind: str, content: Any) -> None:
 
 
 def _reference(app: Any, env: Any, node: Any, inner: Any) -> Any:
-    """Links to where a name is documented: ``mc.sampling.sample`` is ``mc.sample``."""
+    """Links to where a name is documented: ``mc.sampling.sample.sample`` is ``mc.sample``."""
     if node.get("refdomain") != "py":
         return None
     package, _, rest = str(node.get("reftarget", "")).partition(".")

@@ -10,7 +10,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from tnqbm.model import log_2cosh
+from tnqbm.core.model import log_2cosh
 
 
 def main(path: str) -> None:

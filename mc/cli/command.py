@@ -23,7 +23,7 @@ from mc.cli.run import run
 from mc.cli.sample import sample
 from mc.cli.show import merge, show, verify
 from mc.cli.structure import structure
-from tnqbm.notices import serve_command
+from tnqbm.base.notices import serve_command
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -74,7 +74,7 @@ def doctor(as_json: bool) -> None:
       tnqbm doctor
       mpiexec -n 4 tnqbm doctor
     """
-    from mc.doctor import examine, print_report
+    from mc.cli.doctor import examine, print_report
 
     report = examine()
     if is_first_rank():

@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tnqbm.printable import printable
+from tnqbm.base.printable import printable
 
 Value = str | int | float
 
@@ -81,7 +81,7 @@ def _drop_output() -> None:
 
 def is_first_rank() -> bool:
     """Whether this process is the one that prints. Does not import MPI."""
-    from tnqbm.launcher import launcher_rank
+    from tnqbm.base.launcher import launcher_rank
 
     return launcher_rank() == 0
 
@@ -89,7 +89,7 @@ def is_first_rank() -> bool:
 def explain(error: Exception) -> str | None:
     """The message of an error that a user can mend; None for one that is a fault of the program."""
     from mc.running.distribute import RunFailed, StudyInterrupted
-    from tnqbm.errors import ArchiveError, HiddenPackageError, MissingExtraError
+    from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
 
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else "a key is missing"

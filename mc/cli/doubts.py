@@ -16,8 +16,8 @@ Doubt = tuple[Mapping[str, Any], str]
 
 def doubted(archive: Archive, select: Any, *, skip_damaged: bool = False) -> list[Doubt]:
     """Rows of the table whose log Z cannot be right, and why."""
-    from tnqbm.summaries import matches
-    from tnqbm.trust import doubts, with_bounds
+    from tnqbm.archive.summaries import matches
+    from tnqbm.archive.trust import doubts, with_bounds
 
     rows = archive.table(skip_damaged=skip_damaged)
     checked = with_bounds(rows, archive.runs(skip_damaged=skip_damaged))
@@ -26,7 +26,7 @@ def doubted(archive: Archive, select: Any, *, skip_damaged: bool = False) -> lis
 
 def doubt_lines(found: Sequence[Doubt]) -> list[str]:
     """What there is to print about them; nothing if there are none."""
-    from tnqbm.summaries import describe, run_coordinates
+    from tnqbm.archive.summaries import describe, run_coordinates
 
     if not found:
         return []

@@ -11,8 +11,8 @@ from mc.cli.common import echo, print_json
 from mc.cli.which_model import named_model
 
 if TYPE_CHECKING:
+    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.model import SqRBM
 
 
 @click.command()
@@ -84,13 +84,13 @@ def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     """NLL, KL and TVD from the target's support alone: nothing of size 2**n is needed."""
     import numpy as np
 
-    from tnqbm.metrics import on_support
+    from tnqbm.core.metrics import on_support
 
     log_p = np.asarray(model.log_weight(target.states)) - log_z
     found = on_support(log_p, np.asarray(target.probabilities))
     values = {name: float(found[name]) for name in ("nll", "kl", "tvd")}
     if target.n_samples is not None:
-        from mc.likelihood import WithError, log_likelihood
+        from mc.sampling.likelihood import WithError, log_likelihood
 
         exact = WithError(log_z, 0.0)
         values["nll_error"] = log_likelihood(model, target, exact).standard_error
@@ -99,7 +99,7 @@ def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
 
 def _gain(model: SqRBM, other: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     """By how much the model is likelier than another, in nats per row."""
-    from mc.likelihood import WithError, compare_likelihoods
+    from mc.sampling.likelihood import WithError, compare_likelihoods
     from tnqbm import exact
 
     other_log_z = float(exact.log_partition(other))

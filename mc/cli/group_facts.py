@@ -71,7 +71,7 @@ def shots_words(found: dict[str, Any]) -> tuple[str, str]:
 
 def which_run(row: Mapping[str, Any], but: tuple[str, ...] = ()) -> frozenset[tuple[str, Any]]:
     """The coordinates of a run (its seed among them) or group, to be compared."""
-    from tnqbm.trajectory import METRICS
+    from tnqbm.training.trajectory import METRICS
 
     other = {*METRICS, *SUMMARY, *SPENT, *OF_RUNS, *but}
     return frozenset((key, value) for key, value in row.items() if key not in other)
@@ -84,7 +84,7 @@ def add_likelihoods(table: list[dict[str, Any]], groups: list[dict[str, Any]]) -
     """
     import numpy as np
 
-    from tnqbm.summaries import leading_metrics
+    from tnqbm.archive.summaries import leading_metrics
 
     leading = leading_metrics({str(group["data"]) for group in groups})
     samples = leading[0] != "tvd"

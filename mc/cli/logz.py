@@ -15,16 +15,16 @@ from mc.cli.common import echo, number, print_json, print_table
 from mc.cli.which_model import NamedModel, named_model
 
 if TYPE_CHECKING:
-    from mc.estimate import Estimate, Gap
-    from mc.tensor.networks import Feed
+    from mc.sampling.estimate import Estimate, Gap
+    from mc.sampling.tensor.networks import Feed
+    from tnqbm.base.forecast import Forecasts
     from tnqbm.datasets import Target
-    from tnqbm.forecast import Forecasts
 
 METHODS = (
     "auto", "ais", "ais-reverse", "both", "tensor",
     "exact", "enumeration", "contraction", "quadrature", "all",
 )  # fmt: skip
-"""Those of mc.partition, which is not imported to print a help text."""
+"""Those of mc.sampling.partition, which is not imported to print a help text."""
 
 
 @click.command()
@@ -104,7 +104,7 @@ def logz(
       tnqbm logz model.h5 --method tensor --max-bond 64
       tnqbm logz model.h5 --method all --data bas --json
     """
-    from mc import partition
+    from mc.sampling import partition
     from tnqbm import exact
 
     named = named_model(path, [*run, *more])
@@ -178,14 +178,14 @@ def _rows(found: Estimate) -> list[Estimate]:
 
 def _agree(found: Estimate) -> bool | None:
     """Whether all estimates that stand for themselves agree; None if there is but one."""
-    from mc.estimate import gaps_of
+    from mc.sampling.estimate import gaps_of
 
     gaps = found.gaps or gaps_of([found])
     return all(gap.agree for gap in gaps) if gaps else None
 
 
 def _compare(named: NamedModel, target: Target, best: Estimate) -> dict[str, float]:
-    from mc.likelihood import log_likelihood, total_variation
+    from mc.sampling.likelihood import log_likelihood, total_variation
 
     likelihood = log_likelihood(named.model, target, best)
     tvd = total_variation(named.model, target, best)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from tnqbm.model import SqRBM
+    from tnqbm.core.model import SqRBM
 
 Command = Callable[..., Any]
 
@@ -289,7 +289,7 @@ def _read(path: str, more: tuple[str, ...], run: tuple[str, ...], out: str) -> S
 
 def _samples(source: SqRBM, count: int, seed: int) -> NDArray[np.uint8]:
     """Samples (chains, K, n) of the model, some ``count`` in all."""
-    from mc.sampling import sample
+    from mc.sampling.sample import sample
 
     chains = min(100, max(2, count // 20))
     return sample(source, max(1, count // chains), n_chains=chains, seed=seed)[0]

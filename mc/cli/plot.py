@@ -71,7 +71,7 @@ def plot(
     """
     from tnqbm import figures
     from tnqbm.archive import Archive
-    from tnqbm.summaries import default_metric
+    from tnqbm.archive.summaries import default_metric
 
     if metric is not None and kind not in WITH_METRIC:
         about = "the TVD" if kind == "min-hidden" else "the log-likelihood"

@@ -194,8 +194,8 @@ def _draw_samples(
     progress: bool,
 ) -> tuple[States, dict[str, Any]]:
     """Samples (chains, samples, n) and how they came about; warnings go to standard error."""
-    from mc.sampling import MixingWarning, sample
-    from mc.tempered import TemperingWarning, sample_tempered
+    from mc.sampling.sample import MixingWarning, sample
+    from mc.sampling.tempered import TemperingWarning, sample_tempered
 
     chains, kept = size
     options: dict[str, Any] = {"seed": seed, "progress": progress}

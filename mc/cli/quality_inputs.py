@@ -83,7 +83,7 @@ def data_reader(
 
 def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:
     """Samples of a file, as chains if it says how many there are."""
-    from mc.samples_file import chains_of
+    from mc.cli.samples_file import chains_of
     from tnqbm.datasets.samples_io import read_samples
 
     rows = read_samples(file)

@@ -11,8 +11,8 @@ from mc.cli import options
 from mc.cli.common import PATH, echo, parse_pairs, print_json
 
 if TYPE_CHECKING:
+    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.model import SqRBM
     from tnqbm.report import Draw, LogZ, Report
 
 BURN_IN, THIN = 1000, 40
@@ -90,7 +90,7 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 
     The chains are of the kernel "collapsed", which is exact for every model, from random states.
     """
-    from mc.sampling import FALLBACK, MixingWarning, sample
+    from mc.sampling.sample import FALLBACK, MixingWarning, sample
     from tnqbm.report import Draw
     from tnqbm.report.samples import CHAINS, DRAWS
 
@@ -121,8 +121,8 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 
 
 def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
-    from mc.estimate import EstimateWarning
-    from mc.partition import log_partition
+    from mc.sampling.estimate import EstimateWarning
+    from mc.sampling.partition import log_partition
     from tnqbm.report import LogZ
 
     with warnings.catch_warnings():

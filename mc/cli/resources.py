@@ -111,7 +111,7 @@ def resources(
       tnqbm resources --visible 8 --hidden 2 --strategy both --connectivity line --json
     """
     from tnqbm.figures.styles import paulis_name
-    from tnqbm.networks.structure import classical_twin
+    from tnqbm.model_tools.structure import classical_twin
     from tnqbm.quantum.resources import Shape, estimate
 
     if against_rbm and len(paulis) == 1:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mc.tensor.networks import Feed
+    from mc.sampling.tensor.networks import Feed
     from tnqbm.datasets import Target
 
 PICTURES = 100
@@ -134,7 +134,7 @@ def sample(
       tnqbm sample model.h5 --method tensor -n 10000 --resample -o samples.npy
       tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
     """
-    from mc import samples_file
+    from mc.cli import samples_file
 
     if clamp and clamp_file:
         raise click.UsageError("--clamp and --clamp-file exclude each other")
@@ -165,7 +165,7 @@ def sample(
     log_weights = None
     with _warnings_as_messages():
         if network:
-            from mc.tensor.samples import sample_tensor
+            from mc.sampling.tensor.samples import sample_tensor
 
             rows, perfect = sample_tensor(
                 named.model,
@@ -178,7 +178,7 @@ def sample(
             log_weights = None if resample else perfect.log_weights
             show: Callable[[dict[str, Any]], None] = partial(print_perfect, info=perfect)
         else:
-            from mc.sampling import sample as draw
+            from mc.sampling.sample import sample as draw
 
             states, info = draw(
                 named.model,
@@ -251,8 +251,8 @@ def _warnings_as_messages() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    from mc.estimate import EstimateWarning
-    from mc.sampling import MixingWarning
+    from mc.sampling.estimate import EstimateWarning
+    from mc.sampling.sample import MixingWarning
 
     for one in caught:
         if issubclass(one.category, (MixingWarning, EstimateWarning)):
@@ -327,8 +327,8 @@ def _write(
 ) -> None:
     import platform
 
+    from mc.cli.samples_file import attribute, write_samples
     from mc.running.provenance import commit, now, version
-    from mc.samples_file import attribute, write_samples
     from tnqbm import __version__
 
     facts = {

@@ -26,8 +26,8 @@ from mc.cli.group_facts import (
 )
 
 if TYPE_CHECKING:
-    from tnqbm.analysis import HiddenRatio, MinimumHidden
     from tnqbm.archive import Archive
+    from tnqbm.archive.analysis import HiddenRatio, MinimumHidden
 
 _ORDER = ("data", "visible", "paulis", "hidden")
 
@@ -86,8 +86,8 @@ def show(
 
 def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
     from tnqbm.archive.made_by import made_by
-    from tnqbm.summaries import check_select, matches
-    from tnqbm.trajectory import ran_away
+    from tnqbm.archive.summaries import check_select, matches
+    from tnqbm.training.trajectory import ran_away
 
     groups = archive.groups(skip_damaged=skip_damaged)
     check_select(select, groups)
@@ -147,9 +147,9 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
 
 
 def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.errors import one_page
-    from tnqbm.summaries import check_select, leading_metrics, matches
-    from tnqbm.trajectory import METRICS
+    from tnqbm.archive.summaries import check_select, leading_metrics, matches
+    from tnqbm.base.errors import one_page
+    from tnqbm.training.trajectory import METRICS
 
     rows = archive.table(skip_damaged=skip_damaged)
     check_select(select, rows)
@@ -196,8 +196,8 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
 
 
 def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
-    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
-    from tnqbm.summaries import varying
+    from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.summaries import varying
 
     minima = minimum_hidden_table(archive, threshold=threshold, select=select)
     ratios = hidden_ratio_table(archive, threshold=threshold, select=select)

@@ -11,7 +11,7 @@ from mc.cli.common import PATH, echo, number, print_json, print_table
 from mc.cli.which_model import named_model
 
 if TYPE_CHECKING:
-    from tnqbm.networks.structure import StructureReport
+    from tnqbm.model_tools.structure import StructureReport
 
 TWIN = "RBM, same parameters"
 _ROWS = 12  # hidden units of one model with a line of their own
@@ -75,7 +75,7 @@ def structure(
     from tnqbm import figures
     from tnqbm.figures.layout import require_matplotlib
     from tnqbm.figures.styles import paulis_name
-    from tnqbm.networks import structure as measure
+    from tnqbm.model_tools import structure as measure
 
     if out is not None:
         require_matplotlib()

@@ -12,8 +12,8 @@ from mc.cli.common import Value, parse_pairs
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive, Run
+    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.model import SqRBM
 
 _SUMMARY = ("runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std")
 
@@ -86,8 +86,8 @@ def _final_model(run: Run) -> SqRBM:
 
 
 def _saved_model(path: str) -> SqRBM:
-    from tnqbm.errors import ArchiveError
-    from tnqbm.model import SqRBM
+    from tnqbm.base.errors import ArchiveError
+    from tnqbm.core.model import SqRBM
 
     try:
         return SqRBM.load(path)

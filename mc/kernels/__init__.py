@@ -1,6 +1,6 @@
 """Numba kernels that move many Markov chains of an sqRBM at once.
 
-A number drawn is a function of (key, chain, sweep, site), see :mod:`tnqbm.jit.philox`: results
+A number drawn is a function of (key, chain, sweep, site), see :mod:`tnqbm.kernels.philox`: results
 depend neither on threads and ranks nor on how chains and sweeps are grouped into calls.
 """
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels.lanes import OPTIONS, odds
-from tnqbm.jit.parallel import get_thread_id, njit, prange
-from tnqbm.jit.philox import uniforms
-from tnqbm.jit.simd import load, store
-from tnqbm.jit.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
+from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.philox import uniforms
+from tnqbm.kernels.simd import load, store
+from tnqbm.kernels.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
 
 BITS = 4
 PATTERNS = 1 << BITS

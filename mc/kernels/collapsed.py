@@ -20,9 +20,9 @@ from mc.kernels.lanes import (
     hidden_weight,
     odds,
 )
-from tnqbm.jit.parallel import njit
-from tnqbm.jit.simd import absolute, load, splat, sqrt, store
-from tnqbm.jit.simd_math import exp_minus_twice, log, where_less
+from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.simd import absolute, load, splat, sqrt, store
+from tnqbm.kernels.simd_math import exp_minus_twice, log, where_less
 
 
 def make_length(n_paulis: int) -> Any:

@@ -19,8 +19,8 @@ from mc.kernels.lanes import (
 )
 from mc.kernels.measured import measured_sweep
 from mc.kernels.whole import mean_fields, thermal_sweep, vector_sweep
-from tnqbm.jit.parallel import get_thread_id, njit, prange
-from tnqbm.jit.simd import load, store
+from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.simd import load, store
 
 
 @njit(parallel=True, **OPTIONS)

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tnqbm.jit.parallel import njit
-from tnqbm.jit.philox import uniforms
-from tnqbm.jit.simd import exp, load, splat, sqrt, store
-from tnqbm.jit.simd_math import exp_minus_twice, log, minimum
+from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.philox import uniforms
+from tnqbm.kernels.simd import exp, load, splat, sqrt, store
+from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
 

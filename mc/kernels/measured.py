@@ -11,9 +11,9 @@ from typing import Any
 
 from mc.kernels.collapsed import length_1, length_2, length_3
 from mc.kernels.lanes import OPTIONS, draw_rows, field_length, hidden_fields, odds
-from tnqbm.jit.parallel import njit
-from tnqbm.jit.simd import load, splat, store
-from tnqbm.jit.simd_math import exp_minus_twice, where_less
+from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.simd import load, splat, store
+from tnqbm.kernels.simd_math import exp_minus_twice, where_less
 
 
 @njit(**OPTIONS)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import block, groups
-from tnqbm.jit.parallel import get_num_threads
-from tnqbm.jit.simd import aligned, lanes
-from tnqbm.model import n_parameters
-from tnqbm.optimizers import all_within
+from tnqbm.core.model import n_parameters
+from tnqbm.kernels.parallel import get_num_threads
+from tnqbm.kernels.simd import aligned, lanes
+from tnqbm.training.optimizers import all_within
 
 KERNELS = ("block", "bloch", "thermal", "collapsed", "measured", "thermal-uncorrected")
 """Names of the kernels; the last is approximate for two and three Paulis."""

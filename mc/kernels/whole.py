@@ -28,9 +28,9 @@ from mc.kernels.lanes import (
     visible_energy,
     visible_fields,
 )
-from tnqbm.jit.parallel import njit
-from tnqbm.jit.simd import absolute, load, maximum, sqrt, store
-from tnqbm.jit.simd_math import exp_minus_twice, log, unit_circle, where_less
+from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.simd import absolute, load, maximum, sqrt, store
+from tnqbm.kernels.simd_math import exp_minus_twice, log, unit_circle, where_less
 
 SMALL_FIELD = 3e-3
 """Below, the inverse of the von Mises-Fisher distribution function is expanded to first order."""

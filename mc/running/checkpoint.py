@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate, canonical_json
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 
 KIND = "checkpoint"
 

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from mc.studies.seeds import Coordinate
-from tnqbm.errors import install_command
-from tnqbm.launcher import launched, launcher_size
+from tnqbm.base.errors import install_command
+from tnqbm.base.launcher import launched, launcher_size
 
 POLL_SECONDS = 0.002
 MESSAGE_TAG = 1
@@ -354,7 +354,7 @@ def set_threads(ranks: Ranks) -> int:
 
     NUMBA_NUM_THREADS in the environment is taken as the user's own choice.
     """
-    from tnqbm.jit import parallel
+    from tnqbm.kernels import parallel
 
     most = parallel.max_threads()
     share = cores_for_rank(ranks)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mc.studies.schedule import seeds_text
-from tnqbm.errors import ArchiveError, cause_of, one_page
+from tnqbm.base.errors import ArchiveError, cause_of, one_page
 
 MOST = 5
 """Groups of failed runs that a message names."""

@@ -11,7 +11,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tnqbm.printable import printable
+from tnqbm.base.printable import printable
 
 if TYPE_CHECKING:
     from mc.running.handout import Board

@@ -22,14 +22,7 @@ from mc.running.distribute import (
     set_threads,
     together,
 )
-from mc.running.failures import (
-    FailedAlone,
-    Failures,
-    MemberFailed,
-    described,
-    failures,
-    is_of_run,
-)
+from mc.running.failures import FailedAlone, Failures, MemberFailed, described, failures, is_of_run
 from mc.running.handout import Failure, Hand, Outcome, deal
 from mc.running.progress import Progress
 from mc.running.provenance import build, now, study_provenance
@@ -50,7 +43,7 @@ from mc.studies.file import load_study
 from mc.studies.identity import SETTINGS, study_identity
 from mc.studies.schedule import Key, Task
 from mc.studies.study import Study
-from tnqbm.errors import StudyError, cause_of
+from tnqbm.base.errors import StudyError, cause_of
 
 if TYPE_CHECKING:
     from tnqbm.archive import PlannedGroup

@@ -2,7 +2,7 @@
 
 The ranks of a study are cut into teams of consecutive ranks. The first of a team leads it: it
 fetches tasks, decides how far the team trains before it looks up, and writes all files. Members
-exchange numbers only as :class:`tnqbm.teams.Team` does; everything else they say to each other
+exchange numbers only as :class:`tnqbm.base.teams.Team` does; everything else they say to each other
 goes through :meth:`Members.meet` and :meth:`Members.tell`, on a communicator of its own, so that a
 member that has failed can say so while others are still amid an exchange of numbers.
 """
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from mc.running.distribute import Ranks
 from mc.running.failures import FailedAlone, MemberFailed, described
 from mc.studies.gradients import WITHOUT_CHAINS
-from tnqbm.errors import cause_of
-from tnqbm.teams import SHARD, Alone, Team
+from tnqbm.base.errors import cause_of
+from tnqbm.base.teams import SHARD, Alone, Team
 
 if TYPE_CHECKING:
-    from tnqbm.settings import TrainingSettings
+    from tnqbm.training.settings import TrainingSettings
 
 PATIENCE_SECONDS = 5.0
 """How long a member that failed waits for the others to come to the same end."""

@@ -18,12 +18,12 @@ from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate
 from mc.studies.study import Study
-from tnqbm.errors import ArchiveError
-from tnqbm.trajectory import METRICS, Trajectory
+from tnqbm.base.errors import ArchiveError
+from tnqbm.training.trajectory import METRICS, Trajectory
 
 if TYPE_CHECKING:
-    from tnqbm.settings import TrainingSettings
-    from tnqbm.training import Trainer
+    from tnqbm.training.settings import TrainingSettings
+    from tnqbm.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     """Compile (or load from the cache) what a training needs, with a training of two units."""
     import numpy as np
 
-    from mc.estimators import provide
+    from mc.estimators.provide import provide
+    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.model import SqRBM
-    from tnqbm.training import Trainer
+    from tnqbm.training.trainer import Trainer
 
     provide()
     quick = dataclasses.replace(
@@ -248,8 +248,8 @@ def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
     """What makes trainers of a task, at its start."""
     import numpy as np
 
-    from mc.estimators import provide
-    from tnqbm.training import Trainer
+    from mc.estimators.provide import provide
+    from tnqbm.training.trainer import Trainer
 
     provide()
     study, coordinates = bench.study, task.coordinates

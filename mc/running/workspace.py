@@ -30,7 +30,7 @@ from mc.studies.identity import (
     with_absent,
 )
 from mc.studies.schedule import Key, Task, run_key
-from tnqbm.errors import ArchiveError, StudyError
+from tnqbm.base.errors import ArchiveError, StudyError
 from tnqbm.files.outputs import ARCHIVE, check_name, check_output, check_place
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from mc.studies.gradients import (
 )
 from mc.studies.limits import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
-from tnqbm.connectivity import DENSE, hidden_units, named
-from tnqbm.early_stopping import refuse_nothing_to_watch
-from tnqbm.model import n_parameters
-from tnqbm.settings import EXACT_EVALUATION, TrainingSettings
+from tnqbm.core.connectivity import DENSE, hidden_units, named
+from tnqbm.core.model import n_parameters
+from tnqbm.training.early_stopping import refuse_nothing_to_watch
+from tnqbm.training.settings import EXACT_EVALUATION, TrainingSettings
 
 EXAMPLES = {
     "name": 'name = "bas-small"',
@@ -89,7 +89,7 @@ def too_large(study: Study) -> list[str]:
 
 def without_likelihood(study: Study) -> list[str]:
     """One line for each gradient whose runs will record no likelihood because of a default."""
-    from tnqbm.phases import KNOW_LOG_PARTITION
+    from tnqbm.training.phases import KNOW_LOG_PARTITION
 
     lines: dict[str, None] = {}
     for product in study.products():
@@ -224,7 +224,7 @@ def _complaints(given: Mapping[str, Any], section: str) -> Iterator[str]:
 
 
 def _wrong_evaluator(given: Mapping[str, Any], section: str) -> Iterator[str]:
-    from tnqbm import phases
+    from tnqbm.training import phases
 
     methods()  # makes the evaluators of this package known, too
     choices = ("auto", *phases.log_partition_names(), "none")
@@ -286,7 +286,7 @@ def _wrong_together(study: Study) -> Iterator[str]:
 
 def _wrong_patience(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
     """Early stopping where there is nothing to watch."""
-    from tnqbm.phases import KNOW_LOG_PARTITION
+    from tnqbm.training.phases import KNOW_LOG_PARTITION
 
     for product in study.products():
         for label in product.gradient:
@@ -303,7 +303,7 @@ def _wrong_patience(study: Study, settings: Mapping[str, TrainingSettings]) -> I
 
 def _wrong_curvature(study: Study, settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
     """Optimizers that would sum a metric over more visible states than they can."""
-    from tnqbm.second_order.scores import MAX_ENUMERATED
+    from tnqbm.training.second_order.scores import MAX_ENUMERATED
 
     for product in study.products():
         largest = max(product.visible, default=0)
@@ -360,7 +360,7 @@ def _wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) 
 
 def _too_many(n: int, used: Sequence[TrainingSettings], connectivity: str) -> str:
     """Why n visible units are too many for what enumerates them."""
-    from tnqbm.limits import check_enumerable
+    from tnqbm.base.limits import check_enumerable
 
     message = _failure(check_enumerable, n)
     if message and connectivity != DENSE:
@@ -423,7 +423,7 @@ def _too_wide(
     labels = [label for label in product.gradient if _contracts(settings.get(label))]
     if not labels:
         return
-    from tnqbm.networks.phase import plan
+    from tnqbm.training.contraction import plan
 
     shapes = {
         (n, m, len(paulis))
@@ -538,7 +538,7 @@ def _wrong_batches(
     study: Study, product: Product, settings: Mapping[str, TrainingSettings]
 ) -> Iterator[str]:
     """Minibatches that are larger than the data, which have to be loaded for that."""
-    from tnqbm.minibatches import epoch_rows
+    from tnqbm.training.minibatches import epoch_rows
 
     asked = {settings[label].batch_size: label for label in product.gradient if label in settings}
     largest = max(asked, default=0)

@@ -30,7 +30,7 @@ from mc.studies.limits import (
 )
 from mc.studies.study import Study
 from mc.studies.toml_text import dump_toml, parse_toml
-from tnqbm.errors import StudyError
+from tnqbm.base.errors import StudyError
 
 Section = TypeVar("Section", bound=BaseModel)
 

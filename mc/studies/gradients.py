@@ -23,8 +23,8 @@ _WITH_STEPS = re.compile(r"(.+)-(\d+)", re.ASCII)
 
 def methods() -> tuple[str, ...]:
     """Names of all estimators of the model's averages."""
-    from mc.estimators import provide
-    from tnqbm import phases
+    from mc.estimators.provide import provide
+    from tnqbm.training import phases
 
     provide()
     return phases.names()

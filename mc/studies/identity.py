@@ -11,8 +11,8 @@ from typing import Any
 
 from mc.studies.gradients import EXACT, WITHOUT_CHAINS, methods, parse_label
 from mc.studies.study import Study, is_data_file
-from tnqbm.connectivity import DENSE
-from tnqbm.errors import StudyError
+from tnqbm.base.errors import StudyError
+from tnqbm.core.connectivity import DENSE
 
 # An identity is compared with those in archives and checkpoints of earlier versions. These keys
 # have always been in it; later settings are in it only where they differ from their defaults.
@@ -37,7 +37,7 @@ def study_identity(study: Study) -> dict[str, Any]:
 
     Two studies with equal identities may share an archive; [run] is not part of it.
     """
-    from tnqbm.settings import TrainingSettings
+    from tnqbm.training.settings import TrainingSettings
 
     found: dict[str, Any] = {"seed": study.seed, "model.scale": study.model.scale}
     if study.model.fields != "uniform":
@@ -197,7 +197,7 @@ _DEFAULTS: dict[str, Any] = {
 
 def _default(key: str) -> Any:
     """The value of a key that an identity leaves out, or _ABSENT for one that is always there."""
-    from tnqbm.settings import TrainingSettings
+    from tnqbm.training.settings import TrainingSettings
 
     section, _, name = key.partition(".")
     if section == "training" and name not in _ALWAYS and name in TrainingSettings.names():

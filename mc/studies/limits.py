@@ -1,7 +1,7 @@
 """How large a study file and what it asks for may be, so that absurd ones are refused at once.
 
-All limits of study files are here, those of single settings in :data:`tnqbm.limits.MAX_COUNTS`;
-docs/study-files.md lists them.
+All limits of study files are here, those of single settings in
+:data:`tnqbm.base.limits.MAX_COUNTS`; docs/study-files.md lists them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tnqbm.errors import StudyError
+from tnqbm.base.errors import StudyError
 
 MAX_BYTES = 1_000_000
 """Size of a study file."""

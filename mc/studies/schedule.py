@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mc.studies.seeds import Coordinate, canonical_json
 
 if TYPE_CHECKING:
-    from tnqbm.settings import TrainingSettings
+    from tnqbm.training.settings import TrainingSettings
 
 TASK_COST = 4e10
 """Largest cost of one task where the batch is chosen automatically: under a minute's work."""

@@ -8,10 +8,10 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from mc.studies.limits import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
-from tnqbm import connectivity
-from tnqbm.limits import MAX_PARAMETER
-from tnqbm.paulis import check_paulis
-from tnqbm.trajectory import METRICS
+from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core import connectivity
+from tnqbm.core.paulis import check_paulis
+from tnqbm.training.trajectory import METRICS
 
 DEFAULT_RECORDS = 200
 
@@ -166,7 +166,7 @@ class GridSection(Section):
 
 
 class TrainingKeys(Section):
-    """Fields of tnqbm.training.TrainingSettings; None means that the next table decides."""
+    """Fields of tnqbm.training.trainer.TrainingSettings; None means that the next table decides."""
 
     optimizer: str | None = None
     learning_rate: float | None = None

@@ -34,19 +34,19 @@ from mc.studies.sections import (
     TrainingSection,
 )
 from mc.studies.seeds import Coordinate, chain_stream, initial_stream, target_stream
-from tnqbm import connectivity
-from tnqbm.connectivity import DENSE
+from tnqbm.core import connectivity
+from tnqbm.core.connectivity import DENSE
 from tnqbm.datasets.samples_io import SUFFIXES
-from tnqbm.trajectory import METRICS
+from tnqbm.training.trajectory import METRICS
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from tnqbm.archive import PlannedGroup
+    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.model import SqRBM
-    from tnqbm.settings import TrainingSettings
+    from tnqbm.training.settings import TrainingSettings
 
 __all__ = [
     "SEEDED_DATA", "Product", "Study", "TrainingSection", "is_data_file",
@@ -137,7 +137,7 @@ class Study(Section):
 
         ValueError names a wrong field.
         """
-        from tnqbm.settings import TrainingSettings
+        from tnqbm.training.settings import TrainingSettings
 
         label = self.labels()[0] if gradient is None else gradient
         return TrainingSettings(
@@ -240,7 +240,7 @@ class Study(Section):
 
     def _contraction_seconds(self, coordinates: Mapping[str, Coordinate]) -> float:
         """Forecast of one contraction of a run's model with all averages."""
-        from tnqbm.networks.phase import plan
+        from tnqbm.training.contraction import plan
 
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
         found = plan(self.mask(coordinates), n, m, len(str(coordinates["paulis"])))
@@ -302,7 +302,7 @@ class Study(Section):
         """
         import numpy as np
 
-        from tnqbm.model import SqRBM
+        from tnqbm.core.model import SqRBM
 
         without = ("connectivity", "couple")
         known = self._stream_coordinates(coordinates)
@@ -339,7 +339,7 @@ class Study(Section):
         """
         if "couple" not in coordinates:
             return None
-        from tnqbm.training_inputs import uncoupled
+        from tnqbm.training.inputs import uncoupled
 
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
         return uncoupled(n, m, str(coordinates["paulis"]), str(coordinates["couple"]))

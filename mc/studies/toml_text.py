@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mc.studies.limits import check_text, check_tree, shown
-from tnqbm.errors import StudyError
+from tnqbm.base.errors import StudyError
 
 
 def parse_toml(text: str, where: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from mc.running.lock import Lock, OutputBusyError  # noqa: E402
 from tnqbm.audit.results import AuditFile  # noqa: E402
 from tnqbm.audit.study import SEED, compute, plan  # noqa: E402
-from tnqbm.errors import ArchiveError  # noqa: E402
+from tnqbm.base.errors import ArchiveError  # noqa: E402
 from tnqbm.files.atomic import check_target, remove_stale  # noqa: E402
 
 

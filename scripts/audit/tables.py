@@ -24,7 +24,7 @@ import numpy as np
 from tnqbm.audit import ratios
 from tnqbm.audit.results import AuditFile, load
 from tnqbm.audit.summary import fit_summaries, scaling_summaries, select
-from tnqbm.errors import ArchiveError, MissingExtraError
+from tnqbm.base.errors import ArchiveError, MissingExtraError
 from tnqbm.files.atomic import atomic_write
 
 LARGE = 4

@@ -22,7 +22,8 @@ one_thread()
 
 import numpy as np  # noqa: E402
 
-from tnqbm import SqRBM, connectivity  # noqa: E402
+from tnqbm import SqRBM  # noqa: E402
+from tnqbm.core import connectivity  # noqa: E402
 from tnqbm.networks import Contraction, network  # noqa: E402
 from tnqbm.networks.graph import graph  # noqa: E402
 

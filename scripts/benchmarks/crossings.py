@@ -21,8 +21,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.analysis import REFERENCE, crossing_of, falling_fit, resampled_means
-from tnqbm.summaries import FinalGroup, final_groups
+from tnqbm.archive.analysis import REFERENCE, crossing_of, falling_fit, resampled_means
+from tnqbm.archive.summaries import FinalGroup, final_groups
 
 Float = NDArray[np.float64]
 

@@ -31,8 +31,8 @@ from floor import OPERATIONS, floor_ns  # noqa: E402
 from peers import jax_gradient, numpy_gradient, torch_gradient  # noqa: E402
 
 from tnqbm import SqRBM, TrainingSettings, datasets  # noqa: E402
-from tnqbm.enumeration import Enumerator  # noqa: E402
-from tnqbm.training import Trainer  # noqa: E402
+from tnqbm.exact.enumerator import Enumerator  # noqa: E402
+from tnqbm.training.trainer import Trainer  # noqa: E402
 
 
 def best_seconds(call: Callable[[], Any], seconds: float) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from tnqbm.jit.simd import lanes, load, sqrt, store
+from tnqbm.kernels.simd import lanes, load, sqrt, store
 
 # Vector operations per (visible state x hidden unit) of the XYZ gradient, a fused multiply-add
 # counted once. First pass: 3 additions for the fields, 4 for r^2 and 1 for -2r, 17 for exp

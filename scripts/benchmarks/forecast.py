@@ -20,7 +20,7 @@ one_thread()
 
 from mc.running.train_task import warm_up  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
-from tnqbm.training import Trainer  # noqa: E402
+from tnqbm.training.trainer import Trainer  # noqa: E402
 
 PCD = {"gradient": "pcd-1", "chains": 200}
 DIGITS = {**PCD, "batch_size": 100, "precision": "single", "evaluate": "none"}

@@ -36,10 +36,10 @@ one_thread()
 import numpy as np  # noqa: E402
 from peers_pcd import Learner, RbmsTrain, Training, make  # noqa: E402
 
-import mc.estimators  # noqa: E402
-from mc.partition import log_partition  # noqa: E402
+import mc.estimators.provide  # noqa: E402
+from mc.sampling.partition import log_partition  # noqa: E402
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets  # noqa: E402
-from tnqbm.minibatches import epoch_rows  # noqa: E402
+from tnqbm.training.minibatches import epoch_rows  # noqa: E402
 
 N = 64
 CALL = 20
@@ -50,7 +50,7 @@ class Ours:
     """:class:`tnqbm.Trainer`, as a user has it."""
 
     def __init__(self, model: SqRBM, target: datasets.Target, training: Training) -> None:
-        mc.estimators.provide()
+        mc.estimators.provide.provide()
         self._model = model
         settings = TrainingSettings(
             negative_phase="pcd",

@@ -5,7 +5,8 @@
 
 Each row is a model with weights U[-c, c]. "error" is the difference of log Z, and of the moments,
 between the last two degrees; ns are per visible unit of a tuple of nodes, for log Z and for
-the derivatives. The constants in tnqbm/quadrature/evaluation.py are fitted to the last two columns.
+the derivatives. The constants in tnqbm/exact/quadrature/evaluation.py are fitted to the last two
+columns.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from typing import Any
 from timing import one_thread
 
 one_thread()
-
-from tnqbm import SqRBM, quadrature  # noqa: E402
-from tnqbm.quadrature.sums import CoupledPart, NodeSums  # noqa: E402
+from tnqbm import SqRBM  # noqa: E402
+from tnqbm.exact import quadrature  # noqa: E402
+from tnqbm.exact.quadrature.sums import CoupledPart, NodeSums  # noqa: E402
 
 MODELS = (
     ("XZ", 150, 1, 0.3), ("XYZ", 150, 1, 0.3), ("XYZ", 150, 1, 1.0), ("XYZ", 1000, 1, 0.3),

@@ -30,7 +30,7 @@ from mc.studies.study import Study  # noqa: E402
 from tnqbm.figures.layout import data_order, data_title, grid, require_matplotlib, style  # noqa: E402
 from tnqbm.figures.styles import paulis_name  # noqa: E402
 from tnqbm.files.storage import read_tree, write_tree  # noqa: E402
-from tnqbm.training import Trainer  # noqa: E402
+from tnqbm.training.trainer import Trainer  # noqa: E402
 
 STUDY = Path(__file__).parents[1] / "studies" / "trainers.toml"
 STYLES = {

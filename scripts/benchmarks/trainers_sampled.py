@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tnqbm.archive import Archive, Run
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 
 KINDS = {
     "short": "AMSGrad, 300 updates",

@@ -55,7 +55,7 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
 def ratios(path: Path) -> str:
     """Markdown: crossings and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
     from tnqbm import Archive, audit
-    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
 
     with Archive(path) as archive:
         minima = _by_series(minimum_hidden_table(archive))
@@ -78,7 +78,7 @@ def ratios(path: Path) -> str:
 def least(paths: Sequence[Path], names: Sequence[str]) -> str:
     """Markdown: crossings and ratios of several archives side by side, where the first has any."""
     from tnqbm import Archive
-    from tnqbm.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
 
     found = []
     for path in paths:
@@ -169,7 +169,7 @@ def put(path: Path, found: Mapping[str, str]) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command."""
-    from tnqbm.errors import ArchiveError
+    from tnqbm.base.errors import ArchiveError
 
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--table1", action="store_true", help="numbers of parameters")

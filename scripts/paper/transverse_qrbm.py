@@ -82,7 +82,7 @@ def train(run: Run, plan: Plan) -> tuple[float, float]:
     import tnqbm
     from mc.studies.seeds import initial_stream, target_stream
     from tnqbm import hamiltonian
-    from tnqbm.training_inputs import uncoupled
+    from tnqbm.training.inputs import uncoupled
 
     n, m = run.visible, run.hidden
     stream = target_stream(0, run.data, n, run.seed if run.data == "on2" else 0)

@@ -22,10 +22,10 @@ import scipy.linalg
 from scipy import stats
 
 from tnqbm import PauliHamiltonian, SqRBM, Target, datasets, exact, train
+from tnqbm.core.moments import flatten
+from tnqbm.core.paulis import pauli_string
+from tnqbm.core.states import index_of, states_of
 from tnqbm.hamiltonian import qrbm, sqbm, tfim
-from tnqbm.moments import flatten
-from tnqbm.paulis import pauli_string
-from tnqbm.states import index_of, states_of
 
 Line = tuple[str, float, float]
 """What was compared, what was found, and the largest value that is right."""

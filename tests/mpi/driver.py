@@ -21,8 +21,8 @@ import mc
 import mc.running.runner
 import mc.running.train_task
 from tnqbm.archive import Archive
-from tnqbm.launcher import launcher_rank
-from tnqbm.training import Trainer
+from tnqbm.base.launcher import launcher_rank
+from tnqbm.training.trainer import Trainer
 
 
 def disturb(options: dict[str, Any]) -> None:

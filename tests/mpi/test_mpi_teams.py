@@ -190,7 +190,7 @@ import numpy as np
 from mpi4py import MPI
 from mc.running.failures import MemberFailed
 from mc.running.team import MpiTeam
-from tnqbm.teams import share
+from tnqbm.base.teams import share
 
 world = MPI.COMM_WORLD
 team = MpiTeam(world, world.Dup(), 4)
@@ -245,8 +245,8 @@ def test_members_exchange_numbers_orders_and_failures() -> None:
 
 def test_members_on_unlike_processors_are_noticed(tmp_path: Path) -> None:
     code = (
-        "import json, sys, numpy as np, mc, tnqbm.training as t\n"
-        "from tnqbm.launcher import launcher_rank\n"
+        "import json, sys, numpy as np, mc, tnqbm.training.trainer as t\n"
+        "from tnqbm.base.launcher import launcher_rank\n"
         "plain = t.Trainer.advance\n"
         "def rounded(self, updates):\n"
         "    plain(self, updates)\n"

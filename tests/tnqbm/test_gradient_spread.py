@@ -9,8 +9,8 @@ import pytest
 
 import tnqbm
 from tnqbm import datasets, exact
+from tnqbm.core.moments import flatten
 from tnqbm.gradient_spread import Decay, SpreadSampler, decay, gradient_spread
-from tnqbm.moments import flatten
 
 
 def draws(n: int, m: int, paulis: str, samples: int, chunk: int, scale: float, seed: int):

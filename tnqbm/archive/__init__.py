@@ -8,13 +8,7 @@ from tnqbm.archive.archive import Archive, Run
 from tnqbm.archive.blocks import PlannedGroup, RunRecord, block_name
 from tnqbm.archive.file import FORMAT, FORMAT_VERSION
 from tnqbm.archive.find import RunNotFoundError
-from tnqbm.archive.write import (
-    assemble,
-    merge,
-    parts_folder,
-    write_block,
-    write_plan,
-)
+from tnqbm.archive.write import assemble, merge, parts_folder, write_block, write_plan
 
 __all__ = [
     "FORMAT",

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm import arguments
 from tnqbm.archive.blocks import (
     REQUIRED,
     Block,
@@ -26,11 +25,12 @@ from tnqbm.archive.blocks import (
 )
 from tnqbm.archive.find import find_run
 from tnqbm.archive.sources import Source, Sources
-from tnqbm.arguments import checked
-from tnqbm.errors import MissingExtraError
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked
+from tnqbm.base.errors import MissingExtraError
+from tnqbm.core.model import SqRBM
 from tnqbm.files.content import content_digest
-from tnqbm.model import SqRBM
-from tnqbm.trajectory import METRICS, Trajectory
+from tnqbm.training.trajectory import METRICS, Trajectory
 
 if TYPE_CHECKING:
     from tnqbm.archive.verify import VerifyReport

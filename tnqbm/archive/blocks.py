@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.archive import estimator_reports
-from tnqbm.connectivity import DENSE, named
+from tnqbm.base.printable import printable
+from tnqbm.base.short_repr import short_repr
+from tnqbm.core.connectivity import DENSE, named
+from tnqbm.core.model import SqRBM, n_parameters
+from tnqbm.core.paulis import check_paulis
 from tnqbm.files import gate
 from tnqbm.files.content import content_digest
 from tnqbm.files.gate import Arrays, Attribute
-from tnqbm.model import SqRBM, n_parameters
-from tnqbm.paulis import check_paulis
-from tnqbm.printable import printable
-from tnqbm.short_repr import short_repr
-from tnqbm.trajectory import METRICS, Trajectory
+from tnqbm.training.trajectory import METRICS, Trajectory
 
 Coordinates = dict[str, Any]
 REQUIRED: dict[str, type] = {

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.files.gate import Arrays
-from tnqbm.trajectory import Trajectory
+from tnqbm.training.trajectory import Trajectory
 
 Value = int | float | str
 Float = NDArray[np.float64]

@@ -32,7 +32,7 @@ from tnqbm.archive.blocks import (
     format_seeds,
     parse_seeds,
 )
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.content import DIGEST, group_digest
 from tnqbm.files.gate import Arrays

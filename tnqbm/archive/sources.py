@@ -16,9 +16,9 @@ from tnqbm.archive import estimator_reports
 from tnqbm.archive.blocks import Block, Coordinates, coordinates_key, final_rows
 from tnqbm.archive.file import ArchiveFile, Entry, Header
 from tnqbm.archive.write import PLAN_FILE, archive_files, parts_folder, united
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
-from tnqbm.trajectory import Trajectory
+from tnqbm.training.trajectory import Trajectory
 
 T = TypeVar("T")
 _CACHED_BLOCKS = 4

@@ -8,9 +8,9 @@ from pathlib import Path
 from tnqbm.archive.blocks import coordinates_key, describe
 from tnqbm.archive.file import ArchiveFile
 from tnqbm.archive.write import archive_files
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
+from tnqbm.base.short_repr import short_repr
 from tnqbm.files.storage import OtherFileError
-from tnqbm.short_repr import short_repr
 
 
 @short_repr

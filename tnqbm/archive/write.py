@@ -18,7 +18,7 @@ from tnqbm.archive.blocks import (
     encode,
 )
 from tnqbm.archive.file import ArchiveFile, Entry, read_block, write_archive_file
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import remove_stale
 from tnqbm.files.outputs import ARCHIVE, check_output
 from tnqbm.files.storage import package_version, write_group

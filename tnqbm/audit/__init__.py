@@ -12,60 +12,60 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 _EXPORTS = {
-    "BestFit": "best_fit",
-    "Rank": "jacobian",
-    "RankBound": "bounds",
-    "RatioRow": "ratios",
-    "confirmed_rank": "jacobian",
-    "effective_ratio": "jacobian",
-    "expected_rank": "jacobian",
-    "fit": "best_fit",
-    "gauge_directions": "jacobian",
-    "jacobian_rank": "jacobian",
-    "kl_to": "best_fit",
-    "leading_kl": "expansion",
-    "log_probability_jacobian": "jacobian",
-    "numerical_rank": "jacobian",
-    "product_kl": "best_fit",
-    "quartic_difference": "expansion",
-    "rank_bound": "bounds",
-    "ratio_table": "ratios",
-    "rotated": "expansion",
-    "scaled": "expansion",
-    "stacked": "expansion",
-    "unit_parameters": "jacobian",
+    "BestFit": "tnqbm.model_tools.best_fit",
+    "Rank": "tnqbm.model_tools.jacobian",
+    "RankBound": "tnqbm.model_tools.rank_bounds",
+    "RatioRow": "tnqbm.audit.ratios",
+    "confirmed_rank": "tnqbm.model_tools.jacobian",
+    "effective_ratio": "tnqbm.model_tools.jacobian",
+    "expected_rank": "tnqbm.model_tools.jacobian",
+    "fit": "tnqbm.model_tools.best_fit",
+    "gauge_directions": "tnqbm.model_tools.jacobian",
+    "jacobian_rank": "tnqbm.model_tools.jacobian",
+    "kl_to": "tnqbm.model_tools.best_fit",
+    "leading_kl": "tnqbm.model_tools.expansion",
+    "log_probability_jacobian": "tnqbm.model_tools.jacobian",
+    "numerical_rank": "tnqbm.model_tools.jacobian",
+    "product_kl": "tnqbm.model_tools.best_fit",
+    "quartic_difference": "tnqbm.model_tools.expansion",
+    "rank_bound": "tnqbm.model_tools.rank_bounds",
+    "ratio_table": "tnqbm.audit.ratios",
+    "rotated": "tnqbm.model_tools.expansion",
+    "scaled": "tnqbm.model_tools.expansion",
+    "stacked": "tnqbm.model_tools.expansion",
+    "unit_parameters": "tnqbm.model_tools.jacobian",
 }
 
 __all__ = sorted(_EXPORTS)
 
 if TYPE_CHECKING:
-    from tnqbm.audit.best_fit import BestFit as BestFit
-    from tnqbm.audit.best_fit import fit as fit
-    from tnqbm.audit.best_fit import kl_to as kl_to
-    from tnqbm.audit.best_fit import product_kl as product_kl
-    from tnqbm.audit.bounds import RankBound as RankBound
-    from tnqbm.audit.bounds import rank_bound as rank_bound
-    from tnqbm.audit.expansion import leading_kl as leading_kl
-    from tnqbm.audit.expansion import quartic_difference as quartic_difference
-    from tnqbm.audit.expansion import rotated as rotated
-    from tnqbm.audit.expansion import scaled as scaled
-    from tnqbm.audit.expansion import stacked as stacked
-    from tnqbm.audit.jacobian import Rank as Rank
-    from tnqbm.audit.jacobian import confirmed_rank as confirmed_rank
-    from tnqbm.audit.jacobian import effective_ratio as effective_ratio
-    from tnqbm.audit.jacobian import expected_rank as expected_rank
-    from tnqbm.audit.jacobian import gauge_directions as gauge_directions
-    from tnqbm.audit.jacobian import jacobian_rank as jacobian_rank
-    from tnqbm.audit.jacobian import log_probability_jacobian as log_probability_jacobian
-    from tnqbm.audit.jacobian import numerical_rank as numerical_rank
-    from tnqbm.audit.jacobian import unit_parameters as unit_parameters
     from tnqbm.audit.ratios import RatioRow as RatioRow
     from tnqbm.audit.ratios import ratio_table as ratio_table
+    from tnqbm.model_tools.best_fit import BestFit as BestFit
+    from tnqbm.model_tools.best_fit import fit as fit
+    from tnqbm.model_tools.best_fit import kl_to as kl_to
+    from tnqbm.model_tools.best_fit import product_kl as product_kl
+    from tnqbm.model_tools.expansion import leading_kl as leading_kl
+    from tnqbm.model_tools.expansion import quartic_difference as quartic_difference
+    from tnqbm.model_tools.expansion import rotated as rotated
+    from tnqbm.model_tools.expansion import scaled as scaled
+    from tnqbm.model_tools.expansion import stacked as stacked
+    from tnqbm.model_tools.jacobian import Rank as Rank
+    from tnqbm.model_tools.jacobian import confirmed_rank as confirmed_rank
+    from tnqbm.model_tools.jacobian import effective_ratio as effective_ratio
+    from tnqbm.model_tools.jacobian import expected_rank as expected_rank
+    from tnqbm.model_tools.jacobian import gauge_directions as gauge_directions
+    from tnqbm.model_tools.jacobian import jacobian_rank as jacobian_rank
+    from tnqbm.model_tools.jacobian import log_probability_jacobian as log_probability_jacobian
+    from tnqbm.model_tools.jacobian import numerical_rank as numerical_rank
+    from tnqbm.model_tools.jacobian import unit_parameters as unit_parameters
+    from tnqbm.model_tools.rank_bounds import RankBound as RankBound
+    from tnqbm.model_tools.rank_bounds import rank_bound as rank_bound
 
 
 def __getattr__(name: str) -> Any:
     if name in _EXPORTS:
-        return getattr(importlib.import_module(f"tnqbm.audit.{_EXPORTS[name]}"), name)
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'tnqbm.audit' has no attribute {name!r}")
 
 

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.audit.best_fit import BestFit, fit, kl_to
-from tnqbm.audit.bounds import rank_bound
-from tnqbm.audit.dense import of_model
-from tnqbm.audit.expansion import leading_kl, rotated, scaled, stacked
-from tnqbm.audit.jacobian import confirmed_rank, expected_rank, jacobian_rank
-from tnqbm.model import SqRBM
-from tnqbm.networks.spectra import factor_spectra
-from tnqbm.networks.structure import classical_twin, numerical_bond
+from tnqbm.core.model import SqRBM
+from tnqbm.model_tools.best_fit import BestFit, fit, kl_to
+from tnqbm.model_tools.dense import of_model
+from tnqbm.model_tools.expansion import leading_kl, rotated, scaled, stacked
+from tnqbm.model_tools.jacobian import confirmed_rank, expected_rank, jacobian_rank
+from tnqbm.model_tools.rank_bounds import rank_bound
+from tnqbm.model_tools.spectra import factor_spectra
+from tnqbm.model_tools.structure import classical_twin, numerical_bond
 
 Float = NDArray[np.float64]
 Cell = dict[str, Any]

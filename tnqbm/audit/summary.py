@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tnqbm.audit.best_fit import FLOOR, product_kl
-from tnqbm.audit.expansion import slope
 from tnqbm.audit.results import AuditFile
 from tnqbm.audit.study import probabilities, target_of
+from tnqbm.model_tools.best_fit import FLOOR, product_kl
+from tnqbm.model_tools.expansion import slope
 
 SMALL = 0.1
 """Largest strength of the weights from which slopes are fitted."""

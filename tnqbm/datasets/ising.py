@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.enumeration.tables import OPTIONS
-from tnqbm.jit.parallel import njit, prange
-from tnqbm.states import as_states, spins, states_of
+from tnqbm.core.states import as_states, spins, states_of
+from tnqbm.kernels.parallel import njit, prange
+from tnqbm.kernels.tables import OPTIONS
 
 CRITICAL_TEMPERATURE = 2.0 / math.log(1.0 + math.sqrt(2.0))
 """Temperature of the phase transition of the infinite lattice, 2.269... (Onsager 1944)."""

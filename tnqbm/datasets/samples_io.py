@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm import arguments
-from tnqbm.arguments import checked
-from tnqbm.errors import ArchiveError
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.regular import check_regular
 from tnqbm.files.storage import open_hdf5

@@ -8,10 +8,10 @@ from typing import overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm import arguments
-from tnqbm.arguments import checked, plain_array
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked, plain_array
+from tnqbm.core.states import as_states
 from tnqbm.datasets.targets import Target, check, is_drawn, is_exact, load, samples
-from tnqbm.states import as_states
 
 REPEATS = ("together", "anywhere")
 """What :func:`split` does with equal rows: keep them in one part, or let each fall by itself."""

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm import arguments
-from tnqbm.arguments import checked, one_of, plain_array, shown
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked, one_of, plain_array, shown
+from tnqbm.base.limits import check_enumerable
+from tnqbm.base.short_repr import short_repr
+from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
-from tnqbm.limits import check_enumerable
-from tnqbm.short_repr import short_repr
-from tnqbm.states import as_states, index_of, states_of
 
 MAX_STATES = 1 << 22
 """Largest support built for ``cardinality`` and ``parity``."""
@@ -139,7 +139,7 @@ TARGET = one_of(
     hint="Target.from_samples(rows) makes one of samples (N, n), Target.from_dense(q) one of all "
     "2**n probabilities",
 )
-"""Kind of arguments that are targets, see :mod:`tnqbm.arguments`."""
+"""Kind of arguments that are targets, see :mod:`tnqbm.base.arguments`."""
 
 
 def _real(value: ArrayLike, name: str) -> NDArray[np.float64]:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.audit.expansion import slope
 from tnqbm.audit.ratios import RatioRow
 from tnqbm.audit.results import AuditFile
 from tnqbm.audit.summary import SMALL, FitSummary, fit_summaries, select
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import COLOURS, letters, paulis_order
+from tnqbm.model_tools.expansion import slope
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.analysis import mean_interval
+from tnqbm.archive.analysis import mean_interval
+from tnqbm.archive.summaries import FinalGroup, Select, default_metric, final_groups
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import GRADIENTS, Styles, gradient_styles, paulis_order
-from tnqbm.summaries import FinalGroup, Select, default_metric, final_groups
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,8 +39,8 @@ def gradients(
 ) -> tuple[Figure, Axis]:
     """Final ``metric`` against m, a line per gradient: mean over seeds with a band.
 
-    By default it is :func:`tnqbm.summaries.default_metric`: the TVD, or for samples the NLL.
-    A panel per data set and n (rows) and Pauli set (columns). The colour says the method, line
+    By default it is :func:`tnqbm.archive.summaries.default_metric`: the TVD, or for samples the
+    NLL. A panel per data set and n (rows) and Pauli set (columns). The colour says the method, line
     and marker the number of sweeps; exact gradients are black. ``band`` is "std", one standard
     deviation over seeds, or "bootstrap", the central 95 % interval of the mean over seeds drawn
     anew. Where only one m was tried the gradients stand side by side. ``threshold`` draws the

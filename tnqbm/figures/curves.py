@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tnqbm.figures import layout
-from tnqbm.figures.layout import Axis
-from tnqbm.figures.styles import series_styles
-from tnqbm.summaries import (
+from tnqbm.archive.summaries import (
     LearningCurve,
     Select,
     as_archives,
@@ -26,6 +23,9 @@ from tnqbm.summaries import (
     matches,
     mean_curves,
 )
+from tnqbm.figures import layout
+from tnqbm.figures.layout import Axis
+from tnqbm.figures.styles import series_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +48,8 @@ def learning_curves(
 ) -> tuple[Figure, Axis]:
     """``metric`` against the number of updates: mean over seeds with a band of one std.
 
-    By default it is :func:`tnqbm.summaries.default_metric`: the TVD, or for samples the NLL.
-    One panel per data set (columns) and n and gradient (rows), a colour per Pauli set, a line
+    By default it is :func:`tnqbm.archive.summaries.default_metric`: the TVD, or for samples the
+    NLL. One panel per data set (columns) and n and gradient (rows), a colour per Pauli set, a line
     style per number of hidden units. Of more than ``max_hidden`` values of m the smallest, the
     largest and those between at equal ratios are shown, the same for all Pauli sets where they
     were tried with all, else of each its own; ``select={"hidden": [3, 9]}`` asks for particular
@@ -121,11 +121,11 @@ def tvd_vs_hidden(
 ) -> tuple[Figure, Axis]:
     """Final ``metric`` against the number of hidden units m, as in the paper's Figure 2.
 
-    By default it is :func:`tnqbm.summaries.default_metric`: the TVD, or for samples the NLL.
-    Mean over seeds with a band of one standard deviation; rows are n and gradients, columns data
-    sets, colours Pauli sets. ``threshold`` draws the reference line (only for the total variation
-    distance). To compare gradients: :func:`gradients`. Raises ValueError when the metric was not
-    kept, no finished run matches, or there are too many gradients and n for one figure.
+    By default it is :func:`tnqbm.archive.summaries.default_metric`: the TVD, or for samples the
+    NLL. Mean over seeds with a band of one standard deviation; rows are n and gradients, columns
+    data sets, colours Pauli sets. ``threshold`` draws the reference line (only for the total
+    variation distance). To compare gradients: :func:`gradients`. Raises ValueError when the metric
+    was not kept, no finished run matches, or there are too many gradients and n for one figure.
     """
     layout.require_matplotlib()
     metric = metric or default_metric(archives, select=select)

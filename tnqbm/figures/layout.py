@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.errors import MissingExtraError
+from tnqbm.archive.summaries import Other, variant_names
+from tnqbm.base.errors import MissingExtraError
 from tnqbm.figures.styles import Labelled, Styles, plain_label
-from tnqbm.summaries import Other, variant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tnqbm.archive.summaries import LikelihoodCurve, Select, likelihood_curves, variant_names
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import Styles, gradient_styles, paulis_name, paulis_order
-from tnqbm.summaries import LikelihoodCurve, Select, likelihood_curves, variant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

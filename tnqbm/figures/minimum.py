@@ -1,6 +1,6 @@
 """Figure of the hidden units at which the mean distance falls to a threshold, and of their ratios.
 
-Used through :mod:`tnqbm.figures`; the numbers are :mod:`tnqbm.analysis`'s.
+Used through :mod:`tnqbm.figures`; the numbers are :mod:`tnqbm.archive.analysis`'s.
 """
 
 from __future__ import annotations
@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tnqbm.analysis import HiddenRatio, MinimumHidden, hidden_ratio_table, minimum_hidden_table
+from tnqbm.archive.analysis import (
+    HiddenRatio,
+    MinimumHidden,
+    hidden_ratio_table,
+    minimum_hidden_table,
+)
+from tnqbm.archive.summaries import Other, Select, variant_names
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
 from tnqbm.figures.styles import Styles, plain_label, series_styles
-from tnqbm.summaries import Other, Select, variant_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +47,8 @@ def minimum_hidden(
     and one n stand side by side, by gradient instead of n. Error bars are central bootstrap
     intervals over seeds. Hollow triangles are bounds, pointing to where the true value
     may lie, because the threshold was not reached by the largest m tried or was met by the
-    smallest. The same numbers: :func:`tnqbm.analysis.minimum_hidden_table`. Raises ValueError
-    if there are several gradients and several n; ``select`` chooses.
+    smallest. The same numbers: :func:`tnqbm.archive.analysis.minimum_hidden_table`. Raises
+    ValueError if there are several gradients and several n; ``select`` chooses.
     """
     layout.require_matplotlib()
     options: dict[str, Any] = {

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.core.states import as_states
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import COLOURS
-from tnqbm.states import as_states
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tnqbm.archive.summaries import Other
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
 from tnqbm.figures.styles import series_styles
 from tnqbm.gradient_spread import KindSpread
-from tnqbm.summaries import Other
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

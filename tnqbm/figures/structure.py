@@ -1,6 +1,6 @@
 """Figure of structure reports: Schmidt spectra of hidden factors, entanglement along the chain.
 
-Takes reports made by :func:`tnqbm.networks.structure.report` and returns ``(figure, axes)``, the
+Takes reports made by :func:`tnqbm.model_tools.structure.report` and returns ``(figure, axes)``, the
 axes as a two-dimensional object array; tnqbm.figures.save_figure writes files. matplotlib is
 imported on the first call (extra ``plot``; tnqbm.MissingExtraError without it).
 """
@@ -16,13 +16,13 @@ import numpy as np
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import COLOURS, MARKERS, letters, paulis_name, plain_label
-from tnqbm.networks.structure import StructureReport, numerical_bond
+from tnqbm.model_tools.structure import StructureReport, numerical_bond
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from tnqbm.networks.structure import ChainStructure
+    from tnqbm.model_tools.structure import ChainStructure
 
 __all__ = ["figure"]
 

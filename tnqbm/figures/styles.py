@@ -9,8 +9,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from tnqbm.printable import printable
-from tnqbm.summaries import Other, gradient_parts, variant_names
+from tnqbm.archive.summaries import Other, gradient_parts, variant_names
+from tnqbm.base.printable import printable
 
 Styles = Mapping[Any, dict[str, Any]]
 """What matplotlib draws a series with, by the series: color, marker, label and so on."""

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.errors import ArchiveError
-from tnqbm.memory import check_memory
+from tnqbm.base.errors import ArchiveError
+from tnqbm.base.memory import check_memory
 
 Arrays = dict[str, NDArray[Any]]
 Attribute = str | int | float

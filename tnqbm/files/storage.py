@@ -23,15 +23,10 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.atomic import atomic_write, check_target, remove_stale
-from tnqbm.files.content import (
-    DIGEST,
-    read_group,
-    set_attribute,
-    write_group,
-)
+from tnqbm.files.content import DIGEST, read_group, set_attribute, write_group
 from tnqbm.files.gate import Arrays, Attribute, first_line
 from tnqbm.files.kinds import described, hint
 from tnqbm.files.regular import irregular

@@ -15,9 +15,9 @@ from tnqbm.hamiltonian.models import qrbm, sqbm, tfim
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 if TYPE_CHECKING:
-    from tnqbm.hamiltonian.training import HamiltonianTrainer as HamiltonianTrainer
-    from tnqbm.hamiltonian.training import HamiltonianTrajectory as HamiltonianTrajectory
-    from tnqbm.hamiltonian.training import train as train
+    from tnqbm.training.hamiltonian import HamiltonianTrainer as HamiltonianTrainer
+    from tnqbm.training.hamiltonian import HamiltonianTrajectory as HamiltonianTrajectory
+    from tnqbm.training.hamiltonian import train as train
 
 _TRAINING = ("HamiltonianTrainer", "HamiltonianTrajectory", "train")
 
@@ -26,5 +26,5 @@ __all__ = ["PauliHamiltonian", *_TRAINING, "qrbm", "sqbm", "tfim"]
 
 def __getattr__(name: str) -> Any:
     if name in _TRAINING:
-        return getattr(importlib.import_module("tnqbm.hamiltonian.training"), name)
+        return getattr(importlib.import_module("tnqbm.training.hamiltonian"), name)
     raise AttributeError(f"module 'tnqbm.hamiltonian' has no attribute {name!r}")

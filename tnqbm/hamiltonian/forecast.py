@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tnqbm.forecast import MethodForecast
-from tnqbm.memory import available_bytes
+from tnqbm.base.forecast import MethodForecast
+from tnqbm.base.memory import available_bytes
 
 CHUNK_BYTES = 1 << 26
 """Size of the blocks of visible states that are worked on together."""

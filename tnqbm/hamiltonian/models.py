@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.connectivity import checked_mask
+from tnqbm.core.connectivity import checked_mask
+from tnqbm.core.paulis import check_paulis
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.paulis import check_paulis
 
 Edges = str | Sequence[tuple[int, int]] | None
 Seed = int | np.random.SeedSequence | np.random.Generator

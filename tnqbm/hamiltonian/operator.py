@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm import arguments
-from tnqbm.arguments import checked, shown
-from tnqbm.forecast import MethodForecast
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked, shown
+from tnqbm.base.forecast import MethodForecast
+from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core.paulis import Complex
 from tnqbm.hamiltonian.forecast import forecast, refuse_unless_it_fits
 from tnqbm.hamiltonian.gibbs import BlockGibbs, DenseGibbs, entropy_of
 from tnqbm.hamiltonian.terms import PauliTable, check_string
-from tnqbm.limits import MAX_PARAMETER
-from tnqbm.paulis import Complex
 
 if TYPE_CHECKING:
     from tnqbm.datasets import Target

@@ -3,17 +3,6 @@
 Modules are loaded when first used. :func:`tnqbm.equivalent` is the short way to compare two models.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-import importlib
-from typing import Any
-
-_MODULES = (
-    "equivalence", "gauge", "hidden_units", "merging", "pruning", "reweighting", "simplify",
-)  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"tnqbm.model_tools.{name}")
-    raise AttributeError(f"module 'tnqbm.model_tools' has no attribute {name!r}")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm import arguments
-from tnqbm.arguments import checked, one_of
-from tnqbm.blas import one_thread
-from tnqbm.limits import MAX_DENSE
-from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked, one_of
+from tnqbm.base.blas import one_thread
+from tnqbm.base.limits import MAX_DENSE
+from tnqbm.base.memory import check_memory
+from tnqbm.base.short_repr import short_repr
+from tnqbm.core.model import SqRBM
+from tnqbm.core.states import as_states, states_of
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.simplify import Simplified, simplify
 from tnqbm.model_tools.spin_polynomial import coefficients, n_terms
-from tnqbm.short_repr import short_repr
-from tnqbm.states import as_states, states_of
 
 if TYPE_CHECKING:
     from tnqbm.hamiltonian.operator import PauliHamiltonian
@@ -407,7 +407,7 @@ def _log_p(model: SqRBM) -> Float:
     if n <= _SMALL:
         log_p = model.log_weight(states_of(np.arange(2**n), n))
     else:
-        from tnqbm.enumeration import Enumerator
+        from tnqbm.exact.enumerator import Enumerator
 
         log_p = Enumerator(n, model.n_hidden, len(model.paulis)).log_weights(model.to_vector())
     return np.asarray(log_p - _log_sum(log_p))

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.blas import one_thread
-from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
-from tnqbm.paulis import Complex, check_paulis
+from tnqbm.base.blas import one_thread
+from tnqbm.base.memory import check_memory
+from tnqbm.core.model import SqRBM
+from tnqbm.core.paulis import Complex, check_paulis
 
 __all__ = ["axes_distance", "canonical", "effective_parameters", "gram", "ranks",
            "redundant_dimensions", "rotate", "singular_values", "unit_matrices", "unitary",

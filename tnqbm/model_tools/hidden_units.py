@@ -24,12 +24,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.blas import one_thread
-from tnqbm.connectivity import checked_mask
-from tnqbm.limits import MAX_PARAMETER
-from tnqbm.model import SqRBM
+from tnqbm.base.blas import one_thread
+from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core.connectivity import checked_mask
+from tnqbm.core.model import SqRBM
+from tnqbm.core.paulis import PAPER_SETS, check_paulis
 from tnqbm.model_tools import gauge
-from tnqbm.paulis import PAPER_SETS, check_paulis
 
 __all__ = ["add_hidden", "lift", "lower", "remove_hidden", "select_hidden"]
 

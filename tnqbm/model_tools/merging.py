@@ -25,9 +25,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.blas import one_thread
-from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM, tanh_ratio
+from tnqbm.base.blas import one_thread
+from tnqbm.base.memory import check_memory
+from tnqbm.core.model import SqRBM, tanh_ratio
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.reweighting import MAX_LISTED, Cost, Reference, log_weights, reference
 from tnqbm.model_tools.simplify import factors, simplify

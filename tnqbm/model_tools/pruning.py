@@ -15,9 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.blas import one_thread
-from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
+from tnqbm.base.blas import one_thread
+from tnqbm.base.memory import check_memory
+from tnqbm.core.model import SqRBM
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import remove_hidden
 from tnqbm.model_tools.reweighting import MAX_LISTED, Cost, Reference, reference

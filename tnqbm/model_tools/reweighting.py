@@ -21,11 +21,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.limits import MAX_DENSE
-from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
-from tnqbm.short_repr import short_repr
-from tnqbm.states import as_states, spins, states_of
+from tnqbm.base.limits import MAX_DENSE
+from tnqbm.base.memory import check_memory
+from tnqbm.base.short_repr import short_repr
+from tnqbm.core.model import SqRBM
+from tnqbm.core.states import as_states, spins, states_of
 
 __all__ = ["MAX_LISTED", "Cost", "Reference", "reference"]
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.model import SqRBM, log_2cosh
+from tnqbm.core.model import SqRBM, log_2cosh
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import remove_hidden
 

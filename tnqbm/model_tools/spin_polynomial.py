@@ -11,11 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.memory import check_memory
-from tnqbm.model import SqRBM
+from tnqbm.base.memory import check_memory
+from tnqbm.core.model import SqRBM
+from tnqbm.core.states import spins, states_of
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.simplify import factors
-from tnqbm.states import spins, states_of
 
 __all__ = ["coefficients", "n_terms"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.model import SqRBM, coupling_mask
-from tnqbm.networks.factors import LARGEST_FIELD, Factors, largest_field, neighbours
+from tnqbm.core.model import SqRBM, coupling_mask
+from tnqbm.networks.contraction.factors import LARGEST_FIELD, Factors, largest_field, neighbours
 
 if TYPE_CHECKING:
     from quimb.tensor import TensorNetwork
@@ -41,7 +41,7 @@ def network(model: SqRBM, *, split: Literal["wide", "never", "always"] = "wide")
 
     Hidden units with many neighbours (more than 12; all with ``split="always"``) become several
     tensors with the same tags, joined by indices ``s0``, ``s1``, ...: see
-    :mod:`tnqbm.networks.factors`. With ``split="never"`` each is one tensor.
+    :mod:`tnqbm.networks.contraction.factors`. With ``split="never"`` each is one tensor.
 
     Every tensor is scaled to largest magnitude 1; the scales are in ``tn.exponent`` (base 10), as
     quimb keeps it, so nothing overflows. (Large weights that contradict each other can make quimb's

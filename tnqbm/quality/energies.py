@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.short_repr import short_repr
 from tnqbm.quality.units import (
     RESAMPLES,
     Float,
@@ -21,7 +22,6 @@ from tnqbm.quality.units import (
     pair,
     spread,
 )
-from tnqbm.short_repr import short_repr
 
 _CHUNK = 1 << 12  # states whose energies are computed at once
 _DIGITS = 12  # to which energies must agree to count as equal

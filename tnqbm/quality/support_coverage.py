@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.short_repr import short_repr
 from tnqbm.datasets import Target
 from tnqbm.quality.units import Float, Measure, Rows, as_rows, packed, spread
-from tnqbm.short_repr import short_repr
 
 _DRAWS = 200  # simulated sets for the spread of the floor
 _WORK = 20_000_000  # numbers those sets may hold together; at least 20 sets

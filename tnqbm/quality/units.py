@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.states import as_states
+from tnqbm.core.states import as_states
 
 Float = NDArray[np.float64]
 

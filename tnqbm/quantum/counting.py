@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.model import SqRBM
+from tnqbm.core.model import SqRBM
 from tnqbm.quantum.bloch import AXES, polar_angles
 
 Float = NDArray[np.float64]

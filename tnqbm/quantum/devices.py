@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 from tnqbm.quantum.endian import bits_from_bit_array
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.jobs import Patience, run_job

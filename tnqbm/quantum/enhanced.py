@@ -19,12 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.model import SqRBM
+from tnqbm.base.short_repr import short_repr
+from tnqbm.core.model import SqRBM
+from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.proposal import MAX_VISIBLE, proposal_circuit, proposal_matrix
 from tnqbm.quantum.surrogate import expand_surrogate
-from tnqbm.short_repr import short_repr
-from tnqbm.states import as_states, index_of, states_of
 
 States = NDArray[np.uint8]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 
 
 def need_qiskit(purpose: str) -> Any:

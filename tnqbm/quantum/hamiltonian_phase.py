@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.phases import Estimate
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
 from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.updates import MeasuredUpdates
-from tnqbm.settings import TrainingSettings
+from tnqbm.training.phases import Estimate
+from tnqbm.training.settings import TrainingSettings
 
 Float = NDArray[np.float64]
 

@@ -13,17 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core.states import states_of
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.gibbs import GibbsCircuit, gibbs_circuit
-from tnqbm.quantum.postselection import (
-    MAX_QUBITS,
-    NothingKeptError,
-    Postselected,
-    postselect,
-)
+from tnqbm.quantum.postselection import MAX_QUBITS, NothingKeptError, Postselected, postselect
 from tnqbm.quantum.spent import Spent, TooFewShotsError
-from tnqbm.states import states_of
 
 States = NDArray[np.uint8]
 Outcomes = tuple[States, States]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 
 FINAL = (TypeError, ValueError, NotImplementedError, MemoryError, MissingExtraError)
 """Errors that another attempt would repeat: they are about what was asked for."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core.states import spins
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.hamiltonian.terms import check_string
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.endian import commuting_groups
 from tnqbm.quantum.imaginary_time import gibbs_shots
 from tnqbm.quantum.spent import Spent
-from tnqbm.states import spins
 
 Float = NDArray[np.float64]
 

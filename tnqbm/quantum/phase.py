@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.moments import flatten
-from tnqbm.phases import Estimate, PhaseContext
+from tnqbm.core.moments import flatten
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
 from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.updates import MeasuredUpdates
+from tnqbm.training.phases import Estimate, PhaseContext
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]

@@ -12,10 +12,10 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.short_repr import short_repr
 from tnqbm.quantum import endian
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.gibbs import GibbsCircuit
-from tnqbm.short_repr import short_repr
 
 Float = NDArray[np.float64]
 

@@ -25,11 +25,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.blas import one_thread
-from tnqbm.paulis import Complex
+from tnqbm.base.blas import one_thread
+from tnqbm.core.paulis import Complex
+from tnqbm.core.states import as_states, states_of
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.surrogate import IsingSurrogate
-from tnqbm.states import as_states, states_of
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tnqbm.connectivity import named
-from tnqbm.model import SqRBM, log_2cosh, tanh_ratio
+from tnqbm.core.connectivity import named
+from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio
 from tnqbm.quantum.counting import (
     CONNECTIVITIES,
     Counts,
@@ -43,8 +43,8 @@ SWEEPS = 200
 class Shape:
     """A model by its size; parameters are drawn uniformly from [-scale, scale].
 
-    ``couplings`` is "dense" or a name of :func:`tnqbm.connectivity.named`, such as "line-4". The
-    paper starts training from ``scale = 1``.
+    ``couplings`` is "dense" or a name of :func:`tnqbm.core.connectivity.named`, such as "line-4".
+    The paper starts training from ``scale = 1``.
     """
 
     n_visible: int
@@ -280,7 +280,8 @@ def _log_partition(model: SqRBM, wanted: LogZ) -> tuple[float, str]:
     if not isinstance(wanted, str):
         return float(wanted), "given"
     if wanted == "auto":
-        from tnqbm import cost, exact
+        from tnqbm import exact
+        from tnqbm.exact import cost
 
         methods = [cost.enumeration, cost.quadrature]
         if model.mask is not None:

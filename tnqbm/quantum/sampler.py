@@ -24,9 +24,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.short_repr import short_repr
+from tnqbm.core.model import SqRBM, tanh_ratio
+from tnqbm.core.moments import Moments
+from tnqbm.core.states import as_states, spins
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.model import SqRBM, tanh_ratio
-from tnqbm.moments import Moments
 from tnqbm.quantum.devices import Device, open_device
 from tnqbm.quantum.enhanced import GAMMA, TIME, EnhancedChain
 from tnqbm.quantum.imaginary_time import MIN_KEPT, gibbs_shots
@@ -34,9 +36,7 @@ from tnqbm.quantum.jobs import Patience
 from tnqbm.quantum.pauli_averages import PauliAverages, measured_averages, sign_error
 from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.thermal import thermal_angles, thermal_template
-from tnqbm.settings import STRATEGIES
-from tnqbm.short_repr import short_repr
-from tnqbm.states import as_states, spins
+from tnqbm.training.settings import STRATEGIES
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseSamplerV2

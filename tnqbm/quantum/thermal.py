@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.model import SqRBM
+from tnqbm.core.model import SqRBM
 from tnqbm.quantum.bloch import AXES, check_letters, polar_angles, seen_in
 from tnqbm.quantum.extra import need_qiskit
 

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.paulis import PAULI_MATRICES
 from tnqbm.quantum.bloch import AXES
 
 Float = NDArray[np.float64]

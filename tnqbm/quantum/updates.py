@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.phases import Estimate
 from tnqbm.quantum.spent import Ledger, Spent, TooFewShotsError
+from tnqbm.training.phases import Estimate
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]

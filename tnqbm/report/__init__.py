@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tnqbm.archive.summaries import Select
 from tnqbm.files.atomic import atomic_write
 from tnqbm.files.outputs import REPORT, check_output
 from tnqbm.report.collect import Archives, check_threshold, collect, gather
 from tnqbm.report.content import Draw, Finding, LogZ, Report
 from tnqbm.report.samples import Sampler
 from tnqbm.report.view import archive_paths, views
-from tnqbm.summaries import Select
 
 __all__ = ["Draw", "Finding", "LogZ", "Report", "Sampler", "collect", "write"]
 

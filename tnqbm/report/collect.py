@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import tnqbm
-from tnqbm.analysis import (
+from tnqbm.archive import Archive, parts_folder
+from tnqbm.archive.analysis import (
     HiddenRatio,
     MinimumHidden,
     hidden_ratio_table,
     minimum_hidden_table,
 )
-from tnqbm.archive import Archive, parts_folder
+from tnqbm.archive.summaries import Select, describe, varying
 from tnqbm.archive.verify import verify_archive
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.storage import SEAL_SIZE, check_seal
 from tnqbm.report.content import ArchiveFacts, GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.findings import findings
@@ -26,7 +27,6 @@ from tnqbm.report.groups import group_rows
 from tnqbm.report.samples import Sampler, sampled_models
 from tnqbm.report.spent import spent_by_group
 from tnqbm.report.view import View, views
-from tnqbm.summaries import Select, describe, varying
 
 Archives = str | Path | Archive | Sequence[str | Path | Archive]
 
@@ -49,7 +49,7 @@ def collect(
     ----------
     archives : paths, or open archives (which are read anew).
     title : of the report; left out, the names of the studies.
-    select : only these runs, as in :func:`tnqbm.summaries.final_groups`.
+    select : only these runs, as in :func:`tnqbm.archive.summaries.final_groups`.
     threshold : mean TVD that the least number of hidden units has to reach.
     samples : whether final models are sampled.
     sampler : draws from models that are too large for enumeration (see

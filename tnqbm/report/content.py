@@ -9,10 +9,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.analysis import HiddenRatio, MinimumHidden
+from tnqbm.archive.analysis import HiddenRatio, MinimumHidden
 from tnqbm.archive.estimator_reports import Value
-from tnqbm.short_repr import short_repr
-from tnqbm.summaries import Other
+from tnqbm.archive.summaries import Other
+from tnqbm.base.short_repr import short_repr
 
 Level = Literal["problem", "caution", "note"]
 

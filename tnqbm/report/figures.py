@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from tnqbm import figures
 from tnqbm.archive.blocks import describe
+from tnqbm.archive.summaries import Other, Select, group_key, variant_names
 from tnqbm.figures import layout, pictures
 from tnqbm.report.content import GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.groups import leading_metric
 from tnqbm.report.view import View
-from tnqbm.summaries import Other, Select, group_key, variant_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tnqbm.analysis import MinimumHidden
+from tnqbm.archive.analysis import MinimumHidden
 from tnqbm.archive.blocks import describe
+from tnqbm.archive.summaries import run_coordinates, varying
+from tnqbm.archive.trust import LOG_Z_LIMIT, doubts
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
 from tnqbm.report.groups import MIN_SEEDS
-from tnqbm.summaries import run_coordinates, varying
-from tnqbm.trajectory import METRICS, ran_away
-from tnqbm.trust import LOG_Z_LIMIT, doubts
+from tnqbm.training.trajectory import METRICS, ran_away
 
 MOST = 12
 """Examples that a warning names."""

@@ -6,19 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tnqbm.analysis import mean_interval
-from tnqbm.connectivity import DENSE
-from tnqbm.model import n_parameters
-from tnqbm.report.content import GroupRow, Statistics
-from tnqbm.report.view import View
-from tnqbm.summaries import (
+from tnqbm.archive.analysis import mean_interval
+from tnqbm.archive.summaries import (
     FinalGroup,
     final_groups,
     group_key,
     group_order,
     leading_metrics,
 )
-from tnqbm.trust import untrusted
+from tnqbm.archive.trust import untrusted
+from tnqbm.core.connectivity import DENSE
+from tnqbm.core.model import n_parameters
+from tnqbm.report.content import GroupRow, Statistics
+from tnqbm.report.view import View
 
 SHOWN = ("tvd", "kl", "nll", "valid_nll", "test_nll")
 """Metrics that tables can show."""
@@ -70,8 +70,8 @@ def summarise(group: FinalGroup) -> Statistics:
 def leading_metric(groups: Sequence[GroupRow]) -> str | None:
     """The metric that tells the groups apart best; None if no run has any.
 
-    The first of :func:`tnqbm.summaries.leading_metrics` that they have, but not a TVD that is near
-    1 everywhere.
+    The first of :func:`tnqbm.archive.summaries.leading_metrics` that they have, but not a TVD that
+    is near 1 everywhere.
     """
     known = {
         name: [g.metrics[name].mean for g in groups if name in g.metrics and g.metrics[name].seeds]

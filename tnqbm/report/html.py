@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tnqbm.errors import MissingExtraError
+from tnqbm.archive.summaries import variant_names
+from tnqbm.base.errors import MissingExtraError
+from tnqbm.base.printable import printable
 from tnqbm.figures.layout import data_title
 from tnqbm.figures.styles import COLOURS, letters, paulis_name
-from tnqbm.printable import printable
 from tnqbm.report.content import GroupRow, Report, Skipped
 from tnqbm.report.figures import Drawing
 from tnqbm.report.groups import best_group, leading_metric
-from tnqbm.summaries import variant_names
 
 if TYPE_CHECKING:
     from jinja2 import Environment

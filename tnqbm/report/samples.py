@@ -10,12 +10,12 @@ import numpy as np
 
 from tnqbm import datasets
 from tnqbm.archive import Run
+from tnqbm.archive.summaries import leading_metrics
+from tnqbm.core.model import SqRBM
+from tnqbm.core.states import index_of, states_of
 from tnqbm.datasets import Target
-from tnqbm.model import SqRBM
 from tnqbm.report.content import Draw, GroupRow, LogZ, SampledModel, Skipped
 from tnqbm.report.view import View
-from tnqbm.states import index_of, states_of
-from tnqbm.summaries import leading_metrics
 
 EXACT_VISIBLE = 16
 """Up to so many visible units samples are drawn from all 2^n probabilities."""

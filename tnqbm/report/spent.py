@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tnqbm.archive.estimator_reports import Value
+from tnqbm.archive.summaries import group_key, group_order
 from tnqbm.report.content import Spent
 from tnqbm.report.view import View
-from tnqbm.summaries import group_key, group_order
 
 LARGEST = ("depth", "two_qubit_gates")
 """Numbers of which the largest of a group is told; other whole numbers are added up."""

@@ -11,8 +11,8 @@ from typing import Any
 from tnqbm.archive import Archive, Run
 from tnqbm.archive.blocks import Coordinates
 from tnqbm.archive.made_by import made_by
-from tnqbm.summaries import Select, check_select, matches
-from tnqbm.trust import with_bounds
+from tnqbm.archive.summaries import Select, check_select, matches
+from tnqbm.archive.trust import with_bounds
 
 
 class View(Archive):
@@ -32,7 +32,8 @@ class View(Archive):
         return list(self._sources.coordinates().values())
 
     def table(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
-        """:meth:`Archive.table` of the runs chosen, with the bounds of :mod:`tnqbm.trust`."""
+        """:meth:`Archive.table` of the runs chosen, with the bounds of
+        :mod:`tnqbm.archive.trust`."""
         if self._table is None:
             rows = super().table(skip_damaged=True)
             chosen = [row for row in rows if matches(self._select, row)]

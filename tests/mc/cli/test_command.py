@@ -20,9 +20,9 @@ from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import TIME, ladder, record, write
 from tnqbm import exact
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.model import SqRBM
-from tnqbm.summaries import default_metric
-from tnqbm.trajectory import Trajectory
+from tnqbm.archive.summaries import default_metric
+from tnqbm.core.model import SqRBM
+from tnqbm.training.trajectory import Trajectory
 
 call = caller()
 message = message_of(call)

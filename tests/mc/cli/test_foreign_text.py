@@ -12,9 +12,9 @@ from click.testing import CliRunner
 from mc.cli.command import cli
 from mc.cli.common import print_table
 from tests.archive_samples import coordinates, make_archive, records
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
+from tnqbm.base.printable import printable
 from tnqbm.figures.styles import plain_label
-from tnqbm.printable import printable
 
 TEXTS = (
     "\x1b[31mEVIL\x1b]0;title\x07",

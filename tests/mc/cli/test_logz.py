@@ -76,7 +76,7 @@ def test_forward_annealing_is_repeatable(saved: Path, model: SqRBM) -> None:
 
 def test_the_methods_are_those_of_the_library() -> None:
     from mc.cli.logz import METHODS
-    from mc.partition import METHODS as LIBRARY
+    from mc.sampling.partition import METHODS as LIBRARY
 
     assert METHODS == LIBRARY
     text = call("--help").stdout

@@ -9,11 +9,11 @@ import h5py
 import numpy as np
 import pytest
 
-from mc.samples_file import write_samples
+from mc.cli.samples_file import write_samples
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
+from tnqbm.core.model import SqRBM
 from tnqbm.files.storage import write_tree
-from tnqbm.model import SqRBM
 
 message = message_of(caller())
 

@@ -13,7 +13,7 @@ import pytest
 from mc.cli import cli
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
-from tnqbm.model import SqRBM
+from tnqbm.core.model import SqRBM
 
 call = caller()
 message = message_of(call)

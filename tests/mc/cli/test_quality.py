@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mc.cli.samples_file import write_samples
 from mc.running.runner import run_study
-from mc.samples_file import write_samples
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
+from tnqbm.core.model import SqRBM
 from tnqbm.datasets import load, split
-from tnqbm.model import SqRBM
 from tnqbm.quality import assess
 
 call = caller("quality")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mc.cli.calling import caller, check_help
-from tnqbm.networks.structure import classical_twin
+from tnqbm.model_tools.structure import classical_twin
 from tnqbm.quantum.resources import Shape, estimate
 
 call = caller("resources")

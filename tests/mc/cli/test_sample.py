@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from mc.sampling import sample
-from mc.tensor.samples import sample_tensor
+from mc.sampling.sample import sample
+from mc.sampling.tensor.samples import sample_tensor
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
+from tnqbm.core.model import SqRBM
 from tnqbm.datasets import read_samples
 from tnqbm.files.storage import check_seal
-from tnqbm.model import SqRBM
 
 call = caller("sample")
 message = message_of(call)

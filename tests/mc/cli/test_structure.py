@@ -10,7 +10,7 @@ import pytest
 from tests.mc.cli.calling import caller, check_help
 from tests.synthetic import ladder, write
 from tnqbm import SqRBM
-from tnqbm.networks.structure import classical_twin, report
+from tnqbm.model_tools.structure import classical_twin, report
 
 call = caller("structure")
 

@@ -16,11 +16,11 @@ from mc import RunFailed, StudyInterrupted, load_study, run_study
 from mc.cli import cli
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import Disturbance, tiny
-from tnqbm import phases
 from tnqbm.archive import Archive
-from tnqbm.enumeration import Enumerator
-from tnqbm.errors import PAGE, StudyError
-from tnqbm.phases import Estimate, PhaseContext
+from tnqbm.base.errors import PAGE, StudyError
+from tnqbm.exact.enumerator import Enumerator
+from tnqbm.training import phases
+from tnqbm.training.phases import Estimate, PhaseContext
 
 WILD = {"method": "exact", "optimizer": "sgd", "learning_rate": 1e300}
 

@@ -24,7 +24,7 @@ from tests.mc.studies.samples import (
     tiny,
 )
 from tnqbm.archive import Archive
-from tnqbm.errors import ArchiveError, StudyError
+from tnqbm.base.errors import ArchiveError, StudyError
 
 
 def test_a_study_becomes_an_archive(tmp_path: Path) -> None:

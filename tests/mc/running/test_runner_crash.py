@@ -29,7 +29,7 @@ from tests.mc.studies.samples import (
     wait_until,
 )
 from tnqbm.archive import Archive
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 
 
 def test_an_error_that_is_no_runs_own_is_named_and_the_rest_kept(

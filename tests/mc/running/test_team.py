@@ -11,30 +11,16 @@ import pytest
 
 from mc import run_study
 from mc.running.failures import FailedAlone, MemberFailed
-from mc.running.handout import (
-    Board,
-    FollowerHand,
-    LeaderHand,
-    RootHand,
-    WorkerHand,
-    deal,
-)
+from mc.running.handout import Board, FollowerHand, LeaderHand, RootHand, WorkerHand, deal
 from mc.running.runner import _idle_members
 from mc.running.signals import SignalWatch
-from mc.running.team import (
-    MpiTeam,
-    Solo,
-    join,
-    most_members,
-    team_words,
-    wrong_number,
-)
+from mc.running.team import MpiTeam, Solo, join, most_members, team_words, wrong_number
 from mc.studies.file import load_study
 from mc.studies.identity import study_identity
 from mc.studies.schedule import Task
 from tests.mc.studies.samples import tiny
-from tnqbm.errors import StudyError
-from tnqbm.settings import TrainingSettings
+from tnqbm.base.errors import StudyError
+from tnqbm.training.settings import TrainingSettings
 
 # --- layouts -----------------------------------------------------------------------------------
 

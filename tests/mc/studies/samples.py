@@ -18,8 +18,8 @@ import pytest
 from mc import load_study, run_study
 from mc.running.workspace import Workspace
 from tnqbm.archive import Archive
-from tnqbm.errors import StudyError
-from tnqbm.training import Trainer
+from tnqbm.base.errors import StudyError
+from tnqbm.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[3]
 DRIVER = ROOT / "tests" / "mpi" / "driver.py"

@@ -16,10 +16,11 @@ from mc.studies.gradients import parse_label
 from mc.studies.identity import study_identity
 from mc.studies.schedule import contraction_cost
 from tests.mc.studies.samples import changed, interrupted, problems_of, run
-from tnqbm import SqRBM, connectivity, exact
+from tnqbm import SqRBM, exact
 from tnqbm.archive import Archive
-from tnqbm.errors import StudyError
-from tnqbm.settings import TrainingSettings
+from tnqbm.base.errors import StudyError
+from tnqbm.core import connectivity
+from tnqbm.training.settings import TrainingSettings
 
 TEXT = """
 name = "local"
@@ -299,7 +300,7 @@ def test_resuming_with_another_connectivity_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_connectivity_reads_as_dense(tmp_path: Path) -> None:
     """An archive of a later version must not lose its numbers."""
     from tnqbm.archive import RunRecord, write_block
-    from tnqbm.trajectory import Trajectory
+    from tnqbm.training.trajectory import Trajectory
 
     model = SqRBM.uniform(8, 6, "Z", seed=0, mask=MASK)
     for name in ("hexagons-3", "line-4"):

@@ -19,11 +19,12 @@ from mc.studies.identity import identity_changes, study_identity
 from mc.studies.schedule import run_cost, sampling_cost
 from mc.studies.seeds import chain_stream
 from tests.mc.studies.samples import Disturbance, changed, problems_of, run, tiny
-from tests.tnqbm.noisy_phase import NoisyPhase
-from tnqbm import SqRBM, datasets, exact, phases
+from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tnqbm import SqRBM, datasets, exact
 from tnqbm.archive import Archive
-from tnqbm.errors import StudyError
-from tnqbm.settings import TrainingSettings
+from tnqbm.base.errors import StudyError
+from tnqbm.training import phases
+from tnqbm.training.settings import TrainingSettings
 
 TEXT = """
 name = "estimated"

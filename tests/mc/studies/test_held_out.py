@@ -15,7 +15,7 @@ from mc.studies.identity import identity_changes, study_identity
 from tests.mc.studies.samples import problems_of, run, tiny
 from tnqbm import SqRBM, datasets, exact
 from tnqbm.archive import Archive
-from tnqbm.errors import StudyError
+from tnqbm.base.errors import StudyError
 
 RESULTS = Path(__file__).parents[3] / "data" / "results"
 

@@ -14,8 +14,8 @@ import pytest
 from mc import load_study
 from mc.studies import checks, limits
 from tests.mc.studies.samples import ROOT, changed, problems_of, tiny
-from tnqbm.limits import MAX_COUNTS
-from tnqbm.settings import TrainingSettings
+from tnqbm.base.limits import MAX_COUNTS
+from tnqbm.training.settings import TrainingSettings
 
 TEXT = """name = "x"
 seeds = {seeds}

@@ -18,7 +18,7 @@ from mc.studies.seeds import initial_stream, target_stream
 from mc.studies.study import SEEDED_DATA, Study, TrainingSection
 from mc.studies.toml_text import dump_toml
 from tests.mc.studies.samples import changed, problems_of
-from tnqbm.settings import TrainingSettings
+from tnqbm.training.settings import TrainingSettings
 
 SMALL = """
 name = "bas-small"

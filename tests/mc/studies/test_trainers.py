@@ -13,9 +13,9 @@ from mc.studies.identity import study_identity
 from mc.studies.schedule import curvature_cost
 from tests.mc.studies.samples import interrupted, run, tiny
 from tnqbm import SqRBM, datasets
-from tnqbm.errors import StudyError
-from tnqbm.settings import TrainingSettings
-from tnqbm.training import Trainer
+from tnqbm.base.errors import StudyError
+from tnqbm.training.settings import TrainingSettings
+from tnqbm.training.trainer import Trainer
 
 
 def study(**changes: Any) -> dict[str, Any]:

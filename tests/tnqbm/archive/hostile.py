@@ -13,7 +13,7 @@ import numpy as np
 from tests.archive_samples import coordinates, make_archive, records
 from tnqbm.archive import Archive, merge
 from tnqbm.archive.verify import verify_archive
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.content import content_digest, set_attribute, storable
 from tnqbm.files.gate import attributes, tree
 from tnqbm.files.storage import SEAL_SIZE, _seal_block

@@ -36,8 +36,8 @@ from tnqbm.archive import (
     write_plan,
 )
 from tnqbm.archive.blocks import format_seeds, parse_seeds
-from tnqbm.errors import ArchiveError
-from tnqbm.trajectory import METRICS
+from tnqbm.base.errors import ArchiveError
+from tnqbm.training.trajectory import METRICS
 
 PUBLISHED = Path(__file__).parents[3] / "data" / "results"
 

@@ -22,7 +22,7 @@ from tnqbm.archive import Archive, merge
 from tnqbm.archive.blocks import RunRecord
 from tnqbm.archive.file import FORMAT_VERSION, survey_lines
 from tnqbm.archive.verify import verify_archive
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.content import set_attribute
 from tnqbm.files.storage import SEAL_SIZE
 

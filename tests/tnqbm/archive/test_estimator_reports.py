@@ -12,11 +12,11 @@ import pytest
 
 from tests.archive_samples import PROVENANCE, assert_same_trajectory, coordinates, make_archive
 from tests.archive_samples import record as plain
-from tests.tnqbm.noisy_phase import NoisyPhase
+from tests.tnqbm.training.noisy_phase import NoisyPhase
 from tnqbm import SqRBM, Target, TrainingSettings
 from tnqbm.archive import Archive, RunRecord, merge, write_block
-from tnqbm.phases import Estimate, PhaseContext
-from tnqbm.training import Trainer
+from tnqbm.training.phases import Estimate, PhaseContext
+from tnqbm.training.trainer import Trainer
 
 WHERE = coordinates(gradient="quantum")
 

@@ -29,7 +29,7 @@ from tests.tnqbm.archive.hostile import (
 )
 from tnqbm.archive import Archive, merge
 from tnqbm.archive.verify import verify_archive
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.storage import BeingWrittenError
 
 BLOCK = "XZ-n3-m2-parity-exact-seeds-1-2"

@@ -13,7 +13,7 @@ import pytest
 from tnqbm.audit.results import AuditFile, key, load
 from tnqbm.audit.study import SEED, compute, plan, target_model
 from tnqbm.audit.summary import fit_summaries, scaling_summaries, select
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 
 ROOT = Path(__file__).parents[3]
 PUBLISHED = ROOT / "data" / "results" / "audit.jsonl"

@@ -192,7 +192,7 @@ def test_the_seed_decides_and_rows_are_appended():
 
 
 def test_threads_change_nothing():
-    from tnqbm.jit import parallel
+    from tnqbm.kernels import parallel
 
     many = parallel.get_num_threads()
     expected = ising.sample(6, 2.2, 300, seed=1)

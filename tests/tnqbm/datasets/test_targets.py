@@ -9,8 +9,8 @@ import pytest
 
 from tests.twins import all_states
 from tnqbm import SqRBM, datasets
+from tnqbm.base.errors import ArchiveError
 from tnqbm.datasets import Target, ising, samples_io
-from tnqbm.errors import ArchiveError
 from tnqbm.files.content import group_digest, read_group
 
 ROOT = Path(__file__).resolve().parents[3]

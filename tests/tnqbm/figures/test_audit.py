@@ -15,7 +15,7 @@ pytest.importorskip("matplotlib")
 from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm.audit.ratios import RatioRow
 from tnqbm.audit.results import AuditFile
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 from tnqbm.figures import audit as figures_audit
 from tnqbm.figures.styles import COLOURS
 

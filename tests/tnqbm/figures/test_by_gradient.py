@@ -15,10 +15,9 @@ from matplotlib.colors import to_hex
 from tests.synthetic import TIME, ladder, record, write
 from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
-from tnqbm.analysis import hidden_ratio_table, mean_interval, minimum_hidden_table
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.figures.styles import gradient_styles
-from tnqbm.summaries import (
+from tnqbm.archive.analysis import hidden_ratio_table, mean_interval, minimum_hidden_table
+from tnqbm.archive.summaries import (
     final_groups,
     gradient_parts,
     likelihood_curves,
@@ -26,7 +25,8 @@ from tnqbm.summaries import (
     variant_names,
     variant_order,
 )
-from tnqbm.trajectory import Trajectory
+from tnqbm.figures.styles import gradient_styles
+from tnqbm.training.trajectory import Trajectory
 
 LABELS = ["cd-1", "exact", "pcd-10-500", "pcd-1", "slow", "pcd-10", "cd-10", "tempered-1"]
 IN_ORDER = ["exact", "cd-1", "cd-10", "pcd-1", "pcd-10", "pcd-10-500", "tempered-1", "slow"]

@@ -15,8 +15,8 @@ from tests.synthetic import TIME, ladder, record, write
 from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.errors import MissingExtraError
-from tnqbm.trajectory import Trajectory
+from tnqbm.base.errors import MissingExtraError
+from tnqbm.training.trajectory import Trajectory
 
 DRAW = {
     "learning": figures.learning_curves,

@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 from tnqbm.figures.resources import figure
 from tnqbm.figures.styles import COLOURS
 from tnqbm.quantum.resources import Resources, Shape, estimate

@@ -16,7 +16,7 @@ pytest.importorskip("matplotlib")
 
 from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import SqRBM, Target, datasets, figures
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 from tnqbm.figures import samples as draw
 from tnqbm.figures.pictures import DATA, SAMPLES, _log_spaced
 from tnqbm.quality import Quality, assess

@@ -14,11 +14,12 @@ import pytest
 pytest.importorskip("matplotlib")
 
 from tests.tnqbm.figures.overlaps import check_layout
-from tnqbm import SqRBM, connectivity, figures
-from tnqbm.errors import MissingExtraError
+from tnqbm import SqRBM, figures
+from tnqbm.base.errors import MissingExtraError
+from tnqbm.core import connectivity
 from tnqbm.figures.structure import figure
 from tnqbm.figures.styles import COLOURS, paulis_name
-from tnqbm.networks.structure import StructureReport, classical_twin, numerical_bond, report
+from tnqbm.model_tools.structure import StructureReport, classical_twin, numerical_bond, report
 
 MODELS = {paulis: SqRBM.uniform(10, 3, paulis, scale=0.5, seed=1) for paulis in ("Z", "XZ", "XYZ")}
 REPORTS = {paulis_name(paulis): report(model) for paulis, model in MODELS.items()}

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mc.samples_file import write_samples
+from mc.cli.samples_file import write_samples
 from tests.synthetic import ladder, write
 from tnqbm.archive import Archive
+from tnqbm.core.model import SqRBM
 from tnqbm.files.atomic import atomic_write
 from tnqbm.files.outputs import ARCHIVE, FIGURE, MODEL, REPORT, SAMPLES, Kind, check_output
-from tnqbm.model import SqRBM
 
 KINDS = [ARCHIVE, MODEL, SAMPLES, FIGURE, REPORT]
 

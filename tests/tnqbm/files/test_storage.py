@@ -20,7 +20,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.archive_samples import flipped, flips, in_fork
 from tnqbm import SqRBM
-from tnqbm.errors import ArchiveError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import atomic_write, remove_stale
 from tnqbm.files.content import set_attribute
 from tnqbm.files.storage import (

@@ -11,14 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
-from mc.samples_file import chains_of, write_samples
+from mc.cli.samples_file import chains_of, write_samples
 from mc.studies.file import load_study
 from tests.tnqbm.archive.hostile import mutations, redigested, reseal
 from tnqbm.archive import Archive
 from tnqbm.audit.results import load as load_audit
+from tnqbm.base.errors import ArchiveError, StudyError
+from tnqbm.core.model import SqRBM
 from tnqbm.datasets import read_samples
-from tnqbm.errors import ArchiveError, StudyError
-from tnqbm.model import SqRBM
 
 Change = Callable[[Any], None]
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tnqbm import SqRBM, connectivity
+from tnqbm import SqRBM
+from tnqbm.core import connectivity
 from tnqbm.hamiltonian import qrbm, sqbm, tfim
 
 

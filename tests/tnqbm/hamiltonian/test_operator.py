@@ -8,11 +8,11 @@ import pytest
 import scipy.linalg
 
 from tnqbm import PauliHamiltonian, SqRBM, exact
+from tnqbm.core.paulis import pauli_string
 from tnqbm.datasets import Target
 from tnqbm.hamiltonian import forecast as hamiltonian_forecast
 from tnqbm.hamiltonian import gibbs as hamiltonian_gibbs
 from tnqbm.hamiltonian import qrbm, sqbm, tfim
-from tnqbm.paulis import pauli_string
 
 
 def random_terms(n_qubits, count, seed, letters="IXYZ"):

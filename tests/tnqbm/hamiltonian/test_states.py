@@ -5,8 +5,8 @@ import pytest
 
 from tests.tnqbm.hamiltonian.test_operator import dense
 from tnqbm import PauliHamiltonian, SqRBM
+from tnqbm.core.paulis import pauli_string
 from tnqbm.hamiltonian import qrbm, sqbm, tfim
-from tnqbm.paulis import pauli_string
 
 MODELS = {
     "sqbm": sqbm(2, 3, seed=0),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tnqbm.core.paulis import pauli_string
 from tnqbm.hamiltonian.terms import PauliTable, check_string, walsh
-from tnqbm.paulis import pauli_string
 
 
 def strings_of(q, count, seed, letters="IXYZ", label=0):

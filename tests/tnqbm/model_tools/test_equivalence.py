@@ -10,8 +10,8 @@ from scipy.stats import ortho_group
 from tests.reductions import SUPPORTS, sparse
 from tests.twins import all_states, enumerate_model
 from tnqbm import Equivalence, PauliHamiltonian, SqRBM, equivalent
-from tnqbm.connectivity import line
-from tnqbm.metrics import kl_divergence, total_variation
+from tnqbm.core.connectivity import line
+from tnqbm.core.metrics import kl_divergence, total_variation
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import add_hidden, lift, select_hidden
 from tnqbm.model_tools.simplify import simplify

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
-from tnqbm.connectivity import line
-from tnqbm.model import log_2cosh
+from tnqbm.core.connectivity import line
+from tnqbm.core.model import log_2cosh
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import select_hidden
 

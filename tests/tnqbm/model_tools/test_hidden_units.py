@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, Target, exact
-from tnqbm.connectivity import line
+from tnqbm.core.connectivity import line
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import add_hidden, lift, lower, remove_hidden, select_hidden
 

@@ -8,7 +8,7 @@ import pytest
 from tests.reductions import SUPPORTS, divergence, sparse
 from tests.twins import all_states
 from tnqbm import SqRBM, exact
-from tnqbm.connectivity import line
+from tnqbm.core.connectivity import line
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import add_hidden, remove_hidden
 from tnqbm.model_tools.merging import merge

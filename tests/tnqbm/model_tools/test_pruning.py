@@ -13,8 +13,8 @@ from scipy.optimize import minimize
 from tests.reductions import divergence
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, exact
-from tnqbm.connectivity import line
-from tnqbm.metrics import kl_divergence
+from tnqbm.core.connectivity import line
+from tnqbm.core.metrics import kl_divergence
 from tnqbm.model_tools.hidden_units import add_hidden, remove_hidden
 from tnqbm.model_tools.pruning import Pruned, prune
 from tnqbm.model_tools.reweighting import reference

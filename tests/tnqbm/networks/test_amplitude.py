@@ -15,8 +15,8 @@ from scipy.stats import chisquare
 
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.errors import ArchiveError
-from tnqbm.jit.parallel import get_num_threads, max_threads, set_num_threads
+from tnqbm.base.errors import ArchiveError
+from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
 from tnqbm.networks import AmplitudeMPS
 
 

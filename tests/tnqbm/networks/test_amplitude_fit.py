@@ -11,9 +11,9 @@ from scipy.special import logsumexp
 from tests.tnqbm.networks.test_amplitude import exact_infidelity, exact_psi
 from tests.twins import all_states
 from tnqbm import SqRBM, exact
+from tnqbm.core.states import states_of
 from tnqbm.networks import AmplitudeMPS
-from tnqbm.networks.ordering import cut_weights, visible_couplings, visible_order
-from tnqbm.states import states_of
+from tnqbm.networks.amplitude.ordering import cut_weights, visible_couplings, visible_order
 
 
 def best_infidelity(model: SqRBM, order: np.ndarray, bond: int) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.networks.matrix_product import (
+from tnqbm.networks.amplitude.matrix_product import (
     SchmidtForm,
     draw_endings,
     ending_densities,
@@ -17,7 +17,7 @@ from tnqbm.networks.matrix_product import (
     right_canonical,
     schmidt_form,
 )
-from tnqbm.networks.skeleton import Amplitude, all_endings, distinct, sweep
+from tnqbm.networks.amplitude.skeleton import Amplitude, all_endings, distinct, sweep
 
 
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])

@@ -8,17 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.twins import all_states, averages, enumerate_model
-from tnqbm import SqRBM, connectivity, exact, networks
+from tnqbm import SqRBM, exact, networks
+from tnqbm.core import connectivity
+from tnqbm.core.model import coupling_mask
+from tnqbm.core.moments import unflatten
 from tnqbm.datasets import Target
-from tnqbm.model import coupling_mask
-from tnqbm.moments import unflatten
 from tnqbm.networks import Contraction
-from tnqbm.networks import sweep as sweeps
-from tnqbm.networks.contraction import _moments
-from tnqbm.networks.factors import Factors, largest_field
-from tnqbm.networks.perfect import PerfectSampler
-from tnqbm.networks.plan import Plan, _positions, gather_leaves
-from tnqbm.networks.trees import quick_tree
+from tnqbm.networks.contraction import sweep as sweeps
+from tnqbm.networks.contraction.contraction import _moments
+from tnqbm.networks.contraction.factors import Factors, largest_field
+from tnqbm.networks.contraction.perfect import PerfectSampler
+from tnqbm.networks.contraction.plan import Plan, _positions, gather_leaves
+from tnqbm.networks.contraction.trees import quick_tree
 
 PAULI_SETS = ["X", "Y", "Z", "XY", "XZ", "YZ", "XYZ"]
 
@@ -174,8 +175,8 @@ def test_marginal_by_a_plan_of_its_own(paulis, monkeypatch):
     units = [0, 11, 6]
     contraction = Contraction.of(model)
     clamped = contraction.marginal(model, units)
-    monkeypatch.setattr("tnqbm.networks.contraction.AT_ONCE", 0.0)
-    monkeypatch.setattr("tnqbm.networks.plan.SECONDS_AT_LEAST", 1e-9)
+    monkeypatch.setattr("tnqbm.networks.contraction.contraction.AT_ONCE", 0.0)
+    monkeypatch.setattr("tnqbm.networks.contraction.plan.SECONDS_AT_LEAST", 1e-9)
     kept = contraction.marginal(model, units)
     assert any(output for _, output in contraction._plans)
     p = exact.probabilities(model).reshape((2,) * 12)
@@ -259,7 +260,7 @@ def test_lines_rings_and_lattices_have_the_obvious_width():
 
 def test_memory_limits_are_kept_and_change_nothing(monkeypatch):
     """Checkpoints give the same bits, slices the same digits."""
-    monkeypatch.setattr("tnqbm.networks.plan.SEARCH_FROM", np.inf)
+    monkeypatch.setattr("tnqbm.networks.contraction.plan.SEARCH_FROM", np.inf)
     mask = connectivity.lattice(12, 12)
     model = SqRBM.uniform(144, 121, "XZ", scale=0.4, seed=1, mask=mask)
     whole = Contraction.of(model)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tests.twins import enumerate_model
-from tnqbm import SqRBM, connectivity
+from tnqbm import SqRBM
+from tnqbm.core import connectivity
 from tnqbm.networks import graph
 
 

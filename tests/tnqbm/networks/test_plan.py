@@ -8,13 +8,14 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from tnqbm import SqRBM, connectivity
+from tnqbm import SqRBM
+from tnqbm.core import connectivity
+from tnqbm.kernels.sphere import nodes
 from tnqbm.networks import Contraction
-from tnqbm.networks.factors import Factors, quadrature_degree
-from tnqbm.networks.plan import gather_leaves
-from tnqbm.networks.program import TooLarge, compile_tree
-from tnqbm.networks.trees import elimination_tree, improved_tree, next_slice, quick_tree
-from tnqbm.quadrature.sphere import nodes
+from tnqbm.networks.contraction.factors import Factors, quadrature_degree
+from tnqbm.networks.contraction.plan import gather_leaves
+from tnqbm.networks.contraction.program import TooLarge, compile_tree
+from tnqbm.networks.contraction.trees import elimination_tree, improved_tree, next_slice, quick_tree
 
 
 def lattice_scopes(side):
@@ -154,6 +155,6 @@ def test_resident_memory():
 
 
 def test_import_of_networks_is_light():
-    code = "import sys, tnqbm.networks.contraction; print('quimb' in sys.modules)"
+    code = "import sys, tnqbm.networks.contraction.contraction; print('quimb' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

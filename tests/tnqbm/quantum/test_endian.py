@@ -13,7 +13,7 @@ from qiskit.primitives import StatevectorSampler
 from qiskit.quantum_info import SparsePauliOp, Statevector, random_statevector
 
 from tnqbm import PauliHamiltonian
-from tnqbm.paulis import pauli_string
+from tnqbm.core.paulis import pauli_string
 from tnqbm.quantum import endian
 
 TERMS = {"ZIX": 0.3, "IZY": -0.7, "XII": 0.2, "IIZ": 1.1, "III": 0.4}

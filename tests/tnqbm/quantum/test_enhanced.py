@@ -24,9 +24,9 @@ from qiskit.primitives import (
 from scipy import stats
 
 from tnqbm import SqRBM
+from tnqbm.core.states import index_of
 from tnqbm.exact import probabilities
 from tnqbm.quantum import Device, EnhancedChain, expand_surrogate, open_device, proposal_matrix
-from tnqbm.states import index_of
 
 MODEL = SqRBM.uniform(3, 2, "XYZ", scale=0.8, seed=2)
 

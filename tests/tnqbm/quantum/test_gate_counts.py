@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tnqbm.model import SqRBM
+from tnqbm.core.model import SqRBM
 from tnqbm.quantum import estimate
 
 pytest.importorskip("qiskit")

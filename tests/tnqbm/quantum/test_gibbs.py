@@ -13,9 +13,9 @@ pytest.importorskip("qiskit")
 from qiskit.primitives import StatevectorSampler
 
 from tnqbm import PauliHamiltonian, SqRBM
-from tnqbm.paulis import PAULI_MATRICES
+from tnqbm.core.paulis import PAULI_MATRICES
+from tnqbm.core.states import index_of
 from tnqbm.quantum import gibbs_circuit, postselect, trotterise
-from tnqbm.states import index_of
 
 MODEL = SqRBM.uniform(2, 1, "XYZ", scale=0.7, seed=5)
 GENERAL = PauliHamiltonian(

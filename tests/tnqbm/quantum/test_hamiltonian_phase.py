@@ -61,7 +61,7 @@ def test_proposition_3_would_be_noticed() -> None:
     rho, n = h.gibbs_state(), h.n_visible
     share = np.repeat(target.dense() / h.probabilities(), 2)
     v = np.arange(8) >> 1
-    from tnqbm.paulis import pauli_string
+    from tnqbm.core.paulis import pauli_string
 
     clamped = np.where(v[:, None] == v, rho * share[:, None], 0.0)
     naive = {t: float(np.sum(pauli_string(t).T * clamped).real) for t in h.terms}

@@ -12,11 +12,12 @@ import pytest
 
 pytest.importorskip("qiskit")
 
-from tnqbm import MissingExtraError, SqRBM, datasets, phases, train
-from tnqbm.phases import PhaseContext
+from tnqbm import MissingExtraError, SqRBM, datasets, train
 from tnqbm.quantum.phase import QuantumPhase
-from tnqbm.settings import TrainingSettings
-from tnqbm.training import Trainer
+from tnqbm.training import phases
+from tnqbm.training.phases import PhaseContext
+from tnqbm.training.settings import TrainingSettings
+from tnqbm.training.trainer import Trainer
 
 BAS = datasets.load("bas", 4)
 SHORT: dict[str, Any] = {"iterations": 3, "learning_rate": 0.05, "shots": 200, "chains": 10}

@@ -13,7 +13,8 @@ from qiskit.quantum_info import Operator
 
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.paulis import pauli_string
+from tnqbm.core.paulis import pauli_string
+from tnqbm.core.states import index_of
 from tnqbm.quantum import (
     IsingSurrogate,
     endian,
@@ -22,7 +23,6 @@ from tnqbm.quantum import (
     proposal_circuit,
     proposal_matrix,
 )
-from tnqbm.states import index_of
 
 MODEL = SqRBM.uniform(4, 3, "XYZ", scale=0.4, seed=8)
 SURROGATE = expand_surrogate(MODEL)

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tnqbm import SqRBM, connectivity, exact
+from tnqbm import SqRBM, exact
+from tnqbm.core import connectivity
 from tnqbm.quantum.counting import ProductFormula
 from tnqbm.quantum.resources import Resources, Shape, estimate, log_partition_bound
 from tnqbm.quantum.trotter import trotterise

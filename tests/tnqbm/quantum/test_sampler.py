@@ -17,8 +17,8 @@ pytest.importorskip("qiskit")
 from qiskit.primitives import StatevectorSampler
 
 from tnqbm import MissingExtraError, SqRBM
+from tnqbm.core.moments import flatten
 from tnqbm.exact import moments as exact_moments
-from tnqbm.moments import flatten
 from tnqbm.quantum import Device, Measured, QiskitGibbs, open_device
 from tnqbm.quantum.devices import check_backend
 
@@ -117,7 +117,7 @@ def test_aer_repeats_a_seed_and_nothing_else() -> None:
 
 def test_thermal_takes_samples_from_elsewhere() -> None:
     rng = np.random.default_rng(8)
-    from tnqbm.states import states_of
+    from tnqbm.core.states import states_of
 
     states = states_of(np.arange(8, dtype=np.int64), 3)
     log_p = MODEL.log_weight(states)

@@ -13,7 +13,7 @@ from qiskit.quantum_info import Statevector
 
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.paulis import PAULI_MATRICES
+from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.quantum import endian, hidden_thermal_circuit, thermal_angles, thermal_template
 from tnqbm.quantum.bloch import AXES, seen_in
 

@@ -11,11 +11,11 @@ import pytest
 
 from tests.archive_samples import flipped
 from tests.synthetic import TIME, ladder, record, write
-from tnqbm import Archive, SqRBM, analysis, report
-from tnqbm.archive import RunRecord, assemble, merge, write_block
+from tnqbm import Archive, SqRBM, report
+from tnqbm.archive import RunRecord, analysis, assemble, merge, write_block
 from tnqbm.report.content import Report
 from tnqbm.report.samples import picture_shape
-from tnqbm.trajectory import Trajectory
+from tnqbm.training.trajectory import Trajectory
 
 STUDY = 'name = "sample"\nseeds = 3\n'
 
@@ -227,7 +227,7 @@ def test_exact_samples_follow_the_model(archive: Path) -> None:
     from scipy.stats import chi2
 
     from tnqbm import exact
-    from tnqbm.states import index_of
+    from tnqbm.core.states import index_of
 
     found = report.collect(archive)
     assert [one.coordinates["paulis"] for one in found.sampled] == ["Z", "XYZ"]

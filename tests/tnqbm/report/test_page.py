@@ -12,7 +12,7 @@ import pytest
 from tests.synthetic import ladder, write
 from tests.tnqbm.report.pages import Page
 from tnqbm import report
-from tnqbm.errors import MissingExtraError
+from tnqbm.base.errors import MissingExtraError
 
 pytest.importorskip("jinja2")
 pytest.importorskip("matplotlib")

@@ -1,0 +1,441 @@
+"""``tnqbm doctor``: is everything there that studies need, and what mends what is not.
+
+Checks never raise: each says what it found, and with which command a fault is mended. MPI is
+tried in processes of its own unless an MPI launcher started this one, because a broken MPI
+library ends the process that loads it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from tnqbm.base.errors import install_command
+
+Status = Literal["ok", "note", "fault"]
+
+OLDEST_PYTHON = (3, 11)
+
+PACKAGES = {
+    "numpy": "2.0",
+    "scipy": "1.13",
+    "numba": "0.61",
+    "h5py": "3.11",
+    "mpi4py": "4.0",
+    "click": "8.1",
+    "rich": "13.7",
+    "pydantic": "2.7",
+    "arviz-stats": "0.6",
+    "quimb": "1.10",
+    "cotengra": "0.7",
+    "threadpoolctl": "3.5",
+}
+"""Packages that are always needed, with the oldest version that works."""
+
+EXTRAS = {
+    "plot": ("matplotlib", "figures"),
+    "table": ("pandas", "Archive.dataframe()"),
+    "report": ("jinja2", "tnqbm report"),
+    "quantum": ("qiskit", "quantum circuits"),
+    "ibm": ("qiskit-ibm-runtime", "IBM's quantum computers and their noise models"),
+}
+"""Optional extras: the package that each brings, and what it is for."""
+
+PATH_FINDERS = {
+    "cotengrust": "cotengrust",
+    "kahypar": "kahypar",
+    "igraph": "igraph",
+    "optuna": "optuna",
+    "cmaes": "cmaes",
+    "nevergrad": "nevergrad",
+    "scikit-optimize": "skopt",
+}
+"""Packages that cotengra searches contraction trees with where they are installed, and the names
+they are imported by: cotengrust speeds its own search up, kahypar and igraph cut graphs, the others
+tune a search. None is needed."""
+
+_SIMD = (
+    ("avx512f", "AVX-512: 8 doubles at once"),
+    ("avx2", "AVX2: 4 doubles at once"),
+    ("avx", "AVX: 4 doubles at once"),
+    ("sve", "SVE"),
+    ("neon", "NEON: 2 doubles at once"),
+    ("sse2", "SSE2: 2 doubles at once"),
+)
+_MPI_SECONDS = 60
+_ASK_LIBRARY = "from mpi4py import MPI; print(MPI.Get_library_version())"
+_ASK_SIZE = "import os; from mpi4py import MPI; os.write(1, b'size %d\\n' % MPI.COMM_WORLD.size)"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report. ``cure`` mends a fault, or brings what a note misses."""
+
+    name: str
+    found: str
+    status: Status = "ok"
+    cure: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """All checks, and whether studies can run."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing that studies need is missing."""
+        return all(check.status != "fault" for check in self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """The last line: ready, or what is missing and the commands that mend it."""
+        faults = [check for check in self.checks if check.status == "fault"]
+        if faults:
+            return "not ready: " + "; ".join(f"{c.name}: {c.found} -> {c.cure}" for c in faults)
+        notes = [check for check in self.checks if check.status == "note" and check.cure]
+        if notes:
+            return "ready; optional: " + "; ".join(f"{c.name} -> {c.cure}" for c in notes)
+        return "ready"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report for --json."""
+        checks = [asdict(check) for check in self.checks]
+        return {"ready": self.ready, "verdict": self.verdict, "checks": checks}
+
+
+def examine() -> Report:
+    """Run all checks. Under an MPI launcher every rank must call it; rank 0's report counts."""
+    checks = [_python(), *_packages()]
+    installed = {check.name for check in checks if check.status == "ok"}
+    steps: list[tuple[str, set[str], Callable[[], list[Check]]]] = [
+        ("MPI", {"numba"}, _mpi),
+        ("HDF5", {"numpy", "h5py"}, _hdf5),
+        ("kernels", {"numpy", "scipy", "numba"}, _kernels),
+    ]
+    for name, needed, step in steps:
+        if missing := sorted(needed - installed):
+            checks.append(Check(name, f"not tried without {', '.join(missing)}", "note"))
+            continue
+        try:
+            checks += step()
+        except Exception as error:  # a doctor that crashes helps nobody
+            found = f"{type(error).__name__}: {_first_line(error)}"
+            checks.append(Check(name, found, "fault", "install tnqbm again, with its packages"))
+        if name == "MPI" and _rank() > 0:
+            break  # the rest is about the node and the files, and rank 0 says it
+    return Report((*checks, *_path_finders(), *_extras(), *_working_folder()))
+
+
+def print_report(report: Report) -> None:
+    """Print the report as a table (as plain lines without rich) and the verdict as last line."""
+    signs = {"ok": "ok", "note": "note", "fault": "FAULT"}
+    try:
+        from mc.cli.common import print_table
+
+        rows = [[signs[c.status], c.name, c.found] for c in report.checks]
+        print_table(["", "what", "found"], rows, left=3)
+    except ImportError:
+        for check in report.checks:
+            print(f"{signs[check.status]:6} {check.name}: {check.found}")
+    print(report.verdict)
+
+
+def _python() -> Check:
+    found = f"{platform.python_version()} ({sys.executable})"
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        oldest = ".".join(map(str, OLDEST_PYTHON))
+        return Check("Python", found, "fault", f"use Python {oldest} or newer")
+    return Check("Python", found)
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for package, oldest in PACKAGES.items():
+        version = _version(package)
+        cure = f"{_pip()} '{package}>={oldest}'"
+        if version is None:
+            checks.append(Check(package, "not installed", "fault", cure))
+        elif _number(version) < _number(oldest):
+            found = f"{version}, older than {oldest}"
+            checks.append(Check(package, found, "fault", f"{_pip()} -U '{package}>={oldest}'"))
+        else:
+            checks.append(Check(package, version))
+    own = _version("tnqbm")
+    return [*checks, Check("tnqbm", own or "from the source tree, not installed")]
+
+
+def _extras() -> list[Check]:
+    checks = []
+    for extra, (package, purpose) in EXTRAS.items():
+        version = _version(package)
+        if version is None:
+            cure = install_command(extra, package)
+            checks.append(Check(f"extra {extra}", f"no {package} for {purpose}", "note", cure))
+        else:
+            checks.append(Check(f"extra {extra}", f"{package} {version}"))
+    return checks
+
+
+def _working_folder() -> list[Check]:
+    """Files here that Python would import in place of packages, in scripts and notebooks."""
+    from tnqbm.base.shadowing import hiding
+
+    here = os.getcwd()
+    names = ["tnqbm", "mc", *(name.replace("-", "_") for name in PACKAGES)]
+    found = [path for name in names if (path := hiding(name, here))]
+    if not found:
+        return []
+    words = f"{', '.join(map(os.path.basename, found))} in {here}"
+    hides = "hides a package" if len(found) == 1 else "hide packages"
+    return [
+        Check(
+            "working folder",
+            f"{words} {hides} of the same name from scripts and notebooks started here",
+            "note",
+            f"mv {shlex.quote(found[0])} to another name",
+        )
+    ]
+
+
+def _path_finders() -> list[Check]:
+    """What cotengra finds to help it: told, never missed."""
+    present = [name for name, module in PATH_FINDERS.items() if find_spec(module) is not None]
+    absent = [name for name in PATH_FINDERS if name not in present]
+    parts = [
+        f"{', '.join(names)} {word}"
+        for names, word in ((present, "present"), (absent, "absent"))
+        if names
+    ]
+    return [Check("cotengra helpers", f"{'; '.join(parts)} (optional)")]
+
+
+def _mpi() -> list[Check]:
+    from tnqbm.base.launcher import launched
+
+    return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, 1)]
+
+
+def _mpi_launched() -> list[Check]:
+    """MPI as the launcher set it up; collective over its ranks."""
+    from mc.running.distribute import connect, cores_for_rank, get_comm, set_threads
+
+    try:
+        comm = get_comm()
+    except RuntimeError as error:
+        return [Check("MPI", _first_line(error), "fault", "see the message")]
+    ranks = connect(comm)
+    hosts = ranks.gather(platform.node())
+    cores = cores_for_rank(ranks)
+    set_threads(ranks)
+    library = "none" if comm is None else _library_now()
+    per_node = ", ".join(f"{hosts.count(host)} on {host}" for host in sorted(set(hosts)))
+    checks = [
+        Check("MPI library", library),
+        Check("MPI ranks", f"{ranks.size} ({per_node})"),
+        _node(cores, ranks.node_size, ranks.size),
+    ]
+    ranks.close()
+    return checks
+
+
+def _mpi_alone() -> list[Check]:
+    """MPI as a launcher would find it, tried in processes of its own."""
+    install = install_command("mpich", "mpich")
+    answer, trouble = _ask([sys.executable, "-P", "-c", _ASK_LIBRARY])
+    if trouble:
+        found = "none can be loaded; studies run in one process"
+        return [Check("MPI library", found, "note", install)]
+    library = Check("MPI library", _library(answer))
+    beside = Path(sys.executable).with_name("mpiexec")
+    launcher = shutil.which("mpiexec") or (str(beside) if beside.exists() else None)
+    if launcher is None:
+        found = "not found on PATH; studies run in one process"
+        return [library, Check("mpiexec", found, "note", install)]
+    answer, trouble = _ask([launcher, "-n", "2", sys.executable, "-P", "-c", _ASK_SIZE])
+    if answer.count("size 2") == 2:
+        return [library, Check("mpiexec", f"{launcher}: two ranks see each other")]
+    if "size 1" in answer:
+        found = f"{launcher} belongs to another MPI than the library: its ranks stay alone"
+        cure = f"use {beside}" if beside.exists() and str(beside) != launcher else install
+        return [library, Check("mpiexec", found, "note", cure)]
+    found = f"{launcher} could not start two ranks here: {trouble or _first_line(answer)}"
+    return [library, Check("mpiexec", found, "note", "try it inside a batch job, or with srun")]
+
+
+def _node(cores: int, node_ranks: int, ranks: int) -> Check:
+    """How the cores of this node are shared."""
+    chosen = os.environ.get("NUMBA_NUM_THREADS")
+    threads = int(chosen) if chosen and chosen.isdigit() else cores
+    total = _cores() if ranks == 1 else cores * node_ranks
+    ranks_text = f"{node_ranks} rank{'s' * (node_ranks != 1)}"
+    found = f"{ranks_text} x {threads} thread{'s' * (threads != 1)} on {total} cores"
+    if chosen:
+        found += " (NUMBA_NUM_THREADS)"
+    if threads * node_ranks > max(total, 1):
+        cure = "unset NUMBA_NUM_THREADS" if chosen else "start fewer ranks per node"
+        return Check("ranks x threads", f"{found}: more than the cores", "note", cure)
+    return Check("ranks x threads", found)
+
+
+def _hdf5() -> list[Check]:
+    import h5py
+    import numpy as np
+
+    from tnqbm.files.storage import read_tree, write_tree
+
+    numbers = np.linspace(0.0, 1.0, 1000)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "check.h5"
+        write_tree(path, {"numbers": numbers}, {"made by": "tnqbm doctor"})
+        arrays, _ = read_tree(path)
+    if not np.array_equal(arrays["numbers"], numbers):
+        raise RuntimeError("numbers written to HDF5 come back different")
+    return [Check("HDF5", f"{h5py.version.hdf5_version}: written and read back")]
+
+
+def _kernels() -> list[Check]:
+    """Numba: compile and run a real kernel, and compare its number with plain NumPy."""
+    import llvmlite.binding as llvm
+
+    features = llvm.get_host_cpu_features()
+    simd = next((text for key, text in _SIMD if features.get(key)), "none known")
+    checks = [Check("SIMD", f"{simd} ({llvm.get_host_cpu_name()})")]
+    start = time.perf_counter()
+    error = _kernel_error()
+    seconds = time.perf_counter() - start
+    if not error < 1e-10:
+        found = f"log Z differs from NumPy's by {error:.1e}"
+        return [*checks, Check("kernels", found, "fault", f"{_pip()} -U numba llvmlite")]
+    checks.append(Check("kernels", f"run and agree with NumPy (first use took {seconds:.1f} s)"))
+    checks.append(Check("Numba threads", _threading()))
+    checks.append(_kernel_cache())
+    return checks
+
+
+def _kernel_cache() -> Check:
+    """Where Numba keeps compiled kernels."""
+    from tnqbm.kernels.cache import place_of
+    from tnqbm.kernels.tables import add_scaled
+
+    name, cure = "kernel cache", "export NUMBA_CACHE_DIR=FOLDER, one that can be written and lasts"
+    found = place_of(add_scaled)
+    if found is None:
+        return Check(name, "Numba does not say where", "note")
+    place, folder = found
+    said = {
+        "package": f"beside the source files, as in {folder}",
+        "NUMBA_CACHE_DIR": f"{folder.parent} (NUMBA_CACHE_DIR)",
+        "user": f"{folder.parent} (the package's folder cannot be written)",
+        "temporary": f"{folder.parent}, which may be emptied: no other folder can be written",
+        "nowhere": "no folder can be written: every start compiles anew",
+    }[place]
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    refused = bool(chosen) and place != "NUMBA_CACHE_DIR"
+    if refused:
+        said += f"; NUMBA_CACHE_DIR={chosen} cannot be written"
+    if refused or place in ("temporary", "nowhere"):
+        return Check(name, said, "note", cure)
+    return Check(name, said)
+
+
+def _kernel_error() -> float:
+    """Relative difference of log Z between the compiled kernels and plain NumPy."""
+    import numpy as np
+
+    from tnqbm import exact
+    from tnqbm.core.model import SqRBM
+
+    n = 4
+    model = SqRBM.uniform(n, 3, "XYZ", seed=1)
+    states = (np.arange(2**n)[:, None] >> np.arange(n)[::-1]) & 1
+    reference = float(np.logaddexp.reduce(model.log_weight(states)))
+    return abs(float(exact.log_partition(model)) / reference - 1.0)
+
+
+def _threading() -> str:
+    import numba
+
+    try:
+        layer = numba.threading_layer()
+    except ValueError:
+        layer = "not started yet"
+    return f"threading layer {layer}, {numba.get_num_threads()} threads"
+
+
+def _ask(command: list[str]) -> tuple[str, str]:
+    """A command's output, and what went wrong (empty if nothing)."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_MPI_SECONDS, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return "", f"no answer within {_MPI_SECONDS} s"
+    except OSError as error:
+        return "", str(error)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.strip()]
+        return done.stdout, lines[-1].strip() if lines else f"exit code {done.returncode}"
+    return done.stdout, ""
+
+
+def _library_now() -> str:
+    from mpi4py import MPI
+
+    return _library(MPI.Get_library_version())
+
+
+def _library(text: str) -> str:
+    """The first line of MPI's description, which some libraries pad and split by tabs."""
+    return " ".join(_first_line(text).replace("\0", "").split())
+
+
+def _rank() -> int:
+    from tnqbm.base.launcher import launcher_rank
+
+    return launcher_rank()
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """The leading whole numbers of a version: 2.4.1rc1 is (2, 4)."""
+    parts = []
+    for piece in version.split("."):
+        if not piece.isdigit():
+            break
+        parts.append(int(piece))
+    return tuple(parts)
+
+
+def _first_line(text: object) -> str:
+    lines = str(text).strip().splitlines()
+    return lines[0] if lines else ""
+
+
+def _pip() -> str:
+    return "pip install"

@@ -1,0 +1,4 @@
+"""Estimators of gradients that rest on chains: cd, pcd, tempered, tensor.
+
+Imports :mod:`mc.kernels` and :mod:`mc.sampling`.
+"""

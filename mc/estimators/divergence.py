@@ -1,0 +1,289 @@
+"""Negative phases from Markov chains: contrastive divergence and its persistent relatives.
+
+``cd`` starts its chains from the data at every update (Hinton 2002); ``pcd`` lets them go on from
+where the last update left them (Tieleman 2008); ``tempered`` does so with a ladder of
+temperatures per chain (Desjardins et al. 2010). The hidden qubits are summed exactly in every
+average, never sampled, so that only visible states are needed. Persistent chains, and the cold
+ends of ladders, may be offered states of a tensor network now and then (``global_moves``).
+
+The processes of a team hold a share of the chains each. Random numbers belong to the number of a
+chain, and averages are added as integers, so that nothing depends on how chains are shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.estimators.tensor_moves import GlobalMoves
+from mc.kernels import Sweeper
+from mc.sampling.annealing import default_kernel
+from mc.sampling.tempering import Tempering
+from tnqbm.base.teams import SHARD, share
+from tnqbm.core.streams import stream_key
+from tnqbm.kernels.sample_moments import SampleMoments
+from tnqbm.training.phases import Estimate, PhaseContext
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
+State = dict[str, NDArray[np.generic]]
+
+_SWEEPS, _STARTS = 1, 2
+"""Places of the random streams below a run's key."""
+
+
+def cd(context: PhaseContext) -> ContrastiveDivergence:
+    """Negative phase "cd"; ValueError if the settings ask for something impossible."""
+    return ContrastiveDivergence(context)
+
+
+def pcd(context: PhaseContext) -> PersistentChains:
+    """Negative phase "pcd"; ValueError if the settings ask for something impossible."""
+    return PersistentChains(context)
+
+
+def tempered(context: PhaseContext) -> TemperedChains:
+    """Negative phase "tempered"; ValueError if the settings ask for something impossible."""
+    return TemperedChains(context)
+
+
+class _Averages:
+    """Averages over all chains of a team, from this process's share of them."""
+
+    def __init__(self, context: PhaseContext) -> None:
+        self._team = context.team
+        self._batch_size = context.settings.batch_size
+        self._hand_out = context.settings.optimizer == "natural"
+        self._moments = SampleMoments(
+            context.n_visible, context.n_hidden, context.n_paulis, context.precision
+        )
+
+    def of(
+        self,
+        theta: Float,
+        states: NDArray[np.uint8],
+        total: int,
+        data: NDArray[np.uint8] | None,
+    ) -> Estimate:
+        """Averages over ``total`` chains and, if there is one, over the update's minibatch."""
+        handed = self._team.gather(states) if self._hand_out else None
+        if data is None:
+            sums = self._moments.sums(theta, states)
+            self._team.add(sums)
+            return Estimate(self._moments.mean(sums, total), states=handed)
+        # Both at once: parameters are prepared, and messages sent, only once.
+        both = self._moments.sums_of_both(theta, data, states)
+        self._team.add(both)
+        clamped = self._moments.mean(both[0], self._batch_size)
+        return Estimate(self._moments.mean(both[1], total), clamped=clamped, states=handed)
+
+
+def _sweeper(context: PhaseContext) -> Sweeper:
+    settings = context.settings
+    # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
+    chosen = settings.kernel
+    return Sweeper(
+        context.n_visible,
+        context.n_hidden,
+        context.n_paulis,
+        default_kernel(context.n_paulis) if chosen == "auto" else chosen,
+        precision=context.precision,
+        inertia=settings.inertia,
+    )
+
+
+def _keys(context: PhaseContext, place: int) -> NDArray[np.uint64]:
+    return np.array([stream_key(int(key), place) for key in context.keys], dtype=np.uint64)
+
+
+def _take(chains: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
+    """The chains of some runs: the array itself if they are all."""
+    return chains if rows.size == chains.shape[0] else np.ascontiguousarray(chains[rows])
+
+
+class ContrastiveDivergence:
+    """CD-k: k sweeps from the data, anew at every update.
+
+    With minibatches the chains start at the rows of the minibatch, else at ``chains`` states drawn
+    from the data's distribution.
+    """
+
+    def __init__(self, context: PhaseContext) -> None:
+        self._context = context
+        self._sweeper = _sweeper(context)
+        self._averages = _Averages(context)
+        self._sweep_keys = _keys(context, _SWEEPS)
+        self._start_keys = _keys(context, _STARTS)
+        self._cumulated = np.cumsum(context.probabilities, axis=1)
+        settings = context.settings
+        self._total = settings.batch_size or settings.chains
+        self._share = share(self._total, context.team)
+        self._updates = 0
+
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+        states = self._draw(rows) if data is None else np.array(data, order="C")
+        steps = self._context.settings.steps
+        self._sweeper.sweep(
+            theta, states, self._sweep_keys[rows], self._updates * steps, steps, self._share[0]
+        )
+        self._updates += 1
+        return self._averages.of(theta, states, self._total, data)
+
+    def _draw(self, rows: Rows) -> NDArray[np.uint8]:
+        """States drawn from the data: functions of the run's key, the update and the chain."""
+        first, last = self._share
+        starts = np.empty((rows.size, last - first, self._context.n_visible), dtype=np.uint8)
+        for k, run in enumerate(rows):
+            bits = np.random.Philox(key=self._start_keys[run], counter=[0, self._updates, 0, 0])
+            u = np.random.Generator(bits).random(last)[first:]
+            which = 0 if self._cumulated.shape[0] == 1 else run
+            found = np.searchsorted(self._cumulated[which], u, side="right")
+            last_state = self._cumulated.shape[1] - 1  # a rounded sum may fall short of 1
+            starts[k] = self._context.states[which][np.minimum(found, last_state)]
+        return starts
+
+    def state(self) -> State:
+        return {"updates": np.array(self._updates)}
+
+    def restore(self, state: State) -> None:
+        self._updates = int(_array(state, "updates", ()))
+
+
+class PersistentChains:
+    """PCD-k: chains that start as fair bits and are swept k times before every estimate."""
+
+    def __init__(self, context: PhaseContext) -> None:
+        self._context = context
+        self._sweeper = _sweeper(context)
+        self._averages = _Averages(context)
+        self._sweep_keys = _keys(context, _SWEEPS)
+        self._total = context.settings.chains
+        self._share = share(self._total, context.team)
+        self._updates = 0
+        self._chains = _random_bits(context, self._share)
+        self._moves = _global_moves(context)
+
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+        chains = _take(self._chains, rows)
+        steps = self._context.settings.steps
+        if self._moves is not None:
+            self._moves.advance(theta, rows, chains)
+        self._sweeper.sweep(
+            theta, chains, self._sweep_keys[rows], self._updates * steps, steps, self._share[0]
+        )
+        if chains is not self._chains:
+            self._chains[rows] = chains
+        self._updates += 1
+        return self._averages.of(theta, chains, self._total, data)
+
+    def state(self) -> State:
+        chains = self._context.team.gather(self._chains)
+        own: State = {"updates": np.array(self._updates), "chains": chains.copy()}
+        return own | _moves_state(self._moves)
+
+    def restore(self, state: State) -> None:
+        runs, _, n = self._chains.shape
+        chains = _array(state, "chains", (runs, self._total, n))
+        _restore_moves(self._moves, state)
+        first, last = self._share
+        self._updates = int(_array(state, "updates", ()))
+        self._chains = np.array(chains[:, first:last], dtype=np.uint8, order="C")
+
+
+class TemperedChains:
+    """PCD with parallel tempering: every chain is the cold end of a ladder of its own.
+
+    Inverse temperatures are evenly spaced from 0 to 1 on the path of
+    :mod:`mc.sampling.interpolation`.
+    """
+
+    def __init__(self, context: PhaseContext) -> None:
+        settings = context.settings
+        self._context = context
+        self._averages = _Averages(context)
+        self._total = settings.chains
+        self._share = share(self._total, context.team)
+        first, last = self._share
+        if first == last:
+            raise ValueError(
+                f"chains: {self._total} ladders cannot be shared by {context.team.size} processes; "
+                f"take at least {SHARD * context.team.size}, or fewer processes per run"
+            )
+        self._ladders = Tempering(
+            context.n_visible,
+            context.n_hidden,
+            context.n_paulis,
+            betas=np.linspace(0.0, 1.0, settings.temperatures),
+            n_ladders=last - first,
+            keys=_keys(context, _SWEEPS),
+            kernel=settings.kernel,
+            precision=context.precision,
+            first_ladder=first,
+        )
+        self._moves = _global_moves(context)
+
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+        if self._moves is not None:
+            cold = np.ascontiguousarray(self._ladders.states[rows])
+            self._moves.advance(theta, rows, cold)
+            self._ladders.states[rows] = cold
+        self._ladders.advance(theta, self._context.settings.steps, rows=rows)
+        states = np.ascontiguousarray(self._ladders.states[rows])
+        return self._averages.of(theta, states, self._total, data)
+
+    def state(self) -> State:
+        # Rates and round trips are for looking at; only chains and clocks decide numbers.
+        found = self._ladders.state()
+        by_ladder = self._context.team.gather(np.swapaxes(found["chains"], 1, 2))
+        own: State = {"chains": by_ladder.copy(), "counters": found["counters"]}
+        return own | _moves_state(self._moves)
+
+    def restore(self, state: State) -> None:
+        own = self._ladders.state()
+        runs, temperatures, _, n = own["chains"].shape
+        by_ladder = _array(state, "chains", (runs, self._total, temperatures, n))
+        _restore_moves(self._moves, state)
+        first, last = self._share
+        own["chains"] = np.swapaxes(by_ladder[:, first:last], 1, 2)
+        own["counters"] = _array(state, "counters", (3,))
+        self._ladders.restore(own)
+
+
+def _global_moves(context: PhaseContext) -> GlobalMoves | None:
+    return GlobalMoves(context) if context.settings.global_moves else None
+
+
+_MOVES_PREFIX = "moves/"
+
+
+def _moves_state(moves: GlobalMoves | None) -> State:
+    found = {} if moves is None else moves.state()
+    return {_MOVES_PREFIX + name: array for name, array in found.items()}
+
+
+def _restore_moves(moves: GlobalMoves | None, state: State) -> None:
+    if moves is not None:
+        own = {k: v for k, v in state.items() if k.startswith(_MOVES_PREFIX)}
+        moves.restore({k.removeprefix(_MOVES_PREFIX): v for k, v in own.items()})
+
+
+def _random_bits(context: PhaseContext, wanted: tuple[int, int]) -> NDArray[np.uint8]:
+    """Fair bits (runs, chains, n) of the chains from wanted[0] to wanted[1]."""
+    first, last = wanted
+    rows = []
+    for key in _keys(context, _STARTS):
+        bits = np.random.Generator(np.random.Philox(key=key))
+        rows.append(bits.integers(0, 2, (last, context.n_visible), dtype=np.uint8)[first:])
+    return np.ascontiguousarray(np.stack(rows))
+
+
+def _array(
+    state: Mapping[str, NDArray[np.generic]], name: str, shape: tuple[int, ...]
+) -> NDArray[np.generic]:
+    """An array of a checkpoint; ValueError if it is missing or of another shape."""
+    if name not in state or np.shape(state[name]) != shape:
+        found = np.shape(state[name]) if name in state else "nothing"
+        raise ValueError(f"checkpoint: {name} of the chains has shape {found}, expected {shape}")
+    return state[name]

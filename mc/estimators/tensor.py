@@ -1,0 +1,104 @@
+"""The negative phase "tensor": importance-weighted perfect samples of an amplitude network.
+
+At every update independent states v are drawn from q(v) = |psi(v)|^2 of a matrix product state that
+was fitted to the model a while ago, and averages are self-normalised with the weights p~(v)/q(v).
+No Markov chain is involved. The mean weight estimates Z without bias, whatever the truncation of
+the network and however far the model has moved since the fit; averages, as ratios, have a bias of
+order one over the effective number of samples (Owen, "Monte Carlo theory, methods and examples",
+2013, section 9.2). Neither holds for a mode that the network does not draw from at all: no
+weight then tells of it.
+
+The processes of a team draw a share of the samples each, in whole shards with random streams of
+their own; each of them fits the networks and averages over all samples for itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.estimators.tensor_networks import FittedNetworks, weighed
+from tnqbm.base.teams import SHARD, share
+from tnqbm.core.streams import stream_key
+from tnqbm.kernels.averages import StateAverages
+from tnqbm.training.phases import Estimate, PhaseContext
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
+States = NDArray[np.uint8]
+State = dict[str, NDArray[np.generic]]
+
+_SAMPLES, _NETWORKS, _DATA = 11, 12, 13
+"""Places of the random streams below a run's key."""
+
+
+def tensor(context: PhaseContext) -> TensorPhase:
+    """Negative phase "tensor"; it uses chains (samples of an update), max_bond and refit."""
+    return TensorPhase(context)
+
+
+class TensorPhase:
+    """Self-normalised importance sampling from amplitude networks, one for each run."""
+
+    def __init__(self, context: PhaseContext) -> None:
+        self._context = context
+        self._keys = _keys(context, _SAMPLES)
+        self._data_keys = _keys(context, _DATA)
+        self._networks = FittedNetworks(context, _keys(context, _NETWORKS))
+        self._total = context.settings.chains
+        self._share = share(self._total, context.team)
+        self._cumulated = np.cumsum(context.probabilities, axis=1)
+
+    def estimate(self, theta: Float, rows: Rows, data: States | None = None) -> Estimate:
+        context = self._context
+        networks = self._networks.current(theta, rows, self._some_data)
+        update = self._networks.updates
+        first, last = self._share
+        states = np.empty((rows.size, last - first, context.n_visible), dtype=np.uint8)
+        log_q = np.empty((rows.size, last - first))
+        for k, (run, network) in enumerate(zip(rows, networks, strict=True)):
+            for start in range(first, last, SHARD):
+                to = slice(start - first, min(start + SHARD, last) - first)
+                seed = stream_key(int(self._keys[run]), update, start // SHARD)
+                states[k, to], log_q[k, to] = network.sample(to.stop - to.start, seed=seed)
+        self._networks.updates += 1
+        states, log_q = context.team.gather(states), context.team.gather(log_q)
+        log_weights = self._networks.log_weights(theta, states) - log_q
+        each = [weighed(np.ascontiguousarray(row)) for row in log_weights]
+        weights = np.stack([one.weights for one in each])
+        averages = StateAverages(
+            states,
+            weights,
+            context.n_hidden,
+            context.n_paulis,
+            context.precision,
+        )
+        return Estimate(
+            averages.moments(theta),
+            np.array([one.log_mean for one in each]),
+            log_partition_error=np.array([one.standard_error for one in each]),
+            states=states,
+            weights=weights,
+        )
+
+    def _some_data(self, rows: Rows) -> States:
+        """States drawn from the data of some runs, (B, chains, n): where modes are learnt."""
+        states, count = self._context.states, self._cumulated.shape[1]
+        drawn = []
+        for run in rows:
+            which = 0 if states.shape[0] == 1 else run
+            key = stream_key(int(self._data_keys[run]), self._networks.updates)
+            u = np.random.Generator(np.random.Philox(key=key)).random(self._total)
+            found = np.searchsorted(self._cumulated[which], u, side="right")
+            drawn.append(states[which][np.minimum(found, count - 1)])
+        return np.stack(drawn)
+
+    def state(self) -> State:
+        return self._networks.state()
+
+    def restore(self, state: State) -> None:
+        self._networks.restore(state)
+
+
+def _keys(context: PhaseContext, place: int) -> NDArray[np.uint64]:
+    return np.array([stream_key(int(key), place) for key in context.keys], dtype=np.uint64)

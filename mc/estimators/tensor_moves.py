@@ -1,0 +1,87 @@
+"""Global moves of persistent chains: independence proposals from amplitude networks.
+
+Now and then a chain is offered a state from a network fitted to its model and takes it with the
+Metropolis-Hastings probability, which leaves the model's distribution invariant whatever the
+truncation of the network. Chains cross between modes that sweeps do not connect.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.estimators.tensor_networks import FittedNetworks
+from tnqbm.base.teams import share
+from tnqbm.core.streams import stream_key
+from tnqbm.training.phases import PhaseContext
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
+States = NDArray[np.uint8]
+State = dict[str, NDArray[np.generic]]
+
+_NETWORKS, _MOVES = 21, 22
+"""Places of the random streams below a run's key."""
+
+
+class GlobalMoves:
+    """Every ``settings.global_moves`` updates, one proposal to every chain of a training.
+
+    The chains of a team are divided as :func:`tnqbm.base.teams.share` says. Its own clock counts
+    the updates: :meth:`advance` must be called once in each.
+    """
+
+    def __init__(self, context: PhaseContext) -> None:
+        if context.settings.global_moves < 1:
+            raise ValueError(
+                f"global_moves: must be at least 1 here, got {context.settings.global_moves}"
+            )
+        self._context = context
+        self._every = context.settings.global_moves
+        self._networks = FittedNetworks(context, _keys(context, _NETWORKS))
+        self._keys = _keys(context, _MOVES)
+        self._first = share(context.settings.chains, context.team)[0]
+
+    def advance(self, theta: Float, rows: Rows, chains: States) -> None:
+        """Count an update and, if moves are due, move ``chains`` (B, C, n) in place.
+
+        They are this process's share of the chains of runs ``rows``, and theta (B, size) the runs'
+        parameters.
+        """
+        clock = self._networks.updates
+        if clock % self._every == 0:
+            self._move(theta, rows, chains, clock)
+        self._networks.updates += 1
+
+    def _move(self, theta: Float, rows: Rows, chains: States, clock: int) -> None:
+        from mc.sampling.tensor.moves import independence_step
+
+        place = {int(run): k for k, run in enumerate(rows)}
+
+        def everyone(wanted: Rows) -> States:
+            return self._context.team.gather(chains[[place[int(run)] for run in wanted]])
+
+        networks = self._networks.current(theta, rows, everyone)
+        if not chains.shape[1]:
+            return
+        for k, (run, network) in enumerate(zip(rows, networks, strict=True)):
+            one = theta[k : k + 1]
+
+            def log_weight(states: States, one: Float = one) -> Float:
+                return np.asarray(self._networks.log_weights(one, states[None])[0])
+
+            independence_step(
+                network, log_weight, chains[k], int(self._keys[run]), clock, self._first
+            )
+
+    def state(self) -> State:
+        """Arrays that a checkpoint must keep."""
+        return self._networks.state()
+
+    def restore(self, state: State) -> None:
+        """Take over what :meth:`state` returned; ValueError if it is of another kind."""
+        self._networks.restore(state)
+
+
+def _keys(context: PhaseContext, place: int) -> NDArray[np.uint64]:
+    return np.array([stream_key(int(key), place) for key in context.keys], dtype=np.uint64)

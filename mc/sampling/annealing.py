@@ -1,0 +1,311 @@
+"""Annealed importance sampling of log Z, for batches of models (Neal, "Annealed importance
+sampling", Statistics and Computing 11, 2001).
+
+A chain starts at a state of the solvable end beta = 0 and is swept once at every inverse
+temperature; the product of the ratios p~_{k}(v)/p~_{k-1}(v) on its way is a weight with mean
+Z / Z_0. Run backwards from equilibrium states of the model, the weights have mean Z_0 / Z. By
+Jensen's inequality the forward estimate of log Z is low on average. The reverse one is high if, and
+only if, its states are equilibrium states (Grosse, Ghahramani & Adams, "Sandwiching the marginal
+likelihood using bidirectional Monte Carlo", arXiv:1511.02543): chains that never saw a mode give
+states that lack it, and then both are low.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mc.kernels import Sweeper, check_kernel, is_exact
+from mc.sampling.interpolation import Path, check_betas
+from mc.sampling.weights import summarise
+from tnqbm.base.short_repr import short_repr
+from tnqbm.base.teams import Alone, Team, share
+from tnqbm.core.streams import stream_key
+
+Float = NDArray[np.float64]
+States = NDArray[np.uint8]
+Keys = NDArray[np.uint64]
+Schedule = Literal["adaptive", "linear"]
+
+PILOT_CHAINS = 64
+PILOT_SPREAD = 1.0
+"""Standard deviation of log weight increments aimed at in the pilot run."""
+PILOT_KNOTS = 400
+UNIFORM_SHARE = 0.1
+"""Part of the inverse temperatures spread evenly, whatever the pilot run found."""
+
+_CHAINS, _PILOT, _BOOTSTRAP = range(3)
+
+
+@short_repr
+class Annealed(NamedTuple):
+    """Result of annealing a batch of B models.
+
+    ``log_z``, ``standard_error`` (bootstrap over chains), ``ess`` (effective number of chains),
+    ``largest`` (share of the largest weight), each (B,); ``log_weights`` (B, C) whose mean
+    estimates Z / Z_0 (forward) or Z_0 / Z (reverse); ``betas`` (B, K); ``states`` (B, C, n) of
+    the chains at beta = 1, which the weights of a forward run make states of the model (those of
+    this process, if a team shares the chains).
+    """
+
+    log_z: Float
+    standard_error: Float
+    ess: Float
+    largest: Float
+    log_weights: Float
+    betas: Float
+    states: States
+
+
+def default_kernel(n_paulis: int) -> str:
+    """The exact kernel taken for ``kernel="auto"``: block for the RBM, collapsed otherwise."""
+    return "block" if n_paulis == 1 else "collapsed"
+
+
+def choose_kernel(kernel: str, n_paulis: int) -> str:
+    """The kernel that a name stands for; ValueError unless it leaves the model invariant."""
+    if kernel == "auto":
+        return default_kernel(n_paulis)
+    check_kernel(kernel, n_paulis)
+    if not is_exact(kernel, n_paulis):
+        raise ValueError(
+            f"kernel: {kernel!r} samples {n_paulis} Paulis only approximately, which would bias "
+            "the estimate; take an exact one, or 'auto'"
+        )
+    return kernel
+
+
+def anneal(
+    theta: Float,
+    n: int,
+    m: int,
+    n_paulis: int,
+    *,
+    keys: Keys,
+    n_chains: int = 500,
+    n_betas: int = 1000,
+    betas: Schedule | ArrayLike = "adaptive",
+    kernel: str = "auto",
+    sweeps_per_beta: int = 1,
+    precision: str = "double",
+    reference: Float | None = None,
+    start: States | None = None,
+    group: int = 1,
+    bootstrap: int = 200,
+    team: Team | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Annealed:
+    """log Z of models theta (B, size) with error bars; row b depends on theta[b], keys[b] alone.
+
+    n, m, n_paulis : shape of the models.
+    keys : (B,) names of the random streams.
+    n_chains : chains per model.
+    n_betas : number of inverse temperatures, 0 and 1 included.
+    betas : "adaptive" (a pilot run places them, see :func:`adaptive_betas`), "linear", or the
+        inverse temperatures themselves, (K,) or (B, K), rising from 0 to 1.
+    kernel : an exact kernel of :mod:`mc.kernels`; "auto": block for one Pauli, else collapsed.
+    sweeps_per_beta : sweeps at each inverse temperature.
+    precision : arithmetic of the sweeps; weights are always computed in double precision.
+    reference : fields of the solvable end, default the models' own; shapes as for
+        :class:`mc.sampling.interpolation.Path`.
+    start : (B, C, n) equilibrium states of the models; if given, anneals backwards from them
+        (and n_chains is C).
+    group : so many neighbouring chains of ``start`` are not independent of one another (they come
+        from one Markov chain); the bootstrap draws them together.
+    bootstrap : number of resamples of chains for the standard error.
+    team : processes that share the chains; every member gets the whole result.
+    progress : called with 1 after every inverse temperature.
+
+    Memory beyond the states: two copies of theta. ValueError on impossible arguments.
+    """
+    kernel = choose_kernel(kernel, n_paulis)
+    team = team or Alone()
+    path = Path(theta, n, m, n_paulis, reference)
+    batch = path.theta.shape[0]
+    if start is not None:
+        if start.ndim != 3 or start.shape[::2] != (batch, n) or start.shape[1] == 0:
+            raise ValueError(f"start must have shape ({batch}, chains, {n}), got {start.shape}")
+        n_chains = start.shape[1]
+    for name, value, least in (
+        ("n_chains", n_chains, 1),
+        ("n_betas", n_betas, 2),
+        ("sweeps_per_beta", sweeps_per_beta, 1),
+        ("bootstrap", bootstrap, 2),
+    ):
+        if value < least:
+            raise ValueError(f"{name} must be at least {least}, got {value}")
+    if group < 1 or n_chains % group:
+        raise ValueError(f"group = {group} does not divide the {n_chains} chains")
+    schedule = _schedule(path, keys, betas, n_betas, kernel, precision)
+    first, last = share(n_chains, team)
+    walker = _Walker(path, kernel, precision, _keys(keys, _CHAINS), first)
+    if start is None:
+        states = np.zeros((batch, last - first, n), dtype=np.uint8)
+        log_weights = walker.forward(schedule, states, sweeps_per_beta, progress)
+    else:
+        states = np.array(start[:, first:last], dtype=np.uint8, order="C")
+        log_weights = walker.reverse(schedule, states.copy(), sweeps_per_beta, progress)
+    log_weights = np.ascontiguousarray(team.gather(log_weights))
+    found = summarise(log_weights, _keys(keys, _BOOTSTRAP), bootstrap=bootstrap, group=group)
+    sign = 1.0 if start is None else -1.0
+    log_z = path.log_z0() + sign * found.log_mean
+    # The weights are sums of rounded differences: claim no more than double precision has.
+    rounding = np.finfo(np.float64).eps * np.sqrt(schedule.shape[1]) * (1.0 + np.abs(log_z))
+    error = np.maximum(found.standard_error, rounding)
+    return Annealed(log_z, error, found.ess, found.largest, log_weights, schedule, states)
+
+
+def adaptive_betas(
+    path: Path,
+    n_betas: int,
+    *,
+    keys: Keys,
+    kernel: str,
+    precision: str = "double",
+    n_chains: int = PILOT_CHAINS,
+) -> Float:
+    """Inverse temperatures (B, n_betas) between which the log weights spread evenly.
+
+    A pilot run of a few chains walks from 0 to 1 in steps whose log weight increments have a
+    standard deviation near 1; these lengths, summed, measure the path (thermodynamic length,
+    Crooks, PRL 99, 100602, 2007), and equal parts of it minimise the variance of the result
+    (Gelman & Meng, Statistical Science 13, 1998). A tenth of the density stays uniform in beta,
+    against what the pilot run did not see. Its random numbers are not used again, so the estimate
+    stays unbiased.
+    """
+    batch = path.theta.shape[0]
+    walker = _Walker(path, kernel, precision, _keys(keys, _PILOT), 0)
+    states = np.zeros((batch, n_chains, path.n), dtype=np.uint8)
+    beta = np.zeros(batch)
+    step = np.full(batch, 0.02)
+    knots: list[list[tuple[float, float]]] = [[(0.0, 0.0)] for _ in range(batch)]
+    walker.sweep(path.at(beta), states, 1)
+    rows = np.arange(batch)
+    while rows.size:
+        theta = path.at(beta[rows], rows)
+        here = walker.weigh(theta, states[rows])
+        spread = np.zeros(rows.size)
+        trial = np.empty(rows.size)
+        searching = np.arange(rows.size)
+        for attempt in range(8):
+            which = rows[searching]
+            trial[searching] = np.minimum(beta[which] + step[which], 1.0)
+            there = walker.weigh(path.at(trial[searching], which), states[which])
+            spread[searching] = (there - here[searching]).std(axis=1)
+            too_long = spread[searching] > 2.0 * PILOT_SPREAD
+            too_short = (spread[searching] < 0.5 * PILOT_SPREAD) & (trial[searching] < 1.0)
+            ratio = PILOT_SPREAD / np.maximum(spread[searching], 1e-3)
+            again = too_long | (too_short if attempt < 4 else False)
+            step[which] *= np.where(again, np.clip(ratio, 0.05, 4.0), 1.0)
+            searching = searching[again]
+            if not searching.size:
+                break
+        for k, row in enumerate(rows):
+            knots[row].append((float(trial[k]), float(spread[k])))
+            if len(knots[row]) > PILOT_KNOTS:  # hopelessly rough: the rest of the path is uniform
+                trial[k] = 1.0
+        beta[rows] = trial
+        rows = rows[trial < 1.0]
+        if rows.size:
+            moving = np.ascontiguousarray(states[rows])
+            walker.sweep(path.at(beta[rows], rows), moving, 2, rows)
+            states[rows] = moving
+    return np.stack([_evenly(np.array(knot), n_betas) for knot in knots])
+
+
+def _evenly(knots: Float, count: int) -> Float:
+    """``count`` betas that cut the length of the knots (beta, length since the last) equally."""
+    beta = np.append(knots[:, 0], 1.0) if knots[-1, 0] < 1.0 else knots[:, 0]
+    length = np.cumsum(np.append(knots[:, 1], 0.0)[: beta.size])
+    if length[-1] > 0.0:
+        length = (1.0 - UNIFORM_SHARE) * length / length[-1] + UNIFORM_SHARE * beta
+    else:
+        length = beta
+    betas = np.interp(np.linspace(0.0, 1.0, count), length, beta)
+    betas[0], betas[-1] = 0.0, 1.0
+    return np.asarray(betas)
+
+
+def _schedule(
+    path: Path, keys: Keys, betas: Schedule | ArrayLike, n_betas: int, kernel: str, precision: str
+) -> Float:
+    """Inverse temperatures of every model, (B, K)."""
+    batch = path.theta.shape[0]
+    if isinstance(betas, str):
+        if betas == "adaptive":
+            return adaptive_betas(path, n_betas, keys=keys, kernel=kernel, precision=precision)
+        if betas == "linear":
+            return np.tile(np.linspace(0.0, 1.0, n_betas), (batch, 1))
+        raise ValueError(f"betas: {betas!r} is not 'adaptive', 'linear' or a list from 0 to 1")
+    given = np.asarray(betas, dtype=np.float64)
+    if given.ndim == 2 and given.shape[0] == batch:
+        return np.stack([check_betas(row) for row in given])
+    return np.tile(check_betas(given), (batch, 1))
+
+
+def _keys(keys: Keys, purpose: int) -> Keys:
+    return np.array([stream_key(int(key), purpose) for key in keys], dtype=np.uint64)
+
+
+class _Walker:
+    """Sweeps chains along a path and weighs them; keeps the clock of their random numbers."""
+
+    def __init__(self, path: Path, kernel: str, precision: str, keys: Keys, first: int) -> None:
+        shape = (path.n, path.m, path.n_paulis)
+        self._path, self._keys, self._first = path, keys, first
+        self._sweeper = Sweeper(*shape, kernel, precision=precision)
+        same = precision == "double"
+        self._weigher = self._sweeper if same else Sweeper(*shape, kernel, precision="double")
+        self._clock = 0
+
+    def sweep(
+        self, theta: Float, states: States, sweeps: int, rows: NDArray[np.intp] | None = None
+    ) -> None:
+        if states.shape[1]:
+            keys = self._keys if rows is None else self._keys[rows]
+            self._sweeper.sweep(theta, states, keys, self._clock, sweeps, self._first)
+        self._clock += sweeps
+
+    def weigh(self, theta: Float, states: States) -> Float:
+        if not states.shape[1]:
+            return np.zeros(states.shape[:2])
+        return self._weigher.log_weights(theta, states)
+
+    def forward(
+        self, betas: Float, states: States, sweeps: int, progress: Callable[[int], None] | None
+    ) -> Float:
+        """log of p~_K(v_K-1)/... along the way up, (B, C). ``states`` are overwritten."""
+        here = self._path.at(betas[:, 0])
+        # At beta = 0 the bits are independent of the hidden units: one sweep draws them exactly.
+        self.sweep(here, states, 1)
+        return self._walk(betas, here, states, sweeps, progress)
+
+    def reverse(
+        self, betas: Float, states: States, sweeps: int, progress: Callable[[int], None] | None
+    ) -> Float:
+        """The same on the way down from equilibrium ``states``, which are overwritten."""
+        down = betas[:, ::-1]
+        return self._walk(down, self._path.at(down[:, 0]), states, sweeps, progress)
+
+    def _walk(
+        self,
+        betas: Float,
+        here: Float,
+        states: States,
+        sweeps: int,
+        progress: Callable[[int], None] | None,
+    ) -> Float:
+        log_weights = np.zeros(states.shape[:2])
+        last = betas.shape[1] - 1
+        for k in range(1, last + 1):
+            there = self._path.at(betas[:, k])
+            log_weights += self.weigh(there, states) - self.weigh(here, states)
+            here = there
+            if k < last:
+                self.sweep(here, states, sweeps)
+            if progress is not None:
+                progress(1)
+        return log_weights

@@ -1,0 +1,225 @@
+"""Estimates of log Z: what is known of each, when it is trusted, and whether several agree."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.base.short_repr import short_repr
+
+Float = NDArray[np.float64]
+
+MIN_ESS_SHARE, MIN_ESS = 0.05, 10.0
+"""An estimate is trusted with at least this share, and this number, of effective chains."""
+MAX_SHARE = 0.25
+"""... and if no single chain makes up more than this part of the sum of weights."""
+PARETO_LIMIT = 0.7
+"""... and if the tail of independent weights is not heavier than a Pareto tail of this shape."""
+UNEVEN = 0.9
+"""A heavy tail matters if the weights are worth less than this share of their number."""
+SIGMAS = 3.0
+"""Standard errors by which two estimates may differ and still agree."""
+
+_PARETO_SAMPLES = 100
+"""Fewer weights say nothing about their tail."""
+_EVEN = 1e-6
+"""Log weights that differ by less have no tail."""
+
+
+class EstimateWarning(UserWarning):
+    """An estimate of log Z that should not be relied on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Difference ``second`` - ``first`` of the values of two estimates of log Z, named by method.
+
+    ``standard_error`` combines both; ``sigmas`` = difference / standard_error (0 or infinite if
+    there is none); ``agree``: no more than three, rounding apart.
+    """
+
+    first: str
+    second: str
+    difference: float
+    standard_error: float
+    sigmas: float
+    agree: bool
+
+
+@short_repr
+@dataclass(frozen=True)
+class Estimate:
+    """log Z and how far to trust it.
+
+    ``value`` (nats) and ``standard_error`` (bootstrap over chains or samples; 0 if exact); ``ess``
+    the effective number of chains or samples; ``log_weights`` (C,) whose mean estimates Z / Z_0
+    (backwards: Z_0 / Z; method "tensor": Z); ``betas`` (K,) the inverse temperatures; ``trusted``
+    and ``warnings`` the verdict. ``lower_bound`` <= log Z is rigorous, whatever became of the
+    estimate: from the states that were seen (:mod:`tnqbm.core.bounds`), or by mean-field theory;
+    None if the value is exact.
+
+    For method "both", ``forward`` and ``reverse`` are the two estimates, ``gap`` = reverse -
+    forward, ``value`` their mean, and ``standard_error`` at least half the gap; ``ess`` is the
+    smaller of the two, and ``log_weights`` those of the forward run.
+
+    For method "tensor", ``n_samples`` perfect samples of a network of bond dimension ``max_bond``
+    were weighed, ``pareto_k`` is the shape of the tail of their weights, and ``reverse`` the
+    check from the other side: chain states, whose 1/weights estimate 1/Z; ``gap`` = reverse -
+    value. For "all", ``parts`` are the estimates, one per method, and ``gaps`` their differences
+    pair by pair.
+    """
+
+    value: float
+    standard_error: float
+    ess: float
+    log_weights: Float
+    method: str
+    n_chains: int
+    n_betas: int
+    seconds: float
+    trusted: bool
+    warnings: list[str] = field(default_factory=list)
+    kernel: str | None = None
+    betas: Float | None = None
+    forward: Estimate | None = None
+    reverse: Estimate | None = None
+    gap: float | None = None
+    n_samples: int = 0
+    max_bond: int | None = None
+    pareto_k: float | None = None
+    lower_bound: float | None = None
+    parts: tuple[Estimate, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All numbers by name, without the arrays."""
+        found: dict[str, Any] = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, Estimate):
+                found[entry.name] = value.as_dict()
+            elif entry.name == "parts":
+                found[entry.name] = [one.as_dict() for one in value]
+            elif entry.name == "gaps":
+                found[entry.name] = [asdict(one) for one in value]
+            elif not isinstance(value, np.ndarray):
+                found[entry.name] = value
+        return found
+
+
+class Run(NamedTuple):
+    """An estimate, the states (K, n) that were seen on the way, and doubts about their beginning.
+
+    The doubts are no part of the estimate's warnings: other estimates may dispel them.
+    """
+
+    estimate: Estimate
+    states: NDArray[np.uint8]
+    doubts: Sequence[str] = ()
+
+
+def agree(first: Estimate, second: Estimate) -> bool:
+    """Whether two estimates of the same log Z differ by at most three standard errors."""
+    return gap_between(first, second).agree
+
+
+def gap_between(first: Estimate, second: Estimate) -> Gap:
+    """The difference of two estimates of the same log Z, in combined standard errors."""
+    error = math.hypot(first.standard_error, second.standard_error)
+    difference = second.value - first.value
+    rounding = 1e-9 * (1.0 + abs(first.value))
+    if abs(difference) <= rounding:
+        sigmas = difference / max(error, rounding)
+    else:
+        sigmas = difference / error if error > 0 else math.copysign(math.inf, difference)
+    close = abs(difference) <= SIGMAS * error + rounding
+    return Gap(first.method, second.method, difference, error, sigmas, close)
+
+
+def one_by_one(found: Sequence[Estimate]) -> list[Estimate]:
+    """Estimates that stand for themselves: both directions instead of what they amount to."""
+    rows: list[Estimate] = []
+    for one in found:
+        if one.method == "both":
+            rows += [part for part in (one.forward, one.reverse) if part is not None]
+        else:
+            rows.append(one)
+    return rows
+
+
+def gaps_of(found: Sequence[Estimate]) -> tuple[Gap, ...]:
+    """Differences of all pairs of estimates."""
+    pairs = itertools.combinations(one_by_one(found), 2)
+    return tuple(gap_between(one, other) for one, other in pairs)
+
+
+def describe(found: Estimate) -> str:
+    """An estimate in a sentence: method, value and standard error."""
+    if found.standard_error == 0:
+        return f"{found.method} {found.value:.10g}"
+    return f"{found.method} {found.value:.10g} +- {found.standard_error:.2g}"
+
+
+def weight_troubles(
+    method: str, what: str, count: int, ess: float, largest: float, cure: str
+) -> list[str]:
+    """What is wrong with ``count`` weights: too uneven, or one of them too large."""
+    needed = max(MIN_ESS_SHARE * count, MIN_ESS)
+    if ess < needed:
+        return [
+            f"{method}: the weights of {count} {what} are worth {ess:.1f}, fewer than "
+            f"{needed:.0f}; log Z and its error bar are not reliable: {cure}"
+        ]
+    if largest > MAX_SHARE:
+        return [
+            f"{method}: one of {count} {what} has {100 * largest:.0f}% of the weight; log Z and "
+            f"its error bar are not reliable: {cure}"
+        ]
+    return []
+
+
+def tail_troubles(
+    method: str, what: str, count: int, ess: float, shape: float, cure: str
+) -> list[str]:
+    """What is wrong with the tail of ``count`` weights of Pareto ``shape``."""
+    limit = pareto_limit(count)
+    if shape <= limit or ess >= UNEVEN * count or math.isnan(shape):
+        return []
+    return [
+        f"{method}: the weights of {count} {what} have a heavy tail (Pareto shape {shape:.2f}, "
+        f"above {limit:.2f}), so rare large ones may be missing: {cure}"
+    ]
+
+
+def pareto_shape(log_weights: Float) -> float:
+    """Shape k of the generalised Pareto distribution fitted to the largest weights, (K,) given.
+
+    Moments of order above 1/k do not exist: from k = 0.5 on the variance is infinite, above 0.7
+    averages cannot be relied on (Vehtari, Simpson, Gelman, Yao & Gabry, "Pareto smoothed
+    importance sampling", JMLR 25 (2024), computed by ArviZ). nan for fewer than 100 weights;
+    -inf where there is no tail: weights that are all alike, or of few states that came up again
+    and again.
+    """
+    count = log_weights.size
+    if count < _PARETO_SAMPLES:
+        return math.nan
+    tail = int(min(0.2 * count, 3.0 * math.sqrt(count)))  # as many weights as the fit looks at
+    largest = np.partition(log_weights, count - tail)[-tail:]
+    if float(np.ptp(largest)) < _EVEN or np.unique(largest).size < tail / 2:
+        return -math.inf
+    from arviz_stats.base import array_stats
+
+    with np.errstate(all="ignore"):
+        # Takes log-likelihoods, the negatives of the log weights of leaving an observation out.
+        return float(array_stats.psislw(-log_weights)[1])
+
+
+def pareto_limit(count: int) -> float:
+    """Largest shape with which averages over ``count`` weights can be relied on (ibid., 3.2.4)."""
+    return min(PARETO_LIMIT, 1.0 - 1.0 / math.log10(max(count, _PARETO_SAMPLES)))

@@ -1,0 +1,295 @@
+"""Likelihood and total variation distance with error bars, from an estimated log Z."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mc.kernels import Sweeper
+from mc.sampling.annealing import Schedule, anneal, choose_kernel
+from mc.sampling.estimate import SIGMAS, Estimate, EstimateWarning
+from mc.sampling.interpolation import matching_fields
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked
+from tnqbm.base.teams import Team
+from tnqbm.core.bounds import bound_from_weights
+from tnqbm.core.metrics import on_support
+from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.states import as_states
+from tnqbm.core.streams import stream_key
+from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
+
+if TYPE_CHECKING:
+    from tnqbm.training.phases import PhaseContext
+
+Float = NDArray[np.float64]
+Evaluator = Callable[[Float, NDArray[np.intp], int], tuple[Float, Float]]
+
+
+class WithError(NamedTuple):
+    """A number and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+class LogLikelihood(NamedTuple):
+    """Mean log-likelihood of data in nats per row, or a difference of two.
+
+    ``standard_error`` combines ``data_error``, of the mean over a sample of rows, and
+    ``partition_error``, of log Z, which all rows share.
+    """
+
+    value: float
+    standard_error: float
+    data_error: float
+    partition_error: float
+    n_rows: int
+
+
+def _estimate(value: object) -> Exception | None:
+    """Kind of estimates of log Z."""
+    if isinstance(value, Estimate):
+        return None
+    if isinstance(value, tuple | list) and len(value) == 2:
+        return arguments.number(value[0]) or arguments.number(value[1])
+    hint = ""
+    if arguments.number(value) is None:
+        hint = f"; if log Z is known exactly give ({arguments.shown(value)}, 0.0)"
+    return TypeError(
+        "must be an estimate of log Z, from mc.log_partition or a pair (value, standard error), "
+        f"got {arguments.shown(value)}{hint}"
+    )
+
+
+@checked(model=MODEL, rows=arguments.rows(Target), estimate=_estimate)
+def log_likelihood(
+    model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
+) -> LogLikelihood:
+    """Mean of log p(v) = log p~(v) - log Z over rows (N, n), repeated rows counted as often.
+
+    The rows are a sample, and so is a Target that was made from samples: the mean over them has an
+    error (that of one row alone is unknown, nan). A Target that is known exactly has none.
+    ``estimate`` of log Z: from :func:`mc.sampling.partition.log_partition`, or any (value,
+    standard_error). Raises ValueError on rows of another width, and warns (EstimateWarning) of a
+    log Z that is smaller than what the rows alone weigh.
+    """
+    log_z, partition_error = _log_z(estimate)
+    data = _Rows.of(rows, model)
+    found = log_weights(model, data.states)
+    _warn_of_excess(found, data.states, log_z, partition_error)
+    return data.mean(found - log_z, partition_error)
+
+
+@checked(model=MODEL, rows=arguments.rows(Target), estimate=_estimate)
+def log_likelihoods(
+    model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
+) -> NDArray[np.float64]:
+    """log p(v) in nats of every row (N,), or of every state of a Target (K,) in its order.
+
+    Arguments and errors are those of :func:`log_likelihood`; the error of log Z moves all of them
+    alike.
+    """
+    log_z, error = _log_z(estimate)
+    states = _Rows.of(rows, model).states
+    found = log_weights(model, states)
+    _warn_of_excess(found, states, log_z, error)
+    return found - log_z
+
+
+@checked(
+    first=MODEL,
+    second=MODEL,
+    rows=arguments.rows(Target),
+    first_log_z=_estimate,
+    second_log_z=_estimate,
+)
+def compare_likelihoods(
+    first: SqRBM,
+    second: SqRBM,
+    rows: Target | ArrayLike,
+    first_log_z: Estimate | WithError,
+    second_log_z: Estimate | WithError,
+) -> LogLikelihood:
+    """Mean of log p_first(v) - log p_second(v) over the same rows: how much better the first is.
+
+    The differences are paired row by row, so that what makes a row likely or unlikely under both
+    models cancels: ``data_error`` is the standard error of their mean, usually several times
+    smaller than that of either likelihood. ``partition_error`` combines the errors of both log Z,
+    taken as independent. Other arguments and errors are those of :func:`log_likelihood`.
+    """
+    if first.n_visible != second.n_visible:
+        raise ValueError(
+            f"the models have {first.n_visible} and {second.n_visible} visible units; rows belong "
+            "to both"
+        )
+    data = _Rows.of(rows, first)
+    one, other = (
+        log_likelihoods(model, data.states, estimate)
+        for model, estimate in ((first, first_log_z), (second, second_log_z))
+    )
+    error = math.hypot(_log_z(first_log_z)[1], _log_z(second_log_z)[1])
+    return data.mean(one - other, error)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """States (K, n), how often each counts (K,), and their number if they are a sample."""
+
+    states: NDArray[np.uint8]
+    weights: Float
+    n_samples: int | None
+
+    @classmethod
+    def of(cls, rows: Target | ArrayLike, model: SqRBM) -> _Rows:
+        """Rows or a Target of a model; ValueError if they do not fit."""
+        if isinstance(rows, Target):
+            return cls(_own(rows, model), rows.probabilities, rows.n_samples)
+        states = as_states(rows, model.n_visible)
+        if states.ndim != 2 or states.size == 0:
+            raise ValueError(f"rows must have shape (N, {model.n_visible}), got {states.shape}")
+        return cls(states, np.full(len(states), 1.0 / len(states)), len(states))
+
+    def mean(self, values: Float, partition_error: float) -> LogLikelihood:
+        """The mean of values (K,) and its errors."""
+        mean = float((self.weights * values).sum())
+        count = self.n_samples
+        if count is None:
+            return LogLikelihood(mean, partition_error, 0.0, partition_error, len(self.states))
+        variance = float((self.weights * (values - mean) ** 2).sum())
+        data_error = math.sqrt(variance / (count - 1)) if count > 1 else math.nan
+        error = math.hypot(data_error, partition_error)
+        return LogLikelihood(mean, error, data_error, partition_error, count)
+
+
+def _warn_of_excess(
+    log_weight: Float, states: NDArray[np.uint8], log_z: float, error: float
+) -> None:
+    """EstimateWarning if the probabilities of the states would sum to more than one."""
+    gap = float(bound_from_weights(log_weight, states)) - log_z
+    if gap > SIGMAS * error + 1e-9 * (1.0 + abs(log_z)):
+        warnings.warn(
+            f"log Z = {log_z:.6g} is {gap:.3g} nats below what these rows alone weigh, so it is "
+            "wrong, and likelihoods and distances from it are",
+            EstimateWarning,
+            stacklevel=4,
+        )
+
+
+@checked(model=MODEL, target=TARGET, estimate=_estimate)
+def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError) -> WithError:
+    """TVD between target and model, from the target's support alone, in [0, 1].
+
+    TVD = 0.5 [sum_S |q - p| + 1 - p(S)]. It rises with log Z, with slope p({v: p(v) < q(v)});
+    its standard error is half its change over two standard errors of log Z (the delta method
+    where that is small). Raises ValueError if target and model differ in width, and warns
+    (EstimateWarning) of a log Z that is smaller than what the support alone weighs: the formula
+    then stays in [0, 1] and says nothing.
+    """
+    log_z, error = _log_z(estimate)
+    log_weight = log_weights(model, _own(target, model))
+    _warn_of_excess(log_weight, target.states, log_z, error)
+    q = np.asarray(target.probabilities)
+
+    def tvd(at: float) -> float:
+        return float(on_support(log_weight - at, q)["tvd"])
+
+    return WithError(tvd(log_z), 0.5 * (tvd(log_z + error) - tvd(log_z - error)))
+
+
+def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
+    """log p~(v) of states (K, n), (K,): SqRBM.log_weight without arrays of hidden fields."""
+    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    sweeper = Sweeper(n, m, p, "collapsed")
+    theta = model.to_vector()[None]
+    return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
+
+
+def log_partition_evaluator(
+    n: int,
+    m: int,
+    n_paulis: int,
+    *,
+    keys: NDArray[np.uint64],
+    n_chains: int = 200,
+    n_betas: int = 500,
+    betas: Schedule | ArrayLike = "adaptive",
+    kernel: str = "auto",
+    precision: str = "double",
+    reference: Float | None = None,
+    team: Team | None = None,
+) -> Evaluator:
+    """Annealed estimates of log Z while models are trained.
+
+    Returns a callable (theta (B, size), rows (B,), step) -> (log_z (B,), standard_error (B,)):
+    theta are the parameters of the runs ``rows`` after ``step`` updates. ``keys`` (runs,) name
+    their random streams and ``reference`` is (n,) or (runs, n); numbers depend on (key, step,
+    theta) alone. Other arguments as for :func:`mc.sampling.annealing.anneal`.
+    """
+    kernel = choose_kernel(kernel, n_paulis)
+    names = np.asarray(keys, dtype=np.uint64)
+
+    def evaluate(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
+        here = np.array([stream_key(int(names[row]), step) for row in rows], dtype=np.uint64)
+        own = reference is not None and reference.ndim == 2
+        found = anneal(
+            theta, n, m, n_paulis, keys=here, n_chains=n_chains, n_betas=n_betas, betas=betas,
+            kernel=kernel, precision=precision, team=team,
+            reference=reference[rows] if reference is not None and own else reference,
+        )  # fmt: skip
+        return found.log_z, found.standard_error
+
+    return evaluate
+
+
+_EVALUATION = 0xA15
+"""Keeps the streams of an evaluation apart from those of the training it looks at."""
+
+
+def ais_log_partition(context: PhaseContext) -> Evaluator:
+    """The evaluator "ais" of training: chains and temperatures from its settings.
+
+    Annealing starts at the first moments of the training data.
+    """
+    settings = context.settings
+    reference = matching_fields(context.states, context.probabilities)
+    runs = len(context.keys)
+    if reference.shape[0] == 1:
+        reference = reference[0]
+    elif reference.shape[0] != runs:
+        raise ValueError(f"{reference.shape[0]} lists of data for {runs} runs")
+    return log_partition_evaluator(
+        context.n_visible,
+        context.n_hidden,
+        context.n_paulis,
+        keys=np.array([stream_key(int(key), _EVALUATION) for key in context.keys], np.uint64),
+        n_chains=settings.ais_chains,
+        n_betas=settings.ais_betas,
+        precision=context.precision,
+        reference=reference,
+        team=context.team,
+    )
+
+
+def _log_z(estimate: Estimate | WithError) -> tuple[float, float]:
+    if isinstance(estimate, Estimate):
+        return estimate.value, estimate.standard_error
+    value, error = estimate
+    if not (math.isfinite(value) and error >= 0):
+        raise ValueError(f"log Z must be finite with an error >= 0, got {value} +- {error}")
+    return float(value), float(error)
+
+
+def _own(target: Target, model: SqRBM) -> NDArray[np.uint8]:
+    if target.n_visible != model.n_visible:
+        raise ValueError(
+            f"the target has {target.n_visible} visible units, the model {model.n_visible}"
+        )
+    return target.states

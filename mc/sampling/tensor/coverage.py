@@ -1,0 +1,45 @@
+"""Whether an amplitude network has every part of its model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mc.sampling.estimate import Estimate, Run
+from mc.sampling.survey import survey
+from mc.sampling.tensor.moves import Proposal
+from mc.sampling.tensor.networks import log_weight_of
+from mc.sampling.tensor.weights import weigh
+from mc.sampling.verdict import judge
+from tnqbm.core.model import SqRBM
+from tnqbm.core.streams import stream_key
+
+SAMPLES = 1000
+"""Perfect samples whose mean weight is compared with that of the modes."""
+CHAINS, BETAS = 256, 300
+"""Of the survey of the modes."""
+
+_WEIGH, _SURVEY = range(2)
+
+
+def lacks(model: SqRBM, proposal: Proposal, *, key: int) -> list[str]:
+    """What is wrong with a network of the model, one line each; none if nothing is known to be.
+
+    Its samples give the log Z of what the network has. The modes that mean-field theory finds in
+    the model (:mod:`mc.sampling.survey`) must not add up to more.
+    """
+    found = weigh(proposal, log_weight_of(model), SAMPLES, stream_key(key, _WEIGH))
+    value = Estimate(
+        value=found.log_mean,
+        standard_error=max(found.standard_error, 1.0 / SAMPLES),
+        ess=found.ess,
+        log_weights=np.empty(0),
+        method="the network",
+        n_chains=0,
+        n_betas=0,
+        seconds=0.0,
+        trusted=True,
+    )
+    known = survey(
+        model, found.states, n_chains=CHAINS, n_betas=BETAS, key=stream_key(key, _SURVEY)
+    )
+    return judge(Run(value, found.states), known).warnings

@@ -1,0 +1,212 @@
+"""Amplitude matrix product states fitted to chains: the proposals of global moves, perfect samples
+and importance sampling.
+
+The network is built from states of the model (:meth:`tnqbm.networks.AmplitudeMPS.fit`), and what
+supplies them are chains that have not run for long: they have to find the modes of p(v), not to
+visit them in proportion. A mode that none of them finds is missing from the network too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mc.kernels import Sweeper
+from mc.sampling.chains import FREE, Chains, Clamp, Seed, clamped_values, key_of, starting_states
+from mc.sampling.tempering import Tempering
+from mc.sampling.tensor.moves import LogWeight, Proposal, States
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked
+from tnqbm.base.memory import check_memory
+from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.states import as_states
+from tnqbm.core.streams import stream_key
+from tnqbm.datasets import Target
+
+if TYPE_CHECKING:
+    from tnqbm.networks import AmplitudeMPS
+
+Float = NDArray[np.float64]
+Feed = Literal["chains", "tempered"]
+
+FEEDS = ("chains", "tempered")
+
+MAX_BOND = 128
+"""Largest bond dimension unless another one is asked for."""
+CHAINS = 256
+"""Chains that find states for the network, or to check it with."""
+BURN_IN, THIN = 200, 10
+"""Sweeps before their first state, and between two."""
+TEMPERATURES = 10
+"""Rungs of the ladders of "tempered"."""
+STATES_PER_BOND = 8
+"""States found per unit of bond dimension, and at least four per chain."""
+
+_FEED, _FIT = range(2)
+_START, _MOVE = range(2)
+
+
+@checked(
+    model=MODEL,
+    max_bond=arguments.whole,
+    samples=arguments.rows(),
+    feed=arguments.text,
+    data=arguments.rows(Target),
+    seed=arguments.seed,
+)
+def fit_amplitude(
+    model: SqRBM,
+    *,
+    max_bond: int = MAX_BOND,
+    samples: ArrayLike | None = None,
+    feed: Feed = "chains",
+    data: Target | ArrayLike | None = None,
+    clamp: Clamp | None = None,
+    seed: Seed,
+) -> AmplitudeMPS:
+    """The amplitude matrix product state of a model, or of its free units given the clamped ones.
+
+    max_bond : largest bond dimension; the fit takes what it needs of it.
+    samples : (K, n) or (chains, draws, n) states to build it from, roughly those of the model;
+        default: found by ``feed``.
+    feed : "chains", 256 collapsed chains of 200 sweeps and more; "tempered", 256 ladders of ten
+        inverse temperatures, which leave a mode more easily and cost ten times as much.
+    data : a Target or rows (N, n) from which every second chain starts, for models that were
+        trained on them; the others start from fair bits.
+    clamp : units held fixed, as for :func:`mc.sample`. The conditional distribution of the free
+        units is that of a smaller model; its network is about those units only.
+
+    The same seed gives the same network. Raises ValueError on impossible arguments, MemoryError
+    if the network would not fit.
+    """
+    held = clamped_values(clamp, model.n_visible)
+    free = held == FREE
+    max_bond = whole("max_bond", max_bond, 1)
+    if samples is not None:
+        rows = as_states(samples, model.n_visible).reshape(-1, model.n_visible)
+        if rows.shape[0] == 0:
+            raise ValueError("samples: there are none; leave them out to have them found")
+    else:
+        draws = max(4, -(-STATES_PER_BOND * max_bond // CHAINS))
+        found = find_states(model, draws, feed=feed, data=data, held=held, key=key_of(seed, _FEED))
+        # The first states of all chains come first, whatever number of rows is looked at.
+        rows = np.swapaxes(found, 0, 1).reshape(-1, model.n_visible)
+    from tnqbm.networks import AmplitudeMPS
+
+    return AmplitudeMPS.fit(
+        conditioned(model, held),
+        np.ascontiguousarray(rows[:, free]),
+        max_bond=max_bond,
+        seed=key_of(seed, _FIT),
+    )
+
+
+def find_states(
+    model: SqRBM,
+    draws: int,
+    *,
+    feed: Feed = "chains",
+    data: Target | ArrayLike | None = None,
+    held: NDArray[np.int8] | None = None,
+    key: int,
+) -> States:
+    """States (256, draws, n) of short chains; arguments as for :func:`fit_amplitude`."""
+    check_feed(feed)
+    n = model.n_visible
+    check_memory(
+        CHAINS * draws * n, f"{CHAINS} chains x {draws} states x {n} units", "take a smaller bond"
+    )
+    start = starting_states("random", CHAINS, n, data=None, seed=stream_key(key, _START))
+    if data is not None:
+        start[::2] = starting_states(
+            "data", CHAINS // 2, n, data=data, seed=stream_key(key, _START, 1)
+        )
+    found = np.empty((CHAINS, draws, n), dtype=np.uint8)
+    if feed == "chains":
+        chains = Chains(model, "collapsed", start, stream_key(key, _MOVE), held=held)
+        chains.advance(BURN_IN - THIN)
+        for k in range(draws):
+            chains.advance(THIN)
+            found[:, k] = chains.states
+        return found
+    free = np.ones(n, dtype=bool) if held is None else held == FREE
+    part = model if held is None else conditioned(model, held)
+    theta = part.to_vector()[None]
+    ladders = Tempering(
+        part.n_visible,
+        part.n_hidden,
+        len(part.paulis),
+        betas=np.linspace(0.0, 1.0, TEMPERATURES),
+        n_ladders=CHAINS,
+        keys=np.array([stream_key(key, _MOVE)], dtype=np.uint64),
+        kernel="collapsed",
+        start=np.ascontiguousarray(start[:, free]),
+    )
+    ladders.advance(theta, BURN_IN - THIN)
+    if held is not None:
+        found[:] = np.maximum(held, 0).astype(np.uint8)
+    for k in range(draws):
+        ladders.advance(theta, THIN)
+        found[:, k, free] = ladders.states[0]
+    return found
+
+
+def conditioned(model: SqRBM, held: NDArray[np.int8]) -> SqRBM:
+    """The model of the free units given the others: p(v_free | v_held), held as in
+    ``mc.sampling.chains``.
+
+    A unit that is held adds s_i w_i to the hidden fields b and leaves; log p~ changes by the
+    constant of its own field a_i, which is dropped.
+    """
+    free = held == FREE
+    if free.all():
+        return model
+    spins = 1.0 - 2.0 * held[~free].astype(np.float64)
+    b = model.b + np.einsum("i,pij->pj", spins, model.w[:, ~free])
+    mask = getattr(model, "mask", None)
+    more = {} if mask is None else {"mask": mask[free]}
+    return SqRBM(model.a[free], b, model.w[:, free], model.paulis, **more)
+
+
+def log_weight_of(model: SqRBM) -> LogWeight:
+    """log p~(v) of states (K, n) as a function; a row's is the same, to the bit, in any company."""
+    sweeper = Sweeper(model.n_visible, model.n_hidden, len(model.paulis), "collapsed")
+    theta = model.to_vector()[None]
+
+    def log_weight(states: States) -> Float:
+        return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
+
+    return log_weight
+
+
+def check_feed(feed: str) -> None:
+    """ValueError unless states to fit to can be found that way."""
+    if feed not in FEEDS:
+        raise ValueError(f"feed: {feed!r} is not one of {', '.join(FEEDS)}")
+
+
+def check_proposal(proposal: Proposal, n: int) -> None:
+    """ValueError unless the proposal is about n units, TypeError unless it is a proposal."""
+    for name in ("n_visible", "sample", "log_prob"):
+        if not hasattr(proposal, name):
+            raise TypeError(
+                f"proposal must be an AmplitudeMPS (or have its n_visible, sample and log_prob), "
+                f"got {type(proposal).__name__}"
+            )
+    if proposal.n_visible != n:
+        raise ValueError(
+            f"proposal: the network is about {proposal.n_visible} visible units, but {n} are to "
+            "be sampled; with clamped units it must be about the free ones (fit_amplitude(..., "
+            "clamp=...))"
+        )
+
+
+def whole(name: str, value: object, least: int) -> int:
+    """``value`` as an int; TypeError or ValueError naming the argument."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
+    return int(value)

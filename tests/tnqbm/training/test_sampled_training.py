@@ -1,0 +1,403 @@
+"""Training with estimated gradients: minibatches, stateful phases, teams, what is recorded."""
+
+from __future__ import annotations
+
+import threading
+from importlib.metadata import EntryPoint
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tests.twins import averages, enumerate_model
+from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
+from tnqbm.base.teams import Alone, Team
+from tnqbm.core import metrics
+from tnqbm.training import phases
+from tnqbm.training.settings import log_spaced
+from tnqbm.training.trainer import Trainer
+from tnqbm.training.trajectory import METRICS
+
+RUNS = 4
+
+
+@pytest.fixture(autouse=True)
+def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phases, "_FACTORIES", {**phases._FACTORIES, "noisy": NoisyPhase})
+
+
+def samples(count: int = 300, n: int = 6, seed: int = 0) -> Target:
+    rng = np.random.default_rng(seed)
+    return Target.from_samples(rng.integers(0, 2, (count, n)) & rng.integers(0, 2, (count, n)))
+
+
+def make(runs: int = RUNS, target: Target | None = None, **settings: Any) -> Trainer:
+    given = {"iterations": 30, "negative_phase": "noisy"} | settings
+    options = {name: given.pop(name) for name in ("team", "tests") if name in given}
+    models = [SqRBM.uniform(6, 2, "XZ", seed=k) for k in range(runs)]
+    keys = np.arange(10, 10 + runs, dtype=np.uint64)
+    targets = [target or samples()] * runs
+    return Trainer(models, targets, TrainingSettings(**given), keys=keys, **options)
+
+
+def run(trainer: Trainer, chunk: int = 1000) -> list[Any]:
+    while not trainer.finished:
+        trainer.advance(chunk)
+    return trainer.trajectories()
+
+
+def same(one: Any, two: Any) -> bool:
+    for name in METRICS:
+        mine, other = getattr(one, name), getattr(two, name)
+        if (mine is None) != (other is None):
+            return False
+        if mine is not None and not np.array_equal(mine, other, equal_nan=True):
+            return False
+    return bool(one.model == two.model and one.stopped == two.stopped)
+
+
+# --- reproducibility ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [0, 25])
+@pytest.mark.parametrize("stop", [0, 1, 13, 29, 30])
+def test_restoring_a_checkpoint_changes_nothing(stop: int, batch_size: int) -> None:
+    settings = {
+        "batch_size": batch_size, "records": 9, "evaluations": 3, "centred": True, "patience": 25,
+    }  # fmt: skip
+    whole = run(make(**settings))
+    first = make(**settings)
+    first.advance(stop)
+    second = make(**settings)
+    second.restore(first.state())
+    for one, two in zip(whole, run(second, 7), strict=True):
+        assert same(one, two)
+
+
+def test_losing_the_phase_state_would_be_noticed() -> None:
+    whole = run(make())
+    first = make()
+    first.advance(10)
+    state = first.state()
+    state["phase/walk"] = np.zeros_like(state["phase/walk"])
+    second = make()
+    second.restore(state)
+    assert not same(whole[0], run(second)[0])
+
+
+@pytest.mark.parametrize("batch_size", [0, 25])
+def test_a_run_does_not_depend_on_its_batch(batch_size: int) -> None:
+    together = run(make(batch_size=batch_size))
+    model = SqRBM.uniform(6, 2, "XZ", seed=2)
+    settings = TrainingSettings(iterations=30, negative_phase="noisy", batch_size=batch_size)
+    keys = np.array([12], dtype=np.uint64)
+    alone = run(Trainer([model], [samples()], settings, keys=keys), 11)[0]
+    assert same(alone, together[2])
+
+
+def test_runs_with_other_keys_differ() -> None:
+    model, target = SqRBM.uniform(6, 2, "XZ", seed=2), samples()
+    options: dict[str, Any] = {
+        "negative_phase": "noisy", "iterations": 10, "batch_size": 20, "records": 2,
+    }  # fmt: skip
+    one, again, other = (train(model, target, seed=seed, **options) for seed in (1, 1, 2))
+    assert same(one, again)
+    assert one.model != other.model
+    exact_runs = [train(model, target, iterations=10, seed=seed) for seed in (1, 2)]
+    assert same(*exact_runs)
+
+
+def test_a_checkpoint_with_fewer_metrics_is_completed() -> None:
+    whole = run(make(negative_phase="exact"))
+    first = make(negative_phase="exact")
+    first.advance(12)
+    state = first.state()
+    state["metrics"] = state["metrics"][:4]  # kl, tvd, nll, gradient_norm
+    del state["known"]
+    second = make(negative_phase="exact")
+    second.restore(state)
+    for one, two in zip(whole, run(second), strict=True):
+        assert all(np.array_equal(one.metric(k), two.metric(k)) for k in METRICS[:4])
+        assert one.model == two.model
+
+
+# --- teams -------------------------------------------------------------------------------------
+
+
+class Together:
+    """Threads that act as the members of a team: each calls its own, and all wait for all.
+
+    Only one works at a time, since not all of Numba's threading layers take calls from several.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.turn = threading.Lock()
+        self._barrier = threading.Barrier(size, timeout=1800)
+        self._parts: list[Any] = [None] * size
+        self.members = [_Member(self, rank, size) for rank in range(size)]
+
+    def exchange(self, rank: int, part: Any) -> list[Any]:
+        self._parts[rank] = part
+        self.turn.release()
+        try:
+            self._barrier.wait()
+            parts = list(self._parts)
+            self._barrier.wait()
+        finally:
+            self.turn.acquire()
+        return parts
+
+
+class _Member:
+    def __init__(self, team: Together, rank: int, size: int) -> None:
+        self._team, self.rank, self.size = team, rank, size
+
+    def add(self, sums: np.ndarray) -> None:
+        sums[...] = np.sum(self._team.exchange(self.rank, sums.copy()), axis=0)
+
+    def gather(self, part: np.ndarray) -> np.ndarray:
+        return np.concatenate(self._team.exchange(self.rank, part), axis=1)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_team_gives_the_numbers_of_one(size: int) -> None:
+    target = samples(2000, n=6, seed=4)
+    settings = {"target": target, "batch_size": 150, "iterations": 6, "runs": 2}
+    alone = run(make(**settings))
+    found: list[Any] = [None] * size
+    team = Together(size)
+
+    def work(rank: int) -> None:
+        member: Team = team.members[rank]
+        with team.turn:
+            found[rank] = run(make(**settings, team=member))
+
+    threads = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for member in found:
+        for one, two in zip(alone, member, strict=True):
+            assert same(one, two)
+
+
+# --- minibatches -------------------------------------------------------------------------------
+
+
+def test_the_phase_is_given_the_minibatch_and_nothing_else() -> None:
+    trainer = make(batch_size=25, iterations=3)
+    run(trainer)
+    assert trainer._phase.seen == [(RUNS, 25, 6)] * 4  # three updates and the last record
+    trainer = make(iterations=3)
+    run(trainer)
+    assert trainer._phase.seen == [None] * 4
+
+
+def test_the_gradient_of_a_minibatch_is_that_of_its_rows() -> None:
+    target = samples()
+    trainer = make(runs=1, negative_phase="exact", batch_size=70, iterations=1, target=target)
+    assert trainer._batches is not None
+    rows = trainer._batches.rows(0, 0)
+    model = SqRBM.uniform(6, 2, "XZ", seed=0)
+    positive = averages(model, target.states[rows], np.full(70, 1 / 70))
+    gradient = positive - enumerate_model(model)[1]
+    found = run(trainer)[0].gradient_norm[0]
+    assert found == pytest.approx(np.linalg.norm(gradient), rel=1e-7)
+
+
+def test_minibatches_learn() -> None:
+    target = datasets.load("cardinality", 6)
+    result = train(
+        SqRBM.uniform(6, 6, "XYZ", seed=1), target, iterations=600, batch_size=5,
+        learning_rate=0.03, records=5,
+    )  # fmt: skip
+    assert result.tvd[-1] < 0.2 < result.tvd[0]
+
+
+def test_a_minibatch_larger_than_the_data_is_refused() -> None:
+    with pytest.raises(ValueError, match="batch_size: 9 is more than the 4 rows"):
+        train(SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), batch_size=9)
+
+
+# --- what is recorded --------------------------------------------------------------------------
+
+
+def test_the_records_of_an_estimated_gradient_are_exact_where_they_can_be() -> None:
+    target, test = samples(), samples(seed=9)
+    result = run(make(tests=[test] * RUNS, iterations=12, snapshots=4))[1]
+    for step, model in result.snapshots:
+        log_z = exact.log_partition(model)
+        log_p = model.log_weight(target.states) - log_z
+        q = target.probabilities
+        assert result.log_partition[step] == pytest.approx(log_z, abs=1e-10)
+        assert result.nll[step] == pytest.approx(-q @ log_p, abs=1e-10)
+        assert result.kl[step] == pytest.approx(-q @ log_p - target.entropy(), abs=1e-10)
+        p = exact.probabilities(model)
+        assert result.tvd[step] == pytest.approx(
+            metrics.total_variation(target.dense(), p), abs=1e-10
+        )
+        held_out = -test.probabilities @ (model.log_weight(test.states) - log_z)
+        assert result.test_nll[step] == pytest.approx(held_out, abs=1e-10)
+    assert (result.log_partition_error == 0).all()
+    assert result.gradient_norm.size == 13
+
+
+def test_exact_training_records_log_z_and_test_data_too() -> None:
+    test = samples(seed=9)
+    result = run(make(negative_phase="exact", tests=[test] * RUNS))[0]
+    assert np.isfinite(result.test_nll).all()
+    assert np.isfinite(result.log_partition).all()
+    assert result.log_partition_error is None
+    assert result.final["test_nll"] == result.test_nll[-1]
+
+
+@pytest.mark.parametrize(
+    ("records", "evaluations", "count"), [(None, 4, 4), (9, 3, 3), (9, 50, 9), (9, 1, 1)]
+)
+def test_log_z_is_evaluated_at_some_of_the_rows(
+    records: int | None, evaluations: int, count: int
+) -> None:
+    steps: list[int] = []
+
+    def evaluator(context: phases.PhaseContext) -> phases.LogPartition:
+        def log_z(theta: Any, rows: Any, step: int) -> Any:
+            steps.append(step)
+            return np.full(len(theta), 7.0) + rows, np.full(len(theta), 0.25)
+
+        return log_z
+
+    phases._EVALUATORS["sevens"] = evaluator
+    try:
+        results = run(make(evaluate="sevens", evaluations=evaluations, records=records))
+    finally:
+        del phases._EVALUATORS["sevens"]
+    assert len(steps) == count
+    assert steps[-1] == 30
+    for k, result in enumerate(results):
+        known = ~np.isnan(result.log_partition)
+        assert result.step[known].tolist() == steps
+        assert (result.log_partition[known] == 7.0 + k).all()
+        assert (result.log_partition_error[known] == 0.25).all()
+        assert np.isfinite(result.kl[known]).all()
+        assert np.isnan(result.kl[~known]).all()
+        assert np.isfinite(result.gradient_norm).all()
+
+
+def test_auto_enumerates_small_models_only() -> None:
+    assert run(make(iterations=2))[0].kl is not None
+    assert run(make(iterations=2, evaluate="none"))[0].kl is None
+    target = Target.uniform(np.eye(17, dtype=np.uint8))
+    model = SqRBM.uniform(17, 1, "Z", seed=0)
+    result = train(model, target, negative_phase="noisy", iterations=1)
+    assert result.kl is None
+    assert result.nll is None
+    assert result.gradient_norm is not None
+    explicit = train(model, target, negative_phase="noisy", iterations=1, evaluate="exact")
+    assert explicit.nll[0] == pytest.approx(
+        exact.log_partition(model) - target.probabilities @ model.log_weight(target.states)
+    )
+
+
+def test_an_estimate_of_log_z_far_off_does_not_overflow() -> None:
+    log_p, q = np.array([[900.0, 2000.0]]), np.array([0.5, 0.5])
+    found = metrics.on_support(log_p, q)
+    assert all(np.isfinite(value).all() for value in found.values())
+    assert 0 <= found["tvd"][0] <= 1
+
+
+def test_early_stopping_waits_for_rows_with_a_divergence() -> None:
+    results = run(make(iterations=60, patience=5, min_delta=100.0, evaluations=4))
+    checked = TrainingSettings(iterations=60, evaluations=4).evaluated_steps
+    for result in results:
+        assert result.stopped == "plateau"
+        assert result.step[-1] in checked
+        assert np.isfinite(result.kl[-1])
+    with pytest.raises(ValueError, match="patience: nothing to watch"):
+        make(iterations=20, patience=5, evaluate="none")
+    with pytest.raises(ValueError, match="patience: nothing to compare"):
+        make(iterations=20, patience=5, evaluations=1)
+
+
+@pytest.mark.parametrize("records", [None, 1, 2, 7, 40])
+@pytest.mark.parametrize("evaluations", [None, 1, 2, 5, 40])
+def test_evaluated_steps_are_recorded_steps(records: int | None, evaluations: int | None) -> None:
+    settings = TrainingSettings(iterations=100, records=records, evaluations=evaluations)
+    recorded, evaluated = settings.recorded_steps, settings.evaluated_steps
+    assert set(evaluated) <= set(recorded)
+    assert (np.diff(evaluated) > 0).all()
+    assert evaluated[-1] == 100
+    assert evaluated.size == min(recorded.size, evaluations or recorded.size)
+    if records is None and evaluations:
+        assert np.array_equal(evaluated, log_spaced(100, evaluations))
+
+
+# --- names and bad input -----------------------------------------------------------------------
+
+
+def test_names_are_found_among_the_entry_points_of_other_packages(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = "tests.tnqbm.training.noisy_phase:NoisyPhase"
+    points = {"elsewhere": EntryPoint("elsewhere", place, phases.PHASE_GROUP)}
+    monkeypatch.setattr(
+        phases, "_installed", lambda group: points if group == phases.PHASE_GROUP else {}
+    )
+    assert phases.names()[-1] == "elsewhere"
+    trainer = make(negative_phase="elsewhere", iterations=1)
+    assert type(trainer._phase).__name__ == "NoisyPhase"
+    context = trainer._phase.context
+    assert context.settings.negative_phase == "elsewhere"
+    assert context.keys.tolist() == [10, 11, 12, 13]
+    assert isinstance(context.team, Alone)
+
+
+def test_names_are_given_once() -> None:
+    with pytest.raises(ValueError, match="exists already"):
+        phases.register("exact", NoisyPhase)
+    for name in ("exact", "auto", "none"):
+        with pytest.raises(ValueError, match="exists already"):
+            phases.register_log_partition(name, lambda context: None)  # type: ignore[arg-type,return-value]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"negative_phase": "nosy"}, "did you mean 'noisy'"),
+        ({"evaluate": "exat", "negative_phase": "noisy"}, "evaluate: 'exat'.*did you mean 'exact'"),
+        ({"evaluate": 3}, "evaluate: must be a name"),
+        ({"kernel": ""}, "kernel: must be a name"),
+        ({"batch_size": -1}, "batch_size: must be an integer >= 0"),
+        ({"batch_size": 2.0}, "batch_size"),
+        ({"centred": 1}, "centred: must be true or false"),
+        ({"weight_decay": -0.1}, "weight_decay"),
+        ({"clip": float("nan")}, "clip"),
+        ({"steps": 0}, "steps: must be an integer >= 1"),
+        ({"chains": 0}, "chains"),
+        ({"inertia": -1.0}, "inertia"),
+        ({"temperatures": 1}, "temperatures: must be an integer >= 2"),
+        ({"evaluations": 0}, "evaluations: must be an integer >= 1"),
+        ({"ais_chains": 0}, "ais_chains"),
+        ({"ais_betas": 1}, "ais_betas"),
+        ({"learning_rat": 1}, "learning_rat"),
+    ],
+)
+def test_bad_settings_name_their_field(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        train(SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), **settings)
+
+
+def test_keys_and_test_data_must_fit() -> None:
+    model, bas = SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4)
+    settings = TrainingSettings(iterations=1)
+    with pytest.raises(ValueError, match=r"keys must be an array \(1,\) of uint64"):
+        Trainer([model], [bas], settings, keys=np.array([1, 2], dtype=np.uint64))
+    with pytest.raises(ValueError, match="keys must be"):
+        Trainer([model], [bas], settings, keys=np.array([1]))
+    with pytest.raises(ValueError, match="test data for each of the 1 models, got 2"):
+        Trainer([model], [bas], settings, tests=[bas, bas])
+    with pytest.raises(ValueError, match="test data have 6 visible units, the model 4"):
+        train(model, bas, test=datasets.load("bas", 6))
+    with pytest.raises(ValueError, match="test data of runs trained together"):
+        Trainer([model] * 2, [bas] * 2, settings, tests=[bas, Target.uniform(np.eye(4)[:2])])

@@ -1,0 +1,346 @@
+"""Hidden units at which the mean over seeds falls to a threshold, and their ratios.
+
+The quantities of the paper's Figure 3 (Demidik et al. 2025), as plain numbers: no plotting
+library is needed. :mod:`tnqbm.figures` draws them. A mean over seeds is a noisy function of m, and
+on a dense grid the first m below the threshold is as likely as not a lucky one. Here the means are
+therefore fitted by a non-increasing function of m first, and its crossing is interpolated.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tnqbm.archive.summaries import FinalGroup, Float, Other, Select, final_groups
+
+if TYPE_CHECKING:
+    from tnqbm.archive import Archive
+
+REFERENCE = "Z"
+"""The Pauli set of the classical RBM, the numerator of every ratio of hidden units."""
+
+
+@dataclass(frozen=True)
+class MinimumHidden:
+    """Number of hidden units at which the mean metric over seeds falls to a threshold.
+
+    ``crossing`` is continuous: where the fit of :func:`falling_fit`, interpolated linearly between
+    the m tried, meets the threshold. It is None when no m tried gets there, and the smallest m
+    tried, an upper bound, when the mean is below the threshold there already (``at_smallest``).
+    ``m_min`` is the whole number beside it: the smallest m tried whose fitted mean is below the
+    threshold, or None.
+
+    ``low`` and ``high`` bound the central bootstrap interval of the crossing; None means that the
+    end lies outside the m tried. Of a single seed there is no interval: both are the crossing.
+    ``note`` is empty, or says what limits the numbers: not reached, met by the smallest m tried,
+    a gap in the m tried across which the crossing is interpolated, means above the threshold at
+    larger m, runs left out.
+    """
+
+    data: str
+    visible: int
+    paulis: str
+    other: Other
+    crossing: float | None
+    low: float | None
+    high: float | None
+    m_min: int | None
+    at_smallest: bool
+    note: str
+    tried: tuple[int, ...]
+    seeds: int
+
+    @property
+    def reached(self) -> bool:
+        """Whether some m tried is below the threshold."""
+        return self.m_min is not None
+
+    @property
+    def outside(self) -> tuple[str, str]:
+        """What open ends of the interval mean, as text: "≤ 3" or "> 90"."""
+        smallest, largest = f"≤ {self.tried[0]}", f"> {self.tried[-1]}"
+        return smallest if self.reached else largest, smallest if self.at_smallest else largest
+
+
+@dataclass(frozen=True)
+class HiddenRatio:
+    """Crossing of the classical RBM over that of another Pauli set.
+
+    ``kind`` says what ``ratio`` is: "value"; "at least" or "at most", when one of the two crossings
+    is itself only a bound; "unknown" (ratio None). ``low`` and ``high`` bound the central
+    bootstrap interval, None where it is open. ``prediction`` is the number of Paulis, ``seeds`` the
+    least number of runs at any m of the two.
+    """
+
+    data: str
+    visible: int
+    paulis: str
+    other: Other
+    ratio: float | None
+    kind: str
+    low: float | None
+    high: float | None
+    prediction: int
+    note: str
+    seeds: int
+
+
+def minimum_hidden_table(
+    archives: Archive | Sequence[Archive],
+    *,
+    threshold: float = 0.2,
+    metric: str = "tvd",
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    select: Select | None = None,
+) -> list[MinimumHidden]:
+    """Crossing of mean ``metric`` with ``threshold``, for every data set, n and Pauli set.
+
+    The interval holds the central ``confidence`` share of ``resamples`` crossings, each from the
+    same bootstrap weights of the seeds at every m (:func:`seed_weights`), so that the table is
+    reproducible. Raises ValueError for senseless options and as :func:`final_groups` does.
+    """
+    series, draws = _bootstrap(archives, threshold, metric, resamples, seed, select)
+    return [_minimum(key, series[key], draws[key], threshold, confidence) for key in series]
+
+
+def hidden_ratio_table(
+    archives: Archive | Sequence[Archive],
+    *,
+    threshold: float = 0.2,
+    metric: str = "tvd",
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    select: Select | None = None,
+) -> list[HiddenRatio]:
+    """Ratios of the crossings, m_RBM / m_other, with bootstrap intervals.
+
+    Arguments are those of :func:`minimum_hidden_table`. Runs of equal seed share their targets, and
+    both crossings of a resample weigh them equally, so that what makes a target hard for either
+    model cancels. Groups without a classical RBM (``paulis = "Z"``) beside them give no row.
+    Resamples that bound the ratio from neither side are left out of its interval.
+    """
+    series, crossings = _bootstrap(archives, threshold, metric, resamples, seed, select)
+    rows = {k: _minimum(k, series[k], crossings[k], threshold, confidence) for k in series}
+    ratios = []
+    for key, row in rows.items():
+        base = (row.visible, row.data, REFERENCE, row.other)
+        reference = rows.get(base)
+        if row.paulis == REFERENCE or reference is None:
+            continue
+        ratio, kind = _ratio(reference, row)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            draws = crossings[base] / crossings[key]
+        low, high = _interval(draws[~np.isnan(draws)], confidence)
+        notes = [f"{r.paulis}: {r.note}" for r in (reference, row) if r.note]
+        ratios.append(
+            HiddenRatio(
+                data=row.data,
+                visible=row.visible,
+                paulis=row.paulis,
+                other=row.other,
+                ratio=ratio,
+                kind=kind,
+                low=low if kind == "value" else None,
+                high=high if kind == "value" else None,
+                prediction=len(row.paulis),
+                note="; ".join(notes),
+                seeds=min(reference.seeds, row.seeds),
+            )
+        )
+    return ratios
+
+
+def falling_fit(means: Float, weights: Float | None = None) -> Float:
+    """Non-increasing least-squares fit (k,) to means (M,) in order of m, up to the least of them.
+
+    ``weights`` (M,) are numbers of runs, say. Means after the least one are left out (k <= M):
+    models much larger than needed can end with larger distances again, and where the curve first
+    comes down does not depend on that.
+    """
+    from scipy.optimize import isotonic_regression
+
+    end = int(np.argmin(means)) + 1
+    some = None if weights is None else weights[:end]
+    fit: Float = isotonic_regression(means[:end], weights=some, increasing=False).x
+    return fit
+
+
+def crossing_of(hidden: Sequence[int], fit: Float, threshold: float) -> float:
+    """Where a non-increasing fit (k,) at the first k of ``hidden`` falls to the threshold.
+
+    Interpolated linearly; inf if it stays above, 0 if it begins below.
+    """
+    below = np.flatnonzero(fit < threshold)
+    if below.size == 0:
+        return math.inf
+    at = int(below[0])
+    if at == 0:
+        return 0.0
+    share = (fit[at - 1] - threshold) / (fit[at - 1] - fit[at])
+    return float(hidden[at - 1] + share * (hidden[at] - hidden[at - 1]))
+
+
+def resampled_crossings(
+    groups: Sequence[FinalGroup], threshold: float, resamples: int = 2000, *, seed: int = 0
+) -> Float:
+    """Crossings (resamples,) of groups in order of m, as :func:`crossing_of` gives them.
+
+    Each resample weighs the runs of equal seed alike at every m (:func:`seed_weights`).
+    """
+    hidden = [group.hidden for group in groups]
+    runs = np.array([group.values.size for group in groups], dtype=np.float64)
+    means = np.stack([resampled_means(group, resamples, seed=seed) for group in groups], axis=1)
+    return np.array([crossing_of(hidden, falling_fit(row, runs), threshold) for row in means])
+
+
+def resampled_means(group: FinalGroup, resamples: int = 2000, *, seed: int = 0) -> Float:
+    """Means (resamples,) of a group's values under :func:`seed_weights`; ValueError if it has none.
+
+    They depend on ``seed`` and the group's seeds and values alone.
+    """
+    if group.values.size == 0:
+        raise ValueError("a group without finite values has no mean to resample")
+    weights = seed_weights(group.seeds, resamples, seed)
+    means: Float = weights @ group.values / weights.sum(axis=1)
+    return means
+
+
+@functools.lru_cache(maxsize=8)
+def seed_weights(seeds: tuple[int, ...], resamples: int, seed: int = 0) -> Float:
+    """Weights (resamples, S) of runs in a Bayesian bootstrap: exponential numbers, read-only.
+
+    A run's weights follow from its own seed, so that runs of equal seed have equal weights in every
+    group, whatever other seeds are there. Normalised they are uniform on the simplex (Rubin, Annals
+    of Statistics 9, 130, 1981), which widens and narrows means like drawing seeds with replacement.
+    """
+    streams = [np.random.default_rng([seed, one]) for one in seeds]
+    weights: Float = np.stack([stream.exponential(size=resamples) for stream in streams], axis=1)
+    weights.flags.writeable = False
+    return weights
+
+
+def mean_interval(
+    group: FinalGroup, confidence: float = 0.95, *, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Central bootstrap interval of a group's mean over seeds; ValueError if it has no value."""
+    low, high = _central(resampled_means(group, resamples, seed=seed), confidence)
+    return low, high
+
+
+Key = tuple[Any, ...]
+"""What the groups of a series share: n, data, Pauli set, and what else runs can differ in."""
+
+
+def _bootstrap(
+    archives: Archive | Sequence[Archive],
+    threshold: float,
+    metric: str,
+    resamples: int,
+    seed: int,
+    select: Select | None,
+) -> tuple[dict[Key, list[FinalGroup]], dict[Key, Float]]:
+    """Groups of each series in order of m, and its resampled crossings (resamples,)."""
+    if not math.isfinite(threshold):
+        raise ValueError(f"threshold must be a finite number, got {threshold!r}")
+    if resamples < 1:
+        raise ValueError(f"resamples must be at least 1, got {resamples}")
+    series: dict[Key, list[FinalGroup]] = {}
+    for group in final_groups(archives, metric, select=select):
+        if group.values.size:
+            key = (group.visible, group.data, group.paulis, group.other)
+            series.setdefault(key, []).append(group)
+    return series, {
+        key: resampled_crossings(groups, threshold, resamples, seed=seed)
+        for key, groups in series.items()
+    }
+
+
+def _minimum(
+    key: Key, groups: Sequence[FinalGroup], draws: Float, threshold: float, confidence: float
+) -> MinimumHidden:
+    visible, data, paulis, other = key
+    tried = tuple(group.hidden for group in groups)
+    means = np.array([group.mean for group in groups])
+    fit = falling_fit(means, np.array([group.values.size for group in groups], dtype=np.float64))
+    crossing = crossing_of(tried, fit, threshold)
+    m_min = None if math.isinf(crossing) else tried[int(np.flatnonzero(fit < threshold)[0])]
+    low, high = _interval(draws, confidence)
+    return MinimumHidden(
+        data=data,
+        visible=visible,
+        paulis=paulis,
+        other=other,
+        crossing=None if m_min is None else (crossing or float(tried[0])),
+        low=low,
+        high=high,
+        m_min=m_min,
+        at_smallest=crossing == 0.0,
+        note=_minimum_note(groups, means, threshold, m_min),
+        tried=tried,
+        seeds=min(len(group.seeds) for group in groups),
+    )
+
+
+def _interval(draws: Float, confidence: float) -> tuple[float | None, float | None]:
+    """Central interval of the draws; None for an end that lies at 0 or infinity."""
+    if draws.size == 0:
+        return None, None
+    low, high = _central(draws, confidence)
+    return (low if 0.0 < low < math.inf else None, high if 0.0 < high < math.inf else None)
+
+
+def _central(draws: Float, confidence: float) -> tuple[float, float]:
+    """Ends of the central share of the draws, values that occur among them."""
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0 and 1, got {confidence!r}")
+    tail = 0.5 * (1.0 - confidence)
+    ordered = np.sort(draws)
+    low = ordered[math.floor(tail * (draws.size - 1))]
+    return float(low), float(ordered[math.ceil((1.0 - tail) * (draws.size - 1))])
+
+
+def _minimum_note(
+    groups: Sequence[FinalGroup], means: Float, threshold: float, m_min: int | None
+) -> str:
+    tried = [group.hidden for group in groups]
+    notes = []
+    if m_min is None:
+        notes.append("not reached")
+    elif m_min == tried[0]:
+        notes.append("below at the smallest m tried")
+    elif m_min > (before := max(m for m in tried if m < m_min)) + 1:
+        notes.append(f"no m tried between {before} and {m_min}")
+    if m_min is not None:
+        again = [m for m, mean in zip(tried, means, strict=True) if m > m_min and mean >= threshold]
+        if again:
+            notes.append(f"above again at m = {', '.join(map(str, again))}")
+    dropped = sum(group.dropped for group in groups)
+    if dropped:
+        notes.append(f"{dropped} run{'s' * (dropped != 1)} without a finite value left out")
+    return "; ".join(notes)
+
+
+def _ratio(reference: MinimumHidden, other: MinimumHidden) -> tuple[float | None, str]:
+    """The ratio of two crossings and what it is: a value, a bound, or unknown."""
+    above = below = False  # whether the true ratio may lie above, below the number returned
+    numerator, denominator = reference.crossing, other.crossing
+    if numerator is None:
+        numerator, above = float(reference.tried[-1]), True
+    elif reference.at_smallest:
+        below = True
+    if denominator is None:
+        denominator, below = float(other.tried[-1]), True
+    elif other.at_smallest:
+        above = True
+    if above and below:
+        return None, "unknown"
+    kind = "at least" if above else "at most" if below else "value"
+    return numerator / denominator, kind

@@ -1,0 +1,358 @@
+"""The semi-quantum restricted Boltzmann machine (sqRBM): parameters and closed forms.
+
+Conventions are those of docs/architecture.md ("The model"): visible bits ``v_i`` in {0, 1} with
+spins ``s_i = (-1)**v_i``, hidden qubits ``j``, and
+
+    H = sum_i a_i Z_i + sum_{P,j} b[P,j] sigma^P_j + sum_{P,i,j} w[P,i,j] Z_i sigma^P_j
+
+(Demidik et al. 2025, Definition 1), with Gibbs state exp(-H) / Tr exp(-H).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked, one_of, plain_array
+from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core.connectivity import checked_mask
+from tnqbm.core.paulis import PAULI_MATRICES, check_paulis
+from tnqbm.core.states import as_states, spins
+
+if TYPE_CHECKING:
+    from tnqbm.hamiltonian.operator import PauliHamiltonian
+
+Float = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+_SERIES_BELOW = 0.03
+"""Lengths of fields below which :func:`tanh_ratio_slope` is summed as a series."""
+
+
+def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
+    """Length n + P m (n + 1) of a model's vector of parameters (paper, Table 1).
+
+    The parameters of a locally connected model are fewer: :attr:`SqRBM.n_parameters`.
+    """
+    return n_visible + n_paulis * n_hidden * (n_visible + 1)
+
+
+def log_2cosh(r: Float) -> Float:
+    """log(2 cosh r) for r >= 0 without overflow."""
+    return r + np.log1p(np.exp(-2.0 * r))
+
+
+def tanh_ratio(r: Float) -> Float:
+    """tanh(r) / r for r >= 0, with its limit 1 at r = 0."""
+    return np.divide(np.tanh(r), r, out=np.ones_like(r), where=r > 0)
+
+
+def tanh_ratio_slope(r: Float) -> Float:
+    """(1 - tanh(r)^2 - tanh(r)/r) / r^2 for r >= 0, with its limit -2/3 at r = 0.
+
+    The derivative of tanh(r)/r, over r: in the Hessian of log 2cosh |Phi|,
+    t delta_PQ + u Phi^P Phi^Q with t = tanh(r)/r, it is u.
+    """
+    small = r < _SERIES_BELOW  # where the difference loses digits
+    safe = np.where(small, 1.0, r)
+    direct = (1.0 - np.tanh(safe) ** 2 - tanh_ratio(safe)) / (safe * safe)
+    x = np.where(small, r, 0.0) ** 2
+    series = -2 / 3 + x * (8 / 15 + x * (-34 / 105 + x * (496 / 2835)))
+    return np.where(small, series, direct)
+
+
+class SqRBM:
+    """An sqRBM_{n,m} with fixed parameters.
+
+    Parameters
+    ----------
+    a : (n,) visible fields.
+    b : (P, m) hidden fields, rows in the order of ``paulis``.
+    w : (P, n, m) couplings, rows in the order of ``paulis``.
+    paulis : the hidden Pauli set W_h, one to three different letters of X, Y, Z in any order.
+        ``"Z"`` is the classical RBM.
+    mask : (n, m) bool, True where visible unit i and hidden qubit j are coupled, for example from
+        :mod:`tnqbm.core.connectivity`; None, or True everywhere, for a dense model, whose ``mask``
+        is None. ``w`` must be 0 elsewhere.
+
+    Energies are in units of the temperature (beta = 1). The arrays are copied, to float64 and bool,
+    and made read-only. Raises ValueError or TypeError on wrong shapes, unknown or repeated Paulis,
+    values that are not finite or exceed 1e100 in magnitude, and couplings outside the mask.
+    """
+
+    __slots__ = ("a", "b", "mask", "paulis", "w")
+
+    a: Float
+    b: Float
+    w: Float
+    paulis: str
+    mask: Mask | None
+
+    def __init__(
+        self, a: ArrayLike, b: ArrayLike, w: ArrayLike, paulis: str, mask: ArrayLike | None = None
+    ) -> None:
+        paulis = check_paulis(paulis)
+        arrays = {}
+        for name, value, ndim in (("a", a, 1), ("b", b, 2), ("w", w, 3)):
+            arrays[name] = _checked(name, value, ndim)
+        n, p, m = arrays["a"].shape[0], len(paulis), arrays["b"].shape[1]
+        if n < 1:
+            raise ValueError("a is empty: an sqRBM needs at least one visible unit")
+        if arrays["b"].shape != (p, m):
+            raise ValueError(
+                f"b must have shape (P, m) = ({p}, m) for paulis = {paulis!r}, "
+                f"got {arrays['b'].shape}"
+            )
+        if arrays["w"].shape != (p, n, m):
+            raise ValueError(
+                f"w must have shape (P, n, m) = ({p}, {n}, {m}) for paulis = {paulis!r}, "
+                f"{n} visible fields in a and {m} hidden units in b, got {arrays['w'].shape}"
+            )
+        checked = None if mask is None else checked_mask(mask, n, m)
+        if checked is not None:
+            _check_couplings(arrays["w"], checked)
+        for name, array in arrays.items():
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        object.__setattr__(self, "paulis", paulis)
+        object.__setattr__(self, "mask", checked)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"SqRBM is immutable; build a new one instead of setting {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SqRBM, (self.a, self.b, self.w, self.paulis, self.mask))
+
+    def __repr__(self) -> str:
+        local = "" if self.mask is None else f", coupled={self.mask.sum()} of {self.mask.size}"
+        return (
+            f"SqRBM(n_visible={self.n_visible}, n_hidden={self.n_hidden}, "
+            f"paulis={self.paulis!r}, n_parameters={self.n_parameters}{local})"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SqRBM):
+            return NotImplemented
+        return (
+            self.paulis == other.paulis
+            and np.array_equal(self.a, other.a)
+            and np.array_equal(self.b, other.b)
+            and np.array_equal(self.w, other.w)
+            and same_mask(self.mask, other.mask)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @classmethod
+    @checked(n=arguments.whole, m=arguments.whole, scale=arguments.number, seed=arguments.generator)
+    def uniform(
+        cls,
+        n: int,
+        m: int,
+        paulis: str,
+        *,
+        scale: float = 1.0,
+        seed: int | np.random.SeedSequence | np.random.Generator,
+        mask: ArrayLike | None = None,
+    ) -> SqRBM:
+        """Parameters drawn independently and uniformly from [-scale, scale].
+
+        The paper initialises with ``scale=1``. The same seed gives the same model everywhere. With
+        a ``mask`` all numbers of the dense model are drawn, and those outside it set to zero: what
+        is coupled starts alike in both.
+        """
+        check_paulis(paulis)
+        if n < 1 or m < 0:
+            raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
+        if not 0 <= scale <= MAX_PARAMETER:
+            raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
+        rng = np.random.default_rng(seed)
+        theta = rng.uniform(-scale, scale, n_parameters(n, m, len(paulis)))
+        checked = None if mask is None else checked_mask(mask, n, m)
+        if checked is not None:
+            theta[~free_parameters(checked, len(paulis))] = 0.0
+        return cls.from_vector(theta, n, m, paulis, checked)
+
+    @classmethod
+    @checked(n=arguments.whole, m=arguments.whole)
+    def from_vector(
+        cls, theta: ArrayLike, n: int, m: int, paulis: str, mask: ArrayLike | None = None
+    ) -> SqRBM:
+        """The model whose :meth:`to_vector` is ``theta``: a, then b, then w, each in C order.
+
+        A ``mask`` changes nothing about the vector's length; entries outside it must be 0.
+        """
+        p = len(check_paulis(paulis))
+        vector = plain_array(theta, "theta")
+        if vector.shape != (n_parameters(n, m, p),):
+            raise ValueError(
+                f"an sqRBM with n = {n}, m = {m}, paulis = {paulis!r} has "
+                f"{n_parameters(n, m, p)} parameters, got an array of shape {vector.shape}"
+            )
+        a, b, w = np.split(vector, [n, n + p * m])
+        return cls(a, b.reshape(p, m), w.reshape(p, n, m), paulis, mask)
+
+    def to_vector(self) -> Float:
+        """All of a, then b, then w, each in C order, in one vector (n + P m (n + 1),).
+
+        Couplings outside the mask are in it, as zeros.
+        """
+        return np.concatenate([self.a, self.b.ravel(), self.w.ravel()])
+
+    @property
+    def n_visible(self) -> int:
+        return int(self.a.shape[0])
+
+    @property
+    def n_hidden(self) -> int:
+        return int(self.b.shape[1])
+
+    @property
+    def n_parameters(self) -> int:
+        """Free parameters: n + P m (n + 1) (paper, Table 1), or n + P (m + coupled pairs)."""
+        if self.mask is None:
+            return n_parameters(self.n_visible, self.n_hidden, len(self.paulis))
+        return self.n_visible + len(self.paulis) * (self.n_hidden + int(self.mask.sum()))
+
+    def fields(self, v: ArrayLike) -> Float:
+        """Hidden fields Phi_j^P(v) = b[P,j] + sum_i s_i w[P,i,j]; (..., n) -> (..., P, m)."""
+        s = spins(as_states(v, self.n_visible))
+        return np.asarray(self.b + np.tensordot(s, self.w, axes=([-1], [1])))
+
+    def log_weight(self, v: ArrayLike) -> Float:
+        """Unnormalised log probability, normalised physically so that Z = Tr exp(-H).
+
+        log p~(v) = -sum_i a_i s_i + sum_j log(2 cosh ||Phi_j(v)||); (..., n) -> (...).
+        The paper's eq. (8) drops the factor 2**m of the trace; it is kept here.
+        """
+        s = spins(as_states(v, self.n_visible))
+        r = np.linalg.norm(self.fields(v), axis=-2)
+        return np.asarray(-s @ self.a + log_2cosh(r).sum(axis=-1))
+
+    def hidden_states(self, v: ArrayLike) -> NDArray[np.complex128]:
+        """Thermal states of the hidden qubits given v; (..., n) -> (..., m, 2, 2).
+
+        rho_j(v) = exp(-Phi_j . sigma) / (2 cosh r_j) = (I - tanh(r_j)/r_j Phi_j . sigma) / 2.
+        """
+        phi = self.fields(v)
+        bloch = -tanh_ratio(np.linalg.norm(phi, axis=-2))[..., None, :] * phi
+        sigma = np.stack([PAULI_MATRICES[p] for p in self.paulis])
+        return np.asarray(
+            0.5 * (PAULI_MATRICES["I"] + np.einsum("...pj,pkl->...jkl", bloch, sigma))
+        )
+
+    def hamiltonian(self) -> PauliHamiltonian:
+        """The same model as a sum of Pauli strings, visible qubits first (paper, Definition 1).
+
+        Terms are in the order of :meth:`to_vector`; pairs outside the mask have none.
+        """
+        from tnqbm.hamiltonian.operator import PauliHamiltonian
+
+        n, m = self.n_visible, self.n_hidden
+
+        def string(letters: dict[int, str]) -> str:
+            return "".join(letters.get(k, "I") for k in range(n + m))
+
+        terms = {string({i: "Z"}): float(self.a[i]) for i in range(n)}
+        for p, pauli in enumerate(self.paulis):
+            terms |= {string({n + j: pauli}): float(self.b[p, j]) for j in range(m)}
+        for p, pauli in enumerate(self.paulis):
+            for i in range(n):
+                for j in range(m):
+                    if self.mask is None or self.mask[i, j]:
+                        terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
+        return PauliHamiltonian(terms, n, n_qubits=n + m)
+
+    @checked(path=arguments.path)
+    def save(self, path: str | Path) -> None:
+        """Write the model to a new HDF5 file, whose name ends in .h5.
+
+        Raises FileExistsError if the file exists, ValueError for another ending, OSError if it
+        cannot be written.
+        """
+        from tnqbm.files.outputs import MODEL, check_output
+        from tnqbm.files.storage import write_tree
+
+        check_output(path, MODEL)
+
+        arrays: dict[str, NDArray[Any]] = {"a": self.a, "b": self.b, "w": self.w}
+        if self.mask is not None:
+            arrays["mask"] = self.mask.astype(np.uint8)
+        dims: dict[str, tuple[str, ...]] = {
+            "a": ("visible",),
+            "b": ("pauli", "hidden"),
+            "w": ("pauli", "visible", "hidden"),
+            "mask": ("visible", "hidden"),
+        }
+        write_tree(path, arrays, {"paulis": self.paulis}, kind="model", dims=dims, overwrite=False)
+
+    @classmethod
+    @checked(path=arguments.path)
+    def load(cls, path: str | Path) -> SqRBM:
+        """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
+        from tnqbm.files import gate
+        from tnqbm.files.storage import read_tree
+
+        arrays, attributes = read_tree(path, kind="model")
+        with gate.reading(str(path)):
+            paulis = attributes["paulis"]
+            if not isinstance(paulis, str):
+                raise ValueError(f"paulis is {paulis!r}, not letters")
+            mask = arrays["mask"].astype(np.bool_) if "mask" in arrays else None
+            return cls(arrays["a"], arrays["b"], arrays["w"], paulis, mask)
+
+
+MODEL = one_of(SqRBM)
+"""Kind of arguments that are models, see :mod:`tnqbm.base.arguments`."""
+
+
+def coupling_mask(model: SqRBM) -> Mask:
+    """(n, m) bool: the couplings that a model may have; without a mask, those that are not 0."""
+    return np.any(model.w != 0.0, axis=0) if model.mask is None else model.mask
+
+
+def free_parameters(mask: Mask, n_paulis: int) -> NDArray[np.bool_]:
+    """Which entries of :meth:`SqRBM.to_vector` a mask (n, m) leaves free, one flag for each."""
+    n, m = mask.shape
+    free = np.ones(n_parameters(n, m, n_paulis), dtype=np.bool_)
+    free[n + n_paulis * m :] = np.tile(mask.ravel(), n_paulis)
+    return free
+
+
+def same_mask(one: Mask | None, two: Mask | None) -> bool:
+    """Whether two models' masks allow the same couplings."""
+    if one is None or two is None:
+        return one is two
+    return np.array_equal(one, two)
+
+
+def _check_couplings(w: Float, mask: Mask) -> None:
+    outside = (w != 0) & ~mask
+    if outside.any():
+        p, i, j = (int(k) for k in np.argwhere(outside)[0])
+        raise ValueError(
+            f"w[{p}, {i}, {j}] is {w[p, i, j]}, but mask[{i}, {j}] is False: couplings outside the "
+            "mask must be 0"
+        )
+
+
+def _checked(name: str, value: ArrayLike, ndim: int) -> Float:
+    raw = plain_array(value, name)
+    if raw.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers, got dtype {raw.dtype}")
+    array = np.array(raw, dtype=np.float64)
+    if array.ndim != ndim:
+        axes = {1: "(n,)", 2: "(P, m)", 3: "(P, n, m)"}[ndim]
+        raise ValueError(f"{name} must have shape {axes}, got {array.shape}")
+    bad = ~(np.abs(array) <= MAX_PARAMETER)
+    if bad.any():
+        where = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(
+            f"{name}{list(where)} is {array[where]}; parameters must be finite and at most "
+            f"{MAX_PARAMETER:g} in magnitude"
+        )
+    return array

@@ -1,0 +1,42 @@
+"""Visible states: checking them, their spins, and their place in arrays over all states."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tnqbm.base.arguments import plain_array
+
+
+def as_states(v: ArrayLike, n_visible: int) -> NDArray[np.uint8]:
+    """Visible states as uint8 of shape (..., n); ValueError names the first bad entry."""
+    states = plain_array(v, "visible states")
+    if states.ndim == 0 or states.shape[-1] != n_visible:
+        raise ValueError(
+            f"visible states must have shape (..., {n_visible}) for {n_visible} visible units, "
+            f"got {states.shape}"
+        )
+    if states.dtype.kind not in "biuf":
+        raise ValueError(f"visible states must be numbers 0 and 1, got dtype {states.dtype}")
+    bad = ~((states == 0) | (states == 1))
+    if bad.any():
+        where = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(f"visible states must be 0 or 1; entry {where} is {states[where]!r}")
+    return states.astype(np.uint8)
+
+
+def spins(states: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Spins s = (-1)**v of visible bits v, as float64 of the same shape."""
+    return 1.0 - 2.0 * states.astype(np.float64)
+
+
+def index_of(states: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Index of each state (..., n), visible unit 1 the most significant bit (Kronecker order)."""
+    powers = 1 << np.arange(states.shape[-1] - 1, -1, -1, dtype=np.int64)
+    return np.asarray(states.astype(np.int64) @ powers)
+
+
+def states_of(index: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
+    """The states (K, n) with these indices; inverse of :func:`index_of`."""
+    shifts = np.arange(n - 1, -1, -1, dtype=np.int64)
+    return ((index[:, None] >> shifts) & 1).astype(np.uint8)

@@ -1,1 +1,0 @@
-"""What compiled kernels share: Numba's decorators and cache, vectors, random numbers."""

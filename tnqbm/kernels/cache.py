@@ -1,0 +1,223 @@
+"""Numba's cache of compiled kernels, made to notice every change and to stop no work.
+
+Numba compares a cached function with the source file that holds it, not with the files whose
+functions it has inlined: after an update of one file of kernels, machine code of the old one would
+still run. Here the stamp of every kernel of these packages covers all their files of kernels.
+
+Numba reads the whole index of a cached function before it looks at the stamp, and an index may name
+classes of modules that an update has moved, or may be damaged. Such an index counts as out of date.
+
+Where neither the package's folder nor the user's can be written, Numba refuses to compile at all;
+here a private folder for temporary files takes over, and where there is none either, nothing is
+kept. A full disk ends the keeping, not the work. Each is told in one line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import pickle
+import stat
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from tnqbm.base.notices import tell_once, watched
+
+_MARKS = (b"@njit", b"@intrinsic")
+
+Place = Literal["NUMBA_CACHE_DIR", "package", "user", "temporary", "nowhere"]
+"""Where machine code is kept: the folder so named, beside the source files, in the user's cache
+folder, in a private folder for temporary files, or nowhere."""
+
+_PLACES: dict[str, Place] = {
+    "UserProvidedCacheLocator": "NUMBA_CACHE_DIR",
+    "InTreeCacheLocator": "package",
+    "UserWideCacheLocator": "user",
+}
+
+CURE = "set NUMBA_CACHE_DIR to a folder that can be written and lasts"
+
+
+def _folders() -> tuple[Path, ...]:
+    own = Path(__file__).resolve().parents[1]
+    return own, own.parent / "mc"
+
+
+@cache
+def kernel_digest() -> str:
+    """SHA-256 over all source files of these packages that hold compiled functions."""
+    digest = hashlib.sha256()
+    for folder in _folders():
+        for path in sorted(folder.rglob("*.py")):
+            source = path.read_bytes()
+            if any(mark in source for mark in _MARKS):
+                digest.update(path.name.encode() + b"\0" + source)
+    return digest.hexdigest()
+
+
+def _is_ours(py_file: str) -> bool:
+    with contextlib.suppress(OSError):
+        path = Path(py_file).resolve()
+        return any(path.is_relative_to(folder) for folder in _folders())
+    return False
+
+
+def _stamped(base: Any) -> Any:
+    """A cache locator for files of these packages whose stamp covers all kernels."""
+
+    class Stamped(base):  # type: ignore[misc]
+        ours = True
+        place = getattr(base, "place", _PLACES.get(base.__name__))
+
+        def get_source_stamp(self) -> Any:
+            return super().get_source_stamp(), kernel_digest()
+
+        @classmethod
+        def from_function(cls, py_func: Any, py_file: str) -> Any:
+            return super().from_function(py_func, py_file) if _is_ours(py_file) else None
+
+    return Stamped
+
+
+@cache
+def temporary_folder() -> Path | None:
+    """This user's own folder among temporary files; None where none is safe or can be written.
+
+    Machine code is read back and run, so the folder must belong to this user and be closed to
+    others.
+    """
+    try:
+        path = Path(tempfile.gettempdir()) / f"tnqbm-{os.getuid()}"
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700)
+        found = path.lstat()
+        private = found.st_uid == os.getuid() and not found.st_mode & 0o077
+        if not (stat.S_ISDIR(found.st_mode) and private):
+            return None
+        tempfile.TemporaryFile(dir=path).close()
+    except (OSError, AttributeError):  # nothing can be written; no user numbers on this system
+        return None
+    return path
+
+
+def _last_resorts(user_wide: Any) -> list[Any]:
+    """Locators for where Numba finds no place: among temporary files, and nowhere."""
+
+    class Temporary(user_wide):  # type: ignore[misc]
+        place: Place = "temporary"
+
+        def __init__(self, py_func: Any, py_file: str) -> None:
+            super().__init__(py_func, py_file)
+            folder = temporary_folder()
+            if folder is None:
+                raise OSError("no folder for temporary files")
+            self._cache_path = str(folder / self.get_suitable_cache_subpath(py_file))
+
+        @classmethod
+        def from_function(cls, py_func: Any, py_file: str) -> Any:
+            with contextlib.suppress(OSError):
+                return super().from_function(py_func, py_file)
+            return None
+
+    class Nowhere(user_wide):  # type: ignore[misc]
+        place: Place = "nowhere"
+
+        def ensure_cache_path(self) -> None:
+            return None
+
+    return [Temporary, Nowhere]
+
+
+def _forgiving(read: Any) -> Any:
+    """``_load_index`` of Numba's cache files, with nothing found where the index is unreadable."""
+
+    def load_index(self: Any) -> Any:
+        try:
+            return read(self)
+        except (ImportError, AttributeError, EOFError, pickle.UnpicklingError):
+            return {}
+
+    return load_index
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _told(load: Any) -> Any:
+    """``load_overload`` of Numba's caches: says what is to be compiled, and where it is kept."""
+
+    def load_overload(self: Any, sig: Any, target_context: Any) -> Any:
+        locator = self._impl.locator
+        place = getattr(locator, "place", None)
+        ours = getattr(locator, "ours", False)
+        if ours and place == "temporary":
+            tell_once(
+                f"compiled kernels are kept in {temporary_folder()}, for neither the package's "
+                f"folder nor your own can be written; {CURE}"
+            )
+        found = None
+        if place != "nowhere":
+            try:
+                found = load(self, sig, target_context)
+            except OSError as error:
+                tell_once(
+                    f"compiled kernels cannot be read from {self.cache_path}: {_reason(error)}"
+                )
+        if found is None and ours and watched():
+            often = "at every start, as no folder can be written" if place == "nowhere" else ""
+            tell_once(f"compiling kernels, {often or 'once per machine'}: this may take a minute")
+        return found
+
+    return load_overload
+
+
+def _surviving(save: Any) -> Any:
+    """``save_overload`` of Numba's caches, which lets a full disk pass."""
+
+    def save_overload(self: Any, sig: Any, data: Any) -> None:
+        if getattr(self._impl.locator, "place", None) == "nowhere":
+            tell_once(f"compiled kernels are kept nowhere: no folder can be written; {CURE}")
+            return
+        try:
+            save(self, sig, data)
+        except OSError as error:
+            tell_once(
+                f"compiled kernels cannot be kept in {self.cache_path}: {_reason(error)}; "
+                f"the work goes on, and the next start compiles them again"
+            )
+
+    return save_overload
+
+
+@cache
+def install() -> None:
+    """Change Numba's cache as said above; without effect where Numba has no such place."""
+    from numba.core import caching
+
+    index: Any = getattr(caching, "IndexDataCacheFile", None)
+    if hasattr(index, "_load_index"):
+        index._load_index = _forgiving(index._load_index)
+    functions: Any = getattr(caching, "Cache", None)
+    if hasattr(functions, "load_overload") and hasattr(functions, "save_overload"):
+        functions.load_overload = _told(functions.load_overload)
+        functions.save_overload = _surviving(functions.save_overload)
+    user_wide = getattr(caching, "UserWideCacheLocator", None)
+    for name in ("CacheImpl", "_CacheImpl"):
+        implementation: Any = getattr(caching, name, None)
+        classes = getattr(implementation, "_locator_classes", None)
+        if classes is not None:
+            others = _last_resorts(user_wide) if user_wide is not None else []
+            # Those for any file come last: they are for what Numba would refuse.
+            mine = [_stamped(locator) for locator in (*classes, *others)]
+            implementation._locator_classes = [*mine, *classes, *others]
+
+
+def place_of(function: Any) -> tuple[Place, Path] | None:
+    """Where the machine code of a compiled function is kept; None if Numba does not say."""
+    found = getattr(getattr(function, "_cache", None), "_impl", None)
+    place = getattr(getattr(found, "locator", None), "place", None)
+    return None if place is None else (place, Path(function.stats.cache_path))

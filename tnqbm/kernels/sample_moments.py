@@ -1,0 +1,335 @@
+"""Averages over samples: chains of a Monte Carlo run, minibatches of data.
+
+For every model of a batch and every visible state, the hidden qubits are summed exactly:
+<sigma_j^P>_v = -tanh(r_j)/r_j Phi_j^P (Rao-Blackwell: no noise from sampling them). Sums over
+:data:`tnqbm.base.teams.SHARD` states are floating-point numbers added in one fixed order; sums of
+shards are fixed-point integers, so that the total does not depend on threads, ranks, or their
+order.
+
+Lanes are hidden units. Visible units are read four at a time as a code: a table of their 16
+patterns turns four multiplications and additions into one addition. Products with spins keep the
+sums of eight visible units and two vectors in registers.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.base.teams import SHARD
+from tnqbm.core.model import n_parameters
+from tnqbm.kernels.parallel import get_num_threads, get_thread_id, njit, prange
+from tnqbm.kernels.simd import absolute, aligned, lanes, load, splat, sqrt, store
+from tnqbm.kernels.simd_math import (
+    bits_to_nibbles,
+    bytes_to_bits,
+    bytes_to_spins,
+    exp_minus_twice,
+    where_less,
+)
+from tnqbm.kernels.tables import OPTIONS, TINY
+
+SCALE = 2.0**36
+"""Fixed-point unit: a shard's sum is kept to 1.5e-11; fewer than 2^27 states cannot overflow."""
+
+UNITS = 8
+"""Visible units whose averages stay in registers, times two vectors."""
+
+BITS = 4
+PATTERNS = 1 << BITS
+"""Units read at a time as a code, and what they can be."""
+
+
+@njit(**OPTIONS)
+def _copy(source, target):
+    for k in range(source.shape[0]):
+        target[k] = source[k]
+
+
+@njit(**OPTIONS)
+def _fill_tables(theta, n, m, P, row, W, line, tables):
+    """tables[row + (16 c + pattern) row + q]: fields of the patterns of units 4c, ..., 4c + 3.
+
+    The first row holds the fields b. Fields of one Pauli after another, padded with zeros.
+    """
+    padded = row // P
+    line[:] = 0.0
+    for p in range(P):
+        _copy(theta[n + p * m : n + (p + 1) * m], line[p * padded : p * padded + m])
+    _copy(line, tables[:row])
+    zero = load(line, 0) * 0.0
+    for i in range(n):
+        base = row + i // BITS * PATTERNS * row
+        known = 1 << (i % BITS)
+        for p in range(P):
+            at = n + P * m + (p * n + i) * m
+            _copy(theta[at : at + m], line[p * padded : p * padded + m])
+        # With this unit down the patterns so far repeat, their fields less by 2 w.
+        for q in range(0, row, W):
+            x = load(line, q)
+            for pattern in range(known):
+                before = zero
+                if known > 1:
+                    before = load(tables, base + pattern * row + q)
+                store(tables, base + pattern * row + q, before + x)
+                store(tables, base + (pattern + known) * row + q, before - x)
+
+
+@njit(**OPTIONS)
+def _take_states(states, first, count, stride, W, spins, codes):
+    """spins[k * stride + i] and the 4-bit codes [k * stride / 4 + i / 4] of ``count`` states."""
+    n = states.shape[1]
+    whole = n - n % W
+    like = load(spins, 0)
+    for k in range(count):
+        state = states[first + k]
+        to = k * stride
+        for i in range(0, whole, W):
+            store(spins, to + i, bytes_to_spins(state, i, like))
+            bits_to_nibbles(codes, (to + i) // BITS, bytes_to_bits(state, i, like), like)
+        for i in range(whole, n):
+            spins[to + i] = 1.0 - 2.0 * state[i]
+            if i % BITS == 0:
+                codes[(to + i) // BITS] = 0
+            codes[(to + i) // BITS] |= state[i] << (i % BITS)
+
+
+@njit(**OPTIONS)
+def _fields(tables, n, row, W, count, stride, codes, phi):
+    """phi[k * row + q] = b_q + sum_i s_ki w_iq, a table row for every code of four units."""
+    n_codes = (n + BITS - 1) // BITS
+    for k in range(count):
+        at = k * stride // BITS
+        for q in range(0, row, 2 * W):
+            a0 = load(tables, q)
+            a1 = load(tables, q + W)
+            for code in range(n_codes):
+                x = row + (code * PATTERNS + codes[at + code]) * row + q
+                a0 = a0 + load(tables, x)
+                a1 = a1 + load(tables, x + W)
+            store(phi, k * row + q, a0)
+            store(phi, k * row + q + W, a1)
+
+
+@njit(**OPTIONS)
+def _expectations(count, P, row, W, phi):
+    """Replace fields by <sigma> = -tanh(r)/r Phi."""
+    if P == 1:
+        for at in range(0, count * row, W):
+            x = load(phi, at)
+            e = exp_minus_twice(absolute(x))
+            size = (1.0 - e) / (1.0 + e)
+            store(phi, at, where_less(x, x * 0.0, size, size * -1.0))
+        return
+    padded = row // P
+    for k in range(count):
+        for j in range(0, padded, W):
+            at = k * row + j
+            square = load(phi, at) * 0.0 + TINY * TINY
+            for p in range(P):
+                x = load(phi, at + p * padded)
+                square = square + x * x
+            r = sqrt(square)
+            e = exp_minus_twice(r)
+            ratio = (e - 1.0) / ((e + 1.0) * r)
+            for p in range(P):
+                store(phi, at + p * padded, load(phi, at + p * padded) * ratio)
+
+
+@njit(**OPTIONS)
+def _add_row(values, out):
+    """out += values in fixed point."""
+    for k in range(values.shape[0]):
+        out[k] += np.int64(math.floor(values[k] * SCALE + 0.5))
+
+
+@njit(**OPTIONS)
+def _products(n, m, P, row, W, count, stride, spins, sigma, block, out):
+    """Add sum_k s_ki sigma_kq of a shard to out[(p n + i) m + j]."""
+    padded = row // P
+    for q in range(0, row, 2 * W):
+        for i in range(0, n, UNITS):
+            zero = load(sigma, 0) * 0.0
+            a0, a1, b0, b1, c0, c1, d0, d1 = zero, zero, zero, zero, zero, zero, zero, zero
+            e0, e1, f0, f1, g0, g1, h0, h1 = zero, zero, zero, zero, zero, zero, zero, zero
+            for k in range(count):
+                x0 = load(sigma, k * row + q)
+                x1 = load(sigma, k * row + q + W)
+                at = k * stride + i
+                s = splat(spins, at)
+                a0 = a0 + s * x0
+                a1 = a1 + s * x1
+                s = splat(spins, at + 1)
+                b0 = b0 + s * x0
+                b1 = b1 + s * x1
+                s = splat(spins, at + 2)
+                c0 = c0 + s * x0
+                c1 = c1 + s * x1
+                s = splat(spins, at + 3)
+                d0 = d0 + s * x0
+                d1 = d1 + s * x1
+                s = splat(spins, at + 4)
+                e0 = e0 + s * x0
+                e1 = e1 + s * x1
+                s = splat(spins, at + 5)
+                f0 = f0 + s * x0
+                f1 = f1 + s * x1
+                s = splat(spins, at + 6)
+                g0 = g0 + s * x0
+                g1 = g1 + s * x1
+                s = splat(spins, at + 7)
+                h0 = h0 + s * x0
+                h1 = h1 + s * x1
+            store(block, 0, a0)
+            store(block, W, a1)
+            store(block, 2 * W, b0)
+            store(block, 3 * W, b1)
+            store(block, 4 * W, c0)
+            store(block, 5 * W, c1)
+            store(block, 6 * W, d0)
+            store(block, 7 * W, d1)
+            store(block, 8 * W, e0)
+            store(block, 9 * W, e1)
+            store(block, 10 * W, f0)
+            store(block, 11 * W, f1)
+            store(block, 12 * W, g0)
+            store(block, 13 * W, g1)
+            store(block, 14 * W, h0)
+            store(block, 15 * W, h1)
+            p, j = q // padded, q % padded
+            width = min(2 * W, m - j)
+            if width > 0:
+                for unit in range(min(UNITS, n - i)):
+                    to = (p * n + i + unit) * m + j
+                    _add_row(block[2 * W * unit : 2 * W * unit + width], out[to : to + width])
+
+
+@njit(**OPTIONS)
+def _add_up(values, count, stride, W, total):
+    """total[i] = sum over k < count of values[k * stride + i]."""
+    for i in range(0, stride, W):
+        x = load(values, i)
+        for k in range(1, count):
+            x = x + load(values, k * stride + i)
+        store(total, i, x)
+
+
+@njit(**OPTIONS)
+def _single_sums(n, m, P, row, W, count, stride, spins, sigma, total, out):
+    """Add sum_k s_ki to out[i] and sum_k sigma_kq to out[n + p m + j]."""
+    _add_up(spins, count, stride, W, total)
+    _add_row(total[:n], out[:n])
+    _add_up(sigma, count, row, W, total)
+    padded = row // P
+    for p in range(P):
+        _add_row(total[p * padded : p * padded + m], out[n + p * m : n + (p + 1) * m])
+
+
+@njit(parallel=True, **OPTIONS)
+def _all_sums(
+    theta, n, m, P, row, W, shard, data, chains, owner, weights, work, codes, sums
+):  # fmt: skip
+    """Every (model, shard) of two lists of states, sums (threads, 2, B, size).
+
+    owner, weights, work, codes and sums (threads, ...) belong to a thread each; ``owner``, -1 at
+    the start, is the model whose tables ``weights`` holds.
+    """
+    data_shards = (data.shape[1] + shard - 1) // shard
+    shards = data_shards + (chains.shape[1] + shard - 1) // shard
+    stride = (n + W - 1) // W * W
+    for task in prange(theta.shape[0] * shards):
+        b = task // shards
+        place = task % shards
+        which = 0 if place < data_shards else 1
+        states = data[b] if which == 0 else chains[b]
+        first = (place - which * data_shards) * shard
+        here = min(shard, states.shape[0] - first)
+        thread = get_thread_id()
+        space = work[thread]
+        if owner[thread] != b:
+            _fill_tables(theta[b], n, m, P, row, W, space[:row], weights[thread])
+            owner[thread] = b
+        block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
+        spins, space = space[: shard * stride], space[shard * stride :]
+        phi, total = space[: shard * row], space[shard * row :]
+        _take_states(states, first, here, stride, W, spins, codes[thread])
+        _fields(weights[thread], n, row, W, here, stride, codes[thread], phi)
+        _expectations(here, P, row, W, phi)
+        out = sums[thread, which, b]
+        _single_sums(n, m, P, row, W, here, stride, spins, phi, total, out)
+        _products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
+
+
+@njit(**OPTIONS)
+def _scaled(sums, factor, out):
+    """out = sums (as numbers) times a factor."""
+    for k in range(sums.size):
+        out[k] = sums[k] * factor
+
+
+class SampleMoments:
+    """Averages of s_i, sigma_j^P and s_i sigma_j^P over states, for batches of models of a shape.
+
+    ``precision`` is "double" or "single" arithmetic. Not safe for use by several Python threads at
+    once.
+    """
+
+    def __init__(self, n: int, m: int, n_paulis: int, precision: str = "double") -> None:
+        self.n, self.m, self.n_paulis = n, m, n_paulis
+        self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
+        self._lanes = lanes(self._dtype)
+        # Whole register blocks of two vectors for every Pauli.
+        self._row = n_paulis * max(1, -(-m // (2 * self._lanes))) * 2 * self._lanes
+        self._size = n_parameters(n, m, n_paulis)
+        self._weights: NDArray[Any] = np.empty((0, 0), self._dtype)
+        self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
+        self._codes: NDArray[Any] = np.empty((0, 0), np.uint8)
+
+    def sums(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Fixed-point sums over states (B, K, n) under theta (B, size), (B, size).
+
+        Sums of parts of a list of states add up to the sum of the whole, bit by bit, if every part
+        but the last holds whole shards.
+        """
+        return np.asarray(self.sums_of_both(theta, states, states[:, :0])[0])
+
+    def sums_of_both(
+        self, theta: NDArray[np.float64], data: NDArray[np.uint8], chains: NDArray[np.uint8]
+    ) -> NDArray[np.int64]:
+        """:meth:`sums` over two lists of states at once, (2, B, size)."""
+        batch = theta.shape[0]
+        for states in (data, chains):
+            if theta.shape != (batch, self._size) or states.shape[::2] != (batch, self.n):
+                raise ValueError(
+                    f"theta must have shape (B, {self._size}) and states (B, K, {self.n}), got "
+                    f"{theta.shape} and {states.shape}"
+                )
+        threads = get_num_threads()
+        if self._work.shape[0] < threads:
+            rows = 1 + -(-self.n // BITS) * PATTERNS
+            self._weights = aligned((threads, rows * self._row), self._dtype)
+            stride = -(-self.n // self._lanes) * self._lanes
+            size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
+            size += max(stride, self._row)
+            self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
+            self._codes = aligned((threads, SHARD * stride // BITS), np.uint8)
+        out = np.zeros((threads, 2, batch, self._size), np.int64)
+        _all_sums(
+            np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._lanes,
+            SHARD, np.ascontiguousarray(data), np.ascontiguousarray(chains), np.full(threads, -1),
+            self._weights, self._work, self._codes, out,
+        )  # fmt: skip
+        return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
+
+    def mean(self, sums: NDArray[np.int64], total: int) -> NDArray[np.float64]:
+        """Averages from the sums over ``total`` states."""
+        means = np.empty(sums.shape)
+        _scaled(np.ascontiguousarray(sums).ravel(), 1.0 / (SCALE * total), means.ravel())
+        return means
+
+    def average(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Averages over states (B, K, n) under theta (B, size), (B, size)."""
+        return self.mean(self.sums(theta, states), states.shape[1])

@@ -1,0 +1,13 @@
+from . import best_fit as best_fit
+from . import equivalence as equivalence
+from . import expansion as expansion
+from . import gauge as gauge
+from . import hidden_units as hidden_units
+from . import jacobian as jacobian
+from . import merging as merging
+from . import pruning as pruning
+from . import rank_bounds as rank_bounds
+from . import reweighting as reweighting
+from . import simplify as simplify
+from . import spectra as spectra
+from . import structure as structure

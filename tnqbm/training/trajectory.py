@@ -1,0 +1,105 @@
+"""What one training run leaves behind: metric rows, the final model, parameter snapshots."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.core.model import SqRBM
+
+METRICS = (
+    "kl", "tvd", "nll", "gradient_norm", "log_partition", "log_partition_error", "test_nll",
+    "valid_nll", "log_partition_bound",
+)  # fmt: skip
+"""Names of the recorded metrics, in the order in which they are stored. New ones go to the end."""
+
+
+def ran_away(final: Mapping[str, float | None], n_visible: int) -> str:
+    """How a model with these final metrics is worse than independent fair coins, or an empty text.
+
+    Their negative log-likelihood is n log 2, whatever the data. Any useful training ends below.
+    """
+    coins = n_visible * math.log(2.0)
+    for name, what in (("nll", "training"), ("test_nll", "test"), ("valid_nll", "validation")):
+        value = final.get(name)
+        if value is not None and value > coins * (1.0 + 1e-9):
+            return (
+                f"the negative log-likelihood of the {what} data is {value:.4g} nats, that of fair "
+                f"coins {coins:.4g}"
+            )
+    return ""
+
+
+@dataclass(frozen=True, repr=False)
+class Trajectory:
+    """Metric rows of one run; row k belongs to the parameters after ``step[k]`` updates.
+
+    ``kl``, ``nll`` in nats, ``tvd`` in [0, 1] (``kl`` and ``tvd`` are negative, a sign that log Z
+    is wrong, where an estimated one is far too small), ``gradient_norm`` the Euclidean norm of the
+    (estimated) gradient of the negative log-likelihood at those parameters, ``log_partition`` is
+    log Z and ``log_partition_error`` its standard error where an evaluator found it,
+    ``log_partition_bound`` what an estimated log Z may not be below: logsumexp of log p~ over the
+    distinct rows of all data. ``test_nll`` and ``valid_nll`` are negative log-likelihoods of test
+    and validation data in nats. Each is (T,) and aligned with ``step`` (T,),
+    NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
+    is None, and so is ``model``. ``model_step`` is the number of updates after which ``model`` was
+    the current one, where training looked for the best (``patience``); None: it is the last.
+    ``stopped`` is "iterations", "plateau" after early stopping, or "failed" if the run could not go
+    on; ``cause`` then says why, and is empty otherwise. A run that failed ends with the parameters
+    that it had; one that had no row yet has one of NaN.
+
+    ``estimator`` holds what the estimator of the gradient reports on the whole run (shots, say), by
+    name, and ``estimator_records`` arrays (T,) of what it took for each recorded row. Empty for
+    estimators that report nothing.
+    """
+
+    step: NDArray[np.int64]
+    kl: NDArray[np.float64] | None = None
+    tvd: NDArray[np.float64] | None = None
+    nll: NDArray[np.float64] | None = None
+    gradient_norm: NDArray[np.float64] | None = None
+    log_partition: NDArray[np.float64] | None = None
+    log_partition_error: NDArray[np.float64] | None = None
+    test_nll: NDArray[np.float64] | None = None
+    valid_nll: NDArray[np.float64] | None = None
+    log_partition_bound: NDArray[np.float64] | None = None
+    model: SqRBM | None = None
+    snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
+    model_step: int | None = None
+    stopped: str = "iterations"
+    cause: str = ""
+    estimator: dict[str, int | float | str] = field(default_factory=dict)
+    estimator_records: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        parts = [f"{len(self.step)} rows up to step {self.step[-1]}" if len(self.step) else "empty"]
+        parts += [f"{name}={value:.6g}" for name, value in self.final.items()]
+        parts.append(f"stopped={self.stopped!r}")
+        if self.model is not None:
+            parts.append(f"model={self.model!r}")
+        if self.snapshots:
+            parts.append(f"{len(self.snapshots)} snapshots")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def metric(self, name: str) -> NDArray[np.float64]:
+        """The rows of one metric by name; KeyError if unknown, ValueError if it was not kept."""
+        if name not in METRICS:
+            raise KeyError(f"unknown metric {name!r}; known: {', '.join(METRICS)}")
+        values = getattr(self, name)
+        if values is None:
+            raise ValueError(f"metric {name!r} was not kept in this run")
+        return np.asarray(values)
+
+    @property
+    def final(self) -> dict[str, float]:
+        """Values of every metric that was kept: those of ``model_step`` if given, else the last."""
+        at = -1 if self.model_step is None else int(np.searchsorted(self.step, self.model_step))
+        kept: dict[str, Any] = {name: getattr(self, name) for name in METRICS}
+        return {
+            name: float(rows[at]) for name, rows in kept.items() if rows is not None and len(rows)
+        }
