@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.limits import MAX_PARAMETER, check_enumerable
-from tnqbm.core.model import n_parameters
-from tnqbm.core.moments import Gradient, unflatten
+from tnqbm.core.moments import Gradient
 from tnqbm.core.paulis import check_paulis
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.exact.enumerator import Enumerator
 from tnqbm.kernels.averages import StateAverages
@@ -123,9 +123,9 @@ class SpreadSampler:
             raise ValueError(f"scale must be a finite number > 0, got {scale!r}")
         self.paulis = check_paulis(paulis)
         self.samples, self.scale, self.chunk = samples, float(scale), chunk
-        self._shape = (target.n_visible, n_hidden, len(self.paulis))
+        self._shape = Shape(target.n_visible, n_hidden, len(self.paulis))
         self._root = seed if isinstance(seed, np.random.SeedSequence) else _root(seed)
-        self._size = n_parameters(*self._shape)
+        self._size = self._shape.size
         self._model = Enumerator(*self._shape)
         self._data = StateAverages(target.states, target.probabilities, n_hidden, len(paulis))
         self._sums = np.zeros((4, self._size))  # mean and sums of powers of deviations from it
@@ -150,7 +150,7 @@ class SpreadSampler:
         gradients = self._data.moments(theta) - self._model.moments(theta)[1]
         own = _power_sums(gradients)
         variance = own[1] / (self.chunk - 1)
-        parts = unflatten(variance, *self._shape)
+        parts = self._shape.split(variance)
         kinds = [parts[0].mean(), *parts[1].mean(axis=1), *parts[2].mean(axis=(1, 2))]
         self._sums = _merged(self._sums, self.done, own, self.chunk) if k else own
         self._kinds = np.vstack([self._kinds, kinds])
@@ -187,9 +187,9 @@ class SpreadSampler:
             paulis=self.paulis,
             samples=n,
             scale=self.scale,
-            mean=Gradient(*unflatten(mean, *self._shape)),
-            variance=Gradient(*unflatten(variance, *self._shape)),
-            variance_error=Gradient(*unflatten(np.sqrt(noise), *self._shape)),
+            mean=Gradient(*self._shape.split(mean)),
+            variance=Gradient(*self._shape.split(variance)),
+            variance_error=Gradient(*self._shape.split(np.sqrt(noise))),
             kinds=tuple(
                 KindSpread(kind, pauli, float(value), float(error))
                 for (kind, pauli), value, error in zip(names, averages, errors, strict=True)

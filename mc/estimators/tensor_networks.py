@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.core.streams import stream_key
 from tnqbm.training.phases import PhaseContext
 
@@ -104,7 +104,7 @@ class FittedNetworks:
 
     def __init__(self, context: PhaseContext, keys: NDArray[np.uint64]) -> None:
         settings = context.settings
-        self._shape = (context.n_visible, context.n_hidden, context.n_paulis)
+        self._shape = Shape(context.n_visible, context.n_hidden, context.n_paulis)
         self._model = context.model
         self._max_bond, self._refit = settings.max_bond, settings.refit
         self._keys = keys
@@ -192,7 +192,7 @@ class FittedNetworks:
         warnings.warn(
             f"run {run} of the batch, update {self.updates}: a tensor network of bond dimension "
             f"{self._max_bond} leaves only {self._share[run]:.1%} of its samples effective for a "
-            f"model of {n_parameters(*self._shape)} parameters; averages over them are noisy and "
+            f"model of {self._shape.size} parameters; averages over them are noisy and "
             "biased: raise max_bond, or train with 'pcd' and global_moves, which stays exact",
             EstimateWarning,
             stacklevel=2,

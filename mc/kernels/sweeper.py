@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import block, groups
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
 from tnqbm.training.optimizers import all_within
@@ -82,7 +82,7 @@ class Sweeper:
         self.free = np.flatnonzero(chosen)
         self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
         self._lanes = lanes(self._dtype)
-        self._size = n_parameters(n, m, n_paulis)
+        self._size = Shape(n, m, n_paulis).size
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._pars: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._tables: tuple[NDArray[Any], ...] | None = None

@@ -19,7 +19,8 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.memory import check_memory
 from tnqbm.base.short_repr import short_repr
-from tnqbm.core.model import MODEL, SqRBM, n_parameters
+from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
 from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
@@ -182,7 +183,7 @@ def sample_tempered(
         raise ValueError(f"max_temperatures must be at least 2, got {max_temperatures}")
     most = max_temperatures if adaptive else int(np.size(betas))
     check_memory(
-        2 * 8 * most * n_parameters(n, m, p) + n_ladders * n * (n_samples + 4 * most),
+        2 * 8 * most * Shape(n, m, p).size + n_ladders * n * (n_samples + 4 * most),
         f"tempering with {most} temperatures",
         "take fewer temperatures (max_temperatures), ladders or samples",
     )

@@ -22,7 +22,7 @@ from mc.studies.gradients import (
 from mc.studies.limits import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
 from tnqbm.core.connectivity import DENSE, hidden_units, named
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.training.early_stopping import refuse_nothing_to_watch
 from tnqbm.training.settings import EXACT_EVALUATION, TrainingSettings
 
@@ -68,7 +68,7 @@ def too_large(study: Study) -> list[str]:
         groups += sizes * sum(map(len, hidden))
         n = max(product.visible, default=0)
         for paulis, ms in zip(product.paulis, hidden, strict=True):
-            size = n_parameters(n, max(ms, default=0), len(paulis))
+            size = Shape(n, max(ms, default=0), len(paulis)).size
             if size > MAX_PARAMETERS:
                 problems.append(
                     f"model: visible = {n} and hidden = {max(ms)} with paulis = {paulis!r} are "

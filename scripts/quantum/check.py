@@ -22,7 +22,6 @@ import scipy.linalg
 from scipy import stats
 
 from tnqbm import PauliHamiltonian, SqRBM, Target, datasets, exact, train
-from tnqbm.core.moments import flatten
 from tnqbm.core.paulis import pauli_string
 from tnqbm.core.states import index_of, states_of
 from tnqbm.hamiltonian import qrbm, sqbm, tfim
@@ -161,7 +160,8 @@ def moments() -> Iterator[Line]:
     share = gibbs_circuit(model.hamiltonian(), trotter_steps=steps).success_probability
     shots = int(1.1 * least / share)
     found = QiskitGibbs(shots=shots, trotter_steps=steps, seed=1).moments(model)
-    z = (flatten(found.moments) - flatten(exact.moments(model))) / flatten(found.standard_errors)
+    errors = found.standard_errors.to_vector()
+    z = (found.moments.to_vector() - exact.moments(model).to_vector()) / errors
     alarm = z.size * 2 * stats.norm.sf(4.0)
     text = f"moments n=3, m=2, XYZ, {found.kept} of {found.shots} shots kept in 3 circuits"
     yield f"{text}: largest |z| of {z.size} (false alarm rate {alarm:.1e})", np.abs(z).max(), 4.0

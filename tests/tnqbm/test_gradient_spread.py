@@ -9,7 +9,6 @@ import pytest
 
 import tnqbm
 from tnqbm import datasets, exact
-from tnqbm.core.moments import flatten
 from tnqbm.gradient_spread import Decay, SpreadSampler, decay, gradient_spread
 
 
@@ -28,13 +27,13 @@ def test_variances_are_those_of_exact_gradients(paulis: str, scale: float) -> No
     samples, chunk = 24, 8
     found = gradient_spread(target, 2, paulis, samples=samples, chunk=chunk, scale=scale, seed=3)
     models = draws(4, 2, paulis, samples, chunk, scale, 3)
-    rows = np.array([flatten(exact.gradient(model, target)) for model in models])
-    np.testing.assert_allclose(flatten(found.mean), rows.mean(axis=0), atol=1e-12)
-    np.testing.assert_allclose(flatten(found.variance), rows.var(axis=0, ddof=1), atol=1e-12)
+    rows = np.array([exact.gradient(model, target).to_vector() for model in models])
+    np.testing.assert_allclose(found.mean.to_vector(), rows.mean(axis=0), atol=1e-12)
+    np.testing.assert_allclose(found.variance.to_vector(), rows.var(axis=0, ddof=1), atol=1e-12)
     fourth = ((rows - rows.mean(axis=0)) ** 4).mean(axis=0)
     noise = fourth - rows.var(axis=0, ddof=1) ** 2 * (samples - 3) / (samples - 1)
     np.testing.assert_allclose(
-        flatten(found.variance_error), np.sqrt(np.maximum(noise, 0) / samples), atol=1e-12
+        found.variance_error.to_vector(), np.sqrt(np.maximum(noise, 0) / samples), atol=1e-12
     )
     # The average over components of a kind: within chunks, then over them.
     within = rows.reshape(3, chunk, -1).var(axis=1, ddof=1)

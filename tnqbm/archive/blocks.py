@@ -22,8 +22,9 @@ from tnqbm.archive import estimator_reports
 from tnqbm.base.printable import printable
 from tnqbm.base.short_repr import short_repr
 from tnqbm.core.connectivity import DENSE, named
-from tnqbm.core.model import SqRBM, n_parameters
+from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import check_paulis
+from tnqbm.core.shape import Shape
 from tnqbm.files import gate
 from tnqbm.files.content import content_digest
 from tnqbm.files.gate import Arrays, Attribute
@@ -355,9 +356,9 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     if _all_or_none(models, "model", coordinates):
         arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
     if any(path.snapshots for path in paths):
-        width = n_parameters(
+        width = Shape(
             coordinates["visible"], coordinates["hidden"], len(coordinates["paulis"])
-        )
+        ).size
         arrays["n_snapshots"] = np.array([len(path.snapshots) for path in paths], np.int64)
         arrays["snapshot_step"] = _schedule(
             [np.array([step for step, _ in path.snapshots], np.int64) for path in paths]
@@ -461,7 +462,7 @@ def check_part(arrays: Arrays, coordinates: Coordinates, seeds: Sequence[int]) -
     sizes = {
         "seed": len(seeds),
         "record": _length(arrays["step"]),
-        "parameter": n_parameters(c["visible"], c["hidden"], len(c["paulis"])),
+        "parameter": Shape(c["visible"], c["hidden"], len(c["paulis"])).size,
         "snapshot": _length(arrays.get("snapshot_step")),
     }
     for name, labels in dims.items():

@@ -4,5 +4,6 @@ from . import metrics as metrics
 from . import model as model
 from . import moments as moments
 from . import paulis as paulis
+from . import shape as shape
 from . import states as states
 from . import streams as streams

@@ -21,6 +21,7 @@ from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import PAULI_MATRICES, check_paulis
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states, spins
 
 if TYPE_CHECKING:
@@ -31,14 +32,6 @@ Mask = NDArray[np.bool_]
 
 _SERIES_BELOW = 0.03
 """Lengths of fields below which :func:`tanh_ratio_slope` is summed as a series."""
-
-
-def n_parameters(n_visible: int, n_hidden: int, n_paulis: int) -> int:
-    """Length n + P m (n + 1) of a model's vector of parameters (paper, Table 1).
-
-    The parameters of a locally connected model are fewer: :attr:`SqRBM.n_parameters`.
-    """
-    return n_visible + n_paulis * n_hidden * (n_visible + 1)
 
 
 def log_2cosh(r: Float) -> Float:
@@ -171,10 +164,10 @@ class SqRBM:
         if not 0 <= scale <= MAX_PARAMETER:
             raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
         rng = np.random.default_rng(seed)
-        theta = rng.uniform(-scale, scale, n_parameters(n, m, len(paulis)))
+        shape = Shape(n, m, len(paulis))
+        theta = rng.uniform(-scale, scale, shape.size)
         checked = None if mask is None else checked_mask(mask, n, m)
-        if checked is not None:
-            theta[~free_parameters(checked, len(paulis))] = 0.0
+        theta[~shape.free(checked)] = 0.0
         return cls.from_vector(theta, n, m, paulis, checked)
 
     @classmethod
@@ -186,22 +179,21 @@ class SqRBM:
 
         A ``mask`` changes nothing about the vector's length; entries outside it must be 0.
         """
-        p = len(check_paulis(paulis))
+        shape = Shape(n, m, len(check_paulis(paulis)))
         vector = plain_array(theta, "theta")
-        if vector.shape != (n_parameters(n, m, p),):
+        if vector.shape != (shape.size,):
             raise ValueError(
                 f"an sqRBM with n = {n}, m = {m}, paulis = {paulis!r} has "
-                f"{n_parameters(n, m, p)} parameters, got an array of shape {vector.shape}"
+                f"{shape.size} parameters, got an array of shape {vector.shape}"
             )
-        a, b, w = np.split(vector, [n, n + p * m])
-        return cls(a, b.reshape(p, m), w.reshape(p, n, m), paulis, mask)
+        return cls(*shape.split(vector), paulis, mask)
 
     def to_vector(self) -> Float:
         """All of a, then b, then w, each in C order, in one vector (n + P m (n + 1),).
 
         Couplings outside the mask are in it, as zeros.
         """
-        return np.concatenate([self.a, self.b.ravel(), self.w.ravel()])
+        return Shape.join(self.a, self.b, self.w)
 
     @property
     def n_visible(self) -> int:
@@ -212,10 +204,15 @@ class SqRBM:
         return int(self.b.shape[1])
 
     @property
+    def shape(self) -> Shape:
+        """Numbers of units and Paulis, and the layout of :meth:`to_vector`."""
+        return Shape(self.n_visible, self.n_hidden, len(self.paulis))
+
+    @property
     def n_parameters(self) -> int:
         """Free parameters: n + P m (n + 1) (paper, Table 1), or n + P (m + coupled pairs)."""
         if self.mask is None:
-            return n_parameters(self.n_visible, self.n_hidden, len(self.paulis))
+            return self.shape.size
         return self.n_visible + len(self.paulis) * (self.n_hidden + int(self.mask.sum()))
 
     def fields(self, v: ArrayLike) -> Float:
@@ -313,14 +310,6 @@ MODEL = one_of(SqRBM)
 def coupling_mask(model: SqRBM) -> Mask:
     """(n, m) bool: the couplings that a model may have; without a mask, those that are not 0."""
     return np.any(model.w != 0.0, axis=0) if model.mask is None else model.mask
-
-
-def free_parameters(mask: Mask, n_paulis: int) -> NDArray[np.bool_]:
-    """Which entries of :meth:`SqRBM.to_vector` a mask (n, m) leaves free, one flag for each."""
-    n, m = mask.shape
-    free = np.ones(n_parameters(n, m, n_paulis), dtype=np.bool_)
-    free[n + n_paulis * m :] = np.tile(mask.ravel(), n_paulis)
-    return free
 
 
 def same_mask(one: Mask | None, two: Mask | None) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.short_repr import short_repr
+from tnqbm.core.shape import Shape
 
 Float = NDArray[np.float64]
 
@@ -23,6 +24,10 @@ class Moments(NamedTuple):
     sigma: Float
     zsigma: Float
 
+    def to_vector(self) -> Float:
+        """All in one vector (size,), in the order of :meth:`tnqbm.SqRBM.to_vector`."""
+        return Shape.join(*self)
+
 
 @short_repr
 class Gradient(NamedTuple):
@@ -32,13 +37,6 @@ class Gradient(NamedTuple):
     b: Float
     w: Float
 
-
-def flatten(moments: Moments | Gradient) -> Float:
-    """All in one vector (n_parameters,), in the order of :meth:`tnqbm.SqRBM.to_vector`."""
-    return np.concatenate([part.ravel() for part in moments])
-
-
-def unflatten(flat: Float, n: int, m: int, n_paulis: int) -> tuple[Float, Float, Float]:
-    """The three arrays (n,), (P, m) and (P, n, m) of a vector (n_parameters,)."""
-    z, sigma, zsigma = np.split(flat, [n, n + n_paulis * m])
-    return z, sigma.reshape(n_paulis, m), zsigma.reshape(n_paulis, n, m)
+    def to_vector(self) -> Float:
+        """All in one vector (size,), in the order of :meth:`tnqbm.SqRBM.to_vector`."""
+        return Shape.join(*self)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from tnqbm.base.arguments import checked, flag, text
 from tnqbm.base.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
 from tnqbm.core.model import MODEL, SqRBM, coupling_mask
-from tnqbm.core.moments import Gradient, Moments, unflatten
+from tnqbm.core.moments import Gradient, Moments
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 
@@ -128,7 +129,7 @@ def gradient(
         target.states, target.probabilities, model.n_hidden, len(model.paulis), precision
     ).moments(theta)
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-    positive = Moments(*unflatten(flat[0], n, m, p))
+    positive = Moments(*Shape(n, m, p).split(flat[0]))
     w = positive.zsigma - negative.zsigma
     if model.mask is not None:
         w[:, ~model.mask] = 0.0
@@ -153,7 +154,7 @@ def _moments(model: SqRBM, method: str, precision: str, pairs: Pairs) -> Moments
     if chosen == "enumeration":
         _, flat = _enumerator(model, precision).moments(model.to_vector()[None])
         n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-        return Moments(*unflatten(flat[0], n, m, p))
+        return Moments(*Shape(n, m, p).split(flat[0]))
     if chosen == "contraction":
         from tnqbm.exact import cost
 

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.teams import SHARD
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads, get_thread_id, njit, prange
 from tnqbm.kernels.simd import absolute, aligned, lanes, load, splat, sqrt, store
 from tnqbm.kernels.simd_math import (
@@ -283,7 +283,7 @@ class SampleMoments:
         self._lanes = lanes(self._dtype)
         # Whole register blocks of two vectors for every Pauli.
         self._row = n_paulis * max(1, -(-m // (2 * self._lanes))) * 2 * self._lanes
-        self._size = n_parameters(n, m, n_paulis)
+        self._size = Shape(n, m, n_paulis).size
         self._weights: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._codes: NDArray[Any] = np.empty((0, 0), np.uint8)

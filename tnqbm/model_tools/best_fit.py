@@ -26,8 +26,8 @@ from tnqbm.base.blas import one_thread
 from tnqbm.base.short_repr import short_repr
 from tnqbm.core.metrics import total_variation
 from tnqbm.core.model import SqRBM
-from tnqbm.core.moments import unflatten
 from tnqbm.core.paulis import check_paulis
+from tnqbm.core.shape import Shape
 from tnqbm.model_tools.dense import DenseLogProbability
 
 Float = NDArray[np.float64]
@@ -142,7 +142,7 @@ def fit(
     return BestFit(
         kl=float(table.kl[best]),
         tvd=total_variation(q, np.exp(function.log_probabilities(theta))),
-        model=SqRBM(*unflatten(theta, n, n_hidden, len(paulis)), paulis),
+        model=SqRBM(*Shape(n, n_hidden, len(paulis)).split(theta), paulis),
         gradient_norm=float(table.gradient_norm[best]),
         converged=bool(table.gradient_norm[best] <= gradient_tolerance),
         hits=_hits(table, float(table.kl[best])),

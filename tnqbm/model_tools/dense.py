@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.memory import check_memory
-from tnqbm.core.model import SqRBM, log_2cosh, n_parameters, tanh_ratio, tanh_ratio_slope
-from tnqbm.core.moments import unflatten
+from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of
 
 Float = NDArray[np.float64]
@@ -41,7 +41,7 @@ class DenseLogProbability:
                 f"need m >= 0 hidden units and 1 to 3 Paulis, got m = {m} and P = {n_paulis}"
             )
         self.n, self.m, self.n_paulis = n, m, n_paulis
-        self.n_parameters = n_parameters(n, m, n_paulis)
+        self.n_parameters = Shape(n, m, n_paulis).size
         check_memory(
             4 * 8 * 2**n * self.n_parameters,
             f"the Jacobian of log p for n = {n} and {self.n_parameters} parameters",
@@ -52,7 +52,7 @@ class DenseLogProbability:
 
     def fields(self, theta: Float) -> tuple[Float, Float, Float]:
         """log p~ (2^n,), fields Phi (2^n, P, m) and their lengths r (2^n, m)."""
-        a, b, w = unflatten(theta, self.n, self.m, self.n_paulis)
+        a, b, w = Shape(self.n, self.m, self.n_paulis).split(theta)
         flat = w.transpose(1, 0, 2).reshape(self.n, -1)
         phi = (self.spins @ flat).reshape(len(self.spins), self.n_paulis, self.m) + b
         r = np.sqrt(np.square(phi).sum(axis=1))
@@ -82,7 +82,7 @@ class DenseLogProbability:
         n, m, n_paulis = self.n, self.m, self.n_paulis
         t, u = tanh_ratio(r), tanh_ratio_slope(r)
         places = np.arange(self.n_parameters)
-        _, at_b, at_w = unflatten(places.astype(np.float64), n, m, n_paulis)
+        _, at_b, at_w = Shape(n, m, n_paulis).split(places.astype(np.float64))
         for j in range(m):
             index = np.concatenate([at_b[:, None, j], at_w[:, :, j]], axis=1).astype(np.int64)
             for one in range(n_paulis):

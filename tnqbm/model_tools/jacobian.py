@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.short_repr import short_repr
-from tnqbm.core.model import SqRBM, n_parameters
+from tnqbm.core.model import SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of
 from tnqbm.model_tools.dense import of_model
 
@@ -67,7 +68,7 @@ def effective_ratio(n: int, n_paulis: int) -> float:
 
 def expected_rank(n: int, m: int, n_paulis: int) -> int:
     """Dimension that counting gives: all parameters but redundant ones, at most 2^n - 1."""
-    return min(n_parameters(n, m, n_paulis) - m * redundancy(n_paulis), (1 << n) - 1)
+    return min(Shape(n, m, n_paulis).size - m * redundancy(n_paulis), (1 << n) - 1)
 
 
 def log_probability_jacobian(model: SqRBM) -> Float:

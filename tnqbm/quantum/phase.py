@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.moments import flatten
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
 from tnqbm.quantum.spent import Spent
@@ -68,7 +67,7 @@ class QuantumPhase:
         found = self._gibbs.moments(self._context.model(theta), states=start, seed=key)
         if found.states is not None:
             self._states[run] = found.states
-        return flatten(found.moments), found
+        return found.moments.to_vector(), found
 
     def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
         """What each of the runs has taken so far, see docs/quantum.md."""

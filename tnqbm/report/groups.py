@@ -16,7 +16,7 @@ from tnqbm.archive.summaries import (
 )
 from tnqbm.archive.trust import untrusted
 from tnqbm.core.connectivity import DENSE
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.report.content import GroupRow, Statistics
 from tnqbm.report.view import View
 
@@ -109,7 +109,7 @@ def _row(
     visible, data, paulis, other, hidden = key
     dense = dict(other).get("connectivity", DENSE) == DENSE
     coupled = dict(other).get("couple", paulis)  # Paulis that couple; the others are fields only
-    free = n_parameters(visible, hidden, len(paulis))
+    free = Shape(visible, hidden, len(paulis)).size
     free -= visible * hidden * (len(paulis) - len(str(coupled)))
     known = [error for error, _ in errors if math.isfinite(error)]
     return GroupRow(

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.core.moments import flatten
 from tnqbm.training.phases import Estimate, LogPartition, PhaseContext
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ class ContractionPhase:
         for k, model in enumerate(_models(self._context, theta)):
             log_z[k], found = self._plan.moments(model)
             coupled = ~np.isnan(found.zsigma)
-            moments[k] = flatten(found._replace(zsigma=np.where(coupled, found.zsigma, 0.0)))
+            moments[k] = found._replace(zsigma=np.where(coupled, found.zsigma, 0.0)).to_vector()
         return Estimate(moments, log_z)
 
     def state(self) -> dict[str, NDArray[np.generic]]:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.arguments import plain_array
-from tnqbm.core.model import SqRBM, n_parameters, same_mask
+from tnqbm.core.model import SqRBM, same_mask
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.training import phases
 from tnqbm.training.phases import LogPartition, PhaseContext
@@ -121,7 +122,7 @@ def uncoupled(n: int, m: int, paulis: str, couple: str) -> NDArray[np.bool_]:
     ``couple = "Z"`` the model whose w[X] is zero and ``frozen`` is the RBM with a transverse field
     on its hidden units.
     """
-    flags = np.zeros(n_parameters(n, m, len(paulis)), dtype=np.bool_)
+    flags = np.zeros(Shape(n, m, len(paulis)).size, dtype=np.bool_)
     w = flags[n + len(paulis) * m :].reshape(len(paulis), n * m)
     w[[pauli not in couple for pauli in paulis]] = True
     return flags

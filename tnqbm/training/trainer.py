@@ -18,7 +18,8 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.base.teams import Alone, Team
 from tnqbm.core import metrics
 from tnqbm.core.bounds import log_sum
-from tnqbm.core.model import MODEL, SqRBM, free_parameters
+from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.kernels.averages import StateAverages
@@ -236,7 +237,7 @@ class Trainer:
         theta = np.stack([model.to_vector() for model in models])
         fixed = checked_frozen(frozen, theta.shape[1], settings)
         if self._mask is not None:
-            fixed |= ~free_parameters(self._mask, len(paulis))
+            fixed |= ~Shape(n, m, len(paulis)).free(self._mask)
         self._held = np.flatnonzero(fixed) if fixed.any() else None
         self._start(theta)
 

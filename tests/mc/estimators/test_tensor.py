@@ -30,7 +30,7 @@ from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, TrainingSettings, datasets, exact
 from tnqbm.base.teams import Team
 from tnqbm.core import metrics
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import index_of
 from tnqbm.files.storage import read_tree, write_tree
 from tnqbm.kernels.parallel import get_num_threads, set_num_threads
@@ -133,7 +133,7 @@ def repeated(model: SqRBM, runs: int) -> np.ndarray:
 def path(count: int, runs: int, p: int, step: float = 0.05) -> np.ndarray:
     """Parameters (count, runs, size) of a training run, so to speak."""
     rng = np.random.default_rng(8)
-    size = n_parameters(N, M, p)
+    size = Shape(N, M, p).size
     start = 0.3 * rng.normal(size=(1, runs, size))
     return np.asarray(start + np.cumsum(step * rng.normal(size=(count, runs, size)), axis=0))
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from tnqbm import ArchiveError, SqRBM, exact
 from tnqbm.core import connectivity
-from tnqbm.core.model import free_parameters, log_2cosh, n_parameters, tanh_ratio
+from tnqbm.core.model import log_2cosh, tanh_ratio
 from tnqbm.core.paulis import PAULI_MATRICES
+from tnqbm.core.shape import Shape
 from tnqbm.files.storage import read_tree, write_tree
 
 
@@ -111,7 +112,7 @@ def test_scalar_functions_are_finite(r):
 
 
 def test_parameter_count_function():
-    assert n_parameters(8, 5, 3) == 8 + 3 * 5 * 9
+    assert Shape(8, 5, 3).size == 8 + 3 * 5 * 9
 
 
 # --- local connectivity ------------------------------------------------------------------------
@@ -139,8 +140,8 @@ def test_a_masked_model_is_the_dense_one_with_zeros(paulis):
 def test_masked_parameters_are_counted_and_laid_out():
     model = local_model("XYZ")
     assert model.n_parameters == 5 + 3 * (4 + 8)
-    assert model.to_vector().size == n_parameters(5, 4, 3)
-    free = free_parameters(model.mask, 3)
+    assert model.to_vector().size == Shape(5, 4, 3).size
+    free = Shape(*model.mask.shape, 3).free(model.mask)
     assert free.sum() == model.n_parameters
     assert np.array_equal(free, model.to_vector() != 0)
     assert SqRBM.from_vector(model.to_vector(), 5, 4, "XYZ", mask=model.mask) == model

@@ -13,7 +13,6 @@ from scipy.special import gammaln, logsumexp
 from tests.twins import enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.model import log_2cosh
-from tnqbm.core.moments import flatten
 from tnqbm.exact import quadrature
 from tnqbm.exact.quadrature import evaluation
 from tnqbm.kernels import sphere
@@ -28,7 +27,7 @@ def check(model: SqRBM, tolerance: float = 1e-11) -> quadrature.QuadratureMoment
     scale = max(1.0, abs(log_z))
     assert abs(found.log_partition.value - log_z) < tolerance * scale
     assert abs(quadrature.log_partition(model).value - log_z) < tolerance * scale
-    np.testing.assert_allclose(flatten(found.moments), moments, atol=tolerance * scale, rtol=0)
+    np.testing.assert_allclose(found.moments.to_vector(), moments, atol=tolerance * scale, rtol=0)
     return found
 
 
@@ -54,7 +53,7 @@ def test_four_hidden_qubits() -> None:
     log_z, moments, _ = enumerate_model(model)
     found = quadrature.moments(model, 7)
     assert abs(found.log_partition.value - log_z) < 1e-6
-    np.testing.assert_allclose(flatten(found.moments), moments, atol=5e-6)
+    np.testing.assert_allclose(found.moments.to_vector(), moments, atol=5e-6)
 
 
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
@@ -109,7 +108,7 @@ def test_many_visible_units(paulis: str, m: int) -> None:
     used = found.log_partition.degree
     other = quadrature.log_partition(model, used + 12)
     assert abs(other.value - found.log_partition.value) < 1e-10
-    theta, flat = model.to_vector(), flatten(found.moments)
+    theta, flat = model.to_vector(), found.moments.to_vector()
     for k in np.random.default_rng(0).choice(theta.size, 12 // m**2, replace=False):
         values = []
         for step in (1e-4, -1e-4):
@@ -167,7 +166,7 @@ def test_same_bits_whatever_the_number_of_threads(paulis: str, m: int) -> None:
     finally:
         numba.set_num_threads(threads)
     assert one.log_partition == several.log_partition
-    np.testing.assert_array_equal(flatten(one.moments), flatten(several.moments))
+    np.testing.assert_array_equal(one.moments.to_vector(), several.moments.to_vector())
 
 
 def test_forecasts() -> None:

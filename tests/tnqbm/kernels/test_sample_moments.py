@@ -12,7 +12,7 @@ from tests.mc_twins import LETTERS
 from tests.twins import averages
 from tnqbm import SqRBM
 from tnqbm.base.teams import SHARD
-from tnqbm.core.model import n_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
 from tnqbm.kernels.sample_moments import SCALE, SampleMoments
 
@@ -57,7 +57,7 @@ def test_large_weights_and_vanishing_fields(p: int, precision: str) -> None:
     large = models(6, 5, p, scale=1e6)
     found = SampleMoments(6, 5, p, precision).average(parameters(large), states)[0]
     np.testing.assert_allclose(found, averages(large[0], states[0], even), rtol=0, atol=2e-6)
-    nothing = np.zeros((1, n_parameters(6, 5, p)))
+    nothing = np.zeros((1, Shape(6, 5, p).size))
     nothing[0, :6] = 3.0  # visible fields do not enter
     found = SampleMoments(6, 5, p, precision).average(nothing, states)[0]
     expected = np.zeros(found.size)
@@ -141,7 +141,7 @@ def test_states_need_not_lie_in_order_in_memory() -> None:
 def test_no_states_give_sums_of_zero(p: int) -> None:
     theta = parameters(models(4, 3, p, 2))
     found = SampleMoments(4, 3, p).sums(theta, np.zeros((2, 0, 4), np.uint8))
-    np.testing.assert_array_equal(found, np.zeros((2, n_parameters(4, 3, p)), np.int64))
+    np.testing.assert_array_equal(found, np.zeros((2, Shape(4, 3, p).size), np.int64))
 
 
 def test_sums_are_fixed_point_numbers() -> None:

@@ -11,7 +11,7 @@ from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, exact, networks
 from tnqbm.core import connectivity
 from tnqbm.core.model import coupling_mask
-from tnqbm.core.moments import unflatten
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.networks import Contraction
 from tnqbm.networks.contraction import sweep as sweeps
@@ -33,7 +33,7 @@ def agree(model, log_z, moments, tolerance=1e-10):
     """Where moments are not nan, they are those of enumeration, and so is log Z."""
     expected, flat, _ = enumerate_model(model)
     assert log_z == pytest.approx(expected, abs=tolerance * max(1.0, abs(expected)))
-    exact_moments = unflatten(flat, model.n_visible, model.n_hidden, len(model.paulis))
+    exact_moments = Shape(model.n_visible, model.n_hidden, len(model.paulis)).split(flat)
     for found, right in zip(moments, exact_moments, strict=True):
         known = ~np.isnan(found)
         np.testing.assert_allclose(found[known], right[known], atol=tolerance, rtol=0)
@@ -78,7 +78,7 @@ def test_gradient(paulis):
     model = random_model(7, 6, paulis, 5, 0.8)
     states = all_states(7)[::9]
     q = np.full(len(states), 1.0 / len(states))
-    positive = unflatten(averages(model, states, q), 7, 6, len(paulis))
+    positive = Shape(7, 6, len(paulis)).split(averages(model, states, q))
     _, negative = networks.moments(model)
     right = exact.gradient(model, Target(states, q))
     for plus, minus, gradient in zip(positive, negative, right, strict=True):

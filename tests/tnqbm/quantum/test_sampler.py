@@ -17,7 +17,6 @@ pytest.importorskip("qiskit")
 from qiskit.primitives import StatevectorSampler
 
 from tnqbm import MissingExtraError, SqRBM
-from tnqbm.core.moments import flatten
 from tnqbm.exact import moments as exact_moments
 from tnqbm.quantum import Device, Measured, QiskitGibbs, open_device
 from tnqbm.quantum.devices import check_backend
@@ -27,14 +26,14 @@ SMALL = SqRBM.uniform(2, 1, "XZ", scale=0.5, seed=5)
 
 
 def truth(model: SqRBM) -> np.ndarray:
-    return flatten(exact_moments(model))
+    return exact_moments(model).to_vector()
 
 
 def deviations(model: SqRBM, found: Measured) -> np.ndarray:
     """Differences from exact averages in standard errors."""
-    errors = flatten(found.standard_errors)
+    errors = found.standard_errors.to_vector()
     assert (errors > 0).all()
-    return (flatten(found.moments) - truth(model)) / errors
+    return (found.moments.to_vector() - truth(model)) / errors
 
 
 @pytest.mark.parametrize("strategy", ["imaginary-time", "enhanced", "thermal"])
@@ -44,7 +43,7 @@ def test_averages_are_right_and_errors_honest(strategy: str) -> None:
     away = deviations(MODEL, found)
     assert np.abs(away).max() < 5.0
     assert 0.4 < np.sqrt((away**2).mean()) < 1.8
-    assert np.abs(flatten(found.moments) - truth(MODEL)).max() < 0.2
+    assert np.abs(found.moments.to_vector() - truth(MODEL)).max() < 0.2
     assert found.depth > 0
     assert found.two_qubit_gates > 0
     assert 0 < found.kept <= found.shots
@@ -86,8 +85,8 @@ def test_a_statevector_sampler_measures_the_same() -> None:
     sampler = StatevectorSampler(seed=np.random.default_rng(3))
     found = QiskitGibbs(sampler, shots=3000, trotter_steps=1).moments(SMALL)
     ideal = QiskitGibbs(shots=3000, trotter_steps=1, seed=4).moments(SMALL)
-    errors = np.hypot(flatten(found.standard_errors), flatten(ideal.standard_errors))
-    assert (np.abs(flatten(found.moments) - flatten(ideal.moments)) < 5 * errors).all()
+    errors = np.hypot(found.standard_errors.to_vector(), ideal.standard_errors.to_vector())
+    assert (np.abs(found.moments.to_vector() - ideal.moments.to_vector()) < 5 * errors).all()
     assert abs(found.success - ideal.success) < 0.08
 
 
@@ -109,9 +108,9 @@ def test_aer_repeats_a_seed_and_nothing_else() -> None:
     pytest.importorskip("qiskit_aer")
     gibbs = QiskitGibbs(backend="aer", shots=400, trotter_steps=1, seed=7)
     key = np.random.SeedSequence(9)
-    one, two = (flatten(gibbs.moments(SMALL, seed=key).moments) for _ in range(2))
+    one, two = (gibbs.moments(SMALL, seed=key).moments.to_vector() for _ in range(2))
     np.testing.assert_array_equal(one, two)
-    three, four = (flatten(gibbs.moments(SMALL).moments) for _ in range(2))
+    three, four = (gibbs.moments(SMALL).moments.to_vector() for _ in range(2))
     assert (three != four).any()
 
 

@@ -15,7 +15,7 @@ from tests.tnqbm.training.noisy_phase import NoisyPhase
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, train
 from tnqbm.core import connectivity
-from tnqbm.core.model import free_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import ising
 from tnqbm.networks.contraction import kept
 from tnqbm.training import phases
@@ -67,7 +67,7 @@ def same(one: Any, two: Any) -> bool:
 @pytest.mark.parametrize("paulis", ["Z", "YZ", "XYZ"])
 def test_estimates_are_those_of_enumeration(name: str, paulis: str) -> None:
     mask = MASKS[name]
-    free = free_parameters(mask, len(paulis))
+    free = Shape(*mask.shape, len(paulis)).free(mask)
     models = [SqRBM.uniform(*mask.shape, paulis, scale=s, seed=3, mask=mask) for s in (0.5, 2.0)]
     theta = np.stack([model.to_vector() for model in models])
     found = phases.make("contraction", context(mask, len(paulis))).estimate(theta, np.arange(2))

@@ -8,7 +8,7 @@ import pytest
 from tests.twins import averages, enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact
 from tnqbm.core import connectivity
-from tnqbm.core.model import free_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.training import gradients
 from tnqbm.training.trainer import Trainer
 
@@ -69,7 +69,7 @@ def test_centring_a_masked_model_leaves_absent_couplings_out(paulis: str) -> Non
     positive, negative = moments(model, target)
     p = len(paulis)
     mean = 0.5 * (positive + negative)
-    free = free_parameters(mask, p)
+    free = Shape(*mask.shape, p).free(mask)
     # The change of variables of the parameters that exist, and of these alone.
     a = jacobian(model, mean[:N], mean[N : N + p * M].reshape(p, M))[np.ix_(free, free)]
     expected = np.zeros(free.size)

@@ -10,8 +10,7 @@ from threadpoolctl import threadpool_limits
 import mc.estimators.provide
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity
-from tnqbm.core.model import free_parameters
-from tnqbm.core.moments import flatten
+from tnqbm.core.shape import Shape
 from tnqbm.training.inputs import uncoupled
 from tnqbm.training.second_order import Scores, enumerated, solve
 from tnqbm.training.trainer import Trainer
@@ -53,7 +52,7 @@ def test_one_update_with_fixed_damping_is_the_solution(metric, solver):
         **settings,
     ).model.to_vector()  # fmt: skip
     matrix = Scores(model.to_vector(), enumerated(4), 2, 2).matrix(metric)
-    gradient = flatten(exact.gradient(model, target))
+    gradient = exact.gradient(model, target).to_vector()
     step = np.linalg.solve(matrix + 0.05 * np.eye(gradient.size), gradient)
     np.testing.assert_allclose(got, model.to_vector() - 0.5 * step, atol=1e-9)
 
@@ -146,7 +145,7 @@ def test_absent_and_frozen_parameters_stay(solver):
     one = Trainer(models, [target], settings, frozen=frozen)
     found = finish(one)[0]
     before, after = models[0].to_vector(), found.model.to_vector()
-    held = frozen | ~free_parameters(mask, 3)
+    held = frozen | ~Shape(*mask.shape, 3).free(mask)
     assert np.array_equal(after[held], before[held])
     assert (after[~held] != before[~held]).all()
     assert (np.diff(found.kl) < 0).all()
@@ -187,7 +186,7 @@ def test_trust_radius_bounds_updates_in_the_metric():
     scores = Scores(model.to_vector(), enumerated(4), 3, 3)
     assert np.sqrt(move @ scores.product(move)) == pytest.approx(0.05)
     # In the same direction as without the bound.
-    plain = solve(scores, flatten(exact.gradient(model, target)), 0.01, solver="dense")
+    plain = solve(scores, exact.gradient(model, target).to_vector(), 0.01, solver="dense")
     assert move @ plain / np.linalg.norm(move) / np.linalg.norm(plain) == pytest.approx(-1)
 
 
@@ -205,7 +204,7 @@ def test_weight_decay_is_part_of_the_loss():
     model = SqRBM.uniform(4, 2, "XZ", seed=1)
     run = train(model, target, iterations=60, weight_decay=0.05, **NATURAL)
     end = run.model
-    gradient = flatten(exact.gradient(end, target))
+    gradient = exact.gradient(end, target).to_vector()
     gradient[4 + 2 * 2 :] += 0.05 * end.w.ravel()
     assert np.abs(gradient).max() < 1e-6
 

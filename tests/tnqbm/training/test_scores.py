@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tests.twins import all_states
 from tnqbm import SqRBM, exact
 from tnqbm.core import connectivity
-from tnqbm.core.model import free_parameters, tanh_ratio, tanh_ratio_slope
-from tnqbm.core.moments import flatten
+from tnqbm.core.model import tanh_ratio, tanh_ratio_slope
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins
 from tnqbm.training.second_order import Scores, enumerated, solve
 from tnqbm.training.second_order.solvers import chosen
@@ -37,7 +37,7 @@ def features(model: SqRBM) -> np.ndarray:
 def test_averages_and_log_partition_are_those_of_enumeration(paulis, n, m):
     model = SqRBM.uniform(n, m, paulis, seed=1)
     scores = of(model)
-    np.testing.assert_allclose(scores.averages(), flatten(exact.moments(model)), atol=1e-12)
+    np.testing.assert_allclose(scores.averages(), exact.moments(model).to_vector(), atol=1e-12)
     assert scores.log_partition == pytest.approx(exact.log_partition(model), abs=1e-12)
     np.testing.assert_allclose(scores.p, exact.probabilities(model), atol=1e-13)
 
@@ -76,7 +76,7 @@ def test_kubo_mori_metric_is_the_hessian_of_log_z(paulis, n, m, scale):
         for sign in (1, -1):
             moved = theta.copy()
             moved[k] += sign * step
-            moments.append(flatten(exact.moments(SqRBM.from_vector(moved, n, m, paulis))))
+            moments.append(exact.moments(SqRBM.from_vector(moved, n, m, paulis)).to_vector())
         hessian[k] = -(moments[0] - moments[1]) / (2 * step)
     np.testing.assert_allclose(of(model).matrix("kubo-mori"), hessian, atol=2e-9)
 
@@ -114,7 +114,7 @@ def test_kernel_has_the_eigenvalues_of_the_fisher_metric(free):
 def test_all_solvers_agree_with_a_dense_solution(masked):
     mask = connectivity.line(5, 3) if masked else None
     model = SqRBM.uniform(5, 3, "XYZ", seed=8, mask=mask)
-    free = free_parameters(mask, 3) if masked else None
+    free = Shape(*mask.shape, 3).free(mask) if masked else None
     scores = of(model, free=free)
     g = np.random.default_rng(1).normal(size=scores.size)
     keep = np.arange(g.size) if free is None else np.flatnonzero(free)

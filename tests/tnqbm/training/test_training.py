@@ -5,7 +5,7 @@ from tests.tnqbm.training.noisy_phase import NoisyPhase
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity, metrics
-from tnqbm.core.model import free_parameters
+from tnqbm.core.shape import Shape
 from tnqbm.training import phases
 from tnqbm.training.settings import log_spaced
 from tnqbm.training.trainer import Trainer
@@ -325,7 +325,7 @@ def test_a_masked_run_follows_the_gradient_of_its_own_parameters():
     """Plain descent on the dense gradient with the absent couplings' entries crossed out."""
     target = datasets.load("on2", 6, seed=3)
     model = SqRBM.uniform(6, 8, "XYZ", seed=1, mask=LINE)
-    free = free_parameters(LINE, 3)
+    free = Shape(*LINE.shape, 3).free(LINE)
     theta, norms = model.to_vector(), []
     for _ in range(10):
         at = SqRBM.from_vector(theta, 6, 8, "XYZ")

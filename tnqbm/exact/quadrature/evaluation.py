@@ -24,7 +24,7 @@ import numpy as np
 
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM
-from tnqbm.core.moments import Moments, flatten
+from tnqbm.core.moments import Moments
 from tnqbm.exact.quadrature.sums import CoupledPart, NodeSums, dual_sums
 from tnqbm.kernels import sphere
 
@@ -271,7 +271,7 @@ def _gap(before: NodeSums, last: NodeSums) -> float:
 def _moments_gap(before: NodeSums, last: NodeSums) -> float:
     if not math.isfinite(_gap(before, last)):
         return math.inf
-    return float(np.abs(flatten(last.moments) - flatten(before.moments)).max())
+    return float(np.abs(last.moments.to_vector() - before.moments.to_vector()).max())
 
 
 def _result(part: CoupledPart, before: NodeSums, last: NodeSums) -> QuadratureResult:

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio
-from tnqbm.core.moments import Moments, unflatten
+from tnqbm.core.moments import Moments
+from tnqbm.core.shape import Shape
 from tnqbm.kernels import sphere
 
 Float = NDArray[np.float64]
@@ -206,5 +207,5 @@ def dual_sums(part: CoupledPart, *, moments: bool) -> tuple[float, Moments]:
     if not moments:
         return float(enumerator.log_partition(theta)[0]), empty
     log_z, flat = enumerator.moments(theta)
-    sigma, z, zsigma = unflatten(flat[0], m, n, 1)
+    sigma, z, zsigma = Shape(m, n, 1).split(flat[0])
     return float(log_z[0]), Moments(z[0], sigma[None], zsigma.transpose(0, 2, 1))

@@ -22,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.memory import check_memory
-from tnqbm.core.model import log_2cosh, n_parameters, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.model import log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of
 
 Float = NDArray[np.float64]
@@ -73,9 +74,9 @@ class Scores:
         free: NDArray[np.bool_] | None = None,
     ) -> None:
         count, n = s.shape
-        if theta.shape != (n_parameters(n, m, n_paulis),):
+        if theta.shape != (Shape(n, m, n_paulis).size,):
             raise ValueError(
-                f"theta must have shape ({n_parameters(n, m, n_paulis)},) for n = {n}, m = {m} and "
+                f"theta must have shape ({Shape(n, m, n_paulis).size},) for n = {n}, m = {m} and "
                 f"{n_paulis} Paulis, got {theta.shape}"
             )
         check_memory(
@@ -111,7 +112,7 @@ class Scores:
     @property
     def size(self) -> int:
         """Length of vectors of parameters."""
-        return n_parameters(self.n, self.m, self.n_paulis)
+        return Shape(self.n, self.m, self.n_paulis).size
 
     def averages(self, weights: Float | None = None) -> Float:
         """Averages of h with the states' weights, or with others (K,); (n_parameters,)."""
