@@ -1,6 +1,6 @@
 from .kernels import Sweeper as Sweeper
-from .running.distribute import RunFailed as RunFailed
-from .running.distribute import StudyInterrupted as StudyInterrupted
+from .running.failures import RunFailed as RunFailed
+from .running.failures import StudyInterrupted as StudyInterrupted
 from .running.runner import run_study as run_study
 from .sampling.estimate import Estimate as Estimate
 from .sampling.estimate import EstimateWarning as EstimateWarning

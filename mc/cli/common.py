@@ -88,7 +88,7 @@ def is_first_rank() -> bool:
 
 def explain(error: Exception) -> str | None:
     """The message of an error that a user can mend; None for one that is a fault of the program."""
-    from mc.running.distribute import RunFailed, StudyInterrupted
+    from mc.running.failures import RunFailed, StudyInterrupted
     from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
 
     if isinstance(error, KeyError):

@@ -79,7 +79,9 @@ def run(
                 echo(f"It cannot start yet: {problem}", err=True)
         return
 
-    from mc.running.distribute import StudyInterrupted, abort_on_error, connect, get_comm, together
+    from mc.running.aborting import abort_on_error, on_rank_0
+    from mc.running.failures import StudyInterrupted
+    from mc.running.ranks import connect, get_comm
     from mc.running.runner import execute
 
     assert out is not None
@@ -87,7 +89,7 @@ def run(
     ranks = connect(comm)
     first = ranks.rank == 0
     with abort_on_error(ranks):
-        checked = together(ranks, lambda: _load(study))
+        checked = on_rank_0(ranks, lambda: _load(study))
     ranks.close()
     start = time.perf_counter()
     try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mc.studies.schedule import seeds_text
+from mc.studies.seeds import Coordinate
 from tnqbm.base.errors import ArchiveError, cause_of, one_page
 
 MOST = 5
@@ -15,6 +16,57 @@ MOST = 5
 
 TRACEBACK = 20_000
 """Characters that are kept of a traceback."""
+
+
+class StudyInterrupted(Exception):
+    """A study was stopped by a signal after saving its state; it can be resumed.
+
+    ``signum`` is the signal, ``out`` the archive, ``finished`` of ``planned`` runs are whole.
+    """
+
+    def __init__(self, signum: int, out: str, finished: int, planned: int) -> None:
+        super().__init__(signum, out, finished, planned)
+        self.signum, self.out, self.finished, self.planned = signum, out, finished, planned
+
+    def __str__(self) -> str:
+        return (
+            f"stopped by signal {self.signum} with {self.finished} of {self.planned} runs "
+            f"finished; everything is saved, continue with the same command and --resume "
+            f"(in Python: resume=True)"
+        )
+
+    @property
+    def exit_code(self) -> int:
+        """What a shell expects of a process ended by this signal: 130 for Ctrl-C."""
+        return 128 + self.signum
+
+
+class RunFailed(RuntimeError):
+    """A run raised; the message holds its coordinates and the cause.
+
+    ``coordinates`` (without seed), ``seeds`` of the batch, ``rank`` and ``details``, the
+    traceback's text. Finished runs are kept and the study can be resumed.
+    """
+
+    def __init__(
+        self,
+        coordinates: Mapping[str, Coordinate],
+        seeds: tuple[int, ...],
+        rank: int,
+        cause: str,
+        details: str,
+    ) -> None:
+        super().__init__(dict(coordinates), seeds, rank, cause, details)
+        self.coordinates, self.seeds, self.rank = dict(coordinates), seeds, rank
+        self.cause, self.details = cause, details
+
+    def __str__(self) -> str:
+        where = ", ".join(f"{name} = {value!r}" for name, value in self.coordinates.items())
+        return (
+            f"run {where}, seed = {seeds_text(self.seeds)} failed on rank {self.rank}: "
+            f"{self.cause}. Finished runs are kept; once the cause is mended, continue with "
+            f"--resume (in Python: resume=True)"
+        )
 
 
 class MemberFailed(RuntimeError):
@@ -56,7 +108,7 @@ def is_of_run(error: BaseException) -> bool:
     return not isinstance(error, _NOT_THE_RUN) and not type(error).__module__.startswith("mpi4py")
 
 
-def described(error: BaseException) -> tuple[str, str, bool]:
+def error_report(error: BaseException) -> tuple[str, str, bool]:
     """An error for other ranks: its cause, its traceback, and whether it belongs to the run."""
     if isinstance(error, MemberFailed):
         return error.cause, error.details, error.of_run
@@ -65,7 +117,7 @@ def described(error: BaseException) -> tuple[str, str, bool]:
 
 
 @dataclass(frozen=True)
-class Failures:
+class FailedRuns:
     """How many of a study's ``planned`` runs failed, and ``words`` for people: which, and why."""
 
     count: int
@@ -73,10 +125,10 @@ class Failures:
     words: str = ""
 
 
-def failures(rows: Sequence[Mapping[str, Any]], planned: int) -> Failures:
+def failures(rows: Sequence[Mapping[str, Any]], planned: int) -> FailedRuns:
     """What is to be said of runs that failed; ``rows`` as :meth:`tnqbm.Archive.failures`."""
     if not rows:
-        return Failures(0, planned)
+        return FailedRuns(0, planned)
     groups: dict[tuple[str, str], list[int]] = {}
     for row in rows:
         where = ", ".join(f"{k} = {v!r}" for k, v in row.items() if k not in ("seed", "cause"))
@@ -93,4 +145,4 @@ def failures(rows: Sequence[Mapping[str, Any]], planned: int) -> Failures:
         "--resume does not try them again unless their settings change, or with --retry-failed "
         "(in Python: retry_failed=True)"
     )
-    return Failures(len(rows), planned, "\n".join([head, *lines, cure]))
+    return FailedRuns(len(rows), planned, "\n".join([head, *lines, cure]))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from tnqbm.base.printable import printable
 
 if TYPE_CHECKING:
-    from mc.running.handout import Board
+    from mc.running.scheduler import TaskTable
 
 REFRESH_SECONDS = 0.1
 FIRST_LINE_SECONDS, LAST_LINE_SECONDS = 5.0, 60.0
@@ -36,28 +36,28 @@ def duration(seconds: float | None) -> str:
     return f"{s // 86400} d {s % 86400 // 3600:02d} h"
 
 
-def remaining_seconds(board: Board, elapsed: float, ranks: int) -> float | None:
+def remaining_seconds(table: TaskTable, elapsed: float, ranks: int) -> float | None:
     """Estimated time until the last task ends, or None before there is something to go by.
 
     The work left at the measured rate; but never less than the longest running task still takes
     on its own rank, since the last tasks leave other ranks idle.
     """
-    running = list(board.running.values())
+    running = list(table.running.values())
     partly = sum(task.cost * done for task, done, _ in running)
-    worked = board.done_cost + partly - board.skipped_cost
+    worked = table.done_cost + partly - table.skipped_cost
     worked -= sum(task.cost * max(0.0, start) for task, _, start in running)
-    left = max(0.0, sum(task.cost for task in board.tasks) - board.done_cost - partly)
+    left = max(0.0, sum(task.cost for task in table.tasks) - table.done_cost - partly)
     if not running and left == 0:
         return 0.0
     if elapsed < MEASURE_SECONDS or worked <= 0:
         return None
-    busy = max(1, min(ranks, len(board.tasks)))
+    busy = max(1, min(ranks, len(table.tasks)))
     longest = max((task.cost * (1 - done) for task, done, _ in running), default=0.0)
     return float(max(left, longest * busy) / worked * elapsed)
 
 
 class Progress:
-    """Shows a Board; a context manager. Its :meth:`update` may be called as often as one likes.
+    """Shows a TaskTable; a context manager. Its :meth:`update` may be called as often as one likes.
 
     ``planned`` runs in all, of which ``finished`` (with ``finished_cost`` of ``planned_cost``)
     were there before this start. A display that cannot be written to falls silent: it must never
@@ -100,7 +100,7 @@ class Progress:
         if self._bar is not None:
             self._guarded(self._bar.stop)
 
-    def update(self, board: Board, last: bool = False) -> None:
+    def update(self, table: TaskTable, last: bool = False) -> None:
         """Show where the study stands, if it is time to."""
         if not self._shown:
             return
@@ -110,10 +110,10 @@ class Progress:
             return
         self._refreshed = now
         if self._bar is not None:
-            self._guarded(lambda: self._show_bar(board, now))
+            self._guarded(lambda: self._show_bar(table, now))
         else:
             self._pause = min(LAST_LINE_SECONDS, 1.5 * self._pause)
-            self._guarded(lambda: self.say(self.line(board, now - self._started)))
+            self._guarded(lambda: self.say(self.line(table, now - self._started)))
 
     def say(self, text: str) -> None:
         """One line for the user, above the bar."""
@@ -124,21 +124,21 @@ class Progress:
         else:
             self._guarded(lambda: print(text, file=self._stream, flush=True))
 
-    def line(self, board: Board, elapsed: float) -> str:
+    def line(self, table: TaskTable, elapsed: float) -> str:
         """The state in a line."""
-        share, runs = self._state(board)
-        left = remaining_seconds(board, elapsed, self._ranks)
+        share, runs = self._state(table)
+        left = remaining_seconds(table, elapsed, self._ranks)
         return (
-            f"{self._name}: {runs} of {self._planned} runs{_failed(board)}, "
+            f"{self._name}: {runs} of {self._planned} runs{_failed(table)}, "
             f"{100 * share:.0f} % of the work, "
             f"{duration(elapsed)} elapsed, {duration(left)} left"
         )
 
-    def _state(self, board: Board) -> tuple[float, int]:
-        partly = sum(task.cost * done for task, done, _ in board.running.values())
-        done = self._finished_cost + board.done_cost + partly
+    def _state(self, table: TaskTable) -> tuple[float, int]:
+        partly = sum(task.cost * done for task, done, _ in table.running.values())
+        done = self._finished_cost + table.done_cost + partly
         share = done / self._planned_cost if self._planned_cost > 0 else 1.0
-        return min(1.0, share), self._finished + board.done_runs
+        return min(1.0, share), self._finished + table.done_runs
 
     def _open_bar(self) -> None:
         from rich.console import Console
@@ -156,11 +156,11 @@ class Progress:
         self._task = self._bar.add_task(self._name, total=1.0, words="")
         self._guarded(self._bar.start)
 
-    def _show_bar(self, board: Board, now: float) -> None:
-        share, runs = self._state(board)
+    def _show_bar(self, table: TaskTable, now: float) -> None:
+        share, runs = self._state(table)
         elapsed = now - self._started
-        left = remaining_seconds(board, elapsed, self._ranks)
-        count = f"{runs}/{self._planned} runs{_failed(board)}"
+        left = remaining_seconds(table, elapsed, self._ranks)
+        count = f"{runs}/{self._planned} runs{_failed(table)}"
         words = f"{count}  {duration(elapsed)}  {duration(left)} left"
         self._bar.update(self._task, completed=share, words=words)
         self._bar.refresh()
@@ -172,5 +172,5 @@ class Progress:
             self._shown, self._bar = False, None
 
 
-def _failed(board: Board) -> str:
-    return f" ({board.failed_runs} failed)" if board.failed_runs else ""
+def _failed(table: TaskTable) -> str:
+    return f" ({table.failed_runs} failed)" if table.failed_runs else ""

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from mc.running.distribute import Ranks
+from mc.running.ranks import Ranks
 from tnqbm import __version__
 
 PACKAGES = ("numpy", "scipy", "numba", "h5py", "mpi4py")

@@ -11,24 +11,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mc.running.aborting import Agreed, abort_on_error, on_rank_0
 from mc.running.checkpoint import begun, usable_checkpoints
-from mc.running.distribute import (
-    Agreed,
-    Ranks,
+from mc.running.failures import (
+    FailedAlone,
+    FailedRuns,
+    MemberFailed,
     RunFailed,
     StudyInterrupted,
-    abort_on_error,
-    connect,
-    set_threads,
-    together,
+    error_report,
+    failures,
+    is_of_run,
 )
-from mc.running.failures import FailedAlone, Failures, MemberFailed, described, failures, is_of_run
-from mc.running.handout import Failure, Hand, Outcome, deal
 from mc.running.progress import Progress
 from mc.running.provenance import build, now, study_provenance
+from mc.running.ranks import Ranks, connect
+from mc.running.scheduler import Outcome, TaskFailure, TaskSource, task_source
 from mc.running.signals import SignalWatch
-from mc.running.team import join, most_members, team_words, wrong_number
-from mc.running.train_task import Bench, train_task, warm_up
+from mc.running.team import join, most_members, team_size_error, team_text
+from mc.running.threads import set_threads
+from mc.running.train_task import TaskContext, train_task, warm_up
 from mc.running.workspace import (
     Found,
     Workspace,
@@ -124,7 +126,7 @@ class Done:
     """A study that has ended: its archive, what failed, and whether this is its first rank."""
 
     path: Path
-    failed: Failures
+    failed: FailedRuns
     first: bool
 
 
@@ -160,14 +162,16 @@ class Wanted(NamedTuple):
     retry_failed: bool
 
 
-def _run(study: Study, workspace: Workspace, ranks: Ranks, wanted: Wanted, shown: bool) -> Failures:
+def _run(
+    study: Study, workspace: Workspace, ranks: Ranks, wanted: Wanted, shown: bool
+) -> FailedRuns:
     # Rank 0's study counts, should a file have changed while the ranks were reading it.
-    study = ranks.bcast(study)
+    study = ranks.broadcast(study)
     threads = set_threads(ranks)
     with ExitStack() as stack:
         # Several ranks must not end while others save; their launcher ends them if it must be.
         watch = stack.enter_context(SignalWatch(insist=ranks.size == 1))
-        start: _Start = together(
+        start: _Start = on_rank_0(
             ranks, lambda: _prepare(study, workspace, ranks, threads, wanted, stack)
         )
         _check_visible(workspace, ranks)
@@ -184,7 +188,7 @@ def _run(study: Study, workspace: Workspace, ranks: Ranks, wanted: Wanted, shown
             ranks=teams,
             shown=shown and ranks.rank == 0,
         )
-        bench = Bench(
+        context = TaskContext(
             study=study,
             workspace=workspace,
             identity=identity_text(study_identity(study)),
@@ -197,11 +201,13 @@ def _run(study: Study, workspace: Workspace, ranks: Ranks, wanted: Wanted, shown
             for warning in start.warnings:
                 display.say(f"warning: {warning}")
             if size > 1:
-                display.say(team_words(ranks.size, size))
-            hand = deal(ranks, start.tasks, watch, display.update, team=size, lost=workspace.lost)
-            error = _work(bench, hand, start.tasks, ranks)
-            outcome = hand.finish()
-        failed: Failures = together(
+                display.say(team_text(ranks.size, size))
+            source = task_source(
+                ranks, start.tasks, watch, display.update, team=size, lost=workspace.lost
+            )
+            error = _work(context, source, start.tasks, ranks)
+            outcome = source.finish()
+        failed: FailedRuns = on_rank_0(
             ranks, lambda: _conclude(study, workspace, start, outcome, error)
         )
     return failed
@@ -217,7 +223,7 @@ def _prepare(
 ) -> _Start:
     """Everything that can be wrong before the work, and the list of tasks. Rank 0 only."""
     size = study.run.ranks_per_run
-    if wrong := wrong_number(ranks.size, size):
+    if wrong := team_size_error(ranks.size, size):
         raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
     workspace.check(resume=wanted.resume, overwrite=wanted.overwrite, inputs=study.files())
     plan = study.plan()
@@ -343,25 +349,27 @@ def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
             raise Agreed(failure or RuntimeError(f"compiling the kernels failed: {found[0]}"))
 
 
-def _work(bench: Bench, hand: Hand, tasks: list[Task], ranks: Ranks) -> BaseException | None:
+def _work(
+    context: TaskContext, source: TaskSource, tasks: list[Task], ranks: Ranks
+) -> BaseException | None:
     """Work on tasks until there are none; what stopped this rank's last task, if anything did."""
     raised: BaseException | None = None
-    while (task := hand.next_task()) is not None:
+    while (task := source.next_task()) is not None:
         try:
-            failed = train_task(bench, task, hand.tick)
+            failed = train_task(context, task, source.tick)
         except FailedAlone as error:
             # The others of the team wait for this rank for ever: all that is left is to end them.
-            cause, details, _ = described(error)
+            cause, details, _ = error_report(error)
             raise RunFailed(
                 task.coordinates, task.seeds, ranks.rank, str(error), details
             ) from error
         except Exception as error:
             raised = error
-            cause, details, _ = described(error)
+            cause, details, _ = error_report(error)
             rank = error.rank if isinstance(error, MemberFailed) else ranks.rank
-            hand.end_task(Failure(task.index, rank, cause, details))
+            source.end_task(TaskFailure(task.index, rank, cause, details))
         else:
-            hand.end_task(saved=failed is None, failed=failed or 0)
+            source.end_task(failed)
     return raised
 
 
@@ -371,7 +379,7 @@ def _conclude(
     start: _Start,
     outcome: Outcome | None,
     raised: BaseException | None,
-) -> Failures:
+) -> FailedRuns:
     """Assemble the archive; raise if the study was stopped; what failed. Rank 0 only."""
     assert outcome is not None
     workspace.check_held()

@@ -2,22 +2,21 @@
 
 The ranks of a study are cut into teams of consecutive ranks. The first of a team leads it: it
 fetches tasks, decides how far the team trains before it looks up, and writes all files. Members
-exchange numbers only as :class:`tnqbm.base.teams.Team` does; everything else they say to each other
-goes through :meth:`Members.meet` and :meth:`Members.tell`, on a communicator of its own, so that a
-member that has failed can say so while others are still amid an exchange of numbers.
+exchange numbers of the training only as :class:`tnqbm.base.teams.Team` does; everything else goes
+through :meth:`Members.synchronize` and :meth:`Members.broadcast`, on a communicator of its own, so
+that a member that has failed can say so while others still exchange numbers.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.running.distribute import Ranks
-from mc.running.failures import FailedAlone, MemberFailed, described
+from mc.running.failures import FailedAlone, MemberFailed, error_report
+from mc.running.ranks import Ranks, wait_until
 from mc.studies.gradients import WITHOUT_CHAINS
 from tnqbm.base.errors import cause_of
 from tnqbm.base.teams import SHARD, Alone, Team
@@ -28,19 +27,19 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 5.0
 """How long a member that failed waits for the others to come to the same end."""
 
-LONGEST_PAUSE = 0.005
+SHORTEST_PAUSE, LONGEST_PAUSE = 1e-5, 0.005
 
 
 class Members(Team, Protocol):
     """The processes of one run as they train together; all must call every method in turn."""
 
-    def meet(
+    def synchronize(
         self,
-        words: Sequence[int],
+        numbers: Sequence[int],
         error: BaseException | None = None,
         patience: float | None = None,
     ) -> NDArray[np.int64]:
-        """Everybody's words, (members, words).
+        """The numbers of all members as an array (members, numbers).
 
         If a member brings an error all raise: those with an error theirs, the others
         :class:`MemberFailed`; but if one brings an error that is not the run's, all of them raise
@@ -48,24 +47,24 @@ class Members(Team, Protocol):
         for the others, then raises :class:`FailedAlone`.
         """
 
-    def tell(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         """The leader's value on every member."""
 
 
-class Solo(Alone):
+class SingleMember(Alone):
     """A team of one process."""
 
-    def meet(
+    def synchronize(
         self,
-        words: Sequence[int],
+        numbers: Sequence[int],
         error: BaseException | None = None,
         patience: float | None = None,
     ) -> NDArray[np.int64]:
         if error is not None:
             raise error
-        return np.array([words], dtype=np.int64)
+        return np.array([numbers], dtype=np.int64)
 
-    def tell(self, value: Any) -> Any:
+    def broadcast(self, value: Any) -> Any:
         return value
 
 
@@ -93,50 +92,56 @@ class MpiTeam:
     def gather(self, part: NDArray[Any]) -> NDArray[Any]:
         rows = np.ascontiguousarray(np.moveaxis(part, 1, 0))
         counts = self._comm.allgather(rows.shape[0])
-        whole = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
+        joined = np.empty((sum(counts), *rows.shape[1:]), rows.dtype)
         # Counted in chains, so that large arrays do not overflow MPI's counters of bytes.
-        chain = self._mpi.BYTE.Create_contiguous(whole[:1].nbytes).Commit()
+        chain = self._mpi.BYTE.Create_contiguous(joined[:1].nbytes).Commit()
         try:
-            self._comm.Allgatherv([rows, rows.shape[0], chain], [whole, counts, chain])
+            self._comm.Allgatherv([rows, rows.shape[0], chain], [joined, counts, chain])
         finally:
             chain.Free()
-        return np.ascontiguousarray(np.moveaxis(whole, 0, 1))
+        return np.ascontiguousarray(np.moveaxis(joined, 0, 1))
 
-    def meet(
+    def synchronize(
         self,
-        words: Sequence[int],
+        numbers: Sequence[int],
         error: BaseException | None = None,
         patience: float | None = None,
     ) -> NDArray[np.int64]:
-        own = np.array([error is not None, *words], dtype=np.int64)
-        found = np.empty((self.size, own.size), dtype=np.int64)
-        request = self._control.Iallgather(own, found)
-        if not _wait(request.Test, None if error is None else patience):
+        own = np.array([error is not None, *numbers], dtype=np.int64)
+        gathered = np.empty((self.size, own.size), dtype=np.int64)
+        request = self._control.Iallgather(own, gathered)
+        arrived = wait_until(
+            request.Test,
+            None if error is None else patience,
+            shortest=SHORTEST_PAUSE,
+            longest=LONGEST_PAUSE,
+        )
+        if not arrived:
             assert error is not None
             raise FailedAlone(cause_of(error)) from error
-        if found[:, 0].any():
-            told = None if error is None else described(error)
-            causes = self._control.allgather(told)
+        if gathered[:, 0].any():
+            report = None if error is None else error_report(error)
+            causes = self._control.allgather(report)
             # What stops the study comes first: all members must see the same.
-            k = min(np.flatnonzero(found[:, 0]), key=lambda member: causes[member][2])
-            if error is not None and told is not None and told[2] == causes[k][2]:
+            k = min(np.flatnonzero(gathered[:, 0]), key=lambda member: causes[member][2])
+            if error is not None and report is not None and report[2] == causes[k][2]:
                 raise error
             raise MemberFailed(self._first + int(k), *causes[k])
-        return found[:, 1:]
+        return gathered[:, 1:]
 
-    def tell(self, value: Any) -> Any:
-        _wait(self._control.Ibarrier().Test)
+    def broadcast(self, value: Any) -> Any:
+        wait_until(self._control.Ibarrier().Test, shortest=SHORTEST_PAUSE, longest=LONGEST_PAUSE)
         return self._control.bcast(value, root=0)
 
 
 def join(ranks: Ranks, size: int) -> Members:
     """This rank's team of ``size`` consecutive ranks. Collective over all ranks."""
     if size == 1:
-        return Solo()
+        return SingleMember()
     return MpiTeam(ranks.split(size), ranks.split(size), ranks.rank // size * size)
 
 
-def wrong_number(ranks: int, size: int) -> str:
+def team_size_error(ranks: int, size: int) -> str:
     """Why so many ranks cannot be cut into teams of ``size``, or an empty text."""
     if ranks % size == 0:
         return ""
@@ -158,19 +163,7 @@ def most_members(settings: TrainingSettings) -> int:
     return max(1, -(-max(chains, settings.batch_size) // SHARD))
 
 
-def team_words(ranks: int, size: int) -> str:
+def team_text(ranks: int, size: int) -> str:
     """The layout for people: ``2 teams of 4 ranks``."""
     teams = ranks // size
     return f"{teams} team{'s' * (teams != 1)} of {size} ranks"
-
-
-def _wait(arrived: Callable[[], bool], patience: float | None = None) -> bool:
-    """Wait until ``arrived``, without keeping a core busy for long; False after ``patience``."""
-    deadline = None if patience is None else time.monotonic() + patience
-    pause = 1e-5
-    while not arrived():
-        if deadline is not None and time.monotonic() > deadline:
-            return False
-        time.sleep(pause)
-        pause = min(LONGEST_PAUSE, 1.2 * pause)
-    return True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mc.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from mc.running.failures import RanksApart, described, is_of_run
+from mc.running.failures import RanksApart, error_report, is_of_run
 from mc.running.provenance import block_provenance, now
 from mc.running.team import PATIENCE_SECONDS, Members
 from mc.running.workspace import Workspace
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Bench:
+class TaskContext:
     """What a rank needs for every task of a study.
 
     ``team`` are the ranks that share its tasks; ``chunk_seconds`` is how long it may train without
@@ -76,10 +76,10 @@ Tick = Callable[[float], bool]
 """Called often with the finished part of a task; True: save and leave."""
 
 
-def train_task(bench: Bench, task: Task, tick: Tick) -> int | None:
+def train_task(context: TaskContext, task: Task, tick: Tick) -> int | None:
     """Train a task and write its blocks; how many of its runs failed.
 
-    None if it was asked to stop and saved a checkpoint. Every member of the bench's team calls it
+    None if it was asked to stop and saved a checkpoint. Every member of the context's team calls it
     for the same task, and its leader's ``tick`` decides. A run that raises is stored as failed;
     runs that are trained together are then trained again one by one, so that it fails alone. What
     is no run's fault (:func:`mc.running.failures.is_of_run`) is raised by all members:
@@ -88,36 +88,36 @@ def train_task(bench: Bench, task: Task, tick: Tick) -> int | None:
     """
     made: list[Trainer] = []
     try:
-        return _train(bench, task, tick, made)
+        return _train(context, task, tick, made)
     except (Exception, SystemExit) as error:
         if not is_of_run(error):
             raise
-        cause = described(error)[0]
+        cause = error_report(error)[0]
     if len(task.seeds) == 1:
         failed: int | None = 1
-        if bench.team.rank == 0:
-            with bench.saving():
-                _store(bench, task, [_failed(bench, task, made, cause)], now())
+        if context.team.rank == 0:
+            with context.saving():
+                _store(context, task, [_failed(context, task, made, cause)], now())
     else:
-        failed = _one_by_one(bench, task, tick)
-    if bench.team.rank == 0 and failed is not None:
-        bench.workspace.checkpoint(task).unlink(missing_ok=True)
+        failed = _one_by_one(context, task, tick)
+    if context.team.rank == 0 and failed is not None:
+        context.workspace.checkpoint(task).unlink(missing_ok=True)
     return failed
 
 
-def _one_by_one(bench: Bench, task: Task, tick: Tick) -> int | None:
+def _one_by_one(context: TaskContext, task: Task, tick: Tick) -> int | None:
     """The runs of a task each by itself; as :func:`train_task`."""
     count, failed = len(task.seeds), 0
     for k, seed in enumerate(task.seeds):
         alone = dataclasses.replace(task, seeds=(seed,), cost=task.cost / count)
-        found = train_task(bench, alone, lambda part, k=k: tick((k + part) / count))  # type: ignore[misc]
+        found = train_task(context, alone, lambda part, k=k: tick((k + part) / count))  # type: ignore[misc]
         if found is None:
             return None
         failed += found
     return failed
 
 
-def _failed(bench: Bench, task: Task, made: Sequence[Trainer], cause: str) -> Trajectory:
+def _failed(context: TaskContext, task: Task, made: Sequence[Trainer], cause: str) -> Trajectory:
     """What there is of a run that raised."""
     if made:
         made[-1].abandon(cause)
@@ -125,45 +125,45 @@ def _failed(bench: Bench, task: Task, made: Sequence[Trainer], cause: str) -> Tr
     import numpy as np
 
     try:
-        model = bench.study.initial_model(task.coordinates, task.seeds[0])
+        model = context.study.initial_model(task.coordinates, task.seeds[0])
     except Exception:
         model = None
-    names = bench.study.metrics(str(task.coordinates["gradient"]))
+    names = context.study.metrics(str(task.coordinates["gradient"]))
     unknown: dict[str, Any] = {name: np.array([np.nan]) for name in names}
     step = np.zeros(1, dtype=np.int64)
     return Trajectory(step=step, **unknown, model=model, stopped="failed", cause=cause)
 
 
-def _train(bench: Bench, task: Task, tick: Tick, made: list[Trainer]) -> int | None:
+def _train(context: TaskContext, task: Task, tick: Tick, made: list[Trainer]) -> int | None:
     """As :func:`train_task`, but raises what runs raise; puts the trainer into ``made``."""
-    team = bench.team
-    trainer, started = _ready(bench, task)
+    team = context.team
+    trainer, started = _ready(context, task)
     made.append(trainer)
     total = max(1, trainer.settings.iterations)
-    path = bench.workspace.checkpoint(task)
+    path = context.workspace.checkpoint(task)
     saved = time.monotonic()
     chunk, unsaved = 1, False
     error: BaseException | None = None
     while True:
         stop = tick(trainer.iteration / total)
         leave = stop or trainer.finished
-        due = time.monotonic() - saved >= bench.study.run.checkpoint_seconds
+        due = time.monotonic() - saved >= context.study.run.checkpoint_seconds
         save = unsaved and not trainer.finished and (stop or due)
-        leave, save, updates = _agreed(bench, trainer, (leave, save, chunk), error)
+        leave, save, updates = _agreed(context, trainer, (leave, save, chunk), error)
         if leave and not save:
             break
         try:
             if save:
                 state = trainer.state()
                 if team.rank == 0:
-                    with bench.saving():
-                        save_checkpoint(path, task, started, bench.identity, state)
+                    with context.saving():
+                        save_checkpoint(path, task, started, context.identity, state)
                 saved, unsaved = time.monotonic(), False
             if not leave:
                 before, begin = trainer.iteration, time.perf_counter()
                 trainer.advance(updates)
                 spent = max(1e-9, time.perf_counter() - begin)
-                pace = (trainer.iteration - before) * bench.chunk_seconds / spent
+                pace = (trainer.iteration - before) * context.chunk_seconds / spent
                 chunk, unsaved = max(1, min(2 * updates, int(pace))), True
         except (Exception, SystemExit) as caught:
             error = caught  # raised when the others have been told
@@ -171,31 +171,34 @@ def _train(bench: Bench, task: Task, tick: Tick, made: list[Trainer]) -> int | N
         return None
     try:
         if team.rank == 0:
-            with bench.saving():
-                _store(bench, task, trainer.trajectories(), started)
+            with context.saving():
+                _store(context, task, trainer.trajectories(), started)
                 # Only now that the block is on disk.
                 path.unlink(missing_ok=True)
     except (Exception, SystemExit) as caught:
         error = caught
-    team.meet((), error, PATIENCE_SECONDS)
+    team.synchronize((), error, PATIENCE_SECONDS)
     return len(trainer.failures)
 
 
 def _agreed(
-    bench: Bench, trainer: Trainer, order: tuple[bool, bool, int], error: BaseException | None
+    context: TaskContext,
+    trainer: Trainer,
+    order: tuple[bool, bool, int],
+    error: BaseException | None,
 ) -> tuple[bool, bool, int]:
     """The leader's order (leave, save, updates to do), after everybody has come as far as it."""
-    team = bench.team
+    team = context.team
     where = (0, 0) if team.size == 1 else (trainer.iteration, _checksum(trainer))
-    words = team.meet((*order, *where), error, PATIENCE_SECONDS)
-    apart = (words[:, 3:] != words[0, 3:]).any(axis=1).nonzero()[0]
+    numbers = team.synchronize((*order, *where), error, PATIENCE_SECONDS)
+    apart = (numbers[:, 3:] != numbers[0, 3:]).any(axis=1).nonzero()[0]
     if apart.size:
         raise RanksApart(
             f"ranks that share a run must compute the same, but member {apart[0]} of the team has "
             f"other parameters than its leader at update {trainer.iteration}: give a team "
             "processors of one kind and one installation of the software"
         )
-    return bool(words[0, 0]), bool(words[0, 1]), int(words[0, 2])
+    return bool(numbers[0, 0]), bool(numbers[0, 1]), int(numbers[0, 2])
 
 
 def _checksum(trainer: Trainer) -> int:
@@ -205,20 +208,20 @@ def _checksum(trainer: Trainer) -> int:
     return int(np.ascontiguousarray(trainer.parameters).view(np.int64).sum())
 
 
-def _ready(bench: Bench, task: Task) -> tuple[Trainer, str]:
+def _ready(context: TaskContext, task: Task) -> tuple[Trainer, str]:
     """A trainer at the start, or where the task's checkpoint left it, and when it started."""
-    team = bench.team
+    team = context.team
     error: BaseException | None = None
     found: Checkpoint | None = None
     try:
-        make = _begin(bench, task)
+        make = _begin(context, task)
         trainer, started = make(), now()
         # The leader's alone: other hosts may see a file later than it does, or an older one.
-        found = _usable_checkpoint(bench, task) if team.rank == 0 else None
+        found = _usable_checkpoint(context, task) if team.rank == 0 else None
     except (Exception, SystemExit) as caught:
         error = caught
-    team.meet((), error)
-    found = team.tell(found)
+    team.synchronize((), error)
+    found = team.broadcast(found)
     if found is None:
         return trainer, started
     try:
@@ -230,21 +233,21 @@ def _ready(bench: Bench, task: Task) -> tuple[Trainer, str]:
             trainer = make()
     except (Exception, SystemExit) as caught:
         error = caught
-    team.meet((), error)
+    team.synchronize((), error)
     return trainer, started
 
 
-def _usable_checkpoint(bench: Bench, task: Task) -> Checkpoint | None:
+def _usable_checkpoint(context: TaskContext, task: Task) -> Checkpoint | None:
     """The checkpoint of a task, if there is one of the same settings and it can be read."""
     try:
-        found = load_checkpoint(bench.workspace.checkpoint(task))
+        found = load_checkpoint(context.workspace.checkpoint(task))
     except (FileNotFoundError, ArchiveError):
         return None
-    same = same_numbers(found.identity, bench.identity, task.coordinates)
+    same = same_numbers(found.identity, context.identity, task.coordinates)
     return found if same else None
 
 
-def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
+def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
     """What makes trainers of a task, at its start."""
     import numpy as np
 
@@ -252,7 +255,7 @@ def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
     from tnqbm.training.trainer import Trainer
 
     provide()
-    study, coordinates = bench.study, task.coordinates
+    study, coordinates = context.study, task.coordinates
     settings = study.settings(str(coordinates["gradient"]))
     models = [study.initial_model(coordinates, seed) for seed in task.seeds]
     targets = study.targets(coordinates, task.seeds)
@@ -266,20 +269,22 @@ def _begin(bench: Bench, task: Task) -> Callable[[], Trainer]:
         targets,
         settings,
         keys=keys,
-        team=bench.team,
+        team=context.team,
         tests=tests,
         valids=valids,
         frozen=frozen,
     )
 
 
-def _store(bench: Bench, task: Task, trajectories: Sequence[Trajectory], started: str) -> None:
+def _store(
+    context: TaskContext, task: Task, trajectories: Sequence[Trajectory], started: str
+) -> None:
     from tnqbm.archive import RunRecord, write_block
 
     finished = now()
-    wanted = bench.study.metrics(str(task.coordinates["gradient"]))
+    wanted = context.study.metrics(str(task.coordinates["gradient"]))
     unwanted: dict[str, None] = {name: None for name in METRICS if name not in wanted}
-    if not bench.study.output.model:
+    if not context.study.output.model:
         unwanted["model"] = None
     coordinates: dict[str, Coordinate] = dict(task.coordinates)
     records = [
@@ -292,4 +297,4 @@ def _store(bench: Bench, task: Task, trajectories: Sequence[Trajectory], started
         )
         for seed, trajectory in zip(task.seeds, trajectories, strict=True)
     ]
-    write_block(bench.workspace.part(task), records, block_provenance(bench.rank))
+    write_block(context.workspace.part(task), records, block_provenance(context.rank))

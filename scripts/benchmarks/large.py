@@ -32,7 +32,7 @@ import numpy as np  # noqa: E402
 
 import tnqbm  # noqa: E402
 from mc.estimators.provide import provide  # noqa: E402
-from mc.running.distribute import connect  # noqa: E402
+from mc.running.ranks import connect  # noqa: E402
 from mc.running.team import join  # noqa: E402
 from tnqbm import Trainer, TrainingSettings  # noqa: E402
 

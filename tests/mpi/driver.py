@@ -43,17 +43,17 @@ def disturb(options: dict[str, Any]) -> None:
                 raise ArithmeticError("this update cannot be done")
         advance(trainer, updates)
 
-    def failing(bench: Any, task: Any) -> Any:
+    def failing(context: Any, task: Any) -> Any:
         nonlocal failing_now
         failing_now = mine and all(task.coordinates[name] == fail[name] for name in fail)
         if failing_now and "fail_at" not in options:
             raise ArithmeticError("this run cannot be done")
-        return begin(bench, task)
+        return begin(context, task)
 
-    def dying(bench: Any, *arguments: Any) -> Any:
-        if bench.rank == options["die"]:
+    def dying(context: Any, *arguments: Any) -> Any:
+        if context.rank == options["die"]:
             raise RuntimeError("an accident outside of any run")
-        return work(bench, *arguments)
+        return work(context, *arguments)
 
     if slow or "fail_at" in options:
         trainers.advance = slowly

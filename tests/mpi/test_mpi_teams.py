@@ -210,11 +210,11 @@ for count in (130, 64, 1):
     assert found.dtype == np.float32 and found.flags.c_contiguous
     assert (found == whole[:, :count]).all()
 assert team.gather(np.zeros((2, 0, 3))).shape == (2, 0, 3)
-assert team.tell(world.rank + 7) == 7
-assert team.meet((world.rank, 5)).tolist() == [[0, 5], [1, 5], [2, 5]]
+assert team.broadcast(world.rank + 7) == 7
+assert team.synchronize((world.rank, 5)).tolist() == [[0, 5], [1, 5], [2, 5]]
 own = KeyError("mine") if world.rank == 1 else None
 try:
-    team.meet((0,), own, 1.0)
+    team.synchronize((0,), own, 1.0)
 except KeyError as error:
     assert error is own
 except MemberFailed as error:
@@ -225,7 +225,7 @@ else:
 # What is no run's fault comes first, so that all members do the same.
 own = [OSError(28, "full"), ValueError("mine"), None][world.rank]
 try:
-    team.meet((0,), own, 1.0)
+    team.synchronize((0,), own, 1.0)
 except OSError as error:
     assert world.rank == 0 and error is own
 except MemberFailed as error:

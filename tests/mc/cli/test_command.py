@@ -455,7 +455,7 @@ def test_run_refuses_bad_calls_before_any_work(study: Path, tmp_path: Path) -> N
 def test_an_interruption_says_how_to_go_on(
     study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signum: int, code: int
 ) -> None:
-    from mc.running.distribute import StudyInterrupted
+    from mc.running.failures import StudyInterrupted
 
     def stop(*_: Any, **__: Any) -> Path:
         raise StudyInterrupted(signum, "out.h5", 3, 16)
@@ -489,7 +489,7 @@ def test_errors_of_a_run_are_one_message(
 
 
 def _failed() -> Exception:
-    from mc.running.distribute import RunFailed
+    from mc.running.failures import RunFailed
 
     return RunFailed({"paulis": "Z", "visible": 4}, (1, 7), 3, "boom", "details")
 

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from mc import run_study
-from mc.running.distribute import OneRank, cores_for_rank
-from mc.running.handout import Board
 from mc.running.lock import STALE_SECONDS, Lock, OutputBusyError
 from mc.running.progress import Progress, duration, remaining_seconds
+from mc.running.ranks import OneRank
+from mc.running.scheduler import TaskTable
+from mc.running.threads import cores_for_rank
 from mc.studies.schedule import Task
 from tests.mc.studies.samples import (
     ROOT,
@@ -97,39 +98,39 @@ def test_a_removed_lock_file_does_not_let_another_process_in(tmp_path: Path) -> 
 # --- progress ----------------------------------------------------------------------------------
 
 
-def board(*costs: float) -> Board:
+def table(*costs: float) -> TaskTable:
     tasks = [Task(k, {"paulis": "Z"}, (1, 2), cost) for k, cost in enumerate(costs)]
-    return Board(tasks)
+    return TaskTable(tasks)
 
 
 def test_remaining_time_is_weighted_by_cost() -> None:
-    state = board(8.0, 1.0, 1.0)
+    state = table(8.0, 1.0, 1.0)
     assert remaining_seconds(state, 100.0, 1) is None
     state.start(0, state.tasks[0])
     state.advance(0, 0.0)
     state.advance(0, 0.5)
     assert remaining_seconds(state, 100.0, 1) == pytest.approx(150.0)
-    state.end(0, done=True)
+    state.end(0, 0)
     assert remaining_seconds(state, 100.0, 1) == pytest.approx(25.0)
     for task in state.tasks[1:]:
         state.start(0, task)
-        state.end(0, done=True)
+        state.end(0, 0)
     assert remaining_seconds(state, 100.0, 1) == 0.0
 
 
 def test_remaining_time_knows_of_checkpoints_and_of_the_last_long_task() -> None:
-    state = board(10.0, 10.0)
+    state = table(10.0, 10.0)
     state.start(0, state.tasks[0])
     state.advance(0, 0.5)
     state.advance(0, 0.75)
     # 2.5 done here in 10 s; 12.5 are left.
     assert remaining_seconds(state, 10.0, 1) == pytest.approx(50.0)
-    state = board(10.0, 1.0)
+    state = table(10.0, 1.0)
     for rank, fraction in ((0, 0.0), (1, 0.0), (0, 0.1), (1, 1.0)):
         if fraction == 0.0:
             state.start(rank, state.tasks[rank])
         state.advance(rank, fraction)
-    state.end(1, done=True)
+    state.end(1, 0)
     # Two ranks did 2 in 10 s, but the 9 left are in one task, which only one rank works on.
     assert remaining_seconds(state, 10.0, 2) == pytest.approx(90.0)
 
@@ -167,10 +168,10 @@ class Broken(io.StringIO):
 
 @pytest.mark.parametrize("stream", [io.StringIO(), Terminal()], ids=["file", "terminal"])
 def test_progress_is_shown(stream: io.StringIO) -> None:
-    state = board(1.0, 1.0)
+    state = table(1.0, 1.0)
     with display(stream) as progress:
         state.start(0, state.tasks[0])
-        state.end(0, done=True)
+        state.end(0, 0)
         progress.say("warning: [not markup]")
         progress.update(state, last=True)
     shown = stream.getvalue()
@@ -183,7 +184,7 @@ def test_progress_is_shown(stream: io.StringIO) -> None:
 def test_a_broken_display_does_not_stop_the_work() -> None:
     with display(Broken()) as progress:
         progress.say("anything")
-        progress.update(board(1.0), last=True)
+        progress.update(table(1.0), last=True)
 
 
 def test_progress_of_a_real_study_goes_to_standard_error(

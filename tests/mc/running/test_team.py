@@ -11,10 +11,10 @@ import pytest
 
 from mc import run_study
 from mc.running.failures import FailedAlone, MemberFailed
-from mc.running.handout import Board, FollowerHand, LeaderHand, RootHand, WorkerHand, deal
 from mc.running.runner import _idle_members
+from mc.running.scheduler import Follower, Scheduler, TaskTable, Worker, task_source
 from mc.running.signals import SignalWatch
-from mc.running.team import MpiTeam, Solo, join, most_members, team_words, wrong_number
+from mc.running.team import MpiTeam, SingleMember, join, most_members, team_size_error, team_text
 from mc.studies.file import load_study
 from mc.studies.identity import study_identity
 from mc.studies.schedule import Task
@@ -26,13 +26,15 @@ from tnqbm.training.settings import TrainingSettings
 
 
 def test_numbers_of_ranks() -> None:
-    assert wrong_number(1, 1) == wrong_number(4, 2) == wrong_number(6, 6) == ""
-    found = wrong_number(5, 2)
+    assert team_size_error(1, 1) == team_size_error(4, 2) == team_size_error(6, 6) == ""
+    found = team_size_error(5, 2)
     assert found.startswith("5 ranks cannot be cut into teams of 2; start with mpiexec -n 4 or ")
     assert "mpiexec -n 6, or change the key" in found
-    assert "1 rank cannot be cut into teams of 4; start with mpiexec -n 4, or" in wrong_number(1, 4)
-    assert team_words(4, 2) == "2 teams of 2 ranks"
-    assert team_words(3, 3) == "1 team of 3 ranks"
+    assert "1 rank cannot be cut into teams of 4; start with mpiexec -n 4, or" in team_size_error(
+        1, 4
+    )
+    assert team_text(4, 2) == "2 teams of 2 ranks"
+    assert team_text(3, 3) == "1 team of 3 ranks"
 
 
 @pytest.mark.parametrize(
@@ -120,36 +122,36 @@ class Desk:
         return box.popleft() if box else None
 
 
-def nothing(board: Board, last: bool) -> None:
+def nothing(table: TaskTable, last: bool) -> None:
     return None
 
 
 TASKS = [Task(k, {"paulis": "Z"}, (1, 2), 1.0) for k in range(2)]
 
 
-def hands(ranks: int, team: int) -> tuple[list[Any], list[SignalWatch]]:
+def task_sources(ranks: int, team: int) -> tuple[list[Any], list[SignalWatch]]:
     post = Post(ranks)
     watches = [SignalWatch() for _ in range(ranks)]
-    found = [deal(post.rank(k), TASKS, watches[k], nothing, team=team) for k in range(ranks)]
+    found = [task_source(post.rank(k), TASKS, watches[k], nothing, team=team) for k in range(ranks)]
     return found, watches
 
 
 def test_only_leaders_ask_for_tasks() -> None:
-    found, _ = hands(6, 3)
-    kinds = [type(hand) for hand in found]
-    assert kinds == [LeaderHand, FollowerHand, FollowerHand] * 2
-    assert [type(hand) for hand in hands(2, 1)[0]] == [RootHand, WorkerHand]
+    found, _ = task_sources(6, 3)
+    kinds = [type(source) for source in found]
+    assert kinds == [Scheduler, Follower, Follower, Worker, Follower, Follower]
+    assert [type(source) for source in task_sources(2, 1)[0]] == [Scheduler, Worker]
 
 
 def test_followers_are_given_what_their_leader_takes() -> None:
-    (leader, follower), _ = hands(2, 2)
+    (leader, follower), _ = task_sources(2, 2)
     for task in (*TASKS, None):
         assert leader.next_task() is task
         assert follower.next_task() is task
         if task is not None:
             assert not follower.tick(0.5)
-            follower.end_task()
-            leader.end_task()
+            follower.end_task(0)
+            leader.end_task(0)
     follower._ranks.send(("bye",), 0)
     outcome = leader.finish()
     assert outcome.done == [0, 1]
@@ -157,14 +159,14 @@ def test_followers_are_given_what_their_leader_takes() -> None:
 
 
 def test_a_signal_to_a_follower_stops_its_leader() -> None:
-    (leader, follower), watches = hands(2, 2)
+    (leader, follower), watches = task_sources(2, 2)
     leader.next_task()
     follower.next_task()
     watches[1].signum = 15
     assert not leader.tick(0.1)
     assert not follower.tick(0.1)  # it goes on until its leader says so
     assert leader.tick(0.2)
-    leader.end_task(saved=True)
+    leader.end_task(None)
     assert leader.next_task() is None
     # What rank 0 said to all comes first, and is nothing to a follower.
     assert follower.next_task() is None
@@ -177,13 +179,13 @@ def test_a_signal_to_a_follower_stops_its_leader() -> None:
 
 def test_one_process_is_a_team() -> None:
     team = join(Desk(Post(1), 0), 1)
-    assert isinstance(team, Solo)
+    assert isinstance(team, SingleMember)
     assert (team.rank, team.size) == (0, 1)
-    assert team.meet((3, 4)).tolist() == [[3, 4]]
-    assert team.tell("it") == "it"
+    assert team.synchronize((3, 4)).tolist() == [[3, 4]]
+    assert team.broadcast("it") == "it"
     error = KeyError("gone")
     with pytest.raises(KeyError) as caught:
-        team.meet((), error, 0.0)
+        team.synchronize((), error, 0.0)
     assert caught.value is error
 
 
@@ -216,14 +218,14 @@ def meeting(other: list[int] | None) -> MpiTeam:
 
 
 def test_members_that_meet() -> None:
-    assert np.array_equal(meeting([0, 8]).meet((7,)), [[7], [8]])
+    assert np.array_equal(meeting([0, 8]).synchronize((7,)), [[7], [8]])
     with pytest.raises(MemberFailed, match="rank 5 failed: KeyError: no space") as other:
-        meeting([1, 8]).meet((7,))
+        meeting([1, 8]).synchronize((7,))
     assert other.value.details == "the traceback"
     with pytest.raises(ValueError, match="mine"):
-        meeting([1, 8]).meet((7,), ValueError("mine"), 0.0)
+        meeting([1, 8]).synchronize((7,), ValueError("mine"), 0.0)
 
 
 def test_who_fails_alone_does_not_wait_for_ever() -> None:
     with pytest.raises(FailedAlone, match="ValueError: mine"):
-        meeting(None).meet((7,), ValueError("mine"), 0.05)
+        meeting(None).synchronize((7,), ValueError("mine"), 0.05)

@@ -1,0 +1,193 @@
+"""The processes of a study: finding the MPI ranks, and messages between them.
+
+MPI is imported only when the process was started by an MPI launcher or is given a communicator;
+everywhere else one rank does everything. All waiting is done by polling with short sleeps,
+because MPI's own blocking calls spin and would take the cores from the ranks that still compute.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from mc.running.aborting import abort_on_uncaught
+from tnqbm.base.errors import install_command
+from tnqbm.base.launcher import launched, launcher_size
+
+POLL_SECONDS = 0.002
+MESSAGE_TAG = 1
+
+
+class Ranks(Protocol):
+    """The processes of one study. Collective methods must be called by all of them."""
+
+    rank: int
+    size: int
+    node_rank: int
+    node_size: int
+
+    def send(self, message: Any, to: int) -> None:
+        """Send one small message to another rank."""
+
+    def receive(self) -> tuple[int, Any] | None:
+        """The next waiting (source, message), or None; never waits."""
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's value on every rank (collective)."""
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value on every rank, in rank order (collective)."""
+
+    def barrier(self, *, on_node: bool = False) -> None:
+        """Return once all ranks (of this node) have come here (collective)."""
+
+    def split(self, size: int) -> Any:
+        """A new mpi4py communicator of this rank's ``size`` consecutive ranks (collective)."""
+
+    def abort(self, code: int) -> None:
+        """End all ranks at once; they get no chance to say anything."""
+
+    def close(self) -> None:
+        """Give back what MPI holds for this study (collective)."""
+
+
+def wait_until(
+    arrived: Callable[[], bool],
+    patience: float | None = None,
+    *,
+    shortest: float = POLL_SECONDS,
+    longest: float = 0.02,
+) -> bool:
+    """Wait until ``arrived`` without keeping a core busy; False after ``patience`` seconds.
+
+    ``shortest`` and ``longest`` bound the pauses between two calls of ``arrived``.
+    """
+    deadline = None if patience is None else time.monotonic() + patience
+    pause = shortest
+    while not arrived():
+        if deadline is not None and time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(longest, 1.2 * pause)
+    return True
+
+
+class OneRank:
+    """A study in a single process."""
+
+    rank, size, node_rank, node_size = 0, 1, 0, 1
+
+    def send(self, message: Any, to: int) -> None:
+        raise RuntimeError("a single process has nobody to send to")
+
+    def receive(self) -> tuple[int, Any] | None:
+        return None
+
+    def broadcast(self, value: Any) -> Any:
+        return value
+
+    def gather(self, value: Any) -> list[Any]:
+        return [value]
+
+    def barrier(self, *, on_node: bool = False) -> None:
+        return None
+
+    def split(self, size: int) -> Any:
+        raise RuntimeError("a single process cannot be divided")
+
+    def abort(self, code: int) -> None:
+        raise SystemExit(code)
+
+    def close(self) -> None:
+        return None
+
+
+class MpiRanks:
+    """A study over the ranks of an mpi4py communicator (duplicated, so messages stay apart)."""
+
+    def __init__(self, comm: Any) -> None:
+        from mpi4py import MPI
+
+        self._mpi = MPI
+        self._comm = comm.Dup()
+        self._node = self._comm.Split_type(MPI.COMM_TYPE_SHARED)
+        self.rank, self.size = int(self._comm.rank), int(self._comm.size)
+        self.node_rank, self.node_size = int(self._node.rank), int(self._node.size)
+        self._parts: list[Any] = []
+
+    def send(self, message: Any, to: int) -> None:
+        self._comm.send(message, dest=to, tag=MESSAGE_TAG)
+
+    def receive(self) -> tuple[int, Any] | None:
+        status = self._mpi.Status()
+        if not self._comm.iprobe(source=self._mpi.ANY_SOURCE, tag=MESSAGE_TAG, status=status):
+            return None
+        source = int(status.Get_source())
+        return source, self._comm.recv(source=source, tag=MESSAGE_TAG)
+
+    def broadcast(self, value: Any) -> Any:
+        self.barrier()
+        return self._comm.bcast(value, root=0)
+
+    def gather(self, value: Any) -> list[Any]:
+        self.barrier()
+        return list(self._comm.allgather(value))
+
+    def barrier(self, *, on_node: bool = False) -> None:
+        wait_until((self._node if on_node else self._comm).Ibarrier().Test, longest=0.05)
+
+    def split(self, size: int) -> Any:
+        self._parts.append(self._comm.Split(self.rank // size, self.rank))
+        return self._parts[-1]
+
+    def abort(self, code: int) -> None:
+        self._mpi.COMM_WORLD.Abort(code)
+
+    def close(self) -> None:
+        for part in reversed(self._parts):
+            part.Free()
+        self._node.Free()
+        self._comm.Free()
+
+
+def get_comm() -> Any | None:
+    """MPI.COMM_WORLD if this process was started by an MPI launcher, else None (one process).
+
+    Raises RuntimeError with the cure when the launcher started several processes but MPI does
+    not join them: no MPI library, or an mpiexec that belongs to another MPI library.
+    """
+    if not launched():
+        return None
+    expected = launcher_size()
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        if expected == 1:
+            return None
+        raise RuntimeError(
+            f"started by an MPI launcher as one of {expected} processes, but no MPI library can "
+            f"be loaded ({error}); install one with: {install_command('mpich', 'mpich')}, and "
+            "start with the mpiexec that it brings"
+        ) from error
+    if MPI.COMM_WORLD.size == 1 and expected > 1:
+        beside = os.path.join(os.path.dirname(sys.executable), "mpiexec")
+        library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
+        raise RuntimeError(
+            f"the launcher started {expected} processes, but each of them is alone in MPI: the "
+            f"launcher (mpiexec or srun) belongs to another MPI than the library in use, "
+            f"{library}. Start with that library's own mpiexec "
+            f"({install_command('mpich', 'mpich')} brings one: {beside}), under "
+            "Slurm try srun --mpi=pmi2 or --mpi=pmix, or rebuild mpi4py for the cluster's MPI: "
+            "pip install --force-reinstall --no-binary mpi4py mpi4py"
+        )
+    abort_on_uncaught(MPI)
+    return MPI.COMM_WORLD
+
+
+def connect(comm: Any | None = None) -> Ranks:
+    """The ranks of ``comm`` (an mpi4py communicator), or of the launcher, or this process."""
+    comm = get_comm() if comm is None else comm
+    return OneRank() if comm is None or comm.size == 1 else MpiRanks(comm)
