@@ -15,8 +15,8 @@ from mc.cli.common import echo, number, print_json, print_table
 from mc.cli.which_model import NamedModel, named_model
 
 if TYPE_CHECKING:
-    from mc.sampling.estimate import Estimate, Gap
-    from mc.sampling.tensor.networks import Feed
+    from mc.sampling.amplitude.fit import Feed
+    from mc.sampling.log_z.estimate import Estimate, Gap
     from tnqbm.base.forecast import Forecasts
     from tnqbm.datasets import Target
 
@@ -178,7 +178,7 @@ def _rows(found: Estimate) -> list[Estimate]:
 
 def _agree(found: Estimate) -> bool | None:
     """Whether all estimates that stand for themselves agree; None if there is but one."""
-    from mc.sampling.estimate import gaps_of
+    from mc.sampling.log_z.estimate import gaps_of
 
     gaps = found.gaps or gaps_of([found])
     return all(gap.agree for gap in gaps) if gaps else None

@@ -195,7 +195,7 @@ def _draw_samples(
 ) -> tuple[States, dict[str, Any]]:
     """Samples (chains, samples, n) and how they came about; warnings go to standard error."""
     from mc.sampling.sample import MixingWarning, sample
-    from mc.sampling.tempered import TemperingWarning, sample_tempered
+    from mc.sampling.tempering.sample import TemperingWarning, sample_tempered
 
     chains, kept = size
     options: dict[str, Any] = {"seed": seed, "progress": progress}

@@ -121,7 +121,7 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 
 
 def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
-    from mc.sampling.estimate import EstimateWarning
+    from mc.sampling.log_z.estimate import EstimateWarning
     from mc.sampling.partition import log_partition
     from tnqbm.report import LogZ
 

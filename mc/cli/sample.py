@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mc.sampling.tensor.networks import Feed
+    from mc.sampling.amplitude.fit import Feed
     from tnqbm.datasets import Target
 
 PICTURES = 100
@@ -165,7 +165,7 @@ def sample(
     log_weights = None
     with _warnings_as_messages():
         if network:
-            from mc.sampling.tensor.samples import sample_tensor
+            from mc.sampling.amplitude.sample import sample_tensor
 
             rows, perfect = sample_tensor(
                 named.model,
@@ -251,7 +251,7 @@ def _warnings_as_messages() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         yield
-    from mc.sampling.estimate import EstimateWarning
+    from mc.sampling.log_z.estimate import EstimateWarning
     from mc.sampling.sample import MixingWarning
 
     for one in caught:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mc.cli.common import echo, number, print_table
 
 if TYPE_CHECKING:
+    from mc.sampling.amplitude.sample import PerfectInfo
     from mc.sampling.sample import Info
-    from mc.sampling.tensor.samples import PerfectInfo
 
 
 def print_chains(result: dict[str, Any], info: Info) -> None:

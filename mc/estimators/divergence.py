@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from mc.estimators.tensor_moves import GlobalMoves
 from mc.kernels import Sweeper
-from mc.sampling.annealing import default_kernel
-from mc.sampling.tempering import Tempering
+from mc.sampling.log_z.annealing import default_kernel
+from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core.streams import stream_key
 from tnqbm.kernels.sample_moments import SampleMoments
@@ -196,7 +196,7 @@ class TemperedChains:
     """PCD with parallel tempering: every chain is the cold end of a ladder of its own.
 
     Inverse temperatures are evenly spaced from 0 to 1 on the path of
-    :mod:`mc.sampling.interpolation`.
+    :mod:`mc.sampling.path`.
     """
 
     def __init__(self, context: PhaseContext) -> None:

@@ -54,7 +54,7 @@ class GlobalMoves:
         self._networks.updates += 1
 
     def _move(self, theta: Float, rows: Rows, chains: States, clock: int) -> None:
-        from mc.sampling.tensor.moves import independence_step
+        from mc.sampling.amplitude.moves import independence_step
 
         place = {int(run): k for k, run in enumerate(rows)}
 

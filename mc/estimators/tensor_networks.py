@@ -186,7 +186,7 @@ class FittedNetworks:
         return stream_key(int(self._keys[run]), purpose, self.updates)
 
     def _warn(self, run: int) -> None:
-        from mc.sampling.estimate import EstimateWarning
+        from mc.sampling.log_z.estimate import EstimateWarning
 
         self._warned[run] = True
         warnings.warn(

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.annealing import Schedule, anneal, choose_kernel
-from mc.sampling.estimate import SIGMAS, Estimate, EstimateWarning
-from mc.sampling.interpolation import matching_fields
+from mc.sampling.log_z.annealing import Schedule, anneal, choose_kernel
+from mc.sampling.log_z.estimate import SIGMAS, Estimate, EstimateWarning
+from mc.sampling.path import matching_fields
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.teams import Team
@@ -231,7 +231,7 @@ def log_partition_evaluator(
     Returns a callable (theta (B, size), rows (B,), step) -> (log_z (B,), standard_error (B,)):
     theta are the parameters of the runs ``rows`` after ``step`` updates. ``keys`` (runs,) name
     their random streams and ``reference`` is (n,) or (runs, n); numbers depend on (key, step,
-    theta) alone. Other arguments as for :func:`mc.sampling.annealing.anneal`.
+    theta) alone. Other arguments as for :func:`mc.sampling.log_z.annealing.anneal`.
     """
     kernel = choose_kernel(kernel, n_paulis)
     names = np.asarray(keys, dtype=np.uint64)

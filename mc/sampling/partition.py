@@ -11,13 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mc.sampling.annealing import Schedule
-from mc.sampling.directions import FORWARD, REVERSE, Annealing, annealed, both
-from mc.sampling.estimate import Estimate, EstimateWarning, Gap, Run, agree, describe, gaps_of
-from mc.sampling.survey import Survey, survey
-from mc.sampling.tensor.moves import Proposal
-from mc.sampling.tensor.networks import MAX_BOND, Feed
-from mc.sampling.verdict import judge
+from mc.sampling.amplitude.fit import MAX_BOND, Feed
+from mc.sampling.amplitude.moves import Proposal
+from mc.sampling.log_z.annealing import Schedule
+from mc.sampling.log_z.directions import FORWARD, REVERSE, Annealing, annealed, both
+from mc.sampling.log_z.estimate import Estimate, EstimateWarning, Gap, Run, agree, describe, gaps_of
+from mc.sampling.log_z.mode_weights import Survey, survey
+from mc.sampling.log_z.verdict import judge
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core.model import MODEL, SqRBM
@@ -100,8 +100,8 @@ def log_partition(
         "contraction", "quadrature", or "exact", the fastest of these for the model at hand; "all",
         every way that applies, compared with one another.
     n_chains, n_betas, betas, kernel, sweeps_per_beta, precision, bootstrap : see
-        :func:`mc.sampling.annealing.anneal`. More inverse temperatures make the weights more even,
-        more chains average over them.
+        :func:`mc.sampling.log_z.annealing.anneal`. More inverse temperatures make the weights more
+        even, more chains average over them.
     reference : data, a Target or rows (K, n), whose first moments the solvable end of annealing
         gets: a better beginning for trained models. For the network, states from which half of
         the chains start that it is fitted to and checked with.
@@ -111,14 +111,15 @@ def log_partition(
         network is fitted to.
     n_samples, max_bond, feed, proposal : perfect samples of the network; its largest bond
         dimension and where the states come from that it is fitted to (see
-        :func:`mc.sampling.tensor.networks.fit_amplitude`); or the network itself.
+        :func:`mc.sampling.amplitude.fit.fit_amplitude`); or the network itself.
     seed : the same seed gives the same numbers; exact methods draw nothing and need none.
     progress : show it on standard error.
 
     Estimates are held against what else is known: the weight of all states that were seen (by any
     chain or network, and the rows of ``reference``), a rigorous lower bound of log Z, and the modes
-    that mean-field theory finds, weighed one by one (:mod:`mc.sampling.survey`). Error bars say
-    what scatters, and what is known to be missing; a mode that nobody found is in none of them.
+    that mean-field theory finds, weighed one by one (:mod:`mc.sampling.log_z.mode_weights`). Error
+    bars say what scatters, and what is known to be missing; a mode that nobody found is in none of
+    them.
 
     Warns (EstimateWarning) where the result should not be trusted: a value more than three
     standard errors below the bound or the weight of the modes; fewer than 10 or 5% effective
@@ -144,7 +145,7 @@ def log_partition(
     how.check(model)
 
     def network() -> Run:
-        from mc.sampling.tensor.partition import estimate
+        from mc.sampling.log_z.network import estimate
 
         return estimate(
             model, n_samples=n_samples, max_bond=max_bond, feed=feed, proposal=proposal,

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import KERNELS, check_kernel, is_exact
-from mc.sampling.chains import (
+from mc.sampling.amplitude.fit import (
+    MAX_BOND,
+    check_proposal,
+    conditioned,
+    fit_amplitude,
+    log_weight_of,
+    whole,
+)
+from mc.sampling.amplitude.moves import MOVE_WORK, IndependenceMoves, Proposal, perfect_states
+from mc.sampling.chains.mixing import TRACE, as_target, directions, judge, scout_states, unseen_mode
+from mc.sampling.chains.moving import (
     FREE,
     Chains,
     Clamp,
@@ -23,18 +33,8 @@ from mc.sampling.chains import (
     key_of,
     starting_states,
 )
-from mc.sampling.mixing import TRACE, as_target, directions, judge, scout_states, unseen_mode
-from mc.sampling.pilot import CHAINS, Pilot, fastest, run_pilots
-from mc.sampling.tensor.coverage import lacks
-from mc.sampling.tensor.moves import MOVE_WORK, IndependenceMoves, Proposal, perfect_states
-from mc.sampling.tensor.networks import (
-    MAX_BOND,
-    check_proposal,
-    conditioned,
-    fit_amplitude,
-    log_weight_of,
-    whole,
-)
+from mc.sampling.chains.pilot import CHAINS, Pilot, fastest, run_pilots
+from mc.sampling.log_z.coverage import lacks
 from mc.sampling.ticker import Ticker
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
@@ -76,11 +76,11 @@ class Info:
     ``ess_energy``, ``ess_visible``: effective samples, of all that were kept, for the mean energy
     -log p~ and for the slowest visible mean; ``rhat_energy``, ``rhat_visible``: split R-hat of the
     energy and the largest of a free unit; ``ess_modes``, ``rhat_modes``: the same for the share of
-    the slowest mode among those into which the states come apart (:mod:`mc.sampling.mixing`); nan
-    for what never changed or is undefined. ``sweeps`` per chain in all (pilots apart), of which
-    ``burn_in`` came before the first kept sample interval and ``thin`` lie between two; ``seconds``
-    all in all. ``pilots``: figures of the pilot runs. ``mixed``: no sign of trouble; else
-    ``warnings`` say what was seen.
+    the slowest mode among those into which the states come apart
+    (:mod:`mc.sampling.chains.mixing`); nan for what never changed or is undefined. ``sweeps`` per
+    chain in all (pilots apart), of which ``burn_in`` came before the first kept sample interval and
+    ``thin`` lie between two; ``seconds`` all in all. ``pilots``: figures of the pilot runs.
+    ``mixed``: no sign of trouble; else ``warnings`` say what was seen.
     """
 
     kernel: str
@@ -147,7 +147,7 @@ def sample(
     n_chains : independent chains.
     kernel : one of :data:`mc.kernels.KERNELS`; "tensor": a sweep of "collapsed", then a state
         proposed by an amplitude matrix product state, which takes chains from mode to mode (see
-        :mod:`mc.sampling.tensor.moves`); or "auto": pilot runs of all kernels of the first kind
+        :mod:`mc.sampling.amplitude.moves`); or "auto": pilot runs of all kernels of the first kind
         that are exact, and the one with the most effective samples per second (of the energy and of
         the slowest visible mean, whichever has fewer). That is a measurement of time: on another
         machine, or another day, it can come out differently. ``Info.kernel`` says what was
@@ -165,7 +165,7 @@ def sample(
     precision : "double" or "single" arithmetic in the kernels.
     inertia : of the thermal kernel.
     max_bond, proposal : of kernel "tensor": the largest bond dimension of the network, which is
-        fitted for this call (:func:`mc.sampling.tensor.networks.fit_amplitude`, with ``data`` if
+        fitted for this call (:func:`mc.sampling.amplitude.fit.fit_amplitude`, with ``data`` if
         chains start from them), or the network itself, of the free units if others are clamped.
     seed : a whole number or a SeedSequence; chain c's samples depend on it, on c, and on the
         other arguments, not on ``n_chains``, threads or the machine's speed.

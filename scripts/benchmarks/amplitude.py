@@ -37,7 +37,7 @@ ARGS = parser.parse_args()
 import numpy as np  # noqa: E402
 
 import mc  # noqa: E402
-from mc.sampling.tensor.networks import find_states  # noqa: E402
+from mc.sampling.amplitude.fit import find_states  # noqa: E402
 from tnqbm import SqRBM  # noqa: E402
 from tnqbm.networks import AmplitudeMPS  # noqa: E402
 

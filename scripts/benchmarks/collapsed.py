@@ -168,7 +168,7 @@ def kernel_rows(n: int, m: int, paulis: str, precision: str) -> list[dict[str, A
 
 def effective_share(sampler: Ours, draws: int = 200) -> float | None:
     """Effective samples of log p~ per sweep and chain; None without ArviZ."""
-    from mc.sampling.diagnostics import effective_sample_size
+    from mc.sampling.chains.diagnostics import effective_sample_size
 
     series = np.empty((ARGS.chains, draws))
     for k in range(draws):

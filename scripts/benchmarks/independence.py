@@ -34,10 +34,10 @@ from numpy.typing import NDArray  # noqa: E402
 
 import mc  # noqa: E402
 import tnqbm  # noqa: E402
-from mc.sampling.chains import Chains, starting_states  # noqa: E402
-from mc.sampling.diagnostics import autocorrelation_time  # noqa: E402
-from mc.sampling.tensor.networks import log_weight_of  # noqa: E402
-from mc.sampling.tensor.weights import weigh  # noqa: E402
+from mc.sampling.amplitude.fit import log_weight_of  # noqa: E402
+from mc.sampling.amplitude.weights import weigh  # noqa: E402
+from mc.sampling.chains.diagnostics import autocorrelation_time  # noqa: E402
+from mc.sampling.chains.moving import Chains, starting_states  # noqa: E402
 
 Indicator = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 

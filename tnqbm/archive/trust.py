@@ -25,7 +25,7 @@ LOG_Z_LIMIT = 10**-0.5
 """Standard error of log Z (nats) above which it is not trusted.
 
 With fewer than 10 effective chains an estimate by annealing is not trusted
-(:mod:`mc.sampling.estimate`), and so many have a relative error of Z of 1/sqrt(10).
+(:mod:`mc.sampling.log_z.estimate`), and so many have a relative error of Z of 1/sqrt(10).
 """
 
 SIGMAS = 3.0

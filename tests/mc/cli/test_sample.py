@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import pytest
 
+from mc.sampling.amplitude.sample import sample_tensor
 from mc.sampling.sample import sample
-from mc.sampling.tensor.samples import sample_tensor
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
 from tnqbm.core.model import SqRBM

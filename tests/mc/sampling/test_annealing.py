@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-import mc.sampling.annealing
-from mc.sampling.annealing import adaptive_betas, anneal, choose_kernel
-from mc.sampling.interpolation import Path, check_betas, matching_fields, reference_fields
-from mc.sampling.weights import summarise
+import mc.sampling.log_z.annealing
+from mc.sampling.log_z.annealing import adaptive_betas, anneal, choose_kernel
+from mc.sampling.log_z.weights import summarise
+from mc.sampling.path import Path, check_betas, matching_fields, reference_fields
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.base.teams import SHARD, share
@@ -196,13 +196,13 @@ def test_log_z_within_three_standard_errors() -> None:
 
 def test_sweeping_another_model_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control: chains swept at beta = 1 all along do not give log Z."""
-    sweep = mc.sampling.annealing._Walker.sweep
+    sweep = mc.sampling.log_z.annealing._Walker.sweep
 
     def wrong(self: Any, theta: np.ndarray, states: np.ndarray, sweeps: int, rows: Any = None):
         at_one = self._path.theta if rows is None else self._path.theta[rows]
         sweep(self, at_one, states, sweeps, rows)
 
-    monkeypatch.setattr(mc.sampling.annealing._Walker, "sweep", wrong)
+    monkeypatch.setattr(mc.sampling.log_z.annealing._Walker, "sweep", wrong)
     assert (np.abs(z_scores(betas="linear")) > 3).sum() > 20
 
 

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 
-from mc.sampling.diagnostics import (
+from mc.sampling.chains.diagnostics import (
     RHAT_LIMIT,
     autocorrelation_time,
     bit_diagnostics,

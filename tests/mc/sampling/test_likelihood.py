@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.sampling.estimate import EstimateWarning
 from mc.sampling.likelihood import (
     WithError,
     ais_log_partition,
@@ -20,6 +19,7 @@ from mc.sampling.likelihood import (
     log_weights,
     total_variation,
 )
+from mc.sampling.log_z.estimate import EstimateWarning
 from mc.sampling.partition import log_partition
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mc.sampling.mixing import cut, directions, judge, spread_states
+from mc.sampling.chains.mixing import cut, directions, judge, spread_states
 from mc.sampling.sample import MixingWarning, sample
-from mc.sampling.tempered import TemperingWarning, sample_tempered
+from mc.sampling.tempering.sample import TemperingWarning, sample_tempered
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.datasets import Target

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.sampling.estimate import Estimate, Run
-from mc.sampling.modes import Modes, find_modes
-from mc.sampling.survey import Survey, survey
-from mc.sampling.verdict import judge
+from mc.sampling.log_z.estimate import Estimate, Run
+from mc.sampling.log_z.mode_weights import Survey, survey
+from mc.sampling.log_z.modes import Modes, find_modes
+from mc.sampling.log_z.verdict import judge
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.bounds import log_partition_bound

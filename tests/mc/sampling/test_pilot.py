@@ -9,8 +9,16 @@ from typing import cast
 import numpy as np
 import pytest
 
-from mc.sampling.chains import Chains
-from mc.sampling.pilot import CHAINS, MAX_BURN_IN, MAX_SWEEPS, MAX_THIN, Pilot, fastest, run_pilots
+from mc.sampling.chains.moving import Chains
+from mc.sampling.chains.pilot import (
+    CHAINS,
+    MAX_BURN_IN,
+    MAX_SWEEPS,
+    MAX_THIN,
+    Pilot,
+    fastest,
+    run_pilots,
+)
 
 
 class Telegraph:

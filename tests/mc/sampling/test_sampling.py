@@ -127,7 +127,7 @@ def test_starts() -> None:
     with pytest.warns(MixingWarning):
         states, _ = sample(frozen, 2, n_chains=5, init=given, clamp=clamp, **options)
     assert (states[:, :, 1:] == 1).all()
-    from mc.sampling.chains import starting_states
+    from mc.sampling.chains.moving import starting_states
 
     assert (starting_states(given, 5, 4, data=None, seed=0) == given).all()
     for data in (rows, Target.uniform(rows)):

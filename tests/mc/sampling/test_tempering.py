@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-import mc.sampling.tempering
-from mc.sampling.interpolation import Path
-from mc.sampling.tempered import TemperingWarning, sample_tempered, tune_ladder
-from mc.sampling.tempering import Tempering
+import mc.sampling.tempering.ladder
+from mc.sampling.path import Path
+from mc.sampling.tempering.ladder import Tempering
+from mc.sampling.tempering.sample import TemperingWarning, sample_tempered, tune_ladder
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.states import index_of
@@ -100,7 +100,7 @@ def test_swaps_alone_keep_every_distribution() -> None:
 )
 def test_a_wrong_swap_rule_is_noticed(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the two tests above."""
-    monkeypatch.setattr(mc.sampling.tempering, "swap_log_ratio", wrong)
+    monkeypatch.setattr(mc.sampling.tempering.ladder, "swap_log_ratio", wrong)
     assert min(swap_only()) < 1e-12
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.sampling.chains import Chains
-from mc.sampling.tensor.moves import BLOCK, IndependenceMoves, independence_step
-from mc.sampling.tensor.networks import log_weight_of
+from mc.sampling.amplitude.fit import log_weight_of
+from mc.sampling.amplitude.moves import BLOCK, IndependenceMoves, independence_step
+from mc.sampling.chains.moving import Chains
 from tests.mc.sampling.tensor_twins import DenseProposal, hot, noisy, probabilities
 from tests.mc_twins import chi_squared, draw_states
 from tests.twins import all_states
@@ -134,7 +134,7 @@ def test_units_held_fixed() -> None:
     held = np.array([-1, 1, -1, 0, -1], dtype=np.int8)
     v = all_states(5)
     given = np.where((v[:, 1] == 1) & (v[:, 3] == 0), P, 0.0)
-    from mc.sampling.tensor.networks import conditioned
+    from mc.sampling.amplitude.fit import conditioned
 
     part = conditioned(MODEL, held)
     units = np.flatnonzero(held == -1)

@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.sampling.estimate import EstimateWarning
-from mc.sampling.partition import log_partition
-from mc.sampling.sample import MixingWarning, sample
-from mc.sampling.tensor.moves import IndependenceMoves
-from mc.sampling.tensor.networks import (
+from mc.sampling.amplitude.fit import (
     CHAINS,
     conditioned,
     find_states,
     fit_amplitude,
     log_weight_of,
 )
-from mc.sampling.tensor.samples import sample_tensor
+from mc.sampling.amplitude.moves import IndependenceMoves
+from mc.sampling.amplitude.sample import sample_tensor
+from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.partition import log_partition
+from mc.sampling.sample import MixingWarning, sample
 from tests.mc.sampling.tensor_twins import probabilities
 from tests.mc_twins import chi_squared, draw_states
 from tests.twins import all_states, enumerate_model

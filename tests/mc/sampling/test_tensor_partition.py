@@ -17,7 +17,10 @@ import pytest
 import mc.sampling.partition
 import tnqbm.base.memory
 from mc.cli.common import plain
-from mc.sampling.estimate import (
+from mc.sampling.amplitude.fit import find_states, log_weight_of
+from mc.sampling.amplitude.sample import sample_tensor
+from mc.sampling.amplitude.weights import systematic, weigh
+from mc.sampling.log_z.estimate import (
     Estimate,
     EstimateWarning,
     gap_between,
@@ -26,9 +29,6 @@ from mc.sampling.estimate import (
     pareto_shape,
 )
 from mc.sampling.partition import log_partition
-from mc.sampling.tensor.networks import find_states, log_weight_of
-from mc.sampling.tensor.samples import sample_tensor
-from mc.sampling.tensor.weights import systematic, weigh
 from tests.mc.sampling.tensor_twins import DenseProposal, hot, noisy, probabilities
 from tests.mc_twins import chi_squared
 from tests.twins import all_states, enumerate_model
@@ -164,7 +164,7 @@ def test_modes_that_hardly_count_raise_no_alarm() -> None:
 
 def test_a_check_that_says_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     rough = SqRBM.uniform(20, 20, "XYZ", scale=3.0, seed=1)
-    monkeypatch.setattr("mc.sampling.tensor.partition.BETAS", 4)
+    monkeypatch.setattr("mc.sampling.log_z.network.BETAS", 4)
     with pytest.warns(EstimateWarning, match=r"of the check are worth \d\.\d, too few"):
         estimate(DenseProposal(np.ones(2**20)), rough)
 
@@ -259,7 +259,7 @@ def test_a_network_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch
     def refuse(*_: Any, **__: Any) -> None:
         raise MemoryError("too large")
 
-    monkeypatch.setattr("mc.sampling.tensor.partition.fit_amplitude", refuse)
+    monkeypatch.setattr("mc.sampling.log_z.network.fit_amplitude", refuse)
     with pytest.warns(EstimateWarning, match="tensor: left out: too large"):
         found = log_partition(MODEL, method="all", seed=1, **QUICK)
     assert [one.method for one in found.parts] == ["both", "exact"]
@@ -324,7 +324,7 @@ def test_systematic_resampling_rounds_expected_numbers() -> None:
 
 
 def test_clamped_units_are_held() -> None:
-    from mc.sampling.tensor.networks import conditioned
+    from mc.sampling.amplitude.fit import conditioned
 
     held = np.array([-1, 1, -1, -1, 0, -1, -1, -1], dtype=np.int8)
     part = conditioned(MODEL, held)

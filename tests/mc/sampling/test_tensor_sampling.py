@@ -38,7 +38,7 @@ def test_samples_follow_enumeration() -> None:
 
 
 def test_clamped_samples_follow_the_conditional_distribution() -> None:
-    from mc.sampling.tensor.networks import conditioned
+    from mc.sampling.amplitude.fit import conditioned
 
     held = np.array([-1, 1, -1, 0, -1], dtype=np.int8)
     proposal = DenseProposal(noisy(conditioned(MODEL, held), 1.0))

@@ -15,10 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.sampling.chains import FREE, Clamp, Seed, clamped_values, key_of
-from mc.sampling.estimate import EstimateWarning
-from mc.sampling.tensor.moves import Proposal, States
-from mc.sampling.tensor.networks import (
+from mc.sampling.amplitude.fit import (
     MAX_BOND,
     Feed,
     check_proposal,
@@ -27,7 +24,10 @@ from mc.sampling.tensor.networks import (
     log_weight_of,
     whole,
 )
-from mc.sampling.tensor.weights import systematic, weigh
+from mc.sampling.amplitude.moves import Proposal, States
+from mc.sampling.amplitude.weights import systematic, weigh
+from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values, key_of
+from mc.sampling.log_z.estimate import EstimateWarning
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.short_repr import short_repr
@@ -95,7 +95,7 @@ def sample_tensor(
     """Independent samples (K, n) uint8 of a network that approximates p(v), and their weights.
 
     n_samples : how many to draw from the network.
-    max_bond, feed, data, clamp : see :func:`mc.sampling.tensor.networks.fit_amplitude`. Clamped
+    max_bond, feed, data, clamp : see :func:`mc.sampling.amplitude.fit.fit_amplitude`. Clamped
         units are held in every sample, and the others sampled given them.
     proposal : the network, if there is one already (of the free units, if others are clamped).
     resample : return an equally weighted subset instead, of as many samples as the weights are

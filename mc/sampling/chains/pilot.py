@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.sampling.chains import Chains, States
-from mc.sampling.diagnostics import autocorrelation_time
+from mc.sampling.chains.diagnostics import autocorrelation_time
+from mc.sampling.chains.moving import Chains, States
 
 CHAINS = 32
 """Chains of a pilot, whatever the number of chains of the run it is for."""

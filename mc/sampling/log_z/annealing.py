@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper, check_kernel, is_exact
-from mc.sampling.interpolation import Path, check_betas
-from mc.sampling.weights import summarise
+from mc.sampling.log_z.weights import summarise
+from mc.sampling.path import Path, check_betas
 from tnqbm.base.short_repr import short_repr
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.core.streams import stream_key
@@ -110,7 +110,7 @@ def anneal(
     sweeps_per_beta : sweeps at each inverse temperature.
     precision : arithmetic of the sweeps; weights are always computed in double precision.
     reference : fields of the solvable end, default the models' own; shapes as for
-        :class:`mc.sampling.interpolation.Path`.
+        :class:`mc.sampling.path.Path`.
     start : (B, C, n) equilibrium states of the models; if given, anneals backwards from them
         (and n_chains is C).
     group : so many neighbouring chains of ``start`` are not independent of one another (they come

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.diagnostics import (
+from mc.sampling.chains.diagnostics import (
     MIN_DRAWS,
     bit_diagnostics,
     disagree,

@@ -14,9 +14,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.chains import FREE, Chains, Clamp, Seed, clamped_values, key_of, starting_states
-from mc.sampling.tempering import Tempering
-from mc.sampling.tensor.moves import LogWeight, Proposal, States
+from mc.sampling.amplitude.moves import LogWeight, Proposal, States
+from mc.sampling.chains.moving import (
+    FREE,
+    Chains,
+    Clamp,
+    Seed,
+    clamped_values,
+    key_of,
+    starting_states,
+)
+from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.memory import check_memory
@@ -155,7 +163,7 @@ def find_states(
 
 def conditioned(model: SqRBM, held: NDArray[np.int8]) -> SqRBM:
     """The model of the free units given the others: p(v_free | v_held), held as in
-    ``mc.sampling.chains``.
+    ``mc.sampling.chains.moving``.
 
     A unit that is held adds s_i w_i to the hidden fields b and leaves; log p~ changes by the
     constant of its own field a_i, which is dropped.

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.sampling.estimate import pareto_shape, tail_troubles, weight_troubles
-from mc.sampling.tensor.moves import LogWeight, Proposal, States
-from mc.sampling.weights import summarise
+from mc.sampling.amplitude.moves import LogWeight, Proposal, States
+from mc.sampling.log_z.estimate import pareto_shape, tail_troubles, weight_troubles
+from mc.sampling.log_z.weights import summarise
 from tnqbm.base.memory import check_memory
 from tnqbm.core.streams import stream_key
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from mc.sampling.estimate import MIN_ESS, SIGMAS, Estimate, Run
-from mc.sampling.survey import Survey
+from mc.sampling.log_z.estimate import MIN_ESS, SIGMAS, Estimate, Run
+from mc.sampling.log_z.mode_weights import Survey
 
 LACKING = 4.0
 """Standard errors below the weight of the modes from which on a value is not trusted."""

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.annealing import adaptive_betas, choose_kernel
-from mc.sampling.interpolation import Path
+from mc.sampling.log_z.annealing import adaptive_betas, choose_kernel
+from mc.sampling.path import Path
 from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]

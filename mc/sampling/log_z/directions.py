@@ -11,9 +11,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.annealing import Annealed, Schedule, anneal, choose_kernel
-from mc.sampling.estimate import Estimate, Run, agree, pareto_shape, tail_troubles, weight_troubles
-from mc.sampling.interpolation import reference_fields
+from mc.sampling.log_z.annealing import Annealed, Schedule, anneal, choose_kernel
+from mc.sampling.log_z.estimate import (
+    Estimate,
+    Run,
+    agree,
+    pareto_shape,
+    tail_troubles,
+    weight_troubles,
+)
+from mc.sampling.path import reference_fields
 from mc.sampling.ticker import Ticker
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
@@ -131,7 +138,7 @@ def _equilibrium(
     """States (1, C, n) to anneal back from, how many neighbours belong together, doubts."""
     n, n_chains = model.n_visible, how.n_chains
     if how.samples is None:
-        from mc.sampling.tempered import TemperingWarning, sample_tempered
+        from mc.sampling.tempering.sample import TemperingWarning, sample_tempered
 
         ladders = min(_LADDERS, n_chains)
         with warnings.catch_warnings():

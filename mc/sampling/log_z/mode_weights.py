@@ -1,8 +1,8 @@
 """What an estimate of log Z may have missed: the modes of the model, weighed one by one.
 
 Chains that fall into one mode know nothing of another, and neither do their weights or their
-standard error. Mean-field theory finds modes without chains (:mod:`mc.sampling.modes`). From the
-fields that units feel in a mode, annealing takes a path that stays there, so that a few chains
+standard error. Mean-field theory finds modes without chains (:mod:`mc.sampling.log_z.modes`). From
+the fields that units feel in a mode, annealing takes a path that stays there, so that a few chains
 weigh the states nearest to it. Annealing weights times any function of the last state are unbiased
 (Neal 2001), so the weights of all modes add up to an estimate of Z, which is low, not high, if it
 is off: a value below it lacks something. What was seen on the way also bounds log Z
@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.sampling.annealing import anneal
-from mc.sampling.modes import Modes, find_modes
+from mc.sampling.log_z.annealing import anneal
+from mc.sampling.log_z.modes import Modes, find_modes
 from tnqbm.core.bounds import distinct_rows, log_partition_bound, log_sum
 from tnqbm.core.model import SqRBM
 from tnqbm.core.streams import stream_key

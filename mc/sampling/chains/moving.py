@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.tensor.moves import IndependenceMoves
+from mc.sampling.amplitude.moves import IndependenceMoves
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.core.streams import stream_key

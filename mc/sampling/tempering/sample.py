@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.interpolation import reference_fields
-from mc.sampling.mixing import TRACE, Judgement, as_target, directions, judge, spread_states
-from mc.sampling.tempering import Tempering
+from mc.sampling.chains.mixing import TRACE, Judgement, as_target, directions, judge, spread_states
+from mc.sampling.path import reference_fields
+from mc.sampling.tempering.ladder import Tempering
 from mc.sampling.ticker import Ticker
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
@@ -50,8 +50,8 @@ class TemperedInfo:
     beta = 1 to the other end and back, once the ladder was settled; ``sweeps`` of every chain in
     all, of which ``ladder_sweeps`` to adapt the ladder and ``burn_in`` after it; ``thin`` sweeps
     between two samples; ``ess_...`` and ``rhat_...`` of the energies, visible means and modes
-    of the samples, as in :class:`mc.sampling.mixing.Judgement`; ``mixed`` whether no warning was
-    given.
+    of the samples, as in :class:`mc.sampling.chains.mixing.Judgement`; ``mixed`` whether no warning
+    was given.
     """
 
     kernel: str
@@ -160,8 +160,9 @@ def sample_tempered(
     reference : data, a Target or rows (K, n), whose first moments the hot end has; default: it
         has the model's own fields.
     start : states (n_ladders, n) to begin from. By default the ladders start apart
-        (:func:`mc.sampling.mixing.spread_states`), at random states, where hidden units of opposite
-        signs would send them, and at data, so that they agree only once they have forgotten it.
+        (:func:`mc.sampling.chains.mixing.spread_states`), at random states, where hidden units of
+        opposite signs would send them, and at data, so that they agree only once they have
+        forgotten it.
 
     The same seed gives the same samples. Warns (TemperingWarning) if states make few round trips,
     or the ladders disagree about the energy, a unit, or the share of a mode. ValueError on

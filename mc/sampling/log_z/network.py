@@ -20,11 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.annealing import anneal
-from mc.sampling.estimate import MIN_ESS, SIGMAS, Estimate, Run, gap_between
-from mc.sampling.interpolation import reference_fields
-from mc.sampling.tensor.moves import LogWeight, Proposal, States
-from mc.sampling.tensor.networks import (
+from mc.sampling.amplitude.fit import (
     CHAINS,
     Feed,
     check_feed,
@@ -33,7 +29,11 @@ from mc.sampling.tensor.networks import (
     log_weight_of,
     whole,
 )
-from mc.sampling.tensor.weights import CURE, at_least_rounding, weigh
+from mc.sampling.amplitude.moves import LogWeight, Proposal, States
+from mc.sampling.amplitude.weights import CURE, at_least_rounding, weigh
+from mc.sampling.log_z.annealing import anneal
+from mc.sampling.log_z.estimate import MIN_ESS, SIGMAS, Estimate, Run, gap_between
+from mc.sampling.path import reference_fields
 from tnqbm.core.model import SqRBM
 from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
@@ -173,9 +173,9 @@ def _from_chains(
 def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[States, Float]:
     """States (chains, draws, n) of a model and the log weights (chains,) of their chains.
 
-    Chains of annealed importance sampling (:mod:`mc.sampling.annealing`), from a solvable model
-    with the visible ``fields`` (n,) or the model's own; with their weights their states stand for
-    p(v).
+    Chains of annealed importance sampling (:mod:`mc.sampling.log_z.annealing`), from a solvable
+    model with the visible ``fields`` (n,) or the model's own; with their weights their states stand
+    for p(v).
     """
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
     theta = model.to_vector()[None]

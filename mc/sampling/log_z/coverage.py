@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from mc.sampling.estimate import Estimate, Run
-from mc.sampling.survey import survey
-from mc.sampling.tensor.moves import Proposal
-from mc.sampling.tensor.networks import log_weight_of
-from mc.sampling.tensor.weights import weigh
-from mc.sampling.verdict import judge
+from mc.sampling.amplitude.fit import log_weight_of
+from mc.sampling.amplitude.moves import Proposal
+from mc.sampling.amplitude.weights import weigh
+from mc.sampling.log_z.estimate import Estimate, Run
+from mc.sampling.log_z.mode_weights import survey
+from mc.sampling.log_z.verdict import judge
 from tnqbm.core.model import SqRBM
 from tnqbm.core.streams import stream_key
 
@@ -25,7 +25,7 @@ def lacks(model: SqRBM, proposal: Proposal, *, key: int) -> list[str]:
     """What is wrong with a network of the model, one line each; none if nothing is known to be.
 
     Its samples give the log Z of what the network has. The modes that mean-field theory finds in
-    the model (:mod:`mc.sampling.survey`) must not add up to more.
+    the model (:mod:`mc.sampling.log_z.mode_weights`) must not add up to more.
     """
     found = weigh(proposal, log_weight_of(model), SAMPLES, stream_key(key, _WEIGH))
     value = Estimate(

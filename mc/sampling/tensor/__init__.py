@@ -1,1 +1,0 @@
-"""Amplitude networks at work: proposals of Markov chains, samples, log Z, a negative phase."""
