@@ -20,7 +20,7 @@ def _check_names() -> None:
             f"the package tnqbm is hidden by {found}, which Python imports in its place: rename "
             "that, or start Python in another folder"
         )
-    from tnqbm.base.shadowing import check_needed
+    from tnqbm.base.process import check_needed
 
     check_needed(NEEDED)
 

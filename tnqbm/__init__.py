@@ -3,7 +3,7 @@
 Public names are loaded when first used, so that ``import tnqbm`` stays quick.
 """
 
-from tnqbm.base.shadowing import NEEDED, check_needed
+from tnqbm.base.process import NEEDED, check_needed
 
 check_needed(NEEDED)
 

@@ -9,8 +9,7 @@ import sys
 from importlib import import_module
 
 from tnqbm.base.errors import HiddenPackageError
-from tnqbm.base.launcher import launcher_rank
-from tnqbm.base.shadowing import check_beside
+from tnqbm.base.process import check_beside, launcher_rank
 
 COMMAND = "mc.cli"
 

@@ -23,7 +23,7 @@ from mc.cli.run import run
 from mc.cli.sample import sample
 from mc.cli.show import merge, show, verify
 from mc.cli.structure import structure
-from tnqbm.base.notices import serve_command
+from tnqbm.base.process import mark_as_command
 
 
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -110,5 +110,5 @@ def main() -> None:
         # A terminal or batch log without UTF-8 must not turn a table into a crash.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
-    serve_command()
+    mark_as_command()
     cli(prog_name="tnqbm")

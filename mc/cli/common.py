@@ -13,7 +13,7 @@ from typing import Any
 
 import click
 
-from tnqbm.base.printable import printable
+from tnqbm.base.text import printable
 
 Value = str | int | float
 
@@ -81,7 +81,7 @@ def _drop_output() -> None:
 
 def is_first_rank() -> bool:
     """Whether this process is the one that prints. Does not import MPI."""
-    from tnqbm.base.launcher import launcher_rank
+    from tnqbm.base.process import launcher_rank
 
     return launcher_rank() == 0
 

@@ -192,7 +192,7 @@ def _extras() -> list[Check]:
 
 def _working_folder() -> list[Check]:
     """Files here that Python would import in place of packages, in scripts and notebooks."""
-    from tnqbm.base.shadowing import hiding
+    from tnqbm.base.process import hiding
 
     here = os.getcwd()
     names = ["tnqbm", "mc", *(name.replace("-", "_") for name in PACKAGES)]
@@ -224,7 +224,7 @@ def _path_finders() -> list[Check]:
 
 
 def _mpi() -> list[Check]:
-    from tnqbm.base.launcher import launched
+    from tnqbm.base.process import launched
 
     return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, 1)]
 
@@ -405,7 +405,7 @@ def _library(text: str) -> str:
 
 
 def _rank() -> int:
-    from tnqbm.base.launcher import launcher_rank
+    from tnqbm.base.process import launcher_rank
 
     return launcher_rank()
 

@@ -148,7 +148,7 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
 
 def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
     from tnqbm.archive.summaries import check_select, leading_metrics, matches
-    from tnqbm.base.errors import one_page
+    from tnqbm.base.text import one_page
     from tnqbm.training.trajectory import METRICS
 
     rows = archive.table(skip_damaged=skip_damaged)

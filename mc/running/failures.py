@@ -9,7 +9,8 @@ from typing import Any
 
 from mc.studies.schedule import seeds_text
 from mc.studies.seeds import Coordinate
-from tnqbm.base.errors import ArchiveError, cause_of, one_page
+from tnqbm.base.errors import ArchiveError
+from tnqbm.base.text import cause_of, one_page
 
 MOST = 5
 """Groups of failed runs that a message names."""

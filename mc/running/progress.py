@@ -11,7 +11,7 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from tnqbm.base.printable import printable
+from tnqbm.base.text import printable
 
 if TYPE_CHECKING:
     from mc.running.scheduler import TaskTable

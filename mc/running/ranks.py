@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from mc.running.aborting import abort_on_uncaught
 from tnqbm.base.errors import install_command
-from tnqbm.base.launcher import launched, launcher_size
+from tnqbm.base.process import launched, launcher_size
 
 POLL_SECONDS = 0.002
 MESSAGE_TAG = 1

@@ -45,7 +45,8 @@ from mc.studies.file import load_study
 from mc.studies.identity import SETTINGS, study_identity
 from mc.studies.schedule import Key, Task
 from mc.studies.study import Study
-from tnqbm.base.errors import StudyError, cause_of
+from tnqbm.base.errors import StudyError
+from tnqbm.base.text import cause_of
 
 if TYPE_CHECKING:
     from tnqbm.archive import PlannedGroup

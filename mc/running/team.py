@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from mc.running.failures import FailedAlone, MemberFailed, error_report
 from mc.running.ranks import Ranks, wait_until
 from mc.studies.gradients import WITHOUT_CHAINS
-from tnqbm.base.errors import cause_of
 from tnqbm.base.teams import SHARD, Alone, Team
+from tnqbm.base.text import cause_of
 
 if TYPE_CHECKING:
     from tnqbm.training.settings import TrainingSettings

@@ -38,8 +38,8 @@ from mc.sampling.log_z.coverage import lacks
 from mc.sampling.ticker import Ticker
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.memory import check_memory
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.limits import check_memory
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.datasets import Target
 

@@ -21,7 +21,7 @@ import mc
 import mc.running.runner
 import mc.running.train_task
 from tnqbm.archive import Archive
-from tnqbm.base.launcher import launcher_rank
+from tnqbm.base.process import launcher_rank
 from tnqbm.training.trainer import Trainer
 
 

@@ -246,7 +246,7 @@ def test_members_exchange_numbers_orders_and_failures() -> None:
 def test_members_on_unlike_processors_are_noticed(tmp_path: Path) -> None:
     code = (
         "import json, sys, numpy as np, mc, tnqbm.training.trainer as t\n"
-        "from tnqbm.base.launcher import launcher_rank\n"
+        "from tnqbm.base.process import launcher_rank\n"
         "plain = t.Trainer.advance\n"
         "def rounded(self, updates):\n"
         "    plain(self, updates)\n"

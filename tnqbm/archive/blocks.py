@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.archive import estimator_reports
-from tnqbm.base.printable import printable
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import printable, short_repr
 from tnqbm.core.connectivity import DENSE, named
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import check_paulis

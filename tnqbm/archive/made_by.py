@@ -9,7 +9,8 @@ from typing import Any
 
 from tnqbm.archive.file import ArchiveFile
 from tnqbm.archive.write import archive_files
-from tnqbm.base.errors import ArchiveError, one_page
+from tnqbm.base.errors import ArchiveError
+from tnqbm.base.text import one_page
 
 FACTS = ("tnqbm", "build", "host")
 """What blocks say about themselves that may differ within an archive."""

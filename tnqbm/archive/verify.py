@@ -9,7 +9,7 @@ from tnqbm.archive.blocks import coordinates_key, describe
 from tnqbm.archive.file import ArchiveFile
 from tnqbm.archive.write import archive_files
 from tnqbm.base.errors import ArchiveError
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.files.storage import OtherFileError
 
 

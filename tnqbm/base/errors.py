@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from tnqbm.base.printable import printable
+from tnqbm.base.text import printable
 
 
 class ArchiveError(Exception):
     """An HDF5 file is damaged, foreign, or of a format this version cannot read.
 
     The message is one line. What it quotes from the file is shown escaped, see
-    :func:`tnqbm.base.printable.printable`.
+    :func:`tnqbm.base.text.printable`.
     """
 
     def __init__(self, message: object = "") -> None:
@@ -50,32 +50,3 @@ def install_command(extra: str, package: str) -> str:
     ours = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
     wanted = [line.partition(";")[0].strip() for line in lines if ours.search(line)]
     return "pip install " + " ".join(f"'{one}'" for one in wanted or [package.lower()])
-
-
-PAGE = 2000
-"""Characters of a message that are kept: about a page."""
-
-
-def cause_of(error: BaseException) -> str:
-    """An exception's type and message as :func:`one_page` gives them, whatever they hold."""
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:
-        return f"{name} (its message cannot be shown)"
-    return one_page(f"{name}: {text}" if text else name)
-
-
-def one_page(text: str, most: int = PAGE) -> str:
-    """At most ``most`` characters of a text, with all but its line breaks printable.
-
-    Control characters, and others that do not show, are written as Python escapes them.
-    """
-    kept = "".join(
-        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii")
-        for c in text[:most]
-    )
-    if len(text) <= most and len(kept) <= most:
-        return kept
-    end = f" ... ({len(text)} characters in all)"
-    return kept[: most - len(end)] + end

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array, shown
 from tnqbm.base.limits import check_enumerable
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
 

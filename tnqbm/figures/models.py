@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, REFERENCE, Axis
 from tnqbm.figures.styles import COLOURS, MARKERS, letters

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from tnqbm.archive.summaries import Other, gradient_parts, variant_names
-from tnqbm.base.printable import printable
+from tnqbm.base.text import printable
 
 Styles = Mapping[Any, dict[str, Any]]
 """What matplotlib draws a series with, by the series: color, marker, label and so on."""

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.errors import ArchiveError
-from tnqbm.base.memory import check_memory
+from tnqbm.base.limits import check_memory
 
 Arrays = dict[str, NDArray[Any]]
 Attribute = str | int | float

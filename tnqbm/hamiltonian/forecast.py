@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tnqbm.base.forecast import MethodForecast
-from tnqbm.base.memory import available_bytes
+from tnqbm.base.limits import available_bytes
 
 CHUNK_BYTES = 1 << 26
 """Size of the blocks of visible states that are worked on together."""

@@ -24,7 +24,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from tnqbm.base.notices import tell_once, watched
+from tnqbm.base.process import interactive, print_once
 
 _MARKS = (b"@njit", b"@intrinsic")
 
@@ -155,7 +155,7 @@ def _told(load: Any) -> Any:
         place = getattr(locator, "place", None)
         ours = getattr(locator, "ours", False)
         if ours and place == "temporary":
-            tell_once(
+            print_once(
                 f"compiled kernels are kept in {temporary_folder()}, for neither the package's "
                 f"folder nor your own can be written; {CURE}"
             )
@@ -164,12 +164,12 @@ def _told(load: Any) -> Any:
             try:
                 found = load(self, sig, target_context)
             except OSError as error:
-                tell_once(
+                print_once(
                     f"compiled kernels cannot be read from {self.cache_path}: {_reason(error)}"
                 )
-        if found is None and ours and watched():
+        if found is None and ours and interactive():
             often = "at every start, as no folder can be written" if place == "nowhere" else ""
-            tell_once(f"compiling kernels, {often or 'once per machine'}: this may take a minute")
+            print_once(f"compiling kernels, {often or 'once per machine'}: this may take a minute")
         return found
 
     return load_overload
@@ -180,12 +180,12 @@ def _surviving(save: Any) -> Any:
 
     def save_overload(self: Any, sig: Any, data: Any) -> None:
         if getattr(self._impl.locator, "place", None) == "nowhere":
-            tell_once(f"compiled kernels are kept nowhere: no folder can be written; {CURE}")
+            print_once(f"compiled kernels are kept nowhere: no folder can be written; {CURE}")
             return
         try:
             save(self, sig, data)
         except OSError as error:
-            tell_once(
+            print_once(
                 f"compiled kernels cannot be kept in {self.cache_path}: {_reason(error)}; "
                 f"the work goes on, and the next start compiles them again"
             )

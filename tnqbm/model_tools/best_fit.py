@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import entr
 
 from tnqbm.base.blas import one_thread
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.metrics import total_variation
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import check_paulis

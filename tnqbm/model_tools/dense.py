@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.memory import check_memory
+from tnqbm.base.limits import check_memory
 from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of

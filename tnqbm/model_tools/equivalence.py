@@ -25,9 +25,8 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of
 from tnqbm.base.blas import one_thread
-from tnqbm.base.limits import MAX_DENSE
-from tnqbm.base.memory import check_memory
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.limits import MAX_DENSE, check_memory
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, states_of
 from tnqbm.model_tools import gauge

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of

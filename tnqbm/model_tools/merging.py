@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.blas import one_thread
-from tnqbm.base.memory import check_memory
+from tnqbm.base.limits import check_memory
 from tnqbm.core.model import SqRBM, tanh_ratio
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.reweighting import MAX_LISTED, Cost, Reference, log_weights, reference

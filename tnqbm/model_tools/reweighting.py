@@ -21,9 +21,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.limits import MAX_DENSE
-from tnqbm.base.memory import check_memory
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.limits import MAX_DENSE, check_memory
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, spins, states_of
 

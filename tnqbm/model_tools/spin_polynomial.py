@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.memory import check_memory
+from tnqbm.base.limits import check_memory
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins, states_of
 from tnqbm.model_tools import gauge

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.quality.units import (
     RESAMPLES,
     Float,

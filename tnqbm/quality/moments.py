@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.quality.units import RESAMPLES, Float, Measure, Rows, floors, pair, spread
 
 _ROUNDING = 1e-6  # a spread of moments below this is no spread, in single precision

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.datasets import Target
 from tnqbm.quality.units import Float, Measure, Rows, as_rows, packed, spread
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.quantum.devices import Device

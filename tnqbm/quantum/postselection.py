@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.quantum import endian
 from tnqbm.quantum.extra import need_qiskit
 from tnqbm.quantum.gibbs import GibbsCircuit

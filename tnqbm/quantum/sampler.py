@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM, tanh_ratio
 from tnqbm.core.moments import Moments
 from tnqbm.core.states import as_states, spins

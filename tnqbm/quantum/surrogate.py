@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
 from tnqbm.core.states import as_states, spins
 

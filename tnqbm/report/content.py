@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tnqbm.archive.analysis import HiddenRatio, MinimumHidden
 from tnqbm.archive.estimator_reports import Value
 from tnqbm.archive.summaries import Other
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 
 Level = Literal["problem", "caution", "note"]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tnqbm.archive.summaries import variant_names
 from tnqbm.base.errors import MissingExtraError
-from tnqbm.base.printable import printable
+from tnqbm.base.text import printable
 from tnqbm.figures.layout import data_title
 from tnqbm.figures.styles import COLOURS, letters, paulis_name
 from tnqbm.report.content import GroupRow, Report, Skipped

@@ -23,9 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.limits import check_enumerable
-from tnqbm.base.shadowing import check_beside
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.process import check_beside
 from tnqbm.base.teams import Alone, Team
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import PAPER_SETS
 from tnqbm.core.states import index_of

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, several
-from tnqbm.base.errors import one_page
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.base.teams import Alone, Team
+from tnqbm.base.text import one_page
 from tnqbm.core import metrics
 from tnqbm.core.bounds import log_sum
 from tnqbm.core.model import MODEL, SqRBM

@@ -27,7 +27,7 @@ from mc.sampling.chains.moving import (
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.memory import check_memory
+from tnqbm.base.limits import check_memory
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.core.streams import stream_key

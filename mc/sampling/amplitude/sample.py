@@ -30,7 +30,7 @@ from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values, key_of
 from mc.sampling.log_z.estimate import EstimateWarning
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.datasets import Target
 

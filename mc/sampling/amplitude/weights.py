@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mc.sampling.amplitude.moves import LogWeight, Proposal, States
 from mc.sampling.log_z.estimate import pareto_shape, tail_troubles, weight_troubles
 from mc.sampling.log_z.weights import summarise
-from tnqbm.base.memory import check_memory
+from tnqbm.base.limits import check_memory
 from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]

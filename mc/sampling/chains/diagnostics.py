@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 
 Float = NDArray[np.float64]
 

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper, check_kernel, is_exact
 from mc.sampling.log_z.weights import summarise
 from mc.sampling.path import Path, check_betas
-from tnqbm.base.short_repr import short_repr
 from tnqbm.base.teams import Alone, Team, share
+from tnqbm.base.text import short_repr
 from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]

@@ -13,7 +13,7 @@ from mc.cli.command import cli
 from mc.cli.common import print_table
 from tests.archive_samples import coordinates, make_archive, records
 from tnqbm.base.errors import ArchiveError
-from tnqbm.base.printable import printable
+from tnqbm.base.text import printable
 from tnqbm.figures.styles import plain_label
 
 TEXTS = (

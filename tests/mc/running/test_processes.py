@@ -24,7 +24,7 @@ from tests.mc.studies.samples import (
     ROOT,
     tiny,
 )
-from tnqbm.base.launcher import launched, launcher_rank, launcher_size
+from tnqbm.base.process import launched, launcher_rank, launcher_size
 
 
 def write_lock(path: Path, pid: int, host: str, start: str, age: float = 0.0) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-import tnqbm.base.memory
+import tnqbm.base.limits
 from mc.kernels import KERNELS, is_exact
 from mc.sampling.sample import FALLBACK, Info, MixingWarning, sample
 from tests.twins import all_states, enumerate_model
@@ -322,7 +322,7 @@ def test_bad_input_is_named(options: dict[str, Any], error: type[Exception], say
 
 
 def test_what_does_not_fit_is_refused_with_a_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tnqbm.base.memory, "available_bytes", lambda: 10**9)
+    monkeypatch.setattr(tnqbm.base.limits, "available_bytes", lambda: 10**9)
     with pytest.raises(MemoryError, match=r"100 chains x 10000000 samples.* GB.*1 GB are free"):
         sample(GOOD, 10**7, seed=0)
 

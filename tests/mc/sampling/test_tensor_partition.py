@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import mc.sampling.partition
-import tnqbm.base.memory
+import tnqbm.base.limits
 from mc.cli.common import plain
 from mc.sampling.amplitude.fit import find_states, log_weight_of
 from mc.sampling.amplitude.sample import sample_tensor
@@ -384,7 +384,7 @@ def test_bad_input_to_samples(options: dict[str, Any], error: type[Exception], s
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tnqbm.base.memory, "available_bytes", lambda: 10**6)
+    monkeypatch.setattr(tnqbm.base.limits, "available_bytes", lambda: 10**6)
     with pytest.raises(MemoryError, match="100000 samples of 8 visible units"):
         estimate(GOOD, n_samples=100_000)
     with pytest.raises(MemoryError, match="100000 samples"):

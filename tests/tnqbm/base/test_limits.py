@@ -1,11 +1,13 @@
-"""What enumeration refuses, and what it advises instead."""
+"""What is refused because of its size or memory, and what is advised instead."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from tnqbm.base import limits
 from tnqbm.base.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
 
 
@@ -52,3 +54,42 @@ def test_advised_gradient_exists() -> None:
 
     provide()
     assert "pcd" in phases.names()
+
+
+def test_the_smaller_of_machine_and_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = tmp_path / "meminfo"
+    info.write_text("MemTotal: 99 kB\nMemAvailable:    4000 kB\n")
+    monkeypatch.setattr(limits, "_MEMINFO", info)
+    monkeypatch.setattr(limits, "_CGROUP", tmp_path)
+    assert limits.available_bytes() == 4_096_000
+    (tmp_path / "memory.current").write_text("1000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert limits.available_bytes() == 4_096_000
+    (tmp_path / "memory.max").write_text("51000\n")
+    assert limits.available_bytes() == 50_000
+    monkeypatch.setattr(limits, "_MEMINFO", tmp_path / "none")
+    assert limits.available_bytes() == 50_000
+
+
+def test_unknown_memory_refuses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_MEMINFO", tmp_path / "none")
+    monkeypatch.setattr(limits, "_CGROUP", tmp_path)
+    assert limits.available_bytes() is None
+    limits.check_memory(10**18, "everything", "think")
+
+
+def test_the_refusal_has_both_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "available_bytes", lambda: 2_000_000)
+    limits.check_memory(1_700_000, "this", "keep less")
+    with pytest.raises(MemoryError, match=r"this would take 1.9 MB .* 2 MB are free; keep less"):
+        limits.check_memory(1_900_000, "this", "keep less")
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(12, "12 B"), (999.4, "999 B"), (1500, "1.5 kB"), (8e10, "80 GB"), (5e15, "5000 TB")],
+)
+def test_sizes_in_words(size: float, text: str) -> None:
+    assert limits.in_words(size) == text

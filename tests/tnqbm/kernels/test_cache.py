@@ -18,7 +18,7 @@ import pytest
 from numba.core import caching
 
 from mc.kernels import block
-from tnqbm.base import notices
+from tnqbm.base import process
 from tnqbm.kernels import cache as kernel_cache
 
 ROOT = Path(kernel_cache.__file__).parents[2]
@@ -82,8 +82,8 @@ def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     folder = tmp_path / "own"
     folder.mkdir()
     monkeypatch.setattr(kernel_cache, "_folders", lambda: (folder,))
-    monkeypatch.setattr(notices, "_told", set())
-    monkeypatch.setattr(notices, "_command", True)
+    monkeypatch.setattr(process, "_printed", set())
+    monkeypatch.setattr(process, "_is_command", True)
     return Program(folder)
 
 
@@ -104,7 +104,7 @@ def test_compiling_is_told_once_and_only_where_somebody_reads(
     assert capsys.readouterr() == ("", first_line)
     kernels.kernel(0.5)  # another signature
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(notices, "_told", set())
+    monkeypatch.setattr(process, "_printed", set())
     assert kernels.run()  # from the cache: nothing to say
     assert capsys.readouterr() == ("", "")
     kernels.path.write_text(SOURCE + "# changed\n")
@@ -112,7 +112,7 @@ def test_compiling_is_told_once_and_only_where_somebody_reads(
     assert not kernels.run()
     assert capsys.readouterr() == ("", "")
     monkeypatch.setenv("PMI_RANK", "0")
-    monkeypatch.setattr(notices, "_command", False)
+    monkeypatch.setattr(process, "_is_command", False)
     kernels.path.write_text(SOURCE + "# changed again\n")
     assert not kernels.run()
     assert capsys.readouterr() == ("", "")
@@ -121,8 +121,8 @@ def test_compiling_is_told_once_and_only_where_somebody_reads(
 def test_kernels_of_others_are_compiled_without_a_word(
     program: Program, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(notices, "_told", set())
-    monkeypatch.setattr(notices, "_command", True)
+    monkeypatch.setattr(process, "_printed", set())
+    monkeypatch.setattr(process, "_is_command", True)
     assert not program.run()
     assert capsys.readouterr() == ("", "")
 

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.errors import ArchiveError
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.networks.amplitude.fit import FitReport, Fitter, Overlap, overlap

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.memory import available_bytes
+from tnqbm.base.limits import available_bytes
 from tnqbm.core.model import SqRBM, log_2cosh
 from tnqbm.networks.amplitude.matrix_product import (
     Bits,

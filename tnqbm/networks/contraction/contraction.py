@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.memory import available_bytes
+from tnqbm.base.limits import available_bytes
 from tnqbm.core.model import SqRBM, coupling_mask
 from tnqbm.core.moments import Moments
 from tnqbm.core.paulis import PAULI_MATRICES

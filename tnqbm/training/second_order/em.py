@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
-from tnqbm.base.short_repr import short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.training.second_order.objective import ROUNDING, Objective
 from tnqbm.training.second_order.scores import Scores
 from tnqbm.training.second_order.solvers import chosen, solve

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 import mc
-import tnqbm.base.shadowing
+import tnqbm.base.process
 from tnqbm.base.errors import HiddenPackageError
-from tnqbm.base.shadowing import check_beside, check_needed, hiding
+from tnqbm.base.process import check_beside, check_needed, hiding
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,7 +105,7 @@ def test_a_file_in_the_place_of_tnqbm(tmp_path: Path) -> None:
     assert "the package tnqbm is hidden by" in python("-m", "mc.cli", "-V", folder=tmp_path)
 
 
-@pytest.mark.parametrize("name", [*tnqbm.base.shadowing.NEEDED, *mc.NEEDED])
+@pytest.mark.parametrize("name", [*tnqbm.base.process.NEEDED, *mc.NEEDED])
 def test_a_file_in_the_place_of_another_package(name: str, tmp_path: Path) -> None:
     (tmp_path / f"{name}.py").write_text("print('the file ran')\n")
     told = python("-c", "import tnqbm, mc", folder=tmp_path)
@@ -117,7 +117,7 @@ def test_all_packages_that_are_needed_are_known() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = {re.split("[>=]", line)[0].replace("-", "_") for line in project["dependencies"]}
     # llvmlite comes with Numba; threadpoolctl is a single file, as a user's own copy would be.
-    assert names - {"threadpoolctl"} == {*tnqbm.base.shadowing.NEEDED, *mc.NEEDED} - {"llvmlite"}
+    assert names - {"threadpoolctl"} == {*tnqbm.base.process.NEEDED, *mc.NEEDED} - {"llvmlite"}
 
 
 def test_a_clone_does_not_hide_the_package_from_its_parent_folder(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_package_is_not_hidden_by_itself(tmp_path: Path, monkeypatch: pytest.M
     installed = Path(numpy.__file__).parents[1]
     assert hiding("numpy", str(installed)) is None
     monkeypatch.setattr(sys, "path", [str(installed), *sys.path])
-    check_needed(tnqbm.base.shadowing.NEEDED)
+    check_needed(tnqbm.base.process.NEEDED)
     # A checkout of numpy, say, that is installed in place.
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy" / "__init__.py").write_text("")

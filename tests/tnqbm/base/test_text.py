@@ -13,7 +13,7 @@ import pytest
 
 import mc
 import tnqbm
-from tnqbm.base.short_repr import brief
+from tnqbm.base.text import brief
 from tnqbm.core.moments import Moments
 
 MODEL = tnqbm.SqRBM.uniform(40, 20, "XZ", scale=0.3, seed=1)
