@@ -14,14 +14,14 @@ MOST = 24
 Doubt = tuple[Mapping[str, Any], str]
 
 
-def doubted(archive: Archive, select: Any, *, skip_damaged: bool = False) -> list[Doubt]:
+def doubted(archive: Archive, where: Any, *, skip_damaged: bool = False) -> list[Doubt]:
     """Rows of the table whose log Z cannot be right, and why."""
     from tnqbm.archive.summaries import matches
     from tnqbm.archive.trust import doubts, with_bounds
 
     rows = archive.table(skip_damaged=skip_damaged)
     checked = with_bounds(rows, archive.runs(skip_damaged=skip_damaged))
-    return doubts(row for row in checked if matches(select, row))
+    return doubts(row for row in checked if matches(where, row))
 
 
 def doubt_lines(found: Sequence[Doubt]) -> list[str]:

@@ -79,22 +79,22 @@ def plot(
     if band is not None and kind != "gradients":
         raise click.UsageError("--band is about --kind gradients")
     figures.check_figure_path(out, overwrite=overwrite, inputs=archives)
-    sources, select = [Archive(path) for path in archives], parse_pairs(where)
-    metric = metric or default_metric(sources, select=select)
+    sources, chosen = [Archive(path) for path in archives], parse_pairs(where)
+    metric = metric or default_metric(sources, where=chosen)
     if kind == "learning":
-        figure, _ = figures.learning_curves(sources, metric, select=select)
+        figure, _ = figures.learning_curves(sources, metric, where=chosen)
     elif kind == "tvd":
-        figure, _ = figures.tvd_vs_hidden(sources, metric, select=select, threshold=threshold)
+        figure, _ = figures.tvd_vs_hidden(sources, metric, where=chosen, threshold=threshold)
     elif kind == "gradients":
         figure, _ = figures.gradients(
-            sources, metric, select=select, band=band or "std", threshold=threshold
+            sources, metric, where=chosen, band=band or "std", threshold=threshold
         )
     elif kind == "likelihood":
-        figure, _ = figures.likelihood(sources, select=select)
+        figure, _ = figures.likelihood(sources, where=chosen)
     else:
-        figure, _ = figures.minimum_hidden(sources, threshold, select=select)
+        figure, _ = figures.minimum_hidden(sources, threshold, where=chosen)
     path = figures.save_figure(figure, out, overwrite=overwrite)
-    found = [one for source in sources for one in doubted(source, select)]
+    found = [one for source in sources for one in doubted(source, chosen)]
     if as_json:
         print_json({"figure": str(path), "kind": kind, "log_z_untrusted": len(found)})
         return

@@ -68,7 +68,7 @@ def report(
         archives,
         out,
         title=title,
-        select=parse_pairs(where) or None,
+        where=parse_pairs(where) or None,
         threshold=threshold,
         samples=not no_samples,
         sampler=draw,

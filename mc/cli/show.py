@@ -72,31 +72,31 @@ def show(
 
     if min_hidden and (runs or skip_damaged):
         raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
-    source, select = Archive(archive), parse_pairs(where)
+    source, chosen = Archive(archive), parse_pairs(where)
     if skip_damaged:
         for problem in source.problems:
             echo(f"left out: {problem}", err=True)
     if min_hidden:
-        _show_minima(source, threshold, select, as_json)
+        _show_minima(source, threshold, chosen, as_json)
     elif runs:
-        _show_runs(source, select, skip_damaged, as_json)
+        _show_runs(source, chosen, skip_damaged, as_json)
     else:
-        _show_groups(source, select, skip_damaged, as_json)
+        _show_groups(source, chosen, skip_damaged, as_json)
 
 
-def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
+def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
     from tnqbm.archive.made_by import made_by
-    from tnqbm.archive.summaries import check_select, matches
+    from tnqbm.archive.summaries import check_where, matches
     from tnqbm.training.trajectory import ran_away
 
     groups = archive.groups(skip_damaged=skip_damaged)
-    check_select(select, groups)
-    groups = [group for group in groups if matches(select, group)]
+    check_where(where, groups)
+    groups = [group for group in groups if matches(where, group)]
     table = archive.table(skip_damaged=skip_damaged)
     shown = add_likelihoods(table, groups)
     measured = add_shots(archive, groups, skip_damaged)
     failed = add_failed(table, groups)
-    found = doubted(archive, select, skip_damaged=skip_damaged)
+    found = doubted(archive, where, skip_damaged=skip_damaged)
     add_count("log_z_untrusted", [row for row, _ in found], groups)
     finished, planned = archive.progress
     builds: dict[str, int] = {**made_by(archive.path).get("build", {})}
@@ -138,7 +138,7 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
             f"{_count(failed, 'run')} failed before the last update; --runs shows which "
             '("stopped by"), and why'
         )
-    worse = [row for row in table if matches(select, row) and ran_away(row, int(row["visible"]))]
+    worse = [row for row in table if matches(where, row) and ran_away(row, int(row["visible"]))]
     if worse:
         echo(
             f"{_count(len(worse), 'run')} ended worse than fair coins (NLL above n log 2): "
@@ -146,16 +146,16 @@ def _show_groups(archive: Archive, select: Any, skip_damaged: bool, as_json: boo
         )
 
 
-def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.archive.summaries import check_select, leading_metrics, matches
+def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
+    from tnqbm.archive.summaries import check_where, leading_metrics, matches
     from tnqbm.base.text import one_page
     from tnqbm.training.trajectory import METRICS
 
     rows = archive.table(skip_damaged=skip_damaged)
-    check_select(select, rows)
-    rows = [row for row in rows if matches(select, row)]
+    check_where(where, rows)
+    rows = [row for row in rows if matches(where, row)]
     measured = add_reports(archive, rows, skip_damaged)
-    found = doubted(archive, select, skip_damaged=skip_damaged)
+    found = doubted(archive, where, skip_damaged=skip_damaged)
     reasons = {which_run(row): why for row, why in found}
     for row in rows:
         if why := reasons.get(which_run(row)):
@@ -195,12 +195,12 @@ def _show_runs(archive: Archive, select: Any, skip_damaged: bool, as_json: bool)
             echo(f"failed: {where}: {one_page(row['cause'])}")
 
 
-def _show_minima(archive: Archive, threshold: float, select: Any, as_json: bool) -> None:
+def _show_minima(archive: Archive, threshold: float, where: Any, as_json: bool) -> None:
     from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
     from tnqbm.archive.summaries import varying
 
-    minima = minimum_hidden_table(archive, threshold=threshold, select=select)
-    ratios = hidden_ratio_table(archive, threshold=threshold, select=select)
+    minima = minimum_hidden_table(archive, threshold=threshold, where=where)
+    ratios = hidden_ratio_table(archive, threshold=threshold, where=where)
     if as_json:
         print_json(
             {

@@ -171,7 +171,7 @@ class Paper:
         with Archive(self.out / "figure2.h5") as archive:
             sizes = sorted({int(group["visible"]) for group in archive.groups()})
             for n in sizes:
-                figure, _ = figures.tvd_vs_hidden(archive, select={"visible": n})
+                figure, _ = figures.tvd_vs_hidden(archive, where={"visible": n})
                 path = self.out / f"figure2-n{n}.png"
                 yield figures.save_figure(figure, path, overwrite=True)
 

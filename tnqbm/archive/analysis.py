@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.archive.summaries import FinalGroup, Float, Other, Select, final_groups
+from tnqbm.archive.summaries import FinalGroup, Float, Other, Where, final_groups
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
@@ -98,7 +98,7 @@ def minimum_hidden_table(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-    select: Select | None = None,
+    where: Where | None = None,
 ) -> list[MinimumHidden]:
     """Crossing of mean ``metric`` with ``threshold``, for every data set, n and Pauli set.
 
@@ -106,7 +106,7 @@ def minimum_hidden_table(
     same bootstrap weights of the seeds at every m (:func:`seed_weights`), so that the table is
     reproducible. Raises ValueError for senseless options and as :func:`final_groups` does.
     """
-    series, draws = _bootstrap(archives, threshold, metric, resamples, seed, select)
+    series, draws = _bootstrap(archives, threshold, metric, resamples, seed, where)
     return [_minimum(key, series[key], draws[key], threshold, confidence) for key in series]
 
 
@@ -118,7 +118,7 @@ def hidden_ratio_table(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-    select: Select | None = None,
+    where: Where | None = None,
 ) -> list[HiddenRatio]:
     """Ratios of the crossings, m_RBM / m_other, with bootstrap intervals.
 
@@ -127,7 +127,7 @@ def hidden_ratio_table(
     model cancels. Groups without a classical RBM (``paulis = "Z"``) beside them give no row.
     Resamples that bound the ratio from neither side are left out of its interval.
     """
-    series, crossings = _bootstrap(archives, threshold, metric, resamples, seed, select)
+    series, crossings = _bootstrap(archives, threshold, metric, resamples, seed, where)
     rows = {k: _minimum(k, series[k], crossings[k], threshold, confidence) for k in series}
     ratios = []
     for key, row in rows.items():
@@ -245,7 +245,7 @@ def _bootstrap(
     metric: str,
     resamples: int,
     seed: int,
-    select: Select | None,
+    where: Where | None,
 ) -> tuple[dict[Key, list[FinalGroup]], dict[Key, Float]]:
     """Groups of each series in order of m, and its resampled crossings (resamples,)."""
     if not math.isfinite(threshold):
@@ -253,7 +253,7 @@ def _bootstrap(
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
     series: dict[Key, list[FinalGroup]] = {}
-    for group in final_groups(archives, metric, select=select):
+    for group in final_groups(archives, metric, where=where):
         if group.values.size:
             key = (group.visible, group.data, group.paulis, group.other)
             series.setdefault(key, []).append(group)

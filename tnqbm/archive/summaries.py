@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 Value = str | int | float
-Select = Mapping[str, Value | Collection[Value]]
+Where = Mapping[str, Value | Collection[Value]]
 Other = tuple[tuple[str, Value], ...]
 
 METHODS = ("exact", "contraction", "cd", "pcd", "tempered", "tensor", "quantum")
@@ -116,11 +116,11 @@ def as_archives(archives: Archive | Sequence[Archive]) -> list[Archive]:
 
 
 def final_groups(
-    archives: Archive | Sequence[Archive], metric: str = "tvd", *, select: Select | None = None
+    archives: Archive | Sequence[Archive], metric: str = "tvd", *, where: Where | None = None
 ) -> list[FinalGroup]:
     """Final values of ``metric`` over seeds for every group: by n, data, gradient, paulis, m.
 
-    ``select`` keeps only runs whose coordinates match, for example
+    ``where`` keeps only runs whose coordinates match, for example
     ``{"data": "bas", "visible": [6, 8]}``. A run held by several archives counts once.
     Raises ValueError when the metric was not kept, when nothing matches, or when two archives
     hold different results for the same run.
@@ -131,9 +131,9 @@ def final_groups(
     if rows and all(row.get(metric) is None for row in rows):
         raise ValueError(f"the metric {metric!r} was not kept in these runs")
     everything = [_coordinates(row) for row in rows]
-    check_select(select, everything)
+    check_where(where, everything)
     for row, coordinates in zip(rows, everything, strict=True):
-        if not matches(select, {**coordinates, "seed": row["seed"]}) or row.get(metric) is None:
+        if not matches(where, {**coordinates, "seed": row["seed"]}) or row.get(metric) is None:
             continue
         runs = collected.setdefault(_key(coordinates), {})
         seed, value = int(row["seed"]), float(row[metric])
@@ -144,12 +144,12 @@ def final_groups(
             )
         runs[seed] = value
     if not collected:
-        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+        raise ValueError("there is no finished run to show" + (" that matches" if where else ""))
     return [_final_group(key, collected[key]) for key in sorted(collected, key=_order)]
 
 
 def mean_curves(
-    archives: Archive | Sequence[Archive], metric: str = "tvd", *, select: Select | None = None
+    archives: Archive | Sequence[Archive], metric: str = "tvd", *, where: Where | None = None
 ) -> list[LearningCurve]:
     """Mean and standard deviation over seeds of ``metric`` after each recorded update.
 
@@ -158,7 +158,7 @@ def mean_curves(
     Raises ValueError when the metric was not kept or nothing matches.
     """
     _check_metric(metric)
-    collected = _collect(archives, (metric,), select)
+    collected = _collect(archives, (metric,), where)
     if not collected:
         raise ValueError(f"the metric {metric!r} was not kept in these runs")
     curves = [_learning_curve(key, collected[key]) for key in sorted(collected, key=_order)]
@@ -169,7 +169,7 @@ def mean_curves(
 
 
 def likelihood_curves(
-    archives: Archive | Sequence[Archive], *, select: Select | None = None
+    archives: Archive | Sequence[Archive], *, where: Where | None = None
 ) -> list[LikelihoodCurve]:
     """Train and test log-likelihood over seeds at the updates where log Z was found.
 
@@ -177,7 +177,7 @@ def likelihood_curves(
     so that of a mean over S runs is the root of their summed squares, over S; an exact log Z has
     none. Raises ValueError when no run has test data or nothing matches.
     """
-    collected = _collect(archives, ("nll", "test_nll"), select, ("log_partition_error",))
+    collected = _collect(archives, ("nll", "test_nll"), where, ("log_partition_error",))
     if not collected:
         raise ValueError(_no_likelihood(as_archives(archives)))
     curves = [_likelihood_curve(key, collected[key]) for key in sorted(collected, key=_order)]
@@ -218,27 +218,27 @@ def leading_metrics(data: Iterable[str]) -> tuple[str, ...]:
     return ("tvd", "kl", "test_nll", "nll") if exact else ("test_nll", "nll", "kl", "tvd")
 
 
-def default_metric(archives: Archive | Sequence[Archive], *, select: Select | None = None) -> str:
+def default_metric(archives: Archive | Sequence[Archive], *, where: Where | None = None) -> str:
     """The first of :func:`leading_metrics` that a finished run has kept ("tvd" if none has)."""
     rows = [row for archive in as_archives(archives) for row in archive.table()]
-    chosen = [row for row in rows if matches(select, row)]
+    chosen = [row for row in rows if matches(where, row)]
     names = leading_metrics({str(row["data"]) for row in chosen})
     return next((n for n in names if any(row.get(n) is not None for row in chosen)), "tvd")
 
 
-def matches(select: Select | None, coordinates: Mapping[str, Any]) -> bool:
-    """Whether a run's coordinates agree with every key of ``select``."""
-    return all(coordinates.get(k) in _allowed(v) for k, v in (select or {}).items())
+def matches(where: Where | None, coordinates: Mapping[str, Any]) -> bool:
+    """Whether a run's coordinates agree with every key of ``where``."""
+    return all(coordinates.get(k) in _allowed(v) for k, v in (where or {}).items())
 
 
-def check_select(select: Select | None, coordinates: Iterable[Mapping[str, Any]]) -> None:
-    """Raise ValueError if a key or all values of ``select`` occur in no run; says what does.
+def check_where(where: Where | None, coordinates: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ValueError if a key or all values of ``where`` occur in no run; says what does.
 
     ``coordinates`` may be rows of :meth:`Archive.table` or :meth:`Archive.groups`.
     """
     results = _PER_RUN | _PER_GROUP
     listed = [{k: v for k, v in row.items() if k not in results} for row in coordinates]
-    for key, wanted in (select or {}).items():
+    for key, wanted in (where or {}).items():
         if key == "seed" or not listed:
             continue
         present = {c[key] for c in listed if key in c}
@@ -361,7 +361,7 @@ def _final_group(key: tuple[Any, ...], runs: Mapping[int, float]) -> FinalGroup:
 def _collect(
     archives: Archive | Sequence[Archive],
     metrics: Sequence[str],
-    select: Select | None,
+    where: Where | None,
     optional: Sequence[str] = (),
 ) -> dict[tuple[Any, ...], dict[int, tuple[NDArray[np.int64], Float]]]:
     """Steps (T,) and rows (metrics, T) of matching runs that kept all ``metrics``, by group and
@@ -373,7 +373,7 @@ def _collect(
         for run in archive.runs():
             coordinates = {k: v for k, v in run.coordinates.items() if k != "seed"}
             seen.append(coordinates)
-            if not matches(select, run.coordinates):
+            if not matches(where, run.coordinates):
                 continue
             matched = True
             trajectory = run.trajectory
@@ -385,9 +385,9 @@ def _collect(
                 rows.append(trajectory.metric(name) if kept else np.zeros(trajectory.step.size))
             curves = collected.setdefault(_key(coordinates), {})
             curves[int(run.coordinates["seed"])] = (trajectory.step, np.stack(rows))
-    check_select(select, seen)
+    check_where(where, seen)
     if not matched:
-        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+        raise ValueError("there is no finished run to show" + (" that matches" if where else ""))
     return collected
 
 

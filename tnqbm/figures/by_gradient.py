@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tnqbm.archive.analysis import mean_interval
-from tnqbm.archive.summaries import FinalGroup, Select, default_metric, final_groups
+from tnqbm.archive.summaries import FinalGroup, Where, default_metric, final_groups
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import GRADIENTS, Styles, gradient_styles, paulis_order
@@ -33,7 +33,7 @@ def gradients(
     archives: Archive | Sequence[Archive],
     metric: str | None = None,
     *,
-    select: Select | None = None,
+    where: Where | None = None,
     band: str = "std",
     threshold: float | None = 0.2,
 ) -> tuple[Figure, Axis]:
@@ -50,8 +50,8 @@ def gradients(
     if band not in BANDS:
         raise ValueError(f"unknown band {band!r}; known: {', '.join(BANDS)}")
     layout.require_matplotlib()
-    metric = metric or default_metric(archives, select=select)
-    groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
+    metric = metric or default_metric(archives, where=where)
+    groups = [g for g in final_groups(archives, metric, where=where) if g.values.size]
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")
     styles = gradient_styles(groups)

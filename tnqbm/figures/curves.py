@@ -15,9 +15,9 @@ import numpy as np
 
 from tnqbm.archive.summaries import (
     LearningCurve,
-    Select,
+    Where,
     as_archives,
-    check_select,
+    check_where,
     default_metric,
     final_groups,
     matches,
@@ -43,7 +43,7 @@ def learning_curves(
     archives: Archive | Sequence[Archive],
     metric: str | None = None,
     *,
-    select: Select | None = None,
+    where: Where | None = None,
     max_hidden: int = 3,
 ) -> tuple[Figure, Axis]:
     """``metric`` against the number of updates: mean over seeds with a band of one std.
@@ -52,19 +52,19 @@ def learning_curves(
     NLL. One panel per data set (columns) and n and gradient (rows), a colour per Pauli set, a line
     style per number of hidden units. Of more than ``max_hidden`` values of m the smallest, the
     largest and those between at equal ratios are shown, the same for all Pauli sets where they
-    were tried with all, else of each its own; ``select={"hidden": [3, 9]}`` asks for particular
+    were tried with all, else of each its own; ``where={"hidden": [3, 9]}`` asks for particular
     ones. Raises ValueError when the metric was not kept, no finished run matches, or there are
     too many gradients and n for one figure.
     """
     layout.require_matplotlib()
     listed = as_archives(archives)
-    metric = metric or default_metric(listed, select=select)
-    tried = _tried(listed, select)
-    shown, common = _choose_hidden(tried, max_hidden, asked="hidden" in (select or {}))
+    metric = metric or default_metric(listed, where=where)
+    tried = _tried(listed, where)
+    shown, common = _choose_hidden(tried, max_hidden, asked="hidden" in (where or {}))
     wanted = sorted({m for values in shown.values() for m in values})
     curves = [
         curve
-        for curve in mean_curves(listed, metric, select={**(select or {}), "hidden": wanted})
+        for curve in mean_curves(listed, metric, where={**(where or {}), "hidden": wanted})
         if curve.hidden in shown[curve.visible, curve.data, curve.paulis]
     ]
     styles = series_styles(curves)
@@ -116,7 +116,7 @@ def tvd_vs_hidden(
     archives: Archive | Sequence[Archive],
     metric: str | None = None,
     *,
-    select: Select | None = None,
+    where: Where | None = None,
     threshold: float | None = 0.2,
 ) -> tuple[Figure, Axis]:
     """Final ``metric`` against the number of hidden units m, as in the paper's Figure 2.
@@ -128,8 +128,8 @@ def tvd_vs_hidden(
     was not kept, no finished run matches, or there are too many gradients and n for one figure.
     """
     layout.require_matplotlib()
-    metric = metric or default_metric(archives, select=select)
-    groups = [g for g in final_groups(archives, metric, select=select) if g.values.size]
+    metric = metric or default_metric(archives, where=where)
+    groups = [g for g in final_groups(archives, metric, where=where) if g.values.size]
     if not groups:
         raise ValueError(f"no finished run has a finite final {metric}")
     styles = series_styles(groups)
@@ -179,17 +179,17 @@ def tvd_vs_hidden(
     return figure, axes
 
 
-def _tried(archives: Sequence[Archive], select: Select | None) -> dict[Series, list[int]]:
+def _tried(archives: Sequence[Archive], where: Where | None) -> dict[Series, list[int]]:
     """Values of m with finished runs, for every series."""
     groups = [group for archive in archives for group in archive.groups()]
-    check_select(select, groups)
-    wanted = {key: value for key, value in (select or {}).items() if key != "seed"}
+    check_where(where, groups)
+    wanted = {key: value for key, value in (where or {}).items() if key != "seed"}
     found: dict[Series, set[int]] = {}
     for g in groups:
         if g["finished"] and matches(wanted, g):
             found.setdefault((g["visible"], g["data"], g["paulis"]), set()).add(g["hidden"])
     if not found:
-        raise ValueError("there is no finished run to show" + (" that matches" if select else ""))
+        raise ValueError("there is no finished run to show" + (" that matches" if where else ""))
     return {series: sorted(values) for series, values in found.items()}
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.archive.summaries import LikelihoodCurve, Select, likelihood_curves, variant_names
+from tnqbm.archive.summaries import LikelihoodCurve, Where, likelihood_curves, variant_names
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import Styles, gradient_styles, paulis_name, paulis_order
@@ -28,7 +28,7 @@ _SUMMARY = 2.5  # inches
 
 
 def likelihood(
-    archives: Archive | Sequence[Archive], *, select: Select | None = None
+    archives: Archive | Sequence[Archive], *, where: Where | None = None
 ) -> tuple[Figure, Axis]:
     """Log-likelihood of test and training data against updates, and its final values.
 
@@ -40,10 +40,10 @@ def likelihood(
 
     Returns the axes (rows + 1, columns); the last row is the summary, once, and then None. Raises
     ValueError if the runs have no test data, nothing matches, or there are several data sets or n;
-    ``select`` chooses.
+    ``where`` chooses.
     """
     layout.require_matplotlib()
-    curves = likelihood_curves(archives, select=select)
+    curves = likelihood_curves(archives, where=where)
     pairs = sorted({(curve.data, curve.visible) for curve in curves})
     if len(pairs) > 1:
         known = "; ".join(f"data = {data}, visible = {n}" for data, n in pairs)

@@ -14,7 +14,7 @@ from tnqbm.archive.analysis import (
     hidden_ratio_table,
     minimum_hidden_table,
 )
-from tnqbm.archive.summaries import Other, Select, variant_names
+from tnqbm.archive.summaries import Other, Where, variant_names
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
 from tnqbm.figures.styles import Styles, plain_label, series_styles
@@ -37,7 +37,7 @@ def minimum_hidden(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
-    select: Select | None = None,
+    where: Where | None = None,
 ) -> tuple[Figure, Axis]:
     """The m at which the mean TVD falls to ``threshold``, and its ratios (paper's Figure 3).
 
@@ -48,7 +48,7 @@ def minimum_hidden(
     intervals over seeds. Hollow triangles are bounds, pointing to where the true value
     may lie, because the threshold was not reached by the largest m tried or was met by the
     smallest. The same numbers: :func:`tnqbm.archive.analysis.minimum_hidden_table`. Raises
-    ValueError if there are several gradients and several n; ``select`` chooses.
+    ValueError if there are several gradients and several n; ``where`` chooses.
     """
     layout.require_matplotlib()
     options: dict[str, Any] = {
@@ -56,7 +56,7 @@ def minimum_hidden(
         "confidence": confidence,
         "resamples": resamples,
         "seed": seed,
-        "select": select,
+        "where": where,
     }
     rows = minimum_hidden_table(archives, **options)
     ratios = hidden_ratio_table(archives, **options)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tnqbm.archive.summaries import Select
+from tnqbm.archive.summaries import Where
 from tnqbm.files.atomic import atomic_write
 from tnqbm.files.outputs import REPORT, check_output
 from tnqbm.report.collect import Archives, check_threshold, collect, gather
@@ -24,7 +24,7 @@ def write(
     path: str | Path,
     *,
     title: str | None = None,
-    select: Select | None = None,
+    where: Where | None = None,
     threshold: float = 0.2,
     samples: bool = True,
     sampler: Sampler | None = None,
@@ -46,11 +46,11 @@ def write(
     require_matplotlib()
     target = check_output(path, REPORT, overwrite=overwrite, inputs=archive_paths(archives))
     check_threshold(threshold)
-    with views(archives, select) as opened:
+    with views(archives, where) as opened:
         report = gather(
             opened,
             title=title,
-            select=select,
+            where=where,
             threshold=threshold,
             samples=samples,
             sampler=sampler,

@@ -17,7 +17,7 @@ from tnqbm.archive.analysis import (
     hidden_ratio_table,
     minimum_hidden_table,
 )
-from tnqbm.archive.summaries import Select, describe, varying
+from tnqbm.archive.summaries import Where, describe, varying
 from tnqbm.archive.verify import verify_archive
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.storage import SEAL_SIZE, check_seal
@@ -37,7 +37,7 @@ def collect(
     archives: Archives,
     *,
     title: str | None = None,
-    select: Select | None = None,
+    where: Where | None = None,
     threshold: float = 0.2,
     samples: bool = True,
     sampler: Sampler | None = None,
@@ -49,7 +49,7 @@ def collect(
     ----------
     archives : paths, or open archives (which are read anew).
     title : of the report; left out, the names of the studies.
-    select : only these runs, as in :func:`tnqbm.archive.summaries.final_groups`.
+    where : only these runs, as in :func:`tnqbm.archive.summaries.final_groups`.
     threshold : mean TVD that the least number of hidden units has to reach.
     samples : whether final models are sampled.
     sampler : draws from models that are too large for enumeration (see
@@ -62,11 +62,11 @@ def collect(
     hold different results for the same run.
     """
     check_threshold(threshold)
-    with views(archives, select) as opened:
+    with views(archives, where) as opened:
         return gather(
             opened,
             title=title,
-            select=select,
+            where=where,
             threshold=threshold,
             samples=samples,
             sampler=sampler,
@@ -84,7 +84,7 @@ def gather(
     opened: Sequence[View],
     *,
     title: str | None,
-    select: Select | None,
+    where: Where | None,
     threshold: float,
     samples: bool,
     sampler: Sampler | None,
@@ -119,7 +119,7 @@ def gather(
         sampled=tuple(sampled),
         spent=tuple(spent_by_group(opened)),
         records=max(view.most_records() for view in opened),
-        selection=describe(_flat(select)) if select else "",
+        selection=describe(_flat(where)) if where else "",
         skipped=tuple(skipped),
     )
 
@@ -128,12 +128,12 @@ def _first(groups: Sequence[GroupRow]) -> Sequence[tuple[str, Any]]:
     return groups[0].other if groups else ()
 
 
-def _flat(select: Select) -> dict[str, str]:
+def _flat(where: Where) -> dict[str, str]:
     return {
         key: str(value)
         if isinstance(value, str | int | float)
         else " or ".join(str(one) for one in value)
-        for key, value in select.items()
+        for key, value in where.items()
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tnqbm import figures
 from tnqbm.archive.blocks import describe
-from tnqbm.archive.summaries import Other, Select, group_key, variant_names
+from tnqbm.archive.summaries import Other, Where, group_key, variant_names
 from tnqbm.figures import layout, pictures
 from tnqbm.report.content import GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.groups import leading_metric
@@ -94,7 +94,7 @@ def _learning(opened: Sequence[View], report: Report) -> Pieces:
         what,
         "learning",
         groups,
-        lambda select: figures.learning_curves(recorded, metric, select=select)[0],
+        lambda where: figures.learning_curves(recorded, metric, where=where)[0],
     )
 
 
@@ -111,8 +111,8 @@ def _final(opened: Sequence[View], report: Report) -> Pieces:
         what,
         "final",
         report.groups,
-        lambda select: figures.tvd_vs_hidden(
-            opened, metric, select=select, threshold=report.threshold
+        lambda where: figures.tvd_vs_hidden(
+            opened, metric, where=where, threshold=report.threshold
         )[0],
     )
 
@@ -123,12 +123,12 @@ def _minimum(opened: Sequence[View], report: Report) -> Pieces:
     visibles = sorted({row.visible for row in report.minima})
     several = len({row.other for row in report.minima}) > 1
     choices = [{"visible": n} for n in visibles] if several else [{}]
-    for select in choices[:MOST_FIGURES]:
+    for where in choices[:MOST_FIGURES]:
         yield _attempt(
             "Least hidden units",
             "minimum",
-            select,
-            lambda chosen: figures.minimum_hidden(opened, report.threshold, select=chosen)[0],
+            where,
+            lambda chosen: figures.minimum_hidden(opened, report.threshold, where=chosen)[0],
         )
 
 
@@ -145,18 +145,18 @@ def _gradients(opened: Sequence[View], report: Report) -> Pieces:
     parts = _gradient_parts(labels)
     for row in rows[:MOST_FIGURES]:
         for part in parts:
-            select: dict[str, Any] = dict(part)
+            where: dict[str, Any] = dict(part)
             if len(rows) > 1:
-                select |= {
+                where |= {
                     "visible": sorted({n for n, _ in row}),
                     "data": sorted({data for _, data in row}),
                 }
             yield _attempt(
                 what,
                 "gradients",
-                select,
+                where,
                 lambda chosen: figures.gradients(
-                    opened, metric, select=chosen, threshold=report.threshold
+                    opened, metric, where=chosen, threshold=report.threshold
                 )[0],
             )
 
@@ -171,12 +171,12 @@ def _likelihood(opened: Sequence[View], report: Report) -> Pieces:
     for data, visible in pairs[:MOST_FIGURES]:
         here = [group for group in tested if (group.data, group.visible) == (data, visible)]
         for part in _gradient_parts(list(variant_names(group.other for group in here))):
-            select = {**part} if len(pairs) == 1 else {"data": data, "visible": visible, **part}
+            where = {**part} if len(pairs) == 1 else {"data": data, "visible": visible, **part}
             yield _attempt(
                 what,
                 "likelihood",
-                select,
-                lambda chosen: figures.likelihood(opened, select=chosen)[0],
+                where,
+                lambda chosen: figures.likelihood(opened, where=chosen)[0],
             )
 
 
@@ -195,7 +195,7 @@ def _several(
     what: str,
     kind: str,
     groups: Sequence[GroupRow],
-    make: Callable[[Select | None], Figure],
+    make: Callable[[Where | None], Figure],
 ) -> Pieces:
     """Figures with a row of panels for every n and variant, few enough rows in each."""
     done = _done(groups)
@@ -206,8 +206,8 @@ def _several(
     choices: list[dict[str, Any]] = (
         [{}] if together else [{"visible": n, **part} for n in visibles for part in parts]
     )
-    for select in choices[:MOST_FIGURES]:
-        yield _attempt(what, kind, select, make)
+    for where in choices[:MOST_FIGURES]:
+        yield _attempt(what, kind, where, make)
     if left := choices[MOST_FIGURES:]:
         yield Skipped(
             what,
@@ -227,12 +227,12 @@ def _gradient_parts(variants: Sequence[Other], most: int = MOST_GRADIENTS) -> li
 def _attempt(
     what: str,
     kind: str,
-    select: dict[str, Any],
-    make: Callable[[Select | None], Figure],
+    where: dict[str, Any],
+    make: Callable[[Where | None], Figure],
 ) -> Drawing | Skipped:
-    words = f" ({', '.join(f'{k} = {_listed(v)}' for k, v in select.items())})" if select else ""
+    words = f" ({', '.join(f'{k} = {_listed(v)}' for k, v in where.items())})" if where else ""
     try:
-        figure = make(select or None)
+        figure = make(where or None)
     except ValueError as error:  # nothing finite to draw, too many panels: said, not hidden
         return Skipped(f"{what}{words}", f"{error}.")
     return _drawing(kind, f"{what}{words}", figure)

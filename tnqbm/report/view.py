@@ -11,20 +11,20 @@ from typing import Any
 from tnqbm.archive import Archive, Run
 from tnqbm.archive.blocks import Coordinates
 from tnqbm.archive.made_by import made_by
-from tnqbm.archive.summaries import Select, check_select, matches
+from tnqbm.archive.summaries import Where, check_where, matches
 from tnqbm.archive.trust import with_bounds
 
 
 class View(Archive):
-    """An archive for reading only: damaged blocks are left out always, and ``select`` chooses runs.
+    """An archive for reading only: damaged blocks are left out always, and ``where`` chooses runs.
 
     :meth:`table` is read once, as nearly every number and figure of a report starts from it.
     Everything that takes an archive takes a view. Errors as for :class:`tnqbm.Archive`.
     """
 
-    def __init__(self, path: str | Path, select: Select | None = None) -> None:
+    def __init__(self, path: str | Path, where: Where | None = None) -> None:
         super().__init__(path)
-        self._select = select
+        self._select = where
         self._table: list[dict[str, Any]] | None = None
 
     def coordinates(self) -> list[Coordinates]:
@@ -48,8 +48,8 @@ class View(Archive):
 
     def groups(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
         """:meth:`Archive.groups` of the groups chosen; their statistics are over all seeds."""
-        select = self._but_seeds()
-        return [row for row in super().groups(skip_damaged=True) if matches(select, row)]
+        where = self._but_seeds()
+        return [row for row in super().groups(skip_damaged=True) if matches(where, row)]
 
     def estimators(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
         """:meth:`Archive.estimators` of the runs chosen."""
@@ -59,21 +59,21 @@ class View(Archive):
     def planned_seeds(self) -> list[tuple[Coordinates, set[int], set[int]]]:
         """Coordinates, planned seeds and finished seeds of every group chosen."""
         finished, planned = self._sources.tally()
-        coordinates, select = self._sources.coordinates(), self._but_seeds()
+        coordinates, where = self._sources.coordinates(), self._but_seeds()
         return [
             (coordinates[key], self._chosen(seeds), self._chosen(finished.get(key, set())))
             for key, seeds in planned.items()
-            if key in coordinates and matches(select, coordinates[key])
+            if key in coordinates and matches(where, coordinates[key])
         ]
 
     def most_records(self) -> int:
         """The largest number of records that a run kept; 0 if no run has finished."""
-        select = self._but_seeds()
+        where = self._but_seeds()
         usable = self._sources.usable(True, lambda source: self._sources.arrays(source, ()))
         counts = [
             int(arrays["n_records"].max())
             for source, arrays in usable
-            if source.rows and matches(select, source.entry.coordinates)
+            if source.rows and matches(where, source.entry.coordinates)
         ]
         return max(counts, default=0)
 
@@ -81,7 +81,7 @@ class View(Archive):
         """:func:`tnqbm.archive.made_by.made_by` of the archive."""
         return made_by(self.path)
 
-    def _but_seeds(self) -> Select:
+    def _but_seeds(self) -> Where:
         return {key: value for key, value in (self._select or {}).items() if key != "seed"}
 
     def _chosen(self, seeds: set[int]) -> set[int]:
@@ -99,7 +99,7 @@ def archive_paths(archives: Any) -> list[Path]:
 
 
 @contextmanager
-def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
+def views(archives: Any, where: Where | None = None) -> Iterator[list[View]]:
     """Views of an archive or several, each a path or an open :class:`tnqbm.Archive`; then closed.
 
     Raises ValueError if there is none, one is given twice, or no run is among those selected, and
@@ -116,7 +116,7 @@ def views(archives: Any, select: Select | None = None) -> Iterator[list[View]]:
     with ExitStack() as stack:
         found = []
         for path in paths:
-            found.append(View(path, select))
+            found.append(View(path, where))
             stack.callback(found[-1].close)
-        check_select(select, [one for view in found for one in view.coordinates()])
+        check_where(where, [one for view in found for one in view.coordinates()])
         yield found

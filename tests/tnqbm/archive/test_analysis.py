@@ -56,13 +56,13 @@ def test_archives_that_contradict_each_other_are_refused(tmp_path: Path) -> None
 
 def test_select_keeps_matching_runs_and_names_what_exists(tmp_path: Path) -> None:
     source = archive(tmp_path, ladder({1: [0.5], 2: [0.4], 3: [0.1]}))
-    assert [g.hidden for g in final_groups(source, select={"hidden": [1, 3]})] == [1, 3]
+    assert [g.hidden for g in final_groups(source, where={"hidden": [1, 3]})] == [1, 3]
     with pytest.raises(ValueError, match=r"no run has hidden = 7; there are: 1, 2, 3"):
-        final_groups(source, select={"hidden": 7})
+        final_groups(source, where={"hidden": 7})
     with pytest.raises(ValueError, match=r"no run has a coordinate 'hiden'; there are: .*hidden"):
-        final_groups(source, select={"hiden": 1})
+        final_groups(source, where={"hiden": 1})
     with pytest.raises(ValueError, match="no finished run to show that matches"):
-        final_groups(source, select={"seed": 99})
+        final_groups(source, where={"seed": 99})
 
 
 def test_metrics_that_were_not_kept_or_do_not_exist(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_gradients_figure(source: Archive, band: str) -> None:
 def test_gradients_of_other_metrics_and_several_n(tmp_path: Path) -> None:
     runs = several(["exact", "cd-1"]) + several(["exact", "cd-1"], visible=8)
     many = Archive(write(tmp_path / "a.h5", runs))
-    figure, axes = figures.gradients(many, "kl", select={"paulis": "Z"})
+    figure, axes = figures.gradients(many, "kl", where={"paulis": "Z"})
     assert axes.shape == (4, 1)
     assert axes[1, 0].get_title() == "bars and stripes, Z, n = 8"
     assert "KL divergence" in figure.texts[0].get_text()
@@ -142,7 +142,7 @@ def test_bootstrap_interval_of_the_mean(tmp_path: Path) -> None:
 
 def test_tvd_and_learning_have_a_row_per_gradient(source: Archive) -> None:
     for draw in (figures.tvd_vs_hidden, figures.learning_curves):
-        figure, axes = draw(source, select={"gradient": ["slow", "exact", "pcd-10-500"]})
+        figure, axes = draw(source, where={"gradient": ["slow", "exact", "pcd-10-500"]})
         assert axes.shape == (3, 2)
         assert axes[0, 0].get_title() == "bars and stripes\nn = 6, exact"
         assert axes[2, 1].get_title() == "parity\nn = 6, slow"
@@ -157,12 +157,12 @@ def test_too_many_rows_are_refused_with_the_choice(tmp_path: Path) -> None:
     for draw in (figures.tvd_vs_hidden, figures.learning_curves):
         with pytest.raises(ValueError, match=r"14 rows .* gradient \(there are exact, cd-1"):
             draw(source)
-        _, axes = draw(source, select={"gradient": ["exact", "pcd-10"]})
+        _, axes = draw(source, where={"gradient": ["exact", "pcd-10"]})
         assert axes.shape == (4, 1)
 
 
 def test_learning_names_the_m_of_sets_that_differ_in_them(source: Archive) -> None:
-    figure, axes = figures.learning_curves(source, select={"gradient": "exact"})
+    figure, axes = figures.learning_curves(source, where={"gradient": "exact"})
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert labels[2:] == ["least m", "middle m", "greatest m"]
     assert {t.get_text() for t in axes[0, 0].texts} == {"m = 1, 2, 6", "m = 1, 5"}
@@ -196,8 +196,8 @@ def test_minimum_hidden_stands_by_gradient(tmp_path: Path) -> None:
     both = Archive(write(tmp_path / "b.h5", runs + rung("exact", 2, "Z", 8)))
     with pytest.raises(ValueError, match=r"several gradients \(exact, cd-1\) and several n"):
         figures.minimum_hidden(both)
-    figures.minimum_hidden(both, select={"gradient": "exact"})
-    figures.minimum_hidden(both, select={"visible": 6})
+    figures.minimum_hidden(both, where={"gradient": "exact"})
+    figures.minimum_hidden(both, where={"visible": 6})
 
 
 def test_curves_leave_out_rows_and_runs_without_a_value(tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_likelihood_figure(tmp_path: Path) -> None:
     other = Archive(write(tmp_path / "b.h5", [*runs, held_out(1, [9.0], 0.1, data="on2")]))
     with pytest.raises(ValueError, match="one data set and n; choose one of: data = bas"):
         figures.likelihood(other)
-    figures.likelihood(other, select={"data": "on2"})
+    figures.likelihood(other, where={"data": "on2"})
 
 
 def test_likelihoods_far_below_become_arrows(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def test_learning_curves_choose_few_hidden_units_unless_asked(
     labels = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
     assert [label for label in labels if label.startswith("m =")] == ["m = 1", "m = 2", "m = 5"]
     assert "3 of 5 values of m" in figure.texts[1].get_text()
-    figure, axes = figures.learning_curves(archives["full"], select={"hidden": 4, "visible": 6})
+    figure, axes = figures.learning_curves(archives["full"], where={"hidden": 4, "visible": 6})
     assert "m = 4" in figure.texts[0].get_text()
     assert axes.shape == (1, 4)
     start = axes[0, 0].lines[0].get_xydata()[0]

@@ -73,14 +73,14 @@ def test_a_sound_archive_has_no_warnings(archive: Path) -> None:
 
 
 def test_selection(archive: Path) -> None:
-    found = report.collect(archive, select={"paulis": "Z", "hidden": [1, 2]})
+    found = report.collect(archive, where={"paulis": "Z", "hidden": [1, 2]})
     assert [(g.paulis, g.hidden) for g in found.groups] == [("Z", 1), ("Z", 2)]
     assert found.selection == "paulis = Z, hidden = 1 or 2"
-    one = report.collect(archive, select={"seed": 2})
+    one = report.collect(archive, where={"seed": 2})
     assert one.finished == one.planned == 6
     assert "6 of 6 groups have fewer than 3 finished seeds" in titles(one)
     with pytest.raises(ValueError, match="no run has paulis = XZ"):
-        report.collect(archive, select={"paulis": "XZ"})
+        report.collect(archive, where={"paulis": "XZ"})
 
 
 def test_bad_arguments(archive: Path, tmp_path: Path) -> None:

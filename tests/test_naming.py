@@ -1,0 +1,251 @@
+"""One thing has one name at every door: Python, study files, the command line, archives.
+
+The words, and the spellings that they replace, are those of docs/naming.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pkgutil
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import pytest
+
+PAGE = (Path(__file__).parents[1] / "docs" / "naming.md").read_text(encoding="utf-8")
+
+LATER = set(
+    """
+    tnqbm.TrainingSettings: negative_phase
+    tnqbm.Trainer: phase
+    tnqbm.train: negative_phase
+    tnqbm.hamiltonian.train: negative_phase
+    tnqbm.training.second_order.NaturalGradient.update: rate
+    tnqbm.audit.rotated: seed
+    tnqbm.networks.AmplitudeMPS.sample: k
+    tnqbm.networks.AmplitudeMPS.importance: k
+    tnqbm.networks.AmplitudeMPS.infidelity: k
+    tnqbm.networks.Contraction.sample: k
+    tnqbm.quantum.proposal_circuit: steps
+    tnqbm.quantum.proposal_matrix: steps
+    tnqbm.quantum.trotterise: steps
+    mc.Estimate: n_chains
+    mc.Estimate: n_betas
+    mc.Estimate: n_samples
+    mc.Tempering: n_ladders
+    mc.Tempering: start
+    mc.log_partition: n_chains
+    mc.log_partition: n_betas
+    mc.log_partition: n_samples
+    mc.log_partition: bootstrap
+    mc.sample: n_samples
+    mc.sample: n_chains
+    mc.sample_tempered: n_samples
+    mc.sample_tempered: n_ladders
+    mc.sample_tempered: start
+    mc.sample_tensor: n_samples
+    mc.total_variation: total_variation
+    study files gradients: method
+    tnqbm resources: steps
+    negative_phase
+    tnqbm logz: chains
+    tnqbm quality: chains
+    tnqbm quality: per_chain
+    tnqbm quality: split_seed
+    tnqbm quality: sweeps
+    tnqbm resources: error
+    tnqbm resources: hidden
+    tnqbm resources: visible
+    tnqbm sample: chains
+    tnqbm sample: feed
+    tnqbm sample: method
+    tnqbm sample: resample
+    tnqbm sample: samples
+    """.strip().split("\n    ")
+)
+"""Doors and names that are still to be renamed, "door: name". Goes down to nothing."""
+
+
+def table(head: str) -> list[list[str]]:
+    """Rows of the page's table whose first line begins with ``head``."""
+    lines = PAGE[PAGE.index(f"| {head} |") :].split("\n\n")[0].splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def replaced() -> dict[tuple[str, str], str]:
+    """The word for each (spelling, scope); the scope is the beginning of a door, or empty."""
+    words = {}
+    for _, word, spellings in table("what"):
+        for spelling, scope in re.findall(r"`(\w+)`(?: in (`[\w. ]+`|study files))?", spellings):
+            words[spelling, scope.strip("`")] = word
+    return words
+
+
+# --- the doors: (door, name) ---------------------------------------------------------------------
+
+
+@cache
+def public() -> dict[str, Any]:
+    """Everything in an ``__all__`` of a folder, by the first folder that names it."""
+    objects: dict[int, tuple[str, Any]] = {}
+    for package in ("tnqbm", "mc"):
+        top = import_module(package)
+        folders = [i.name for i in pkgutil.walk_packages(top.__path__, f"{package}.") if i.ispkg]
+        for folder in (package, *folders):
+            module = import_module(folder)
+            for name in getattr(module, "__all__", ()):
+                thing = getattr(module, name)
+                if not inspect.ismodule(thing) and not isinstance(thing, click.Command):
+                    objects.setdefault(id(thing), (f"{folder}.{name}", thing))
+    return dict(objects.values())
+
+
+def functions() -> Iterator[tuple[str, inspect.Signature]]:
+    """Public functions, classes and methods with their signatures."""
+    for door, thing in public().items():
+        members = [(door, thing)]
+        if inspect.isclass(thing):
+            members += [(f"{door}.{name}", m) for name, m in vars(thing).items() if name[0] != "_"]
+        for name, member in members:
+            function = getattr(member, "__func__", member)
+            if callable(function) and type(function).__module__ != "typing":
+                try:
+                    yield name, inspect.signature(function)
+                except ValueError:  # of an exception that takes any arguments
+                    continue
+
+
+def python() -> Iterator[tuple[str, str]]:
+    for door, thing in public().items():
+        if dataclasses.is_dataclass(thing):
+            yield from ((door, field.name) for field in dataclasses.fields(thing))
+    for door, signature in functions():
+        yield from ((door, name) for name in signature.parameters)
+        yield door, door.rpartition(".")[2]
+
+
+def fields(model: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Keys of a pydantic model and of all models inside it."""
+    for name, field in model.model_fields.items():
+        yield where, name
+        inner = [field.annotation]
+        while inner:
+            kind = inner.pop()
+            inner += get_args(kind)
+            if inspect.isclass(kind) and hasattr(kind, "model_fields"):
+                yield from fields(kind, f"{where} {name}")
+
+
+def study_files() -> Iterator[tuple[str, str]]:
+    from mc.studies.study import Study
+
+    yield from fields(Study, "study files")
+
+
+def commands(
+    command: click.Command, context: click.Context, name: str
+) -> Iterator[tuple[str, click.Command]]:
+    if isinstance(command, click.Group):
+        for part in command.list_commands(context):
+            inner = command.get_command(context, part)
+            assert inner is not None
+            yield from commands(inner, context, f"{name} {part}")
+    else:
+        yield name, command
+
+
+def command_line() -> Iterator[tuple[str, str]]:
+    from mc.cli.command import cli
+
+    for door, command in commands(cli, click.Context(cli), "tnqbm"):
+        for parameter in command.params:
+            yield door, max(parameter.opts, key=len).lstrip("-").replace("-", "_")
+
+
+def archives() -> Iterator[tuple[str, str]]:
+    from tnqbm.training.trajectory import METRICS
+
+    yield from (("archives", name) for name in METRICS)
+
+
+DOORS = {
+    "Python": python,
+    "study files": study_files,
+    "command line": command_line,
+    "archives": archives,
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_every_door_uses_the_words_of_the_page(door: str) -> None:
+    words, wrong = replaced(), []
+    exceptions = {f"{row[0]}: {row[1]}".replace("`", "") for row in table("door")} | LATER
+    for where, name in DOORS[door]():
+        for scope in ("", *(scope for spelling, scope in words if spelling == name and scope)):
+            word = words.get((name, scope))
+            if word and where.startswith(scope) and f"{where}: {name}" not in exceptions:
+                wrong.append(f"{where}: {name} (the word is {word})")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_exceptions_are_needed() -> None:
+    there = {f"{where}: {name}" for door in DOORS.values() for where, name in door()}
+    assert not {f"{row[0]}: {row[1]}".replace("`", "") for row in table("door")} - there
+
+
+def test_settings_are_keys_of_study_files() -> None:
+    from tnqbm.training.settings import TrainingSettings
+
+    keys = {name for where, name in study_files()} | LATER
+    assert {f.name for f in dataclasses.fields(TrainingSettings)} <= keys
+
+
+CALLS = {
+    "tnqbm logz": ("mc.log_partition",),
+    "tnqbm merge": ("tnqbm.archive.merge",),
+    "tnqbm model compare": ("tnqbm.equivalent",),
+    "tnqbm plot": ("tnqbm.figures.",),
+    "tnqbm quality": ("tnqbm.quality.assess", "mc.sample", "tnqbm.datasets.split"),
+    "tnqbm report": ("tnqbm.report.write",),
+    "tnqbm resources": ("tnqbm.quantum.",),
+    "tnqbm run": ("mc.run_study",),
+    "tnqbm sample": ("mc.sample",),
+}
+"""What commands call: public names, or beginnings of them with a dot at the end."""
+
+COMMANDS_ALONE = {
+    "json", "output", "overwrite", "progress", "path", "more", "run", "archives", "data",
+    "data_seed", "picture", "shape", "kind", "other_run", "dry_run", "clamp_file", "closed_form",
+    "against_rbm",
+}  # fmt: skip
+"""Options about files, printing and which model is meant: no keyword of a function."""
+
+
+@pytest.mark.parametrize("command", CALLS)
+def test_options_are_keywords_of_what_they_are_handed_to(command: str) -> None:
+    starts = CALLS[command]
+    keywords = {
+        name
+        for door, signature in functions()
+        if any(door == start or (start[-1] == "." and door.startswith(start)) for start in starts)
+        for name in signature.parameters
+    }
+    options = {name.removeprefix("no_") for where, name in command_line() if where == command}
+    unknown = options - keywords - COMMANDS_ALONE
+    assert not {name for name in unknown if f"{command}: {name}" not in LATER}
+
+
+def test_seeds_are_given_by_keyword_and_never_by_the_clock() -> None:
+    for door, signature in functions():
+        seed = signature.parameters.get("seed")
+        # A study's methods take coordinates and seed, which together name a run.
+        if seed is None or inspect.isclass(public().get(door)) or door.startswith("mc.Study."):
+            continue
+        assert seed.kind is seed.KEYWORD_ONLY or f"{door}: seed" in LATER, door
+        assert seed.default in (seed.empty, 0, None), door
