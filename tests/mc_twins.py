@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import chi2
 
 from tnqbm import SqRBM
-from tnqbm.core.model import log_2cosh, tanh_ratio
+from tnqbm.core.fields import log_2cosh, tanh_ratio
 from tnqbm.core.states import index_of, spins
 
 LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}

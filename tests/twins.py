@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tnqbm import SqRBM
-from tnqbm.core.model import tanh_ratio
+from tnqbm.core.fields import tanh_ratio
 from tnqbm.core.states import spins
 
 

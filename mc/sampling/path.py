@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.core.model import log_2cosh
+from tnqbm.core.fields import log_2cosh
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 

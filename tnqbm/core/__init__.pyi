@@ -1,5 +1,6 @@
 from . import bounds as bounds
 from . import connectivity as connectivity
+from . import fields as fields
 from . import metrics as metrics
 from . import model as model
 from . import moments as moments

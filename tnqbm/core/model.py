@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core import fields
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.core.shape import Shape
@@ -29,33 +30,6 @@ if TYPE_CHECKING:
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-
-_SERIES_BELOW = 0.03
-"""Lengths of fields below which :func:`tanh_ratio_slope` is summed as a series."""
-
-
-def log_2cosh(r: Float) -> Float:
-    """log(2 cosh r) for r >= 0 without overflow."""
-    return r + np.log1p(np.exp(-2.0 * r))
-
-
-def tanh_ratio(r: Float) -> Float:
-    """tanh(r) / r for r >= 0, with its limit 1 at r = 0."""
-    return np.divide(np.tanh(r), r, out=np.ones_like(r), where=r > 0)
-
-
-def tanh_ratio_slope(r: Float) -> Float:
-    """(1 - tanh(r)^2 - tanh(r)/r) / r^2 for r >= 0, with its limit -2/3 at r = 0.
-
-    The derivative of tanh(r)/r, over r: in the Hessian of log 2cosh |Phi|,
-    t delta_PQ + u Phi^P Phi^Q with t = tanh(r)/r, it is u.
-    """
-    small = r < _SERIES_BELOW  # where the difference loses digits
-    safe = np.where(small, 1.0, r)
-    direct = (1.0 - np.tanh(safe) ** 2 - tanh_ratio(safe)) / (safe * safe)
-    x = np.where(small, r, 0.0) ** 2
-    series = -2 / 3 + x * (8 / 15 + x * (-34 / 105 + x * (496 / 2835)))
-    return np.where(small, series, direct)
 
 
 class SqRBM:
@@ -227,16 +201,14 @@ class SqRBM:
         The paper's eq. (8) drops the factor 2**m of the trace; it is kept here.
         """
         s = spins(as_states(v, self.n_visible))
-        r = np.linalg.norm(self.fields(v), axis=-2)
-        return np.asarray(-s @ self.a + log_2cosh(r).sum(axis=-1))
+        return np.asarray(-s @ self.a + fields.log_factor(self.fields(v), -2).sum(axis=-1))
 
     def hidden_states(self, v: ArrayLike) -> NDArray[np.complex128]:
         """Thermal states of the hidden qubits given v; (..., n) -> (..., m, 2, 2).
 
         rho_j(v) = exp(-Phi_j . sigma) / (2 cosh r_j) = (I - tanh(r_j)/r_j Phi_j . sigma) / 2.
         """
-        phi = self.fields(v)
-        bloch = -tanh_ratio(np.linalg.norm(phi, axis=-2))[..., None, :] * phi
+        bloch = fields.averages(self.fields(v), -2)
         sigma = np.stack([PAULI_MATRICES[p] for p in self.paulis])
         return np.asarray(
             0.5 * (PAULI_MATRICES["I"] + np.einsum("...pj,pkl->...jkl", bloch, sigma))

@@ -14,10 +14,9 @@ import math
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tnqbm.base.forecast import Forecasts, MethodForecast
 from tnqbm.base.limits import MAX_VISIBLE
+from tnqbm.core.fields import largest_lengths
 from tnqbm.core.model import SqRBM, coupling_mask
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def plan(model: SqRBM) -> Contraction:
     if kept.planned(model):
         return kept.contraction(model)
     mask = coupling_mask(model)
-    longest = np.linalg.norm(model.b, axis=0) + np.linalg.norm(model.w, axis=0).sum(axis=0)
+    longest = largest_lengths(model.b, model.w)
     level = math.ceil(math.log2(max(1.0, float(longest.max(initial=0.0)))))
     key = mask.tobytes(), mask.shape, len(model.paulis), level
     known = _REFUSED.get(key)

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.limits import check_memory
-from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.fields import length, log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of
 
@@ -55,7 +56,7 @@ class DenseLogProbability:
         a, b, w = Shape(self.n, self.m, self.n_paulis).split(theta)
         flat = w.transpose(1, 0, 2).reshape(self.n, -1)
         phi = (self.spins @ flat).reshape(len(self.spins), self.n_paulis, self.m) + b
-        r = np.sqrt(np.square(phi).sum(axis=1))
+        r = length(phi, 1)
         return log_2cosh(r).sum(axis=1) - self.spins @ a, phi, r
 
     def log_probabilities(self, theta: Float) -> Float:

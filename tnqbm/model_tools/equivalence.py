@@ -27,6 +27,7 @@ from tnqbm.base.arguments import checked, one_of
 from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import MAX_DENSE, check_memory
 from tnqbm.base.text import short_repr
+from tnqbm.core.fields import largest_lengths
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, states_of
 from tnqbm.model_tools import gauge
@@ -427,5 +428,4 @@ def _kl(p: Float, q: Float, difference: Float) -> float:
 
 def _size(model: SqRBM) -> float:
     """Largest |log p~| there can be, less the constants: what rounding errors grow with."""
-    lengths = np.linalg.norm(gauge.unit_matrices(model), axis=2)
-    return float(np.abs(model.a).sum() + lengths.sum()) + model.n_hidden
+    return float(np.abs(model.a).sum() + largest_lengths(model.b, model.w).sum()) + model.n_hidden

@@ -27,7 +27,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import check_memory
-from tnqbm.core.model import SqRBM, tanh_ratio
+from tnqbm.core.fields import averages
+from tnqbm.core.model import SqRBM
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.reweighting import MAX_LISTED, Cost, Reference, log_weights, reference
 from tnqbm.model_tools.simplify import factors, simplify
@@ -218,7 +219,7 @@ class _Merging:
 
         def jacobian(theta: Float) -> Float:
             phi = inputs @ theta.reshape(-1, p)
-            pull = tanh_ratio(np.linalg.norm(phi, axis=1))[:, None] * phi
+            pull = -averages(phi, 1)
             return states.without_linear(
                 (inputs[:, :, None] * pull[:, None, :]).reshape(spins.shape[0], -1)
             )

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import check_memory
+from tnqbm.core.fields import length
 from tnqbm.core.model import SqRBM
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import remove_hidden
@@ -204,7 +205,7 @@ def _by_bounds(model: SqRBM, stop: int, limit: float, absorb: bool) -> Pruned:
         bounds, linear = removal_bounds(model)
     else:
         # f_j differs from its value without couplings by no more than they do together.
-        bounds = np.linalg.norm(model.w, axis=0).sum(axis=0)
+        bounds = length(model.w, 0).sum(axis=0)
         linear = np.zeros((model.n_visible, model.n_hidden))
     costs = 0.5 * np.cumsum(np.sort(bounds)) ** 2
     count = min(model.n_hidden - stop, int(np.count_nonzero(costs <= limit)))

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.model import SqRBM, log_2cosh
+from tnqbm.core.fields import length, log_factor
+from tnqbm.core.model import SqRBM
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import remove_hidden
 
@@ -107,7 +108,7 @@ def absorbed(model: SqRBM, units: list[int]) -> tuple[Float, float]:
                 "to one or none can be absorbed exactly"
             )
         i = int(coupled[0]) if coupled.size else 0
-        up, down = _factor(model.b[:, j] + np.outer([1.0, -1.0], model.w[:, i, j]))
+        up, down = log_factor(model.b[:, j] + np.outer([1.0, -1.0], model.w[:, i, j]), -1)
         a[i] -= 0.5 * (up - down)
         change -= 0.5 * (up + down)
     return a, float(change)
@@ -117,7 +118,7 @@ def factors(units: Float, spins: Float) -> Float:
     """f_j(v) = log 2cosh||Phi_j(v)|| of units (k, n+1, P) at spins (N, n), (N, k)."""
     found = np.empty((spins.shape[0], units.shape[0]))
     for j, unit in enumerate(units):
-        found[:, j] = _factor(unit[0] + spins @ unit[1:])
+        found[:, j] = log_factor(unit[0] + spins @ unit[1:], -1)
     return found
 
 
@@ -139,13 +140,13 @@ def removal_bounds(model: SqRBM) -> tuple[Float, Float]:
     bounds, linear = np.zeros(m), np.zeros((n, m))
     if m == 0:
         return bounds, linear
-    lengths = np.linalg.norm(model.w, axis=0)
+    lengths = length(model.w, 0)
     longest = np.argmax(lengths, axis=0)
     each = np.arange(m)
     bounds = lengths.sum(axis=0) - lengths[longest, each]
     bounds[np.count_nonzero(lengths, axis=0) <= 1] = 0.0
     step = model.w[:, longest, each]
-    linear[longest, each] = 0.5 * (_factor((model.b + step).T) - _factor((model.b - step).T))
+    linear[longest, each] = 0.5 * (log_factor(model.b + step, 0) - log_factor(model.b - step, 0))
     turned = gauge.unit_matrices(gauge.canonical(model, order=False))
     # Rank 1 to rounding; what the second and third axes hold is added to the bound.
     aside = np.abs(turned[:, :, 1:]).sum(axis=(1, 2))
@@ -158,11 +159,6 @@ def removal_bounds(model: SqRBM) -> tuple[Float, Float]:
     return bounds, linear
 
 
-def _factor(phi: Float) -> Float:
-    """log 2cosh of the lengths of fields (..., P)."""
-    return np.asarray(log_2cosh(np.linalg.norm(phi, axis=-1)))
-
-
 def _pair(
     model: SqRBM, i: int, k: int, units: list[int]
 ) -> tuple[float, float, float, float, float]:
@@ -173,7 +169,7 @@ def _pair(
     signs = np.array([[1, 1], [1, -1], [-1, 1], [-1, -1]], dtype=np.float64)
     total, size = np.zeros(4), 0.0
     for j in units:
-        f = _factor(model.b[:, j] + signs @ model.w[:, [i, k], j].T)
+        f = log_factor(model.b[:, j] + signs @ model.w[:, [i, k], j].T, -1)
         total += f
         size += float(np.abs(f).max())
     c, d = total.mean(), (signs[:, 0] @ total) / 4

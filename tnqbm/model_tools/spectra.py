@@ -26,7 +26,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.model import log_2cosh
+from tnqbm.core.fields import log_factor
 from tnqbm.kernels.sphere import least_degree, nodes
 
 Float = NDArray[np.float64]
@@ -104,9 +104,7 @@ def _dense(b: Float, w: Float) -> tuple[list[Float], float]:
     phi = b[:, None]
     for column in w.T[..., None]:
         phi = np.stack([phi + column, phi - column], axis=-1).reshape(b.size, -1)
-    # hypot-like scaling: squares of fields up to 1e100 stay finite
-    scale = max(float(np.abs(phi).max(initial=0.0)), 1e-300)
-    return schmidt_spectra(log_2cosh(scale * np.linalg.norm(phi / scale, axis=0)))
+    return schmidt_spectra(log_factor(phi, 0))
 
 
 def _largest_field(b: Float, w: Float) -> float:

@@ -16,8 +16,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tnqbm.core import fields
 from tnqbm.core.connectivity import named
-from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio
+from tnqbm.core.model import SqRBM
 from tnqbm.quantum.counting import (
     CONNECTIVITIES,
     Counts,
@@ -263,14 +264,13 @@ def log_partition_bound(model: SqRBM) -> float:
     best = -math.inf
     for _ in range(SWEEPS):
         phi = model.b + np.einsum("pij,i->pj", model.w, z)
-        r = np.sqrt(np.sum(phi**2, axis=0))
         up = 0.5 * (1.0 + z)
         entropy = -sum(float(np.sum(x * np.log(np.where(x > 0, x, 1.0)))) for x in (up, 1.0 - up))
-        bound = entropy - float(model.a @ z) + float(np.sum(log_2cosh(r)))
+        bound = entropy - float(model.a @ z) + float(np.sum(fields.log_factor(phi, 0)))
         if bound <= best + 1e-9 * max(1.0, abs(bound)):
             return max(best, bound)
         best = bound
-        sigma = -tanh_ratio(r) * phi
+        sigma = fields.averages(phi, 0)
         z = -np.tanh(model.a + np.einsum("pij,pj->i", model.w, sigma))
     return best
 

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
-from tnqbm.core.model import SqRBM, tanh_ratio
+from tnqbm.core import fields
+from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.core.states import as_states, spins
 from tnqbm.hamiltonian.operator import PauliHamiltonian
@@ -320,8 +321,7 @@ def _from_outcomes(outcomes: list[tuple[Float, Float]]) -> tuple[Moments, Moment
 
 def _averaged(model: SqRBM, visited: States, spent: Spent) -> Measured:
     """Averages over visible states (moves, chains, n), hidden qubits in closed form."""
-    phi = model.fields(visited)
-    hidden = -tanh_ratio(np.linalg.norm(phi, axis=-2))[..., None, :] * phi
+    hidden = fields.averages(model.fields(visited), -2)
     moments, errors = _over_chains(spins(visited), np.moveaxis(hidden, -2, 0))
     return Measured(moments=moments, standard_errors=errors, states=visited[-1], **spent.spent)
 

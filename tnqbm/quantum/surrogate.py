@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
-from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.fields import log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, spins
 
 Float = NDArray[np.float64]

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
-from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio
+from tnqbm.core.fields import averages, log_2cosh, log_factor
+from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins
 
 Float = NDArray[np.float64]
@@ -105,10 +106,9 @@ def _ends(model: SqRBM) -> Float:
 def _felt(model: SqRBM, x: Float) -> tuple[Float, Float, Float]:
     """Gradient of f (M, n), hidden fields (M, P, m) and f (M,) at means x (M, n)."""
     phi = np.stack([b + x @ w for b, w in zip(model.b, model.w, strict=True)], axis=1)
-    r = np.linalg.norm(phi, axis=1)
-    drawn = tanh_ratio(r)[:, None] * phi
-    gradient = -model.a + sum(drawn[:, p] @ w.T for p, w in enumerate(model.w))
-    return gradient, phi, -x @ model.a + log_2cosh(r).sum(axis=1)
+    sigma = averages(phi, 1)
+    gradient = -model.a - sum(sigma[:, p] @ w.T for p, w in enumerate(model.w))
+    return gradient, phi, -x @ model.a + log_factor(phi, 1).sum(axis=1)
 
 
 def _climb(model: SqRBM, start: Float) -> Float:
@@ -157,6 +157,6 @@ def _turned(model: SqRBM, x: Float) -> Float:
     rows = []
     for one in x:
         gradient, phi, _ = _felt(model, one[None])
-        drawn = tanh_ratio(np.linalg.norm(phi, axis=1))[:, None] * phi
-        rows.append(np.tanh(gradient - 2.0 * np.einsum("pij,pj->ji", model.w, drawn[0])))
+        sigma = averages(phi, 1)
+        rows.append(np.tanh(gradient + 2.0 * np.einsum("pij,pj->ji", model.w, sigma[0])))
     return np.concatenate(rows)

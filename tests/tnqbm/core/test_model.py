@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tnqbm import ArchiveError, SqRBM, exact
 from tnqbm.core import connectivity
-from tnqbm.core.model import log_2cosh, tanh_ratio
+from tnqbm.core.fields import log_2cosh, tanh_ratio
 from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.core.shape import Shape
 from tnqbm.files.storage import read_tree, write_tree

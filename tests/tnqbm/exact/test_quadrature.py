@@ -12,7 +12,7 @@ from scipy.special import gammaln, logsumexp
 
 from tests.twins import enumerate_model
 from tnqbm import SqRBM
-from tnqbm.core.model import log_2cosh
+from tnqbm.core.fields import log_2cosh
 from tnqbm.exact import quadrature
 from tnqbm.exact.quadrature import evaluation
 from tnqbm.kernels import sphere

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.connectivity import line
-from tnqbm.core.model import log_2cosh
+from tnqbm.core.fields import log_2cosh
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.hidden_units import select_hidden
 

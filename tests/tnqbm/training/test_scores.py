@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.twins import all_states
 from tnqbm import SqRBM, exact
 from tnqbm.core import connectivity
-from tnqbm.core.model import tanh_ratio, tanh_ratio_slope
+from tnqbm.core.fields import tanh_ratio, tanh_ratio_slope
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins
 from tnqbm.training.second_order import Scores, enumerated, solve

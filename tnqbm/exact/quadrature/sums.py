@@ -11,7 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio
+from tnqbm.core import fields
+from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.core.shape import Shape
 from tnqbm.kernels import sphere
@@ -42,10 +43,9 @@ class CoupledPart:
         self._model = model
         lonely = np.delete(np.arange(model.n_visible), self.visible)
         free = np.delete(np.arange(model.n_hidden), self.hidden)
-        lengths = np.linalg.norm(model.b, axis=0)
-        self._tanh = tanh_ratio(lengths) * model.b
         self.log_constant = float(
-            log_2cosh(np.abs(model.a[lonely])).sum() + log_2cosh(lengths[free]).sum()
+            fields.log_2cosh(np.abs(model.a[lonely])).sum()
+            + fields.log_factor(model.b, 0)[free].sum()
         )
 
     @property
@@ -74,7 +74,7 @@ class CoupledPart:
             axes = np.stack([np.cos(angles), np.sin(angles)], axis=1)
         else:
             axes = sphere.nodes(11, self.n_paulis)[0]
-        pull = np.tanh(np.abs(self.a) + np.linalg.norm(self.w, axis=0).sum(axis=1))
+        pull = np.tanh(np.abs(self.a) + fields.length(self.w, 0).sum(axis=1))
         along = np.abs(axes @ self.b)
         along += np.einsum("knj,n->kj", np.abs(np.einsum("kp,pnj->knj", axes, self.w)), pull)
         return float(along.max(initial=0.0))
@@ -83,7 +83,7 @@ class CoupledPart:
         """The whole model's moments from those of the coupled units."""
         z = -np.tanh(self._model.a)
         z[self.visible] = coupled.z
-        sigma = -self._tanh
+        sigma = fields.averages(self._model.b, 0)
         sigma[:, self.hidden] = coupled.sigma
         zsigma = z[:, None] * sigma[:, None, :]
         zsigma[:, self.visible[:, None], self.hidden] = coupled.zsigma

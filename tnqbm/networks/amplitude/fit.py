@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.limits import available_bytes
-from tnqbm.core.model import SqRBM, log_2cosh
+from tnqbm.core.fields import length, log_2cosh
+from tnqbm.core.model import SqRBM
 from tnqbm.networks.amplitude.matrix_product import (
     Bits,
     Float,
@@ -290,7 +291,7 @@ class Fitter:
         """log p~ (K,) of states in visiting order, as a function of the inverse temperature."""
         fields, sums = self._amplitude.part(v, 0)
         shape = (v.shape[0], self._amplitude.m, self._amplitude.n_paulis)
-        radius = np.linalg.norm((fields + self._amplitude.b).reshape(shape), axis=2)
+        radius = length((fields + self._amplitude.b).reshape(shape), 2)
 
         def at(beta: float) -> Float:
             return np.asarray(beta * sums + log_2cosh(beta * radius).sum(axis=1))

@@ -28,7 +28,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.model import SqRBM, log_2cosh, tanh_ratio
+from tnqbm.core import fields
+from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.kernels.sphere import least_degree, nodes
 
@@ -197,14 +198,14 @@ class Factors:
         for unit, bit in (clamp or {}).items():
             logs[2 * unit + 1 - bit] = -np.inf
         for group in self.groups:
-            logs[group.entries] = log_2cosh(_lengths(_fields(model, group))).ravel()
+            logs[group.entries] = fields.log_factor(_fields(model, group), 0).ravel()
         for star in self.stars:
             _put(logs, star.offsets[0], -SPINS * model.b[0, star.unit])
             w = model.w[0, star.neighbours, star.unit]
             _put(logs, star.offsets[1], -w[:, None, None] * np.outer(SPINS, SPINS))
         for chain in self.chains:
             self._evaluate_chain(model, chain, logs, signs)
-        constant = float(log_2cosh(_lengths(model.b[:, self.free])).sum())
+        constant = float(fields.log_factor(model.b[:, self.free], 0).sum())
         return logs, signs, constant + len(self.chains) * math.log(2.0)
 
     def _evaluate_chain(self, model: SqRBM, chain: _Chain, logs: Float, signs: Signs) -> None:
@@ -237,7 +238,7 @@ class Factors:
             for row in np.flatnonzero(group.units == unit):
                 alone = _Group(group.units[row : row + 1], group.neighbours[row : row + 1], 0)
                 phi = _fields(model, alone)[:, 0]
-                share = 0.5 - 0.5 * sign * tanh_ratio(_lengths(phi)) * phi[p]
+                share = 0.5 + 0.5 * sign * fields.averages(phi, 0)[p]
                 logs[group.offset + row * share.size :][: share.size] += _log_abs(share)
         for star in self.stars:
             if star.unit == unit:
@@ -263,12 +264,10 @@ class Factors:
         z = marginals[0 : 2 * self.n : 2] - marginals[1 : 2 * self.n : 2]
         sigma = np.zeros((self.n_paulis, self.m))
         zsigma = np.full((self.n_paulis, self.n, self.m), np.nan)
-        phi = model.b[:, self.free]
-        sigma[:, self.free] = -tanh_ratio(_lengths(phi)) * phi
+        sigma[:, self.free] = fields.averages(model.b[:, self.free], 0)
         for group in self.groups:
-            phi = _fields(model, group)
             p = marginals[group.entries].reshape(group.units.size, -1)
-            x = -tanh_ratio(_lengths(phi)) * phi * p
+            x = fields.averages(_fields(model, group), 0) * p
             sigma[:, group.units] = x.sum(axis=-1)
             for k in range(group.width):
                 x = x.reshape(*x.shape[:2], 2, -1)
@@ -312,8 +311,8 @@ def largest_field(model: SqRBM, mask: Mask, units: Sequence[int] | frozenset[int
     chosen = sorted(units)
     if not chosen:
         return 0.0
-    w = np.linalg.norm(model.w[:, :, chosen], axis=0) * mask[:, chosen]
-    return float((np.linalg.norm(model.b[:, chosen], axis=0) + w.sum(axis=0)).max())
+    w = model.w[:, :, chosen] * mask[:, chosen]
+    return float(fields.largest_lengths(model.b[:, chosen], w).max())
 
 
 def _fields(model: SqRBM, group: _Group) -> Float:
@@ -328,10 +327,6 @@ def _fields(model: SqRBM, group: _Group) -> Float:
 def _along(d: Float, vector: Float) -> Float:
     """d.vector for all nodes, without BLAS, whose rounding may depend on its threads."""
     return np.asarray((d * vector).sum(axis=1))
-
-
-def _lengths(phi: Float) -> Float:
-    return np.asarray(np.sqrt(np.sum(phi * phi, axis=0)))
 
 
 def _put(target: NDArray[Any], offset: int, values: NDArray[Any]) -> None:

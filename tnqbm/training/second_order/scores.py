@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.limits import check_memory
-from tnqbm.core.model import log_2cosh, tanh_ratio, tanh_ratio_slope
+from tnqbm.core.fields import log_2cosh, tanh_ratio, tanh_ratio_slope
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins, states_of
 
