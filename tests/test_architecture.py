@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ORDER = {
     "tnqbm": (
         "base", "files", "core", "kernels", "datasets", "networks", "exact", "hamiltonian",
-        "training", "archive", "model_tools", "quality", "quantum", "audit", "figures", "report",
+        "training", "archive", "model_tools", "quality", "quantum", "figures", "report",
     ),
     "mc": ("kernels", "sampling", "estimators", "studies", "running", "cli"),
 }  # fmt: skip
@@ -25,7 +25,6 @@ from those before it. docs/architecture.md has the same list."""
 
 BEHIND_NAMES = {
     ("core", "hamiltonian"),  # SqRBM.hamiltonian() makes an object of the folder above
-    ("sampling", "running"),  # the progress display
     ("studies", "running"),  # how many ranks may share a run
 }
 """Pairs (folder, folder above it) where a function may import upwards when it is called."""

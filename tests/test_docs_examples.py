@@ -20,7 +20,7 @@ ELSEWHERE = {
     "sampling.md": "tests/test_readme.py",
     "tensor-networks.md": "tests/test_readme.py",
     "quantum.md": "tests/tnqbm/quantum/test_phase.py",
-    "equivalence.md": "tests/tnqbm/audit/test_page.py",
+    "equivalence.md": "tests/scripts/audit/test_page.py",
 }
 """Pages whose examples are run, with checks of their results, by other tests."""
 

@@ -35,10 +35,10 @@ from mc.sampling.chains.moving import (
 )
 from mc.sampling.chains.pilot import CHAINS, Pilot, fastest, run_pilots
 from mc.sampling.log_z.coverage import lacks
-from mc.sampling.ticker import Ticker
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.limits import check_memory
+from tnqbm.base.progress import StepsDisplay
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.datasets import Target
@@ -261,8 +261,8 @@ def sample(
     start = begin(n_chains, _START)
     chains = make(name, start, key_of(seed, _MAIN))
     apart = bool((chains.states != chains.states[0]).any())
-    with Ticker("sampling", burn_in + thin * n_samples, shown=progress) as ticker:
-        trace = _run(chains, n_samples, burn_in, thin, ticker.advance)
+    with StepsDisplay("sampling", burn_in + thin * n_samples, shown=progress) as display:
+        trace = _run(chains, n_samples, burn_in, thin, display.advance)
     states = np.concatenate([trace.early, trace.samples], axis=1)
     units = np.flatnonzero(free)
     target = None if data is None else as_target(data)

@@ -5,7 +5,7 @@
 
 Computes ranks, best fits, scaling with the weights and Schmidt values (docs/equivalence.md) into a
 file of one JSON line for each part. Parts that are in the file already are not computed again, so a
-run that was stopped goes on where it was. Numbers depend on the seed in tnqbm.audit.study only.
+run that was stopped goes on where it was. Numbers depend on the seed in study.py only.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from pathlib import Path
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
+from results import AuditFile  # noqa: E402
+from study import SEED, compute, plan  # noqa: E402
+
 from mc.running.lock import Lock, OutputBusyError  # noqa: E402
-from tnqbm.audit.results import AuditFile  # noqa: E402
-from tnqbm.audit.study import SEED, compute, plan  # noqa: E402
 from tnqbm.base.errors import ArchiveError  # noqa: E402
 from tnqbm.files.atomic import check_target, remove_stale  # noqa: E402
 

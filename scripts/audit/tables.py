@@ -19,12 +19,14 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import audit_figures
 import numpy as np
+import ratios
+from results import AuditFile, load
+from summary import fit_summaries, scaling_summaries, select
 
-from tnqbm.audit import ratios
-from tnqbm.audit.results import AuditFile, load
-from tnqbm.audit.summary import fit_summaries, scaling_summaries, select
 from tnqbm.base.errors import ArchiveError, MissingExtraError
+from tnqbm.figures import save_figure
 from tnqbm.files.atomic import atomic_write
 
 LARGE = 4
@@ -300,14 +302,11 @@ PRINTERS = {
 
 
 def draw(file: AuditFile, rows: Sequence[ratios.RatioRow], prefix: str) -> None:
-    from tnqbm import figures
-    from tnqbm.figures import audit as figures_audit
-
-    made = {"fits": figures_audit.fits(file), "scaling": figures_audit.scaling(file)}
+    made = {"fits": audit_figures.fits(file), "scaling": audit_figures.scaling(file)}
     if rows:
-        made["ratios"] = figures_audit.ratios(rows)
+        made["ratios"] = audit_figures.ratios(rows)
     for name, (figure, _) in made.items():
-        path = figures.save_figure(figure, f"{prefix}-{name}.png", overwrite=True)
+        path = save_figure(figure, f"{prefix}-{name}.png", overwrite=True)
         print(f"figure: {path}")
 
 

@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tables
+from spread import CHUNK, SpreadSampler, decay
+from spread_figure import SpreadPoint, spread_figure
 
 PAULIS = ("Z", "XZ", "XYZ")
 DATA = ("bas", "on2", "cardinality", "parity")
@@ -83,7 +85,6 @@ def sampler(case: Case, plan: Plan) -> Any:
     """The calculation of one case: a function of the case and the plan alone."""
     from mc.studies.seeds import initial_stream, target_stream
     from tnqbm import datasets
-    from tnqbm.gradient_spread import SpreadSampler
 
     target = datasets.load(
         case.data, case.visible, seed=target_stream(plan.seed, case.data, case.visible, 1)
@@ -129,7 +130,6 @@ def _attributes(plan: Plan) -> dict[str, Any]:
 
 def todo(states: dict[str, dict[str, Any]], plan: Plan) -> list[Case]:
     """Cases that are not finished."""
-    from tnqbm.gradient_spread import CHUNK
 
     def done(case: Case) -> bool:
         return case.name in states and len(states[case.name]["kinds"]) * CHUNK == plan.samples
@@ -163,8 +163,6 @@ def compute(path: Path, plan: Plan) -> None:
 
 def points(path: Path, plan: Plan) -> list[Any]:
     """All results as points of a figure."""
-    from tnqbm.figures.spread import SpreadPoint
-
     states, found = load(path, plan), []
     for case in plan.cases():
         work = sampler(case, plan)
@@ -177,7 +175,6 @@ def points(path: Path, plan: Plan) -> list[Any]:
 def figures(path: Path, plan: Plan, folder: Path) -> list[Path]:
     """Draw the spread against n and against m; the paths of the figures."""
     from tnqbm.figures import save_figure
-    from tnqbm.figures.spread import gradient_spread
 
     everything = points(path, plan)
     note = f"{plan.samples} draws from [-{plan.scale:g}, {plan.scale:g}]"
@@ -190,15 +187,13 @@ def figures(path: Path, plan: Plan, folder: Path) -> list[Path]:
                 p.hidden == plan.hidden_at if against == "visible" else p.visible == plan.visible_at
             )
         ]
-        figure, _ = gradient_spread(chosen, against=against, note=note)
+        figure, _ = spread_figure(chosen, against=against, note=note)
         made.append(save_figure(figure, folder / name, overwrite=True))
     return made
 
 
 def table(path: Path, plan: Plan) -> str:
     """Markdown: standard deviations at the ends, and fitted decays, by kind of parameter."""
-    from tnqbm.gradient_spread import decay
-
     everything = points(path, plan)
     lines = []
     for against, fixed, at in (("n", "m", plan.hidden_at), ("m", "n", plan.visible_at)):
@@ -242,8 +237,6 @@ def table(path: Path, plan: Plan) -> str:
 
 def summary(path: Path, plan: Plan) -> str:
     """Markdown: extremes over all data sets and sizes, by kind of parameter and model."""
-    from tnqbm.gradient_spread import decay
-
     everything = points(path, plan)
     n, m = plan.visible, plan.hidden
     lines = [

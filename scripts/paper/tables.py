@@ -27,7 +27,7 @@ Series = tuple[str, int, str]
 def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
     """Markdown: parameters of each model; RuntimeError if a model disagrees with Table 1."""
     import tnqbm
-    from tnqbm import audit
+    from tnqbm.model_tools import jacobian
 
     lines = [
         "| n, m | " + " | ".join(f"{p}: {FORMULAS[p]}" for p in FORMULAS) + " | effective, "
@@ -38,9 +38,9 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
         counts, ranks = [], []
         for paulis in FORMULAS:
             model = tnqbm.SqRBM.uniform(n, m, paulis, seed=0)
-            found = model.n_parameters, audit.jacobian_rank(model).rank
+            found = model.n_parameters, jacobian.jacobian_rank(model).rank
             p = len(paulis)
-            expected = n + p * m * (n + 1), audit.expected_rank(n, m, p)
+            expected = n + p * m * (n + 1), jacobian.expected_rank(n, m, p)
             if found != expected:
                 raise RuntimeError(
                     f"{paulis}, n = {n}, m = {m}: {found[0]} parameters, of which {found[1]} "
@@ -54,8 +54,9 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
 
 def ratios(path: Path) -> str:
     """Markdown: crossings and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
-    from tnqbm import Archive, audit
+    from tnqbm import Archive
     from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.model_tools.jacobian import effective_ratio
 
     with Archive(path) as archive:
         minima = _by_series(minimum_hidden_table(archive))
@@ -69,7 +70,7 @@ def ratios(path: Path) -> str:
         cells = []
         for p in ("XZ", "XYZ"):
             row = table.get((data, n, p))
-            cells += [_ratio(row), str(len(p)), f"{audit.effective_ratio(n, len(p)):.2f}"]
+            cells += [_ratio(row), str(len(p)), f"{effective_ratio(n, len(p)):.2f}"]
         both = (_joined(minima, data, n, one) for one in (crossing, _whole))
         lines.append("| " + " | ".join([data, str(n), *both, *cells]) + " |")
     return "\n".join(lines) + "\n"

@@ -1,6 +1,6 @@
 """log p(v) of a dense sqRBM over all visible states, with first and second derivatives.
 
-Plain NumPy over arrays of 2^n rows, for the audit's small models. With the fields
+Plain NumPy over arrays of 2^n rows, for small models. With the fields
 Phi_j^P(v) = b[P,j] + sum_i s_i w[P,i,j] of length r_j,
 
     log p~(v) = -sum_i a_i s_i + sum_j log 2cosh r_j,
@@ -22,7 +22,7 @@ from tnqbm.core.states import spins, states_of
 Float = NDArray[np.float64]
 
 LARGEST = 14
-"""Most visible units of an audit: arrays of 2^n rows and a column for every parameter."""
+"""Most visible units: arrays have 2^n rows and a column for every parameter."""
 
 
 class DenseLogProbability:
@@ -35,7 +35,7 @@ class DenseLogProbability:
     def __init__(self, n: int, m: int, n_paulis: int) -> None:
         if not 1 <= n <= LARGEST:
             raise ValueError(
-                f"an audit holds all 2**n visible states: n must be from 1 to {LARGEST}, got {n}"
+                f"all 2**n visible states are held: n must be from 1 to {LARGEST}, got {n}"
             )
         if m < 0 or n_paulis not in (1, 2, 3):
             raise ValueError(
@@ -110,8 +110,13 @@ class DenseLogProbability:
 def of_model(model: SqRBM) -> DenseLogProbability:
     """The function for a model's shape; ValueError if the model is locally connected."""
     if model.mask is not None:
-        raise ValueError("the audit is about dense models; this one has a mask")
+        raise ValueError("this is for dense models only, and this one has a mask")
     return DenseLogProbability(model.n_visible, model.n_hidden, len(model.paulis))
+
+
+def probabilities(model: SqRBM) -> Float:
+    """p(v) (2**n,) of a small dense model, in order of the states' index."""
+    return np.exp(of_model(model).log_probabilities(model.to_vector()))
 
 
 def _normalised(log_weight: Float) -> Float:

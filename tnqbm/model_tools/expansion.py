@@ -34,7 +34,7 @@ def quartic_difference(model: SqRBM) -> Float:
     """-1/6 sum_j sum_{P<Q} (Phi_j^P Phi_j^Q)^2 (2**n,): log p~ of a model less that of its twin.
 
     To fourth order, and up to a constant. Raises ValueError as
-    :func:`tnqbm.audit.log_probability_jacobian` does.
+    :func:`tnqbm.model_tools.jacobian.log_probability_jacobian` does.
     """
     function = of_model(model)
     squares = np.square(function.fields(model.to_vector())[1])
@@ -82,6 +82,18 @@ def stacked(rbm: SqRBM, paulis: str) -> SqRBM:
     m = rbm.n_hidden // n_paulis
     w = rbm.w.reshape(rbm.n_visible, n_paulis, m).transpose(1, 0, 2)
     return SqRBM(rbm.a, rbm.b.reshape(n_paulis, m), w, paulis)
+
+
+def rank_one(model: SqRBM) -> SqRBM:
+    """The model with every hidden unit's rows made parallel, along (1, 2, ..., P) / length.
+
+    The hidden unit is then a classical one: r_j = |b_j + sum_i s_i w_ij| of the first row.
+    """
+    direction = np.arange(1.0, len(model.paulis) + 1.0)
+    direction /= np.linalg.norm(direction)
+    b = direction[:, None] * model.b[:1]
+    w = direction[:, None, None] * model.w[:1]
+    return SqRBM(model.a, b, w, model.paulis)
 
 
 def slope(x: ArrayLike, y: ArrayLike) -> float:

@@ -21,7 +21,7 @@ from mc.sampling.log_z.estimate import (
     weight_troubles,
 )
 from mc.sampling.path import reference_fields
-from mc.sampling.ticker import Ticker
+from tnqbm.base.progress import StepsDisplay
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.core.streams import stream_key
@@ -76,7 +76,7 @@ def annealed(model: SqRBM, directions: Sequence[str], how: Annealing, seed: Seed
     found: list[Run] = []
     schedule = how.betas
     steps = how.n_betas if isinstance(schedule, str) else int(np.shape(schedule)[-1])
-    with Ticker("annealing", len(directions) * (steps - 1), shown=how.progress) as ticker:
+    with StepsDisplay("annealing", len(directions) * (steps - 1), shown=how.progress) as display:
         for direction in directions:
             before = time.perf_counter()
             start, group, doubts = None, 1, list[str]()
@@ -88,7 +88,7 @@ def annealed(model: SqRBM, directions: Sequence[str], how: Annealing, seed: Seed
                 n_chains=how.n_chains, n_betas=how.n_betas, betas=schedule, kernel=kernel,
                 sweeps_per_beta=how.sweeps_per_beta, precision=how.precision,
                 reference=fields,
-                start=start, group=group, bootstrap=how.bootstrap, progress=ticker.advance,
+                start=start, group=group, bootstrap=how.bootstrap, progress=display.advance,
             )  # fmt: skip
             schedule = result.betas
             seconds = time.perf_counter() - before

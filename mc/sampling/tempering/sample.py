@@ -14,10 +14,10 @@ from numpy.typing import ArrayLike, NDArray
 from mc.sampling.chains.mixing import TRACE, Judgement, as_target, directions, judge, spread_states
 from mc.sampling.path import reference_fields
 from mc.sampling.tempering.ladder import Tempering
-from mc.sampling.ticker import Ticker
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.limits import check_memory
+from tnqbm.base.progress import StepsDisplay
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.shape import Shape
@@ -221,13 +221,13 @@ def sample_tempered(
     # As in mc.sample: the second half of the burn-in helps to judge few samples.
     early = min(max(0, TRACE - n_samples), burn_in // 2 // thin)
     states = np.empty((n_ladders, early + n_samples, n), dtype=np.uint8)
-    with Ticker("tempering", burn_in + thin * n_samples, shown=progress) as ticker:
+    with StepsDisplay("tempering", burn_in + thin * n_samples, shown=progress) as display:
         tempering.advance(theta, burn_in - early * thin)
-        ticker.advance(burn_in - early * thin)
+        display.advance(burn_in - early * thin)
         for k in range(early + n_samples):
             tempering.advance(theta, thin)
             states[:, k] = tempering.states[0]
-            ticker.advance(thin)
+            display.advance(thin)
     samples = np.ascontiguousarray(states[:, early:])
     energies = -tempering.log_weights(theta, states.reshape(1, -1, n)).reshape(n_ladders, -1)
     along = directions(model, states, data)

@@ -15,7 +15,7 @@ import pytest
 
 from mc import run_study
 from mc.running.lock import STALE_SECONDS, Lock, OutputBusyError
-from mc.running.progress import Progress, duration, remaining_seconds
+from mc.running.progress import Progress, remaining_seconds
 from mc.running.ranks import OneRank
 from mc.running.scheduler import TaskTable
 from mc.running.threads import cores_for_rank
@@ -25,6 +25,7 @@ from tests.mc.studies.samples import (
     tiny,
 )
 from tnqbm.base.process import launched, launcher_rank, launcher_size
+from tnqbm.base.progress import duration
 
 
 def write_lock(path: Path, pid: int, host: str, start: str, age: float = 0.0) -> None:

@@ -15,7 +15,6 @@ from mc.cli.samples_file import chains_of, write_samples
 from mc.studies.file import load_study
 from tests.tnqbm.archive.hostile import mutations, redigested, reseal
 from tnqbm.archive import Archive
-from tnqbm.audit.results import load as load_audit
 from tnqbm.base.errors import ArchiveError, StudyError
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import read_samples
@@ -123,7 +122,6 @@ def test_pipes_are_refused_before_they_are_opened(tmp_path: Path, name: str) -> 
         "archive": (Archive, ArchiveError),
         "samples": (read_samples, ValueError),
         "study": (load_study, StudyError),
-        "audit": (load_audit, ArchiveError),
     }
     for read, error in readers.values():
         with pytest.raises(error) as raised:

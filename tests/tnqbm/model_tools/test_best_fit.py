@@ -9,11 +9,17 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from tnqbm import SqRBM, datasets, exact
-from tnqbm.audit import fit, kl_to, product_kl, stacked
-from tnqbm.audit.study import probabilities, rank_one
 from tnqbm.core.metrics import kl_divergence, total_variation
-from tnqbm.model_tools.best_fit import FLOOR, GRADIENT_TOLERANCE, _Problem
-from tnqbm.model_tools.dense import DenseLogProbability
+from tnqbm.model_tools.best_fit import (
+    FLOOR,
+    GRADIENT_TOLERANCE,
+    _Problem,
+    fit,
+    kl_to,
+    product_kl,
+)
+from tnqbm.model_tools.dense import DenseLogProbability, probabilities
+from tnqbm.model_tools.expansion import rank_one, stacked
 
 
 @pytest.mark.parametrize(("paulis", "m"), [("Z", 3), ("XZ", 1), ("XYZ", 1)])

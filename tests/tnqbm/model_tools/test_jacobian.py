@@ -10,7 +10,10 @@ from scipy.linalg import expm
 
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.audit import (
+from tnqbm.core import connectivity
+from tnqbm.model_tools.dense import DenseLogProbability, of_model
+from tnqbm.model_tools.expansion import rank_one
+from tnqbm.model_tools.jacobian import (
     confirmed_rank,
     effective_ratio,
     expected_rank,
@@ -20,9 +23,6 @@ from tnqbm.audit import (
     numerical_rank,
     unit_parameters,
 )
-from tnqbm.audit.study import SETS, rank_one
-from tnqbm.core import connectivity
-from tnqbm.model_tools.dense import DenseLogProbability, of_model
 
 SHAPES = [("Z", 3, 2), ("XZ", 4, 1), ("XYZ", 3, 2), ("Y", 1, 1), ("XYZ", 2, 0)]
 
@@ -76,7 +76,7 @@ def test_hessian_agrees_with_finite_differences(paulis: str, n: int, m: int, wea
         np.testing.assert_allclose(found[:, k], slope, atol=1e-8)
 
 
-@pytest.mark.parametrize("paulis", SETS)
+@pytest.mark.parametrize("paulis", ["Z", "X", "Y", "XZ", "YZ", "XY", "XYZ"])
 @pytest.mark.parametrize(("n", "m"), [(4, 1), (5, 1), (6, 2), (5, 3)])
 def test_generic_ranks(paulis: str, n: int, m: int) -> None:
     """All Pauli sets, below saturation at 2^n - 1 and at it (n = 4 and n = 5, m = 3)."""

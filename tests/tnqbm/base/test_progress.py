@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from mc.sampling import ticker
-from mc.sampling.ticker import Ticker
+from tnqbm.base import progress
+from tnqbm.base.progress import StepsDisplay
 
 
 class Terminal(io.StringIO):
@@ -16,9 +16,9 @@ class Terminal(io.StringIO):
 
 
 def test_lines_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ticker, "FIRST_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
     stream = io.StringIO()
-    with Ticker("sampling", 100, shown=True, stream=stream) as shown:
+    with StepsDisplay("sampling", 100, shown=True, stream=stream) as shown:
         shown.advance(25)
         shown.advance(25)
     lines = stream.getvalue().splitlines()
@@ -27,9 +27,9 @@ def test_lines_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ticker, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
     stream = Terminal()
-    with Ticker("sampling", 10, shown=True, stream=stream) as shown:
+    with StepsDisplay("sampling", 10, shown=True, stream=stream) as shown:
         for _ in range(10):
             shown.advance(1)
     assert "sampling" in stream.getvalue()
@@ -37,13 +37,13 @@ def test_a_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ticker, "FIRST_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "FIRST_LINE_SECONDS", 0.0)
     stream = io.StringIO()
-    with Ticker("sampling", 10, shown=False, stream=stream) as shown:
+    with StepsDisplay("sampling", 10, shown=False, stream=stream) as shown:
         shown.advance(5)
     assert stream.getvalue() == ""
     closed = io.StringIO()
-    with Ticker("sampling", 10, shown=True, stream=closed) as shown:
+    with StepsDisplay("sampling", 10, shown=True, stream=closed) as shown:
         closed.close()
         shown.advance(5)  # must not stop the work
         shown.advance(5)

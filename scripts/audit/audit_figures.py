@@ -1,6 +1,6 @@
 """Figures of the equivalence audit: best fits, scaling with the weights, ratios of hidden units.
 
-Take the file of an audit (:mod:`tnqbm.audit.results`) or rows of :mod:`tnqbm.audit.ratios` and
+Take the file of an audit (:mod:`results`) or rows of :mod:`ratios` and
 return ``(figure, axes)``, the axes as a two-dimensional object array; tnqbm.figures.save_figure
 writes files. matplotlib is imported on the first call (extra ``plot``; tnqbm.MissingExtraError
 without it).
@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from ratios import RatioRow
+from results import AuditFile
+from summary import SMALL, FitSummary, fit_summaries, select
 
-from tnqbm.audit.ratios import RatioRow
-from tnqbm.audit.results import AuditFile
-from tnqbm.audit.summary import SMALL, FitSummary, fit_summaries, select
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import COLOURS, letters, paulis_order

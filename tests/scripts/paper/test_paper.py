@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tnqbm import audit
+from tests.scripts.loading import load
+from tnqbm.model_tools import jacobian
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "scripts" / "paper"
-NAMES = ("make", "tables", "transverse", "transverse_qrbm", "gradient_spread", "amsgrad")
 
 
 @pytest.fixture(scope="module")
-def paper() -> Iterator[Any]:
+def paper() -> Any:
     """The scripts as modules: make, and through it the others."""
-    sys.path.insert(0, str(SCRIPTS))
-    before = {name: sys.modules.pop(name, None) for name in NAMES}
-    try:
-        import make
-
-        yield make
-    finally:
-        sys.path.remove(str(SCRIPTS))
-        for name, module in before.items():
-            sys.modules.pop(name, None)
-            if module is not None:
-                sys.modules[name] = module
+    return load("paper").make
 
 
 # --- tables ------------------------------------------------------------------------------------
@@ -45,7 +33,7 @@ def test_table_1_counts_what_the_models_have(paper: Any) -> None:
 
 
 def test_table_1_refuses_a_count_that_is_wrong(paper: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audit, "expected_rank", lambda n, m, p: 1)
+    monkeypatch.setattr(jacobian, "expected_rank", lambda n, m, p: 1)
     with pytest.raises(RuntimeError, match="9 parameters, of which 9 effective"):
         paper.tables.table1([(4, 1)])
 

@@ -1,6 +1,6 @@
 """Figure of the spread of gradients over random parameters.
 
-The numbers are those of :mod:`tnqbm.gradient_spread`.
+The numbers are those of :mod:`spread`.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from spread import KindSpread
+
 from tnqbm.archive.summaries import Other
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
 from tnqbm.figures.styles import series_styles
-from tnqbm.gradient_spread import KindSpread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ class SpreadPoint:
     other: Other = ()
 
 
-def gradient_spread(
+def spread_figure(
     points: Sequence[SpreadPoint], *, against: str = "visible", note: str = ""
 ) -> tuple[Figure, Axis]:
     """Standard deviation of the gradient's components against n or m, on a logarithmic scale.

@@ -1,7 +1,7 @@
 """Hidden units that trained models need, against two counts of parameters.
 
 The paper equates numbers of parameters, so that one qubit with P Paulis replaces P classical units.
-Counting only effective parameters (:func:`tnqbm.audit.effective_ratio`) it replaces
+Counting only effective parameters (:func:`tnqbm.model_tools.jacobian.effective_ratio`) it replaces
 rho = P - P(P-1)/(2(n+1)) of them. Both are held against the ratio of the numbers of units at which
 the mean distance falls to a threshold (:mod:`tnqbm.archive.analysis`), a continuous number.
 """

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from results import AuditFile
+from study import target_of
 
-from tnqbm.audit.results import AuditFile
-from tnqbm.audit.study import probabilities, target_of
 from tnqbm.model_tools.best_fit import FLOOR, product_kl
+from tnqbm.model_tools.dense import probabilities
 from tnqbm.model_tools.expansion import slope
 
 SMALL = 0.1

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 
 import tnqbm
+from tests.scripts.loading import load
 from tnqbm import datasets, exact
-from tnqbm.gradient_spread import Decay, SpreadSampler, decay, gradient_spread
+
+SPREAD = load("paper").spread
+Decay, SpreadSampler = SPREAD.Decay, SPREAD.SpreadSampler
+decay, gradient_spread = SPREAD.decay, SPREAD.gradient_spread
 
 
 def draws(n: int, m: int, paulis: str, samples: int, chunk: int, scale: float, seed: int):
@@ -119,3 +123,9 @@ def test_impossible_arguments(changes: dict[str, object], message: str) -> None:
     arguments = {"n_hidden": 1, "paulis": "Z", "samples": 40, "chunk": 20, **changes}
     with pytest.raises(ValueError, match=message):
         gradient_spread(datasets.load("parity", 4), **arguments)
+
+
+def test_the_command_prints_standard_deviations(capsys: pytest.CaptureFixture[str]) -> None:
+    SPREAD.main(["parity", "-n", "4", "-m", "4", "--samples", "2000", "--scale", "1"])
+    line = capsys.readouterr().out  # the numbers of docs/results.md
+    assert line.split("  ")[:2] == ["a: 0.60", "bX: 0.29"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,13 +13,14 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from tests.scripts.loading import SCRIPTS, load
 from tests.tnqbm.figures.overlaps import check_layout
-from tnqbm.audit.ratios import RatioRow
-from tnqbm.audit.results import AuditFile
 from tnqbm.base.errors import MissingExtraError
-from tnqbm.figures import audit as figures_audit
 from tnqbm.figures.styles import COLOURS
 
+AUDIT = load("audit")
+AuditFile, RatioRow = AUDIT.results.AuditFile, AUDIT.ratios.RatioRow
+audit_figures = AUDIT.audit_figures
 SCALES = (0.1, 0.3, 1.0, 3.0)
 STRENGTHS = [0.4, 0.1, 0.05, 0.025]
 ROW = RatioRow("bas", 6, "XYZ", 7.0, 3.0, 7 / 3, 2.0, 2.5, 3.0, 18 / 7, "")
@@ -52,7 +54,7 @@ def file(tmp_path: Path) -> AuditFile:
 
 
 def test_fits(file: AuditFile) -> None:
-    drawn, axes = figures_audit.fits(file)
+    drawn, axes = audit_figures.fits(file)
     assert axes.shape == (2, 2)
     check_layout(drawn, axes)
     upper = axes[0, 1]
@@ -65,11 +67,11 @@ def test_fits(file: AuditFile) -> None:
     assert {round(float(line.get_xdata()[0])) for line in twins} == {3}
     assert upper.get_yscale() == "log"
     with pytest.raises(ValueError, match="n = 9"):
-        figures_audit.fits(file, n=9)
+        audit_figures.fits(file, n=9)
 
 
 def test_scaling(file: AuditFile) -> None:
-    drawn, axes = figures_audit.scaling(file)
+    drawn, axes = audit_figures.scaling(file)
     assert axes.shape == (1, 2)
     check_layout(drawn, axes)
     assert "twin 8.00 to 8.00, best fit 8.00 to 8.00" in axes[0, 0].get_title()
@@ -79,7 +81,7 @@ def test_scaling(file: AuditFile) -> None:
 
 def test_scaling_without_cells(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="scaling"):
-        figures_audit.scaling(AuditFile(tmp_path / "a.jsonl", seed=0))
+        audit_figures.scaling(AuditFile(tmp_path / "a.jsonl", seed=0))
 
 
 def test_ratios() -> None:
@@ -89,22 +91,24 @@ def test_ratios() -> None:
         for n in (6, 8)
         for paulis, low in (("XZ", 1.9), ("XYZ", None))
     ]
-    drawn, axes = figures_audit.ratios(rows)
+    drawn, axes = audit_figures.ratios(rows)
     assert axes.shape == (1, 2)
     check_layout(drawn, axes)
     points = [line for line in axes[0, 1].lines if len(line.get_xdata()) == 1]
     assert len(points) == 10
     assert all(line.get_ydata()[0] == ROW.ratio for line in points)
     with pytest.raises(ValueError, match="nothing to draw"):
-        figures_audit.ratios([])
+        audit_figures.ratios([])
 
 
 def test_matplotlib_is_imported_on_the_first_call() -> None:
-    code = "import sys, tnqbm.figures.audit; assert 'matplotlib' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = "import sys, audit_figures; assert 'matplotlib' not in sys.modules"
+    path = os.pathsep.join((str(SCRIPTS / "audit"), str(SCRIPTS.parent)))
+    env = {**os.environ, "PYTHONPATH": path}
+    subprocess.run([sys.executable, "-c", code], env=env, check=True)
 
 
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match="plot"):
-        figures_audit.ratios([ROW])
+        audit_figures.ratios([ROW])

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
 from tnqbm.model_tools.best_fit import BestFit, fit, kl_to
-from tnqbm.model_tools.dense import of_model
-from tnqbm.model_tools.expansion import leading_kl, rotated, scaled, stacked
+from tnqbm.model_tools.dense import probabilities
+from tnqbm.model_tools.expansion import leading_kl, rank_one, rotated, scaled, stacked
 from tnqbm.model_tools.jacobian import confirmed_rank, expected_rank, jacobian_rank
 from tnqbm.model_tools.rank_bounds import rank_bound
 from tnqbm.model_tools.spectra import factor_spectra
@@ -91,11 +91,6 @@ def target_model(paulis: str, n: int, m: int, scale: float, t: int) -> SqRBM:
     return SqRBM.uniform(
         n, m, paulis, scale=scale, seed=np.random.SeedSequence(SEED, spawn_key=key)
     )
-
-
-def probabilities(model: SqRBM) -> Float:
-    """p(v) (2**n,) of a small dense model."""
-    return np.exp(of_model(model).log_probabilities(model.to_vector()))
 
 
 def _fits(quick: bool) -> list[Cell]:
@@ -212,18 +207,6 @@ def _special(cell: Cell) -> Result:
         "expected": expected_rank(n, m, len(paulis)),
         "ranks": {name: jacobian_rank(model).rank for name, model in points.items()},
     }
-
-
-def rank_one(model: SqRBM) -> SqRBM:
-    """The model with every hidden unit's rows made parallel, along (1, 2, ..., P) / length.
-
-    The hidden unit is then a classical one: r_j = |b_j + sum_i s_i w_ij| of the first row.
-    """
-    direction = np.arange(1.0, len(model.paulis) + 1.0)
-    direction /= np.linalg.norm(direction)
-    b = direction[:, None] * model.b[:1]
-    w = direction[:, None, None] * model.w[:1]
-    return SqRBM(model.a, b, w, model.paulis)
 
 
 def target_of(cell: Cell, t: int) -> SqRBM:

@@ -1,5 +1,7 @@
 """How large gradients are at random parameters: the spread of every component, exactly.
 
+    python scripts/paper/spread.py parity -n 4 -m 4 --paulis XYZ --samples 2000 --scale 1
+
 The paper's test for barren plateaus (Demidik et al. 2025, Supplementary Note 9): parameters are
 drawn uniformly from [-10, 10], the gradient of the negative log-likelihood is computed exactly, and
 the variance of each of its components over the draws is looked at against n and m. A variance that
@@ -11,6 +13,7 @@ and go on later to the same bits.
 
 from __future__ import annotations
 
+import argparse
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +26,7 @@ from tnqbm.base.limits import MAX_PARAMETER, check_enumerable
 from tnqbm.core.moments import Gradient
 from tnqbm.core.paulis import check_paulis
 from tnqbm.core.shape import Shape
-from tnqbm.datasets import Target
+from tnqbm.datasets import Target, load
 from tnqbm.exact.enumerator import Enumerator
 from tnqbm.kernels.averages import StateAverages
 
@@ -257,3 +260,27 @@ def _merged(one: Float, n_one: int, two: Float, n_two: int) -> Float:
         + 4.0 * d * (n_one * two[2] - n_two * one[2]) / n
     )  # fmt: skip
     return np.stack([mean, second, third, fourth])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the standard deviations for one data set, model and scale of the parameters."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("data", help="name of a built-in data set")
+    parser.add_argument("-n", "--visible", type=int, required=True)
+    parser.add_argument("-m", "--hidden", type=int, required=True)
+    parser.add_argument("--paulis", default="XYZ")
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--scale", type=float, default=10.0, help="parameters in [-scale, scale]")
+    options = parser.parse_args(arguments)
+    result = gradient_spread(
+        load(options.data, options.visible),
+        options.hidden,
+        options.paulis,
+        samples=options.samples,
+        scale=options.scale,
+    )
+    print("  ".join(f"{kind.kind}{kind.pauli}: {kind.std:.2f}" for kind in result.kinds))
+
+
+if __name__ == "__main__":
+    main()

@@ -10,12 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tnqbm.audit.results import AuditFile, key, load
-from tnqbm.audit.study import SEED, compute, plan, target_model
-from tnqbm.audit.summary import fit_summaries, scaling_summaries, select
+from tests.scripts.loading import load as load_scripts
 from tnqbm.base.errors import ArchiveError
 
 ROOT = Path(__file__).parents[3]
+AUDIT = load_scripts("audit")
+AuditFile, key, load = AUDIT.results.AuditFile, AUDIT.results.key, AUDIT.results.load
+SEED, compute, plan = AUDIT.study.SEED, AUDIT.study.compute, AUDIT.study.plan
+target_model = AUDIT.study.target_model
+fit_summaries, select = AUDIT.summary.fit_summaries, AUDIT.summary.select
+scaling_summaries = AUDIT.summary.scaling_summaries
 PUBLISHED = ROOT / "data" / "results" / "audit.jsonl"
 FIRST = {"kind": "rank", "paulis": "XZ", "n": 4, "m": 1}
 SECOND = {"kind": "special", "paulis": "XYZ", "n": 4, "m": 1}
@@ -84,6 +88,13 @@ def test_foreign_and_damaged_files_are_refused(tmp_path: Path) -> None:
             load(path)
     with pytest.raises(FileNotFoundError, match=r"run\.py"):
         load(tmp_path / "none.jsonl")
+
+
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path: Path) -> None:
+    """Nobody writes to the pipe: opening it would wait for ever."""
+    os.mkfifo(tmp_path / "audit.jsonl")
+    with pytest.raises(ArchiveError, match=r"audit\.jsonl is .*not the file of an audit"):
+        load(tmp_path / "audit.jsonl")
 
 
 def test_scripts_run_resume_and_print(tmp_path: Path) -> None:

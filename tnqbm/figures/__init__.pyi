@@ -1,0 +1,14 @@
+from . import layout as layout
+from . import models as models
+from . import resources as resources
+from . import samples as samples
+from . import structure as structure
+from . import styles as styles
+from .by_gradient import gradients as gradients
+from .curves import learning_curves as learning_curves
+from .curves import tvd_vs_hidden as tvd_vs_hidden
+from .likelihoods import likelihood as likelihood
+from .minimum import minimum_hidden as minimum_hidden
+from .saving import SUFFIXES as SUFFIXES
+from .saving import check_figure_path as check_figure_path
+from .saving import save_figure as save_figure
