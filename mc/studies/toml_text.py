@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import tomli_w
 
 from mc.studies.limits import check_text, check_tree, shown
 from tnqbm.base.errors import StudyError
@@ -43,55 +43,18 @@ def dump_toml(table: Mapping[str, Any]) -> str:
 
     None stands for a key that is not there. ``tomllib.loads`` gives the same values back.
     """
-    lines: list[str] = []
-    _dump(table, (), lines)
-    return "\n".join(lines).strip() + "\n"
+    return tomli_w.dumps(_plain(table), indent=0)
 
 
-def _dump(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
-    inner: list[tuple[str, Any]] = []
-    for key, value in table.items():
-        if isinstance(value, Mapping) or _is_tables(value):
-            inner.append((key, value))
-        elif value is not None:
-            lines.append(f"{_key(key)} = {_scalar(value)}")
-    for key, value in inner:
-        here = (*path, _key(key))
-        if isinstance(value, Mapping):
-            lines += ["", f"[{'.'.join(here)}]"]
-            _dump(value, here, lines)
-        else:
-            for entry in value:
-                lines += ["", f"[[{'.'.join(here)}]]"]
-                _dump(entry, here, lines)
-
-
-def _is_tables(value: Any) -> bool:
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and len(value) > 0
-        and all(isinstance(entry, Mapping) for entry in value)
-    )
-
-
-def _key(key: Any) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"keys must be text, not {shown(key)}")
-    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else json.dumps(key)
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, float):
-        # repr writes inf and nan as TOML does, and always a point or an exponent otherwise.
-        return repr(float(value))
-    if isinstance(value, str):
-        # JSON strings are TOML basic strings, except for DEL, which TOML wants escaped.
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _plain(value: Any) -> Any:
+    """The value as dictionaries, lists and scalars, without the keys whose value is None."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"keys must be text, not {shown(key)}")
+        return {key: _plain(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, str | bool | int | float):
+        return value
     if isinstance(value, Sequence):
-        return "[" + ", ".join(_scalar(entry) for entry in value) + "]"
+        return [_plain(entry) for entry in value]
     raise TypeError(f"{shown(value)} of type {type(value).__name__}")

@@ -455,7 +455,25 @@ def test_dump_toml_round_trip() -> None:
         "a b": {"inner": {"x": -0.5}},
         "grid": [{"visible": 4}, {"table": {"Z": [1]}}],
     }
-    assert tomllib.loads(dump_toml({**raw, "nothing": None})) == raw
+    text = dump_toml({**raw, "nothing": None})
+    assert tomllib.loads(text) == raw
+    assert tomllib.loads(dump_toml({"seeds": range(1, 3), "at": (0.5,)})) == {
+        "seeds": [1, 2],
+        "at": [0.5],
+    }
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"a": {"b": object()}}, "of type object"),
+        ({"a": [1, None]}, "None of type NoneType"),
+        ({"a": {3: 1}}, "keys must be text, not 3"),
+    ],
+)
+def test_what_toml_cannot_hold(raw: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        dump_toml(raw)
 
 
 def test_study_is_immutable() -> None:
