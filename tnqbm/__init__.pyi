@@ -1,5 +1,4 @@
 from . import archive as archive
-from . import audit as audit
 from . import core as core
 from . import datasets as datasets
 from . import exact as exact

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -23,26 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tnqbm.base.errors import install_command
-
-Status = Literal["ok", "note", "fault"]
-
-OLDEST_PYTHON = (3, 11)
-
-PACKAGES = {
-    "numpy": "2.0",
-    "scipy": "1.13",
-    "numba": "0.61",
-    "h5py": "3.11",
-    "mpi4py": "4.0",
-    "click": "8.1",
-    "rich": "13.7",
-    "pydantic": "2.7",
-    "arviz-stats": "0.6",
-    "quimb": "1.10",
-    "cotengra": "0.7",
-    "threadpoolctl": "3.5",
-}
-"""Packages that are always needed, with the oldest version that works."""
+from tnqbm.base.process import hiding, launched, launcher_rank
 
 EXTRAS = {
     "plot": ("matplotlib", "figures"),
@@ -54,26 +36,11 @@ EXTRAS = {
 """Optional extras: the package that each brings, and what it is for."""
 
 PATH_FINDERS = {
-    "cotengrust": "cotengrust",
-    "kahypar": "kahypar",
-    "igraph": "igraph",
-    "optuna": "optuna",
-    "cmaes": "cmaes",
-    "nevergrad": "nevergrad",
-    "scikit-optimize": "skopt",
-}
-"""Packages that cotengra searches contraction trees with where they are installed, and the names
-they are imported by: cotengrust speeds its own search up, kahypar and igraph cut graphs, the others
-tune a search. None is needed."""
+    "cotengrust": "cotengrust", "kahypar": "kahypar", "igraph": "igraph", "optuna": "optuna",
+    "cmaes": "cmaes", "nevergrad": "nevergrad", "scikit-optimize": "skopt",
+}  # fmt: skip
+"""Packages that help cotengra to search contraction trees, and the names they are imported by."""
 
-_SIMD = (
-    ("avx512f", "AVX-512: 8 doubles at once"),
-    ("avx2", "AVX2: 4 doubles at once"),
-    ("avx", "AVX: 4 doubles at once"),
-    ("sve", "SVE"),
-    ("neon", "NEON: 2 doubles at once"),
-    ("sse2", "SSE2: 2 doubles at once"),
-)
 _MPI_SECONDS = 60
 _ASK_LIBRARY = "from mpi4py import MPI; print(MPI.Get_library_version())"
 _ASK_SIZE = "import os; from mpi4py import MPI; os.write(1, b'size %d\\n' % MPI.COMM_WORLD.size)"
@@ -85,7 +52,7 @@ class Check:
 
     name: str
     found: str
-    status: Status = "ok"
+    status: Literal["ok", "note", "fault"] = "ok"
     cure: str = ""
 
 
@@ -103,13 +70,12 @@ class Report:
     @property
     def verdict(self) -> str:
         """The last line: ready, or what is missing and the commands that mend it."""
-        faults = [check for check in self.checks if check.status == "fault"]
-        if faults:
+        if not self.ready:
+            faults = [check for check in self.checks if check.status == "fault"]
             return "not ready: " + "; ".join(f"{c.name}: {c.found} -> {c.cure}" for c in faults)
         notes = [check for check in self.checks if check.status == "note" and check.cure]
-        if notes:
-            return "ready; optional: " + "; ".join(f"{c.name} -> {c.cure}" for c in notes)
-        return "ready"
+        words = "; ".join(f"{check.name} -> {check.cure}" for check in notes)
+        return f"ready; optional: {words}" if words else "ready"
 
     def as_dict(self) -> dict[str, Any]:
         """The report for --json."""
@@ -119,15 +85,19 @@ class Report:
 
 def examine() -> Report:
     """Run all checks. Under an MPI launcher every rank must call it; rank 0's report counts."""
-    checks = [_python(), *_packages()]
-    installed = {check.name for check in checks if check.status == "ok"}
-    steps: list[tuple[str, set[str], Callable[[], list[Check]]]] = [
-        ("MPI", {"numba"}, _mpi),
-        ("HDF5", {"numpy", "h5py"}, _hdf5),
-        ("kernels", {"numpy", "scipy", "numba"}, _kernels),
+    checks: list[Check] = []
+    steps: list[tuple[str, tuple[str, ...], Callable[[], list[Check]]]] = [
+        ("packages", (), _packages),
+        ("MPI", ("numba",), _mpi),
+        ("HDF5", ("h5py", "numpy"), _hdf5),
+        ("kernels", ("numba", "numpy", "scipy"), _kernels),
+        ("cotengra helpers", (), _path_finders),
+        ("extras", (), _extras),
+        ("working folder", (), _working_folder),
     ]
     for name, needed, step in steps:
-        if missing := sorted(needed - installed):
+        installed = {check.name for check in checks if check.status == "ok"}
+        if missing := [package for package in needed if package not in installed]:
             checks.append(Check(name, f"not tried without {', '.join(missing)}", "note"))
             continue
         try:
@@ -135,68 +105,87 @@ def examine() -> Report:
         except Exception as error:  # a doctor that crashes helps nobody
             found = f"{type(error).__name__}: {_first_line(error)}"
             checks.append(Check(name, found, "fault", "install tnqbm again, with its packages"))
-        if name == "MPI" and _rank() > 0:
+        if name == "MPI" and launcher_rank() > 0:
             break  # the rest is about the node and the files, and rank 0 says it
-    return Report((*checks, *_path_finders(), *_extras(), *_working_folder()))
+    return Report(tuple(checks))
 
 
 def print_report(report: Report) -> None:
     """Print the report as a table (as plain lines without rich) and the verdict as last line."""
-    signs = {"ok": "ok", "note": "note", "fault": "FAULT"}
+    rows = [[c.status.replace("fault", "FAULT"), c.name, c.found] for c in report.checks]
     try:
         from mc.cli.common import print_table
 
-        rows = [[signs[c.status], c.name, c.found] for c in report.checks]
         print_table(["", "what", "found"], rows, left=3)
     except ImportError:
-        for check in report.checks:
-            print(f"{signs[check.status]:6} {check.name}: {check.found}")
+        for sign, name, found in rows:
+            print(f"{sign:6} {name}: {found}")
     print(report.verdict)
 
 
-def _python() -> Check:
-    found = f"{platform.python_version()} ({sys.executable})"
-    if sys.version_info[:2] < OLDEST_PYTHON:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        return Check("Python", found, "fault", f"use Python {oldest} or newer")
-    return Check("Python", found)
+def requirements() -> tuple[str, list[str]]:
+    """The versions of Python that tnqbm runs with, and the packages that it always needs.
+
+    Both as its project file has them: that of the sources, or what the installation kept of it.
+    """
+    path = Path(__file__).parents[2] / "pyproject.toml"
+    if path.exists():
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
+        return project["requires-python"], project["dependencies"]
+    lines = metadata.requires("tnqbm") or []
+    python = metadata.metadata("tnqbm")["Requires-Python"]
+    return python, [line for line in lines if "extra ==" not in line]
 
 
 def _packages() -> list[Check]:
-    checks = []
-    for package, oldest in PACKAGES.items():
-        version = _version(package)
-        cure = f"{_pip()} '{package}>={oldest}'"
+    from packaging.requirements import Requirement
+    from packaging.specifiers import SpecifierSet
+
+    oldest, lines = requirements()
+    python = Check("Python", f"{platform.python_version()} ({sys.executable})")
+    if not SpecifierSet(oldest).contains(platform.python_version(), prereleases=True):
+        python = Check("Python", python.found, "fault", f"use Python {oldest}")
+    checks = [python]
+    for package in map(Requirement, lines):
+        version = _version(package.name)
         if version is None:
-            checks.append(Check(package, "not installed", "fault", cure))
-        elif _number(version) < _number(oldest):
-            found = f"{version}, older than {oldest}"
-            checks.append(Check(package, found, "fault", f"{_pip()} -U '{package}>={oldest}'"))
+            check = Check(package.name, "not installed", "fault", f"pip install '{package}'")
+        elif not _meets(version, package):
+            found = f"{version}, but {package.specifier} is needed"
+            check = Check(package.name, found, "fault", f"pip install -U '{package}'")
         else:
-            checks.append(Check(package, version))
+            check = Check(package.name, version)
+        checks.append(check)
     own = _version("tnqbm")
     return [*checks, Check("tnqbm", own or "from the source tree, not installed")]
+
+
+def _meets(version: str, package: Any) -> bool:
+    """Whether a version is one that a requirement allows; its release candidates count as it."""
+    from packaging.version import Version
+
+    return bool(package.specifier.contains(Version(version).base_version))
 
 
 def _extras() -> list[Check]:
     checks = []
     for extra, (package, purpose) in EXTRAS.items():
-        version = _version(package)
+        name, version = f"extra {extra}", _version(package)
         if version is None:
             cure = install_command(extra, package)
-            checks.append(Check(f"extra {extra}", f"no {package} for {purpose}", "note", cure))
+            checks.append(Check(name, f"no {package} for {purpose}", "note", cure))
         else:
-            checks.append(Check(f"extra {extra}", f"{package} {version}"))
+            checks.append(Check(name, f"{package} {version}"))
     return checks
 
 
 def _working_folder() -> list[Check]:
     """Files here that Python would import in place of packages, in scripts and notebooks."""
-    from tnqbm.base.process import hiding
+    from packaging.requirements import Requirement
 
     here = os.getcwd()
-    names = ["tnqbm", "mc", *(name.replace("-", "_") for name in PACKAGES)]
-    found = [path for name in names if (path := hiding(name, here))]
+    names = [Requirement(line).name.replace("-", "_") for line in requirements()[1]]
+    found = [path for name in ("tnqbm", "mc", *names) if (path := hiding(name, here))]
     if not found:
         return []
     words = f"{', '.join(map(os.path.basename, found))} in {here}"
@@ -213,19 +202,17 @@ def _working_folder() -> list[Check]:
 
 def _path_finders() -> list[Check]:
     """What cotengra finds to help it: told, never missed."""
-    present = [name for name, module in PATH_FINDERS.items() if find_spec(module) is not None]
-    absent = [name for name in PATH_FINDERS if name not in present]
-    parts = [
-        f"{', '.join(names)} {word}"
-        for names, word in ((present, "present"), (absent, "absent"))
-        if names
-    ]
+    words = {True: "present", False: "absent"}
+    parts = []
+    for there, word in words.items():
+        names = [
+            n for n, module in PATH_FINDERS.items() if (find_spec(module) is not None) is there
+        ]
+        parts += [f"{', '.join(names)} {word}"] if names else []
     return [Check("cotengra helpers", f"{'; '.join(parts)} (optional)")]
 
 
 def _mpi() -> list[Check]:
-    from tnqbm.base.process import launched
-
     return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, 1)]
 
 
@@ -242,7 +229,11 @@ def _mpi_launched() -> list[Check]:
     hosts = ranks.gather(platform.node())
     cores = cores_for_rank(ranks)
     set_threads(ranks)
-    library = "none" if comm is None else _library_now()
+    library = "none"
+    if comm is not None:
+        from mpi4py import MPI
+
+        library = _library(MPI.Get_library_version())
     per_node = ", ".join(f"{hosts.count(host)} on {host}" for host in sorted(set(hosts)))
     checks = [
         Check("MPI library", library),
@@ -310,21 +301,24 @@ def _hdf5() -> list[Check]:
 
 def _kernels() -> list[Check]:
     """Numba: compile and run a real kernel, and compare its number with plain NumPy."""
-    import llvmlite.binding as llvm
+    import numba
 
-    features = llvm.get_host_cpu_features()
-    simd = next((text for key, text in _SIMD if features.get(key)), "none known")
-    checks = [Check("SIMD", f"{simd} ({llvm.get_host_cpu_name()})")]
+    from mc.running.provenance import processor, vectors
+
+    checks = [Check("SIMD", f"{vectors() or 'none known'} ({processor()})")]
     start = time.perf_counter()
     error = _kernel_error()
     seconds = time.perf_counter() - start
     if not error < 1e-10:
         found = f"log Z differs from NumPy's by {error:.1e}"
-        return [*checks, Check("kernels", found, "fault", f"{_pip()} -U numba llvmlite")]
+        return [*checks, Check("kernels", found, "fault", "pip install -U numba llvmlite")]
     checks.append(Check("kernels", f"run and agree with NumPy (first use took {seconds:.1f} s)"))
-    checks.append(Check("Numba threads", _threading()))
-    checks.append(_kernel_cache())
-    return checks
+    try:
+        layer = numba.threading_layer()
+    except ValueError:
+        layer = "not started yet"
+    threads = Check("Numba threads", f"layer {layer}, {numba.get_num_threads()} threads")
+    return [*checks, threads, _kernel_cache()]
 
 
 def _kernel_cache() -> Check:
@@ -367,16 +361,6 @@ def _kernel_error() -> float:
     return abs(float(exact.log_partition(model)) / reference - 1.0)
 
 
-def _threading() -> str:
-    import numba
-
-    try:
-        layer = numba.threading_layer()
-    except ValueError:
-        layer = "not started yet"
-    return f"threading layer {layer}, {numba.get_num_threads()} threads"
-
-
 def _ask(command: list[str]) -> tuple[str, str]:
     """A command's output, and what went wrong (empty if nothing)."""
     try:
@@ -393,21 +377,9 @@ def _ask(command: list[str]) -> tuple[str, str]:
     return done.stdout, ""
 
 
-def _library_now() -> str:
-    from mpi4py import MPI
-
-    return _library(MPI.Get_library_version())
-
-
 def _library(text: str) -> str:
     """The first line of MPI's description, which some libraries pad and split by tabs."""
     return " ".join(_first_line(text).replace("\0", "").split())
-
-
-def _rank() -> int:
-    from tnqbm.base.process import launcher_rank
-
-    return launcher_rank()
 
 
 def _cores() -> int:
@@ -423,20 +395,5 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _number(version: str) -> tuple[int, ...]:
-    """The leading whole numbers of a version: 2.4.1rc1 is (2, 4)."""
-    parts = []
-    for piece in version.split("."):
-        if not piece.isdigit():
-            break
-        parts.append(int(piece))
-    return tuple(parts)
-
-
 def _first_line(text: object) -> str:
-    lines = str(text).strip().splitlines()
-    return lines[0] if lines else ""
-
-
-def _pip() -> str:
-    return "pip install"
+    return next(iter(str(text).strip().splitlines()), "")

@@ -81,7 +81,7 @@ def test_tables_are_put_between_their_marks(paper: Any, tmp_path: Path) -> None:
 
 
 def test_both_variants_of_amsgrad_follow_the_exact_gradient(paper: Any) -> None:
-    import amsgrad
+    amsgrad = load("paper").amsgrad
 
     import tnqbm
 
