@@ -64,7 +64,7 @@ def test_unknown_names_are_attribute_errors() -> None:
     import tnqbm.quantum
 
     assert "gibbs_circuit" in dir(tnqbm.quantum)
-    with pytest.raises(AttributeError, match="no attribute 'gibs'"):
+    with pytest.raises(AttributeError, match="No tnqbm.quantum attribute gibs"):
         _ = tnqbm.quantum.gibs
 
 
