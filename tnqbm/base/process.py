@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from tnqbm.base.errors import HiddenPackageError
 
 NEEDED = (
-    "numpy", "scipy", "numba", "llvmlite", "h5py", "quimb", "cotengra", "lazy_loader", "networkx"
+    "numpy", "scipy", "numba", "llvmlite", "h5py", "quimb", "cotengra", "lazy_loader"
 )  # fmt: skip
 """What this package imports, by the names that a file could take."""
 
