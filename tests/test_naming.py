@@ -32,9 +32,6 @@ LATER = set(
     tnqbm.networks.AmplitudeMPS.importance: k
     tnqbm.networks.AmplitudeMPS.infidelity: k
     tnqbm.networks.Contraction.sample: k
-    tnqbm.quantum.proposal_circuit: steps
-    tnqbm.quantum.proposal_matrix: steps
-    tnqbm.quantum.trotterise: steps
     mc.Estimate: n_chains
     mc.Estimate: n_betas
     mc.Estimate: n_samples
@@ -52,14 +49,12 @@ LATER = set(
     mc.sample_tensor: n_samples
     mc.total_variation: total_variation
     study files gradients: method
-    tnqbm resources: steps
     negative_phase
     tnqbm logz: chains
     tnqbm quality: chains
     tnqbm quality: per_chain
     tnqbm quality: split_seed
     tnqbm quality: sweeps
-    tnqbm resources: error
     tnqbm resources: hidden
     tnqbm resources: visible
     tnqbm sample: chains

@@ -47,24 +47,25 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
     show_default=True,
     help="Gibbs state of all qubits, or hidden qubits given classical samples.",
 )
-@click.option("--steps", type=int, default=4, show_default=True, help="Trotter steps.")
+@click.option("--trotter-steps", type=int, default=4, show_default=True, help="Trotter steps.")
 @click.option("--order", type=int, default=2, show_default=True, help="Of the formula: 1 or 2.")
 @click.option(
-    "--error",
-    "target_error",
+    "--target-error",
     type=float,
     default=0.01,
     show_default=True,
     help="Standard error of each entry of the gradient.",
 )
 @click.option(
-    "--connectivity",
+    "--coupling-map",
     type=click.Choice(["all-to-all", "line", "grid"]),
     default="all-to-all",
     show_default=True,
     help="Which qubits of the device have gates.",
 )
-@click.option("--couplings", default="dense", show_default=True, help="Of the model, e.g. line-4.")
+@click.option(
+    "--connectivity", default="dense", show_default=True, help="Of the model, e.g. line-4."
+)
 @click.option(
     "--scale",
     type=float,
@@ -85,11 +86,11 @@ def resources(
     paulis: str,
     against_rbm: bool,
     strategy: str,
-    steps: int,
+    trotter_steps: int,
     order: int,
     target_error: float,
+    coupling_map: str,
     connectivity: str,
-    couplings: str,
     scale: float,
     seed: int,
     closed_form: bool,
@@ -99,20 +100,20 @@ def resources(
 ) -> None:
     """Estimate qubits, gates, depth and shots for one gradient of an sqRBM.
 
-    Gates are counted as the circuits have them; CX after decomposition, swaps for the connectivity
-    included. The share of shots that are kept comes from log Z of a model with random parameters:
-    exact where that takes seconds, a lower bound otherwise (then shots are an upper bound, marked
-    <=). The positive phase needs no quantum computer.
+    Gates are counted as the circuits have them; CX after decomposition, swaps for the coupling
+    map included. The share of shots that are kept comes from log Z of a model with random
+    parameters: exact where that takes seconds, a lower bound otherwise (then shots are an upper
+    bound, marked <=). The positive phase needs no quantum computer.
 
     \b
     Examples:
       tnqbm resources --visible 8 --hidden 2 --scale 0.1
       tnqbm resources --visible 4,8,16 --hidden 4 --against-rbm -o needs.png
-      tnqbm resources --visible 8 --hidden 2 --strategy both --connectivity line --json
+      tnqbm resources --visible 8 --hidden 2 --strategy both --coupling-map line --json
     """
     from tnqbm.figures.styles import paulis_name
     from tnqbm.model_tools.structure import classical_twin
-    from tnqbm.quantum.resources import Shape, estimate
+    from tnqbm.quantum.resources import RandomModel, estimate
 
     if against_rbm and len(paulis) == 1:
         raise click.UsageError(
@@ -129,7 +130,7 @@ def resources(
     strategies = ["imaginary-time", "thermal"] if strategy == "both" else [strategy]
     found: dict[str, list[Resources]] = {}
     for n in visible:
-        model = Shape(n, hidden, paulis, scale, seed, couplings).model()
+        model = RandomModel(n, hidden, paulis, scale, seed, connectivity).draw()
         models = {paulis_name(paulis): model}
         if against_rbm:
             models["RBM, same parameters"] = classical_twin(model)
@@ -140,10 +141,10 @@ def resources(
                     estimate(
                         one,
                         strategy=kind,  # type: ignore[arg-type]
-                        trotter_steps=steps,
+                        trotter_steps=trotter_steps,
                         order=order,
                         target_error=target_error,
-                        connectivity=connectivity,
+                        coupling_map=coupling_map,
                         readout="closed form" if closed_form else "measured",
                     )
                 )
@@ -156,7 +157,7 @@ def resources(
             {
                 "scale": scale,
                 "seed": seed,
-                "couplings": couplings,
+                "connectivity": connectivity,
                 "resources": {name: [one.as_dict() for one in row] for name, row in found.items()},
                 "figure": out,
             }

@@ -263,8 +263,8 @@ def _wrong_devices(settings: Mapping[str, TrainingSettings]) -> Iterator[str]:
     for label, one in settings.items():
         if one.negative_phase != QUANTUM:
             continue
+        from tnqbm.quantum.conventions import need_qiskit
         from tnqbm.quantum.devices import check_backend
-        from tnqbm.quantum.extra import need_qiskit
 
         for message in (
             _failure(check_backend, one.backend),

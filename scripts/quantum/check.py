@@ -117,7 +117,7 @@ def thermal() -> Iterator[Line]:
     from qiskit.quantum_info import Statevector
 
     from tnqbm.quantum import hidden_thermal_circuit
-    from tnqbm.quantum.endian import density_matrix
+    from tnqbm.quantum.conventions import density_matrix
 
     for paulis in ("Z", "XZ", "YZ", "XYZ"):
         model = SqRBM.uniform(4, 2, paulis, scale=1.5, seed=1)
@@ -159,13 +159,13 @@ def moments() -> Iterator[Line]:
     model = SqRBM.uniform(3, 2, "XYZ", scale=0.4, seed=3)
     share = gibbs_circuit(model.hamiltonian(), trotter_steps=steps).success_probability
     shots = int(1.1 * least / share)
-    found = QiskitGibbs(shots=shots, trotter_steps=steps, seed=1).moments(model)
+    found = QiskitGibbs(shots=shots, trotter_steps=steps, seed=1).measure_moments(model)
     errors = found.standard_errors.to_vector()
     z = (found.moments.to_vector() - exact.moments(model).to_vector()) / errors
     alarm = z.size * 2 * stats.norm.sf(4.0)
-    text = f"moments n=3, m=2, XYZ, {found.kept} of {found.shots} shots kept in 3 circuits"
+    text = f"moments n=3, m=2, XYZ, {found.kept_shots} of {found.shots} shots kept in 3 circuits"
     yield f"{text}: largest |z| of {z.size} (false alarm rate {alarm:.1e})", np.abs(z).max(), 4.0
-    yield f"{text}: shots short of {least} each", float(max(0, 3 * least - found.kept)), 0.0
+    yield f"{text}: shots short of {least} each", float(max(0, 3 * least - found.kept_shots)), 0.0
     for name, h in (
         ("sqBM", sqbm(2, 2, paulis="XZ", scale=0.4, seed=2)),
         ("QRBM", qrbm(2, 1, scale=0.4, seed=1)),
@@ -175,7 +175,7 @@ def moments() -> Iterator[Line]:
         value, error = np.array([*values.values.values()]).T
         z = (value - h.expectations(h.terms)) / error
         alarm = z.size * 2 * stats.norm.sf(4.0)
-        text = f"expectations {name}, {values.kept} kept in {len(values.bases)} circuits"
+        text = f"expectations {name}, {values.kept_shots} kept in {len(values.bases)} circuits"
         yield f"{text}: largest |z| of {z.size} ({alarm:.1e})", np.abs(z).max(), 4.0
 
 

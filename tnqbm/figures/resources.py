@@ -167,5 +167,5 @@ def _note(every: Sequence[Resources]) -> str:
     steps = [one for one in every if one.trotter_steps]
     if steps:
         parts.append(f"Trotter steps: {values('trotter_steps', steps)}")
-    parts += [f"standard error {values('target_error')}", f"connectivity {values('connectivity')}"]
+    parts += [f"standard error {values('target_error')}", f"coupling map {values('coupling_map')}"]
     return "; ".join(parts)

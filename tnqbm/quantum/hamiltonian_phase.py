@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.quantum.extra import need_qiskit
+from tnqbm.quantum.conventions import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
-from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.updates import MeasuredUpdates
+from tnqbm.quantum.usage import Usage
 from tnqbm.training.phases import Estimate
 from tnqbm.training.settings import TrainingSettings
 
@@ -61,8 +61,8 @@ class HamiltonianPhase:
         """Expectations (B, T) of the terms, in their order, under coefficients theta (B, T)."""
         return self._updates.estimate(theta, rows, self._measure)
 
-    def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Spent]:
-        found = self._gibbs.measure(self._kind.with_coefficients(theta), seed=key)
+    def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Usage]:
+        found = self._gibbs.measure_paulis(self._kind.with_coefficients(theta), seed=key)
         return np.array([value for value, _ in found.values.values()]), found
 
     def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:

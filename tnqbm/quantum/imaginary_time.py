@@ -1,24 +1,37 @@
-"""Shots of Gibbs circuits that survive post-selection, enough of them or an error.
+"""Shots of Gibbs circuits that survive post-selection, and expectations of Pauli strings from them.
 
 If fewer than ``MIN_KEPT`` shots of a circuit are kept, it is run again until the shots in all are
 twice, four, eight, at most 16 times as many. Whether to go on depends on the number of kept shots
 only and not on their outcomes, so all that were kept are independent draws from the Gibbs state,
 and averages over them are not biased by it.
+
+Strings that commute qubit by qubit are measured by one circuit, whose shots serve every string that
+its letters cover. This works for all of :mod:`tnqbm.hamiltonian`: couplings inside the
+layers, terms that flip visible qubits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.states import states_of
+from tnqbm.core.states import spins, states_of
 from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.hamiltonian.terms import check_string
+from tnqbm.quantum.conventions import commuting_groups
 from tnqbm.quantum.devices import Device
-from tnqbm.quantum.gibbs import GibbsCircuit, gibbs_circuit
-from tnqbm.quantum.postselection import MAX_QUBITS, NothingKeptError, Postselected, postselect
-from tnqbm.quantum.spent import Spent, TooFewShotsError
+from tnqbm.quantum.gibbs import (
+    MAX_QUBITS,
+    GibbsCircuit,
+    NothingKeptError,
+    Postselected,
+    gibbs_circuit,
+    postselect,
+)
+from tnqbm.quantum.usage import TooFewShotsError, Usage
 
 States = NDArray[np.uint8]
 Outcomes = tuple[States, States]
@@ -39,7 +52,7 @@ def gibbs_shots(
     shots: int,
     trotter_steps: int,
     rng: np.random.Generator,
-) -> tuple[list[Outcomes], Spent]:
+) -> tuple[list[Outcomes], Usage]:
     """Kept shots of a Gibbs circuit for each of several sets of Pauli matrices to measure.
 
     ``measure`` as in :func:`tnqbm.quantum.gibbs_circuit`; ``shots`` of each circuit at first.
@@ -58,35 +71,37 @@ def gibbs_shots(
     ]
     source = _Ideal(circuits) if device.ideal else _Run(circuits, device)
     outcomes = source.draw(range(len(circuits)), shots, rng)
-    taken = [shots] * len(circuits)
+    shots_run = [shots] * len(circuits)
     retries = 0
     for _ in range(DOUBLINGS):
         lacking = [k for k, (visible, _) in enumerate(outcomes) if len(visible) < MIN_KEPT]
         if not lacking:
             break
-        more = source.draw(lacking, taken[lacking[0]], rng)  # those that lack have had the same
+        more = source.draw(lacking, shots_run[lacking[0]], rng)  # those that lack have had the same
         for k, one in zip(lacking, more, strict=True):
             visible, hidden = (np.concatenate(pair) for pair in zip(outcomes[k], one, strict=True))
             outcomes[k] = visible, hidden
-            taken[k] *= 2
+            shots_run[k] *= 2
         retries += len(lacking)
-    spent = Spent(
-        shots=sum(taken),
-        kept=sum(len(visible) for visible, _ in outcomes),
+    usage = Usage(
+        shots=sum(shots_run),
+        kept_shots=sum(len(visible) for visible, _ in outcomes),
         depth=max(circuit.depth() for circuit in source.circuits),
         two_qubit_gates=max(circuit.num_nonlocal_gates() for circuit in source.circuits),
         shot_retries=retries,
     )
-    for letters, made, (visible, _), count in zip(measure, circuits, outcomes, taken, strict=True):
+    for letters, made, (visible, _), count in zip(
+        measure, circuits, outcomes, shots_run, strict=True
+    ):
         if len(visible) < MIN_KEPT:
             raise TooFewShotsError(
                 f"only {len(visible)} of {count} shots survived post-selection where {letters} was "
                 f"measured ({made.success_probability:.1e} of them are expected to); at least "
                 f"{MIN_KEPT} are needed. Take more shots, keep the weights small (weight_decay, a "
                 "smaller scale) or, for an sqRBM, use strategy 'enhanced'",
-                spent,
+                usage,
             )
-    return outcomes, spent
+    return outcomes, usage
 
 
 class _Ideal:
@@ -100,17 +115,17 @@ class _Ideal:
             )
         self._made = made
         self.circuits = [one.circuit for one in made]
-        self._found = [_outcomes(one) for one in made]
+        self._exact = [_outcomes(one) for one in made]
 
     def draw(self, which: Sequence[int], shots: int, rng: np.random.Generator) -> list[Outcomes]:
         return [self._shots(k, shots, rng) for k in which]
 
     def _shots(self, k: int, shots: int, rng: np.random.Generator) -> Outcomes:
-        found, t = self._found[k], self._made[k].trotterised
+        found, t = self._exact[k], self._made[k].trotterised
         index = np.zeros(0, dtype=np.int64)
         if found is not None:
             flat = np.clip(found.probabilities.ravel(), 0.0, None)
-            kept = rng.binomial(shots, min(found.success, 1.0))
+            kept = rng.binomial(shots, min(found.success_probability, 1.0))
             index = rng.choice(flat.size, size=kept, p=flat / flat.sum())
         bits = states_of(index.astype(np.int64), t.n_qubits)
         return bits[:, : t.n_visible], bits[:, t.n_visible :]
@@ -134,3 +149,88 @@ class _Run:
         key = int(rng.integers(1 << 63))
         data = self._device.run([(self.circuits[k], None, shots) for k in which], seed=key)
         return [self._made[k].accepted(one) for k, one in zip(which, data, strict=True)]
+
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PauliAverages(Usage):
+    """Expectations from shots, and what they took.
+
+    Attributes
+    ----------
+    values : {string: (expectation, standard error)}, the error that of shot noise alone; it is 0
+        where the value is known without measuring.
+    bases : the Pauli matrices measured, a letter for each qubit, one entry for each circuit.
+    """
+
+    values: Mapping[str, tuple[float, float]]
+    bases: tuple[str, ...]
+
+
+def measured_averages(
+    device: Device,
+    hamiltonian: PauliHamiltonian,
+    paulis: Iterable[str],
+    *,
+    shots: int,
+    trotter_steps: int,
+    rng: np.random.Generator,
+) -> PauliAverages:
+    """Expectations of ``paulis``, strings over all qubits; ``shots`` of each circuit.
+
+    Raises as :func:`tnqbm.quantum.imaginary_time.gibbs_shots`, and ValueError on wrong strings.
+    """
+    strings = [check_string(pauli, hamiltonian.n_qubits) for pauli in dict.fromkeys(paulis)]
+    known = {pauli: value for pauli in strings if (value := _known(hamiltonian, pauli)) is not None}
+    wanted = [pauli for pauli in strings if pauli not in known]
+    bases = [_basis(group) for group in commuting_groups(wanted)]
+    if not bases:
+        return PauliAverages(values={pauli: (known[pauli], 0.0) for pauli in strings}, bases=())
+    outcomes, usage = gibbs_shots(
+        device, hamiltonian, bases, shots=shots, trotter_steps=trotter_steps, rng=rng
+    )
+    every = [spins(np.concatenate(pair, axis=1)) for pair in outcomes]
+    values = {
+        pauli: (known[pauli], 0.0) if pauli in known else _average(pauli, bases, every)
+        for pauli in strings
+    }
+    return PauliAverages(values=values, bases=tuple(bases), **usage.counts)
+
+
+def sign_error(mean: Float | float, count: Float | int) -> Float:
+    """Standard error of the mean of +1 and -1, not 0 where all were alike: one more of each."""
+    shrunk = mean * count / (count + 2.0)
+    return np.asarray(np.sqrt((1.0 - shrunk**2) / count))
+
+
+def _known(hamiltonian: PauliHamiltonian, pauli: str) -> float | None:
+    """An expectation that needs no measurement, or None.
+
+    A Gibbs state that is diagonal over the visible qubits has none of what flips them.
+    """
+    if set(pauli) == {"I"}:
+        return 1.0
+    if hamiltonian.is_semi_quantum and {"X", "Y"} & set(pauli[: hamiltonian.n_visible]):
+        return 0.0
+    return None
+
+
+def _basis(group: Sequence[str]) -> str:
+    """What a group measures on every qubit; Z where none of it asks for anything."""
+    letters = (set(column) - {"I"} for column in zip(*group, strict=True))
+    return "".join(own.pop() if own else "Z" for own in letters)
+
+
+def _average(pauli: str, bases: Sequence[str], every: Sequence[Float]) -> tuple[float, float]:
+    """Over the shots (K, qubits) of all circuits that measure a string."""
+    support = [k for k, letter in enumerate(pauli) if letter != "I"]
+    products = [
+        one[:, support].prod(axis=1)
+        for basis, one in zip(bases, every, strict=True)
+        if all(basis[k] == pauli[k] for k in support)
+    ]
+    found = np.concatenate(products)
+    mean = float(found.mean())
+    return mean, float(sign_error(mean, found.size))

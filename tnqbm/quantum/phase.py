@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.quantum.extra import need_qiskit
+from tnqbm.quantum.conventions import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
-from tnqbm.quantum.spent import Spent
 from tnqbm.quantum.updates import MeasuredUpdates
+from tnqbm.quantum.usage import Usage
 from tnqbm.training.phases import Estimate, PhaseContext
 
 Float = NDArray[np.float64]
@@ -62,9 +62,9 @@ class QuantumPhase:
     ) -> Estimate:
         return self._updates.estimate(theta, rows, self._measure)
 
-    def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Spent]:
+    def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Usage]:
         start = self._states[run] if self._chained and self._updates.count else None
-        found = self._gibbs.moments(self._context.model(theta), states=start, seed=key)
+        found = self._gibbs.measure_moments(self._context.model(theta), states=start, seed=key)
         if found.states is not None:
             self._states[run] = found.states
         return found.moments.to_vector(), found

@@ -19,8 +19,8 @@ import numpy as np
 from tnqbm.core import fields
 from tnqbm.core.connectivity import named
 from tnqbm.core.model import SqRBM
-from tnqbm.quantum.counting import (
-    CONNECTIVITIES,
+from tnqbm.quantum.gate_counts import (
+    COUPLING_MAPS,
     Counts,
     ProductFormula,
     count_gibbs,
@@ -41,11 +41,11 @@ SWEEPS = 200
 
 
 @dataclass(frozen=True)
-class Shape:
-    """A model by its size; parameters are drawn uniformly from [-scale, scale].
+class RandomModel:
+    """A model given by its size, with parameters drawn uniformly from [-scale, scale].
 
-    ``couplings`` is "dense" or a name of :func:`tnqbm.core.connectivity.named`, such as "line-4".
-    The paper starts training from ``scale = 1``.
+    ``connectivity`` is "dense" or a name such as "line-4", see
+    :func:`tnqbm.core.connectivity.named`. The paper starts training from ``scale = 1``.
     """
 
     n_visible: int
@@ -53,14 +53,14 @@ class Shape:
     paulis: str = "XYZ"
     scale: float = 1.0
     seed: int = 0
-    couplings: str = "dense"
+    connectivity: str = "dense"
 
-    def model(self) -> SqRBM:
-        """A model of this shape, the same for the same seed. ValueError if there is none."""
+    def draw(self) -> SqRBM:
+        """The model; it is, the same for the same seed. ValueError if there is none."""
         n, m = self.n_visible, self.n_hidden
         if n < 1 or m < 0:
             raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
-        mask = named(self.couplings, n, m)
+        mask = named(self.connectivity, n, m)
         return SqRBM.uniform(n, m, self.paulis, scale=self.scale, seed=self.seed, mask=mask)
 
 
@@ -71,7 +71,7 @@ class Resources:
     Attributes
     ----------
     n_visible, n_hidden, paulis, n_parameters : of the model.
-    strategy, trotter_steps, order, ancillas, hidden_start, connectivity, readout, target_error :
+    strategy, trotter_steps, order, ancillas, hidden_start, coupling_map, readout, target_error :
         as asked for. The thermal strategy has no Trotter steps: 0.
     measure : Pauli matrix measured on the hidden qubits in the circuit that is counted, the one of
         the longest circuit.
@@ -79,9 +79,9 @@ class Resources:
     qubits : partners and ancillas included.
     factors : exponentials carried out by post-selection.
     gates : operations of one circuit by Qiskit's name, swaps left out.
-    swaps : added for the connectivity; a bound from above.
+    swaps : added for the coupling_map; a bound from above.
     two_qubit_gates : operations on two qubits of one circuit as it is built, a CRY or a swap one;
-        so do runs count (:class:`tnqbm.quantum.spent.Spent`) whose device takes these operations.
+        so do runs count (:class:`tnqbm.quantum.usage.Usage`) whose device takes these operations.
     cx_gates : CX gates of one circuit after decomposition, two for a CRY, three for a swap.
     depth : of one circuit, measurements included, CRY as one operation, a swap as three.
     log_partition, log_partition_kind : log Z of the model, "exact", "lower bound" or "given";
@@ -100,7 +100,7 @@ class Resources:
     order: int
     ancillas: str
     hidden_start: str
-    connectivity: str
+    coupling_map: str
     readout: str
     measure: str
     settings: int
@@ -146,13 +146,13 @@ class Resources:
 
 
 def estimate(
-    model: SqRBM | Shape,
+    model: SqRBM | RandomModel,
     *,
     strategy: Strategy = "imaginary-time",
     trotter_steps: int = 4,
     order: int = 2,
     target_error: float = 0.01,
-    connectivity: str = "all-to-all",
+    coupling_map: str = "all-to-all",
     ancillas: str = "reset",
     hidden_start: str = "bell",
     readout: str = "measured",
@@ -171,8 +171,8 @@ def estimate(
         is not counted, nor is a correlation of its samples).
     trotter_steps, order, ancillas, hidden_start : of the circuit, as in
         :func:`tnqbm.quantum.gibbs_circuit`.
-    connectivity : "all-to-all", "line" or "grid" (as square as can be), see
-        :func:`tnqbm.quantum.counting.count_gibbs`.
+    coupling_map : "all-to-all", "line" or "grid" (as square as can be), see
+        :func:`tnqbm.quantum.gate_counts.count_gibbs`.
     readout : "measured": one circuit for each Pauli matrix of the model, each run as often.
         "closed form": visible bits only, the averages of the hidden qubits calculated from them
         (|<sigma_j>_v| <= 1, so the bound on the variance stays).
@@ -182,7 +182,7 @@ def estimate(
     Raises ValueError or TypeError on what does not fit, before any work.
     """
     _check_choice("strategy", strategy, STRATEGIES)
-    _check_choice("connectivity", connectivity, CONNECTIVITIES)
+    _check_choice("coupling_map", coupling_map, COUPLING_MAPS)
     _check_choice("ancillas", ancillas, ("reset", "fresh"))
     _check_choice("hidden_start", hidden_start, ("bell", "basis"))
     _check_choice("readout", readout, READOUTS)
@@ -196,9 +196,9 @@ def estimate(
         _check_choice("log_partition", log_partition, ("auto", "bound"))
     elif not math.isfinite(log_partition):
         raise ValueError(f"log_partition must be finite, got {log_partition!r}")
-    if not isinstance(model, SqRBM | Shape):
-        raise TypeError(f"model must be an SqRBM or a Shape, got {type(model).__name__}")
-    made = model.model() if isinstance(model, Shape) else model
+    if not isinstance(model, SqRBM | RandomModel):
+        raise TypeError(f"model must be an SqRBM or a RandomModel, got {type(model).__name__}")
+    made = model.draw() if isinstance(model, RandomModel) else model
     m = made.n_hidden
     thermal = strategy == "thermal"
     if thermal and readout == "closed form":
@@ -219,7 +219,7 @@ def estimate(
             measure=measure,
             ancillas=ancillas,
             hidden_start=hidden_start,
-            connectivity=connectivity,
+            coupling_map=coupling_map,
         )
         log_z, kind = _log_partition(made, log_partition)
         success = min(formula.log_success(log_z), 0.0)
@@ -234,7 +234,7 @@ def estimate(
         order=order,
         ancillas="none" if thermal else ancillas,
         hidden_start="bell" if thermal else hidden_start,
-        connectivity=connectivity,
+        coupling_map=coupling_map,
         readout=readout,
         measure=measure,
         settings=settings,

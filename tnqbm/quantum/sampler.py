@@ -30,13 +30,17 @@ from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.core.states import as_states, spins
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.quantum.devices import Device, open_device
+from tnqbm.quantum.devices import Device, Patience, open_device
 from tnqbm.quantum.enhanced import GAMMA, TIME, EnhancedChain
-from tnqbm.quantum.imaginary_time import MIN_KEPT, gibbs_shots
-from tnqbm.quantum.jobs import Patience
-from tnqbm.quantum.pauli_averages import PauliAverages, measured_averages, sign_error
-from tnqbm.quantum.spent import Spent
+from tnqbm.quantum.imaginary_time import (
+    MIN_KEPT,
+    PauliAverages,
+    gibbs_shots,
+    measured_averages,
+    sign_error,
+)
 from tnqbm.quantum.thermal import thermal_angles, thermal_template
+from tnqbm.quantum.usage import Usage
 from tnqbm.training.settings import STRATEGIES
 
 if TYPE_CHECKING:
@@ -48,8 +52,8 @@ States = NDArray[np.uint8]
 
 @short_repr
 @dataclass(frozen=True, kw_only=True)
-class Measured(Spent):
-    """Averages from shots, and what they took (the fields of :class:`Spent`).
+class MeasuredMoments(Usage):
+    """Averages from shots, and what they took (the fields of :class:`Usage`).
 
     Attributes
     ----------
@@ -120,14 +124,14 @@ class QiskitGibbs:
         self._chain = EnhancedChain(self.device, time=time, gamma=gamma)
         self._root = np.random.SeedSequence(seed)
 
-    def moments(
+    def measure_moments(
         self,
         model: SqRBM,
         *,
         states: ArrayLike | None = None,
         samples: ArrayLike | None = None,
         seed: np.random.SeedSequence | None = None,
-    ) -> Measured:
+    ) -> MeasuredMoments:
         """Averages under a model.
 
         Parameters
@@ -156,18 +160,18 @@ class QiskitGibbs:
         start: States | None,
         given: States | None,
         seed: np.random.SeedSequence,
-    ) -> Measured:
+    ) -> MeasuredMoments:
         if self.strategy == "imaginary-time":
             return self._imaginary_time(model, np.random.default_rng(seed))
         chains, hidden = seed.spawn(2)
         if given is not None:
             return self._thermal(model, given[None], np.random.default_rng(hidden))
-        visited, spent = self._run_chains(model, start, chains)
+        visited, usage = self._run_chains(model, start, chains)
         last = visited[-1]
         if self.strategy == "enhanced":
-            return _averaged(model, visited, spent)
+            return _averaged(model, visited, usage)
         found = self._thermal(model, visited, np.random.default_rng(hidden))
-        return dataclasses.replace(found, states=last, **(spent + found).spent)
+        return dataclasses.replace(found, states=last, **(usage + found).counts)
 
     def expectations(
         self,
@@ -179,11 +183,11 @@ class QiskitGibbs:
         """{string: (expectation, standard error)} in the Gibbs state of any Hamiltonian.
 
         ``paulis`` are strings over all qubits, by default the terms of the Hamiltonian. See
-        :meth:`measure` for the rest.
+        :meth:`measure_paulis` for the rest.
         """
-        return dict(self.measure(hamiltonian, paulis, seed=seed).values)
+        return dict(self.measure_paulis(hamiltonian, paulis, seed=seed).values)
 
-    def measure(
+    def measure_paulis(
         self,
         hamiltonian: PauliHamiltonian,
         paulis: Iterable[str] | None = None,
@@ -199,7 +203,7 @@ class QiskitGibbs:
         if not isinstance(hamiltonian, PauliHamiltonian):
             raise TypeError(
                 f"expected a PauliHamiltonian, got {type(hamiltonian).__name__}; for an SqRBM use "
-                "moments, or its hamiltonian()"
+                "measure_moments, or its hamiltonian()"
             )
         if self.strategy != "imaginary-time":
             raise ValueError(
@@ -224,8 +228,8 @@ class QiskitGibbs:
 
     # --- imaginary time ------------------------------------------------------------------------
 
-    def _imaginary_time(self, model: SqRBM, rng: np.random.Generator) -> Measured:
-        outcomes, spent = gibbs_shots(
+    def _imaginary_time(self, model: SqRBM, rng: np.random.Generator) -> MeasuredMoments:
+        outcomes, usage = gibbs_shots(
             self.device,
             model.hamiltonian(),
             model.paulis,
@@ -234,13 +238,13 @@ class QiskitGibbs:
             rng=rng,
         )
         moments, errors = _from_outcomes([(spins(v), spins(h)) for v, h in outcomes])
-        return Measured(moments=moments, standard_errors=errors, **spent.spent)
+        return MeasuredMoments(moments=moments, standard_errors=errors, **usage.counts)
 
     # --- chains --------------------------------------------------------------------------------
 
     def _run_chains(
         self, model: SqRBM, start: States | None, seed: np.random.SeedSequence
-    ) -> tuple[States, Spent]:
+    ) -> tuple[States, Usage]:
         """States after each move that counts, (moves, chains, n), and what they took."""
         first, *others = seed.spawn(1 + self._burn_in + self._moves)
         burn_in = 0
@@ -248,24 +252,24 @@ class QiskitGibbs:
             rng = np.random.default_rng(first)
             start = rng.integers(0, 2, (self._chains, model.n_visible), dtype=np.uint8)
             burn_in = self._burn_in
-        visited, spent, states = [], Spent(), start
+        visited, usage, states = [], Usage(), start
         for k, key in enumerate(others[: burn_in + self._moves]):
             moved = self._chain.move(model, states, seed=key)
             states = moved.states
             counts = k >= burn_in
-            spent += Spent(
+            usage += Usage(
                 shots=len(start),
-                kept=len(start),
+                kept_shots=len(start),
                 depth=moved.depth,
                 two_qubit_gates=moved.two_qubit_gates,
                 proposals=len(start) if counts else 0,
-                taken=moved.taken if counts else 0,
+                accepted=moved.accepted if counts else 0,
             )
             if counts:
                 visited.append(states)
-        return np.stack(visited), spent
+        return np.stack(visited), usage
 
-    def _thermal(self, model: SqRBM, visited: States, rng: np.random.Generator) -> Measured:
+    def _thermal(self, model: SqRBM, visited: States, rng: np.random.Generator) -> MeasuredMoments:
         """Hidden qubits measured once for each state of (moves, chains, n) and each Pauli."""
         moves, chains, n = visited.shape
         distinct, place, counts = np.unique(
@@ -288,11 +292,11 @@ class QiskitGibbs:
             hidden[order] = spins(bits)
             outcomes.append(hidden.reshape(moves, chains, -1))
         moments, errors = _over_chains(s, np.stack(outcomes))
-        return Measured(
+        return MeasuredMoments(
             moments=moments,
             standard_errors=errors,
             shots=len(model.paulis) * moves * chains,
-            kept=len(model.paulis) * moves * chains,
+            kept_shots=len(model.paulis) * moves * chains,
             depth=max(circuit.depth() for circuit in circuits),
             two_qubit_gates=max(circuit.num_nonlocal_gates() for circuit in circuits),
         )
@@ -319,11 +323,13 @@ def _from_outcomes(outcomes: list[tuple[Float, Float]]) -> tuple[Moments, Moment
     )
 
 
-def _averaged(model: SqRBM, visited: States, spent: Spent) -> Measured:
+def _averaged(model: SqRBM, visited: States, usage: Usage) -> MeasuredMoments:
     """Averages over visible states (moves, chains, n), hidden qubits in closed form."""
     hidden = fields.averages(model.fields(visited), -2)
     moments, errors = _over_chains(spins(visited), np.moveaxis(hidden, -2, 0))
-    return Measured(moments=moments, standard_errors=errors, states=visited[-1], **spent.spent)
+    return MeasuredMoments(
+        moments=moments, standard_errors=errors, states=visited[-1], **usage.counts
+    )
 
 
 def _over_chains(s: Float, hidden: Float) -> tuple[Moments, Moments]:

@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.quantum.bloch import AXES, check_letters, polar_angles, seen_in
-from tnqbm.quantum.extra import need_qiskit
+from tnqbm.quantum.conventions import AXES, check_letters, need_qiskit, polar_angles, seen_in
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.quantum.bloch import AXES
+from tnqbm.quantum.conventions import AXES
 
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -145,9 +145,9 @@ class Trotterised:
 
 
 def trotterise(
-    hamiltonian: PauliHamiltonian, steps: int, *, order: int = 2, merge: bool = True
+    hamiltonian: PauliHamiltonian, trotter_steps: int, *, order: int = 2, merge: bool = True
 ) -> Trotterised:
-    """A product formula of exp(-H/2) in ``steps`` steps of first or second order.
+    """A product formula of exp(-H/2) in ``trotter_steps`` steps of first or second order.
 
     With K the formula and rho the initial state, K rho K^+ tends to exp(-H) as 1/steps and
     1/steps^2 (Suzuki's symmetric formula). For first order the probabilities of the visible states
@@ -159,10 +159,10 @@ def trotterise(
     merge : join terms that differ only in their letter on one hidden qubit (or are fields of one
         qubit) in one factor. Without it every term is a factor of its own.
 
-    Raises ValueError on steps < 1 or another order.
+    Raises ValueError on trotter_steps < 1 or another order.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"the number of Trotter steps must be a whole number >= 1, got {steps!r}")
+    if isinstance(trotter_steps, bool) or not isinstance(trotter_steps, int) or trotter_steps < 1:
+        raise ValueError(f"trotter_steps must be a whole number >= 1, got {trotter_steps!r}")
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order!r}")
     n, q = hamiltonian.n_visible, hamiltonian.n_qubits
@@ -175,10 +175,10 @@ def trotterise(
     indices = list(range(len(factors)))
     if order == 2:
         indices += indices[::-1]
-    t = 1.0 / (2.0 * order * steps)
+    t = 1.0 / (2.0 * order * trotter_steps)
     commute = _commuting(factors)
     merged: list[tuple[int, float]] = []
-    for index in indices * steps:
+    for index in indices * trotter_steps:
         _append(merged, index, t, commute)
 
     start = np.zeros((q, 3))

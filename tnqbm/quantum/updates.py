@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.quantum.spent import Ledger, Spent, TooFewShotsError
+from tnqbm.quantum.usage import Ledger, TooFewShotsError, Usage
 from tnqbm.training.phases import Estimate
 
 Float = NDArray[np.float64]
@@ -21,7 +21,7 @@ class MeasuredUpdates:
     """The updates of a batch of runs so far, and what runs have taken.
 
     Random numbers of an update follow from the run's key and the number of updates before it.
-    ``keys`` (runs,) uint64, ``names`` and ``chains`` as for :class:`tnqbm.quantum.spent.Ledger`.
+    ``keys`` (runs,) uint64, ``names`` and ``chains`` as for :class:`tnqbm.quantum.usage.Ledger`.
     """
 
     def __init__(self, keys: NDArray[np.uint64], names: dict[str, str], *, chains: bool) -> None:
@@ -34,7 +34,7 @@ class MeasuredUpdates:
         self,
         theta: Float,
         rows: NDArray[np.intp],
-        measure: Callable[[Float, int, np.random.SeedSequence], tuple[Float, Spent]],
+        measure: Callable[[Float, int, np.random.SeedSequence], tuple[Float, Usage]],
     ) -> Estimate:
         """Averages like theta (B, K) of the runs ``rows`` (B,), each measured by itself.
 
@@ -44,13 +44,13 @@ class MeasuredUpdates:
         """
         moments = np.full_like(theta, np.nan)
         failures: dict[int, str] = {}
-        spent: list[Spent] = []
+        spent: list[Usage] = []
         for k, run in enumerate(map(int, rows)):
             key = np.random.SeedSequence(int(self._keys[run]), spawn_key=(STREAM, self.count))
             try:
                 moments[k], took = measure(theta[k], run, key)
             except TooFewShotsError as error:
-                failures[run], took = str(error), error.spent
+                failures[run], took = str(error), error.usage
             except RuntimeError as error:
                 raise RuntimeError(f"run {run}, update {self.count + 1}: {error}") from error
             spent.append(took)

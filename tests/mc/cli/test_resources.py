@@ -9,7 +9,7 @@ import pytest
 
 from tests.mc.cli.calling import caller, check_help
 from tnqbm.model_tools.structure import classical_twin
-from tnqbm.quantum.resources import Shape, estimate
+from tnqbm.quantum.resources import RandomModel, estimate
 
 call = caller("resources")
 
@@ -21,13 +21,23 @@ def test_help_has_examples() -> None:
 
 
 def test_json_is_the_estimate() -> None:
-    words = ("--against-rbm", "--steps", "3", "--order", "1", "--error", "0.02", "--seed", "5")
-    result = json.loads(call(*SMALL, *words, "--connectivity", "line", "--json").stdout)
-    model = Shape(4, 2, "XYZ", 0.1, 5).model()
+    words = (
+        "--against-rbm",
+        "--trotter-steps",
+        "3",
+        "--order",
+        "1",
+        "--target-error",
+        "0.02",
+        "--seed",
+        "5",
+    )
+    result = json.loads(call(*SMALL, *words, "--coupling-map", "line", "--json").stdout)
+    model = RandomModel(4, 2, "XYZ", 0.1, 5).draw()
     expected = {
         name: [
             estimate(
-                one, trotter_steps=3, order=1, target_error=0.02, connectivity="line"
+                one, trotter_steps=3, order=1, target_error=0.02, coupling_map="line"
             ).as_dict()
         ]
         for name, one in (("sqRBM XYZ", model), ("RBM, same parameters", classical_twin(model)))
@@ -40,7 +50,7 @@ def test_json_is_the_estimate() -> None:
 
 def test_table() -> None:
     text = call(*SMALL, "--visible", "6").stdout
-    found = [estimate(Shape(n, 2, scale=0.1)) for n in (4, 6)]
+    found = [estimate(RandomModel(n, 2, scale=0.1)) for n in (4, 6)]
     lines = [line.split() for line in text.splitlines()]
     for one in found:
         sizes = (one.n_visible, 2, one.n_parameters, one.qubits, one.cx_gates, 0, one.depth)
@@ -62,7 +72,7 @@ def test_several_sizes_in_one_option_or_in_several(words: tuple[str, ...]) -> No
 def test_bounds_and_numbers_beyond_floats_are_marked() -> None:
     text = call("--visible", "60", "--hidden", "40", "--scale", "2").stdout
     row = next(line for line in text.splitlines() if "sqRBM XYZ" in line)
-    one = estimate(Shape(60, 40, scale=2.0))
+    one = estimate(RandomModel(60, 40, scale=2.0))
     assert one.log10_shots > 308
     assert f"e+{int(one.log10_shots)}" in row
     assert row.count("<= ") == 1
@@ -96,12 +106,12 @@ def test_figure(tmp_path: Path) -> None:
         (("--visible", "4;6", "--hidden", "2"), 2, "such as 4,6,8"),
         (("--visible", ",", "--hidden", "2"), 2, "such as 4,6,8"),
         (("--visible", "4", "--hidden", "2", "--paulis", "XQ"), 1, "XQ"),
-        (("--visible", "4", "--hidden", "2", "--steps", "0"), 1, "trotter_steps"),
+        (("--visible", "4", "--hidden", "2", "--trotter-steps", "0"), 1, "trotter_steps"),
         (("--visible", "4", "--hidden", "2", "--order", "3"), 1, "order"),
-        (("--visible", "4", "--hidden", "2", "--error", "0"), 1, "target_error"),
-        (("--visible", "4", "--hidden", "2", "--couplings", "line-2"), 1, "multiple"),
-        (("--visible", "4", "--hidden", "2", "--couplings", "star"), 1, "star"),
-        (("--visible", "4", "--hidden", "2", "--connectivity", "star"), 2, "star"),
+        (("--visible", "4", "--hidden", "2", "--target-error", "0"), 1, "target_error"),
+        (("--visible", "4", "--hidden", "2", "--connectivity", "line-2"), 1, "multiple"),
+        (("--visible", "4", "--hidden", "2", "--connectivity", "star"), 1, "star"),
+        (("--visible", "4", "--hidden", "2", "--coupling-map", "star"), 2, "star"),
         (("--visible", "4", "--hidden", "2", "--paulis", "Z", "--against-rbm"), 2, "classical"),
         ((*SMALL, "--strategy", "thermal", "--closed-form"), 2, "closed-form"),
     ],

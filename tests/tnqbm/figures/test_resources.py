@@ -16,7 +16,7 @@ from tnqbm import figures
 from tnqbm.base.errors import MissingExtraError
 from tnqbm.figures.resources import figure
 from tnqbm.figures.styles import COLOURS
-from tnqbm.quantum.resources import Resources, Shape, estimate
+from tnqbm.quantum.resources import RandomModel, Resources, estimate
 
 SIZES = (2, 4, 8, 30)
 
@@ -24,7 +24,7 @@ SIZES = (2, 4, 8, 30)
 def rows(paulis: str, m: int, sizes: tuple[int, ...] = SIZES, **options: Any) -> list[Resources]:
     options = {"scale": 0.1, "strategy": "imaginary-time", "log_partition": "bound", **options}
     scale = options.pop("scale")
-    return [estimate(Shape(n, m, paulis, scale), **options) for n in sizes]
+    return [estimate(RandomModel(n, m, paulis, scale), **options) for n in sizes]
 
 
 FOUR = {
@@ -41,7 +41,7 @@ CASES: dict[str, dict[str, list[Resources]]] = {
     "nothing hidden": {"sqRBM XZ": rows("XZ", 0)},
     "beyond floats": {"sqRBM XYZ": rows("XYZ", 60, (20, 40), scale=2.0)},
     "several of a kind": {f"line {k}": rows("XYZ", k, (3, 6)) for k in range(1, 7)},
-    "line": {"sqRBM XYZ": rows("XYZ", 2, (2, 4), connectivity="line")},
+    "line": {"sqRBM XYZ": rows("XYZ", 2, (2, 4), coupling_map="line")},
 }
 
 
@@ -66,7 +66,7 @@ def test_what_is_drawn() -> None:
     hollow = [line for line in shots.lines if line.get_markerfacecolor() == "white"]
     assert len(hollow) == 2  # bounds; the thermal strategy has none
     text = " ".join(text.get_text() for text in drawn.texts)
-    assert "m = 2, 6; Trotter steps: 4; standard error 0.01; connectivity all-to-all" in text
+    assert "m = 2, 6; Trotter steps: 4; standard error 0.01; coupling map all-to-all" in text
 
 
 @pytest.mark.parametrize("sizes", [(4, 6, 8), (1, 6, 20), (1, 2, 12), (2, 30), (8,)])
@@ -100,7 +100,7 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="nothing to draw"):
         figure({"sqRBM": []})
     with pytest.raises(TypeError, match="must hold Resources"):
-        figure({"sqRBM": [Shape(2, 1)]})  # type: ignore[list-item]
+        figure({"sqRBM": [RandomModel(2, 1)]})  # type: ignore[list-item]
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtraError, match="plot"):
         figure(FOUR)

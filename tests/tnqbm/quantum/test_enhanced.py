@@ -96,7 +96,7 @@ def stationary(proposal: np.ndarray) -> np.ndarray:
 
 def test_which_noise_biases() -> None:
     p = probabilities(MODEL)
-    ideal = proposal_matrix(expand_surrogate(MODEL), time=3.0, gamma=0.4, steps=2)
+    ideal = proposal_matrix(expand_surrogate(MODEL), time=3.0, gamma=0.4, trotter_steps=2)
     np.testing.assert_allclose(ideal, ideal.T, atol=1e-12)
     np.testing.assert_allclose(stationary(ideal), p, atol=1e-9)
     np.testing.assert_allclose(stationary(0.4 * ideal + 0.6 / 8), p, atol=1e-9)
@@ -126,7 +126,7 @@ def test_wrong_arguments_are_refused() -> None:
         EnhancedChain(device, time=(3.0, 1.0))
     with pytest.raises(ValueError, match="gamma"):
         EnhancedChain(device, gamma=(0.2, 1.2))
-    with pytest.raises(ValueError, match="step"):
-        EnhancedChain(device, step=0.0)
+    with pytest.raises(ValueError, match="time_step"):
+        EnhancedChain(device, time_step=0.0)
     with pytest.raises(ValueError, match="chains"):
         EnhancedChain(device).move(MODEL, np.zeros(3, np.uint8), seed=np.random.SeedSequence(1))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tnqbm.quantum.jobs import Patience, run_job
+from tnqbm.quantum.devices import Patience, run_job
 
 
 class Job:

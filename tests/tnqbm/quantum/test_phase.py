@@ -204,7 +204,7 @@ def test_failed_jobs_still_end_a_training() -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the job failed once")
 
-    phase._gibbs.moments = fail  # type: ignore[assignment]
+    phase._gibbs.measure_moments = fail  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="run 0, update 1: the job failed"):
         phase.estimate(models(1)[0].to_vector()[None], np.array([0]))
 

@@ -17,7 +17,7 @@ from tnqbm.core.paulis import pauli_string
 from tnqbm.core.states import index_of
 from tnqbm.quantum import (
     IsingSurrogate,
-    endian,
+    conventions,
     expand_surrogate,
     fit_surrogate,
     proposal_circuit,
@@ -39,7 +39,7 @@ def generator(surrogate: IsingSurrogate, gamma: float) -> np.ndarray:
 
 @pytest.mark.parametrize("steps", [1, 2, 5])
 def test_proposals_are_symmetric(steps: int) -> None:
-    q = proposal_matrix(SURROGATE, time=3.0, gamma=0.4, steps=steps)
+    q = proposal_matrix(SURROGATE, time=3.0, gamma=0.4, trotter_steps=steps)
     np.testing.assert_allclose(q, q.T, atol=1e-12)
     np.testing.assert_allclose(q.sum(axis=0), 1.0, atol=1e-12)
     assert np.abs(q - 1 / 16).max() > 0.05  # not the uniform proposal, which is symmetric anyway
@@ -49,17 +49,17 @@ def test_proposals_are_symmetric(steps: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_probabilities_are_those_of_the_circuit(n: int, steps: int) -> None:
     surrogate = expand_surrogate(SqRBM.uniform(n, 3, "XYZ", seed=n))
-    given = {"time": 3.0, "gamma": 0.4, "steps": steps}
+    given = {"time": 3.0, "gamma": 0.4, "trotter_steps": steps}
     start = np.zeros(n, dtype=np.uint8)
     circuit = proposal_circuit(start, surrogate, **given, measure=False)
-    expected = np.abs(endian.matrix(Operator(circuit).data)) ** 2
+    expected = np.abs(conventions.matrix(Operator(circuit).data)) ** 2
     np.testing.assert_allclose(proposal_matrix(surrogate, **given), expected, atol=1e-14)
 
 
 def test_a_circuit_that_is_no_palindrome_is_not_symmetric() -> None:
     start = np.zeros(4, dtype=np.uint8)
     halves = [
-        proposal_circuit(start, SURROGATE, time=time, gamma=gamma, steps=1, measure=False)
+        proposal_circuit(start, SURROGATE, time=time, gamma=gamma, trotter_steps=1, measure=False)
         for time, gamma in ((1.0, 0.3), (2.0, 0.6))
     ]
     q = np.abs(Operator(halves[0].compose(halves[1])).data) ** 2
@@ -70,7 +70,7 @@ def test_the_evolution_is_the_exponential_and_the_error_second_order() -> None:
     h = generator(SURROGATE, 0.4)
     exact = np.abs(scipy.linalg.expm(-1j * 2.0 * h)) ** 2
     errors = [
-        np.abs(proposal_matrix(SURROGATE, time=2.0, gamma=0.4, steps=steps) - exact).max()
+        np.abs(proposal_matrix(SURROGATE, time=2.0, gamma=0.4, trotter_steps=steps) - exact).max()
         for steps in (16, 32)
     ]
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.1)
@@ -78,13 +78,13 @@ def test_the_evolution_is_the_exponential_and_the_error_second_order() -> None:
 
 
 def test_columns_are_what_circuits_give() -> None:
-    q = proposal_matrix(SURROGATE, time=2.0, gamma=0.4, steps=2)
+    q = proposal_matrix(SURROGATE, time=2.0, gamma=0.4, trotter_steps=2)
     v = np.array([0, 0, 1, 0])
-    made = proposal_circuit(v, SURROGATE, time=2.0, gamma=0.4, steps=2)
-    opened = proposal_circuit(None, SURROGATE, time=2.0, gamma=0.4, steps=2)
+    made = proposal_circuit(v, SURROGATE, time=2.0, gamma=0.4, trotter_steps=2)
+    opened = proposal_circuit(None, SURROGATE, time=2.0, gamma=0.4, trotter_steps=2)
     jobs = StatevectorSampler(seed=4).run([made, (opened, np.pi * v)], shots=5000).result()
     for job in jobs:
-        bits = endian.bits_from_bit_array(job.data.visible)
+        bits = conventions.bits_from_bit_array(job.data.visible)
         counts = np.bincount(index_of(bits), minlength=16)
         expected = 5000 * q[:, 2]
         # 15 degrees of freedom: chi-squared beyond 44.3 has probability 1e-4.
@@ -94,7 +94,7 @@ def test_columns_are_what_circuits_give() -> None:
 def test_a_metropolis_step_with_these_proposals_leaves_the_model_as_it_is() -> None:
     log_p = MODEL.log_weight(all_states(4))
     p = np.exp(log_p - np.logaddexp.reduce(log_p))
-    q = proposal_matrix(SURROGATE, time=3.0, gamma=0.4, steps=2)
+    q = proposal_matrix(SURROGATE, time=3.0, gamma=0.4, trotter_steps=2)
     move = q * np.minimum(1.0, p[:, None] / p[None, :])
     move += np.diag(1.0 - move.sum(axis=0))
     np.testing.assert_allclose(move @ p, p, atol=1e-14)
@@ -140,9 +140,17 @@ def test_an_ising_model_is_found_again_and_weights_count() -> None:
 
 
 def test_bad_input_is_refused() -> None:
-    good = {"time": 1.0, "gamma": 0.5, "steps": 1}
-    for wrong in ({"time": -1.0}, {"time": np.inf}, {"gamma": 1.5}, {"steps": 0}, {"steps": 1.5}):
-        with pytest.raises(ValueError, match=next(iter(wrong)) if "steps" not in wrong else "step"):
+    good = {"time": 1.0, "gamma": 0.5, "trotter_steps": 1}
+    for wrong in (
+        {"time": -1.0},
+        {"time": np.inf},
+        {"gamma": 1.5},
+        {"trotter_steps": 0},
+        {"trotter_steps": 1.5},
+    ):
+        with pytest.raises(
+            ValueError, match=next(iter(wrong)) if "trotter_steps" not in wrong else "step"
+        ):
             proposal_circuit([0, 0, 0, 0], SURROGATE, **{**good, **wrong})
     with pytest.raises(ValueError, match="one state"):
         proposal_circuit(all_states(4), SURROGATE, **good)
@@ -166,5 +174,5 @@ def test_bad_input_is_refused() -> None:
 
 def test_a_flat_model_only_mixes() -> None:
     flat = IsingSurrogate(np.zeros(2), np.zeros((2, 2)))
-    q = proposal_matrix(flat, time=np.pi / 2, gamma=1.0, steps=1)
+    q = proposal_matrix(flat, time=np.pi / 2, gamma=1.0, trotter_steps=1)
     np.testing.assert_allclose(q, np.eye(4)[::-1], atol=1e-14)

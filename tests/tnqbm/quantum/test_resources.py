@@ -13,8 +13,8 @@ import pytest
 
 from tnqbm import SqRBM, exact
 from tnqbm.core import connectivity
-from tnqbm.quantum.counting import ProductFormula
-from tnqbm.quantum.resources import Resources, Shape, estimate, log_partition_bound
+from tnqbm.quantum.gate_counts import ProductFormula
+from tnqbm.quantum.resources import RandomModel, Resources, estimate, log_partition_bound
 from tnqbm.quantum.trotter import trotterise
 
 
@@ -125,7 +125,7 @@ def test_thermal_counts_are_those_of_the_circuit(paulis: str) -> None:
     from tnqbm.quantum import hidden_thermal_circuit
 
     model = SqRBM.uniform(3, 4, paulis, seed=1)
-    found = estimate(model, strategy="thermal", connectivity="line")
+    found = estimate(model, strategy="thermal", coupling_map="line")
     circuit = hidden_thermal_circuit(model, [0, 1, 1], measure="Y")
     assert found.gates == dict(circuit.count_ops())
     assert found.qubits == circuit.num_qubits
@@ -133,16 +133,16 @@ def test_thermal_counts_are_those_of_the_circuit(paulis: str) -> None:
     assert (found.success_probability, found.swaps, found.trotter_steps) == (1.0, 0, 0)
     assert found.shots == pytest.approx(len(paulis) * 1e4)
     assert found.log_partition_kind == "not needed"
-    assert estimate(Shape(2, 0), strategy="thermal").qubits == 0
+    assert estimate(RandomModel(2, 0), strategy="thermal").qubits == 0
 
 
-@pytest.mark.parametrize("connectivity", ["line", "grid"])
-def test_swaps_bring_qubits_together(connectivity: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("coupling_map", ["line", "grid"])
+def test_swaps_bring_qubits_together(coupling_map: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every gate and every swap finds its qubits side by side."""
-    from tnqbm.quantum import counting
+    from tnqbm.quantum import gate_counts
 
     seen = []
-    swap, pair = counting._Walk._swap, counting._Walk.pair
+    swap, pair = gate_counts._GateCounter._swap, gate_counts._GateCounter.pair
 
     def distance(self: Any, one: int, other: int) -> int:
         places = [divmod(self.position[k], self.columns) for k in (one, other)]
@@ -159,11 +159,11 @@ def test_swaps_bring_qubits_together(connectivity: str, monkeypatch: pytest.Monk
         if self.columns:
             assert distance(self, mover, target) == 1
 
-    monkeypatch.setattr(counting._Walk, "_swap", checked_swap)
-    monkeypatch.setattr(counting._Walk, "pair", checked_pair)
+    monkeypatch.setattr(gate_counts._GateCounter, "_swap", checked_swap)
+    monkeypatch.setattr(gate_counts._GateCounter, "pair", checked_pair)
     free = estimate(XYZ, trotter_steps=2, log_partition=0.0)
     assert not seen
-    found = estimate(XYZ, trotter_steps=2, log_partition=0.0, connectivity=connectivity)
+    found = estimate(XYZ, trotter_steps=2, log_partition=0.0, coupling_map=coupling_map)
     assert found.swaps == len(seen)
     assert found.gates == free.gates
     assert found.swaps > 0
@@ -180,7 +180,7 @@ def test_swaps_are_comparable_to_a_router() -> None:
 
     from tnqbm.quantum import gibbs_circuit
 
-    found = estimate(XYZ, trotter_steps=2, log_partition=0.0, connectivity="line")
+    found = estimate(XYZ, trotter_steps=2, log_partition=0.0, coupling_map="line")
     circuit = gibbs_circuit(XYZ.hamiltonian(), trotter_steps=2, measure="Y").circuit
     routed = transpile(
         circuit,
@@ -234,7 +234,7 @@ def test_outcomes_have_variance_one_at_most() -> None:
 
 
 def test_large_models_and_many_steps() -> None:
-    big = estimate(Shape(60, 60), trotter_steps=20)
+    big = estimate(RandomModel(60, 60), trotter_steps=20)
     assert big.log_partition_kind == "lower bound"
     assert big.qubits == 60 + 2 * 60 + 1
     # Of each hidden qubit: twice all couplings but one, and a field, at each step; then CX and CRY.
@@ -244,25 +244,25 @@ def test_large_models_and_many_steps() -> None:
     assert big.shots == math.inf
     assert 500 < big.log10_shots < 5000
     assert json.dumps(big.as_dict()["gates"])
-    masked = estimate(Shape(30, 27, couplings="line-4", scale=0.1))
+    masked = estimate(RandomModel(30, 27, connectivity="line-4", scale=0.1))
     assert masked.log_partition_kind == "exact"
 
 
 def test_same_parameters_of_an_rbm() -> None:
-    quantum = estimate(Shape(6, 2, "XYZ", scale=0.2))
-    classical = estimate(Shape(6, 6, "Z", scale=0.2))
+    quantum = estimate(RandomModel(6, 2, "XYZ", scale=0.2))
+    classical = estimate(RandomModel(6, 6, "Z", scale=0.2))
     assert quantum.n_parameters == classical.n_parameters
     assert classical.settings == 1
     # All factors commute: any number of steps is one.
     assert classical.factors == 36
-    assert estimate(Shape(6, 6, "Z", scale=0.2), trotter_steps=50).gates == classical.gates
+    assert estimate(RandomModel(6, 6, "Z", scale=0.2), trotter_steps=50).gates == classical.gates
 
 
 def test_does_not_import_qiskit() -> None:
     code = (
         "import sys; sys.modules['qiskit'] = None\n"
-        "from tnqbm.quantum.resources import Shape, estimate\n"
-        "estimate(Shape(3, 1, scale=0.1), log_partition='bound')\n"
+        "from tnqbm.quantum.resources import RandomModel, estimate\n"
+        "estimate(RandomModel(3, 1, scale=0.1), log_partition='bound')\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -271,7 +271,7 @@ def test_does_not_import_qiskit() -> None:
     ("arguments", "message"),
     [
         ({"strategy": "magic"}, "strategy"),
-        ({"connectivity": "star"}, "connectivity"),
+        ({"coupling_map": "star"}, "coupling_map"),
         ({"trotter_steps": 0}, "trotter_steps"),
         ({"trotter_steps": 1.5}, "trotter_steps"),
         ({"order": 4}, "order"),
@@ -291,14 +291,14 @@ def test_bad_input(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_bad_models() -> None:
-    with pytest.raises(TypeError, match="SqRBM or a Shape"):
+    with pytest.raises(TypeError, match="SqRBM or a RandomModel"):
         estimate(XYZ.hamiltonian())  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n >= 1"):
-        estimate(Shape(0, 2))
+        estimate(RandomModel(0, 2))
     with pytest.raises(ValueError, match="multiple"):
-        estimate(Shape(5, 3, couplings="line-2"))
+        estimate(RandomModel(5, 3, connectivity="line-2"))
     with pytest.raises(ValueError, match="all-to-all"):
-        estimate(Shape(200, 200), connectivity="line")
+        estimate(RandomModel(200, 200), coupling_map="line")
 
 
 def test_fields_are_plain() -> None:

@@ -14,8 +14,8 @@ from qiskit.quantum_info import Statevector
 from tests.twins import all_states
 from tnqbm import SqRBM
 from tnqbm.core.paulis import PAULI_MATRICES
-from tnqbm.quantum import endian, hidden_thermal_circuit, thermal_angles, thermal_template
-from tnqbm.quantum.bloch import AXES, seen_in
+from tnqbm.quantum import conventions, hidden_thermal_circuit, thermal_angles, thermal_template
+from tnqbm.quantum.conventions import AXES, seen_in
 
 MODELS = [
     SqRBM.uniform(3, 2, paulis, scale=scale, seed=seed)
@@ -37,9 +37,9 @@ def test_reduced_states_are_thermal(model: SqRBM) -> None:
             field = model.fields(v)[:, j]
             generator = sum(f * PAULI_MATRICES[p] for f, p in zip(field, model.paulis, strict=True))
             dense = scipy.linalg.expm(-generator)
-            found = endian.density_matrix(state, [j])
+            found = conventions.density_matrix(state, [j])
             np.testing.assert_allclose(found, dense / np.trace(dense), atol=1e-12)
-        joint = endian.density_matrix(state, [0, 1])
+        joint = conventions.density_matrix(state, [0, 1])
         np.testing.assert_allclose(joint, np.kron(exact[0], exact[1]), atol=1e-12)
 
 
@@ -52,7 +52,7 @@ def test_measured_probabilities(letter: str) -> None:
     state = Statevector(circuit.remove_final_measurements(inplace=False))
     for j, rho in enumerate(model.hidden_states(v)):
         mean = np.trace(rho @ PAULI_MATRICES[letter]).real
-        found = endian.probabilities(state, [j])
+        found = conventions.probabilities(state, [j])
         np.testing.assert_allclose(found, [(1 + mean) / 2, (1 - mean) / 2], atol=1e-12)
 
 
@@ -62,7 +62,7 @@ def test_each_qubit_may_be_measured_its_own_way() -> None:
     job = StatevectorSampler(seed=7).run(
         [hidden_thermal_circuit(model, v, measure="YX")], shots=20000
     )
-    spins = 1.0 - 2.0 * endian.bits_from_bit_array(job.result()[0].data.hidden)
+    spins = 1.0 - 2.0 * conventions.bits_from_bit_array(job.result()[0].data.hidden)
     rho = model.hidden_states(v)
     exact = [np.trace(rho[j] @ PAULI_MATRICES[p]).real for j, p in enumerate("YX")]
     # Five standard errors: false alarm rate 1e-6 for both together.
@@ -91,17 +91,17 @@ def test_many_hidden_qubits_have_more_parameters_than_one_digit() -> None:
     bound = thermal_template(6).assign_parameters(thermal_angles(model, [0, 1]))
     state = Statevector(bound)
     for j, rho in enumerate(model.hidden_states([0, 1])):
-        np.testing.assert_allclose(endian.density_matrix(state, [j]), rho, atol=1e-12)
+        np.testing.assert_allclose(conventions.density_matrix(state, [j]), rho, atol=1e-12)
 
 
 def test_fields_of_any_size() -> None:
     zero = SqRBM([0.0], [[0.0], [0.0]], np.zeros((2, 1, 1)), "XZ")
     state = Statevector(hidden_thermal_circuit(zero, [1]))
-    np.testing.assert_allclose(endian.density_matrix(state, [0]), np.eye(2) / 2, atol=1e-14)
+    np.testing.assert_allclose(conventions.density_matrix(state, [0]), np.eye(2) / 2, atol=1e-14)
     huge = SqRBM([0.0], [[1e90], [-1e90]], np.zeros((2, 1, 1)), "XZ")
     state = Statevector(hidden_thermal_circuit(huge, [1]))
     exact = huge.hidden_states([1])[0]
-    np.testing.assert_allclose(endian.density_matrix(state, [0]), exact, atol=1e-12)
+    np.testing.assert_allclose(conventions.density_matrix(state, [0]), exact, atol=1e-12)
     none = SqRBM([0.3], np.zeros((1, 0)), np.zeros((1, 1, 0)), "Z")
     assert hidden_thermal_circuit(none, [1]).num_qubits == 0
 

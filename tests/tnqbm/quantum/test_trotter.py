@@ -111,7 +111,7 @@ def test_states_that_nothing_is_left_of_are_refused() -> None:
 
 def test_bad_input_is_refused() -> None:
     for steps in (0, -1, 1.5, True):
-        with pytest.raises(ValueError, match="Trotter steps"):
+        with pytest.raises(ValueError, match="trotter_steps"):
             trotterise(SEMI, steps)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="order must be 1 or 2"):
         trotterise(SEMI, 1, order=4)

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.quantum.bloch import AXES, polar_angles
+from tnqbm.quantum.conventions import AXES, polar_angles
 
 Float = NDArray[np.float64]
 
-CONNECTIVITIES = ("all-to-all", "line", "grid")
+COUPLING_MAPS = ("all-to-all", "line", "grid")
 
 MAX_MOVES = 2_000_000
 """Gates and swaps that are walked through before the remaining steps are taken to be alike."""
@@ -150,7 +150,7 @@ def _merges(index: int, own: Sequence[int], parts: Sequence[int]) -> bool:
 
 
 def count_gibbs(
-    formula: ProductFormula, *, measure: str, ancillas: str, hidden_start: str, connectivity: str
+    formula: ProductFormula, *, measure: str, ancillas: str, hidden_start: str, coupling_map: str
 ) -> Counts:
     """Counts of :func:`tnqbm.quantum.gibbs_circuit`; ``measure`` is one letter for all hidden.
 
@@ -164,24 +164,24 @@ def count_gibbs(
     partners = m if hidden_start == "bell" else 0
     n_ancillas = min(f, 1) if ancillas == "reset" else f
     qubits = n + m + partners + n_ancillas
-    far = 1 if connectivity == "all-to-all" else qubits
+    far = 1 if coupling_map == "all-to-all" else qubits
     if max(len(formula.first), len(formula.later)) * (6 + far) > MAX_FIRST_STEP:
         raise ValueError(
             f"a Trotter step of {len(formula.first)} factors on {qubits} qubits takes too long to "
-            f"be counted with connectivity {connectivity!r}; "
+            f"be counted with coupling_map {coupling_map!r}; "
             + ("use a smaller model" if far == 1 else "use 'all-to-all' or a smaller model")
         )
-    walk = _Walk(n, m, partners, n_ancillas, connectivity, fresh=ancillas == "fresh")
-    walk.prepare(formula)
-    walk.step(formula, formula.first)
+    counter = _GateCounter(n, m, partners, n_ancillas, coupling_map, fresh=ancillas == "fresh")
+    counter.prepare(formula)
+    counter.step(formula, formula.first)
     for done in range(1, formula.steps):
-        before = walk.snapshot()
-        walk.step(formula, formula.later)
+        before = counter.snapshot()
+        counter.step(formula, formula.later)
         left = formula.steps - 1 - done
-        if left and (walk.repeats(before) or walk.moves > MAX_MOVES):
-            walk.skip(before, left)
+        if left and (counter.repeats(before) or counter.moves > MAX_MOVES):
+            counter.skip(before, left)
             break
-    return walk.finish(measure)
+    return counter.finish(measure)
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,11 @@ class _Snapshot:
     factors: int
 
 
-class _Walk:
+class _GateCounter:
     """Qubits with the depth each has reached, and where each of them is."""
 
     def __init__(
-        self, n: int, m: int, partners: int, ancillas: int, connectivity: str, *, fresh: bool
+        self, n: int, m: int, partners: int, ancillas: int, coupling_map: str, *, fresh: bool
     ) -> None:
         self.fresh = fresh
         self.n, self.m, self.partners, self.ancillas = n, m, partners, ancillas
@@ -208,7 +208,7 @@ class _Walk:
             "all-to-all": 0,
             "line": self.qubits,
             "grid": math.ceil(math.sqrt(self.qubits)),
-        }[connectivity]
+        }[coupling_map]
         self.position: list[int] = []
         places = self.qubits
         if self.columns:

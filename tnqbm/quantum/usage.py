@@ -16,70 +16,70 @@ _LARGEST = ("depth", "two_qubit_gates")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Spent:
-    """What one estimate took, or several together (``+``).
+class Usage:
+    """What one estimate used, or several together (``+``).
 
     Attributes
     ----------
-    shots, kept : shots in all, and those that survived post-selection (or all, without any).
+    shots, kept_shots : shots in all, and those that survived post-selection (or all, without any).
     depth, two_qubit_gates : of the largest circuit as it was run: operations one after another, and
         operations on two qubits. A simulator runs circuits as they are built, where a CRY is one
         operation; for a quantum computer they are translated into its own gates first.
     shot_retries : times that a circuit was run again because too few of its shots were kept.
     jobs, job_retries : jobs submitted, and those among them that another one had failed before.
         None are submitted where shots are drawn from outcomes found exactly.
-    proposals, taken : of Markov chains: proposals after the burn-in, and those that were accepted.
+    proposals, accepted : of Markov chains: proposals after the burn-in, and those accepted.
     """
 
     shots: int = 0
-    kept: int = 0
+    kept_shots: int = 0
     depth: int = 0
     two_qubit_gates: int = 0
     shot_retries: int = 0
     jobs: int = 0
     job_retries: int = 0
     proposals: int = 0
-    taken: int = 0
+    accepted: int = 0
 
-    def __add__(self, other: Spent) -> Spent:
-        both = zip(self.spent.items(), other.spent.values(), strict=True)
-        return Spent(**{k: max(a, b) if k in _LARGEST else a + b for (k, a), b in both})
+    def __add__(self, other: Usage) -> Usage:
+        both = zip(self.counts.items(), other.counts.values(), strict=True)
+        return Usage(**{k: max(a, b) if k in _LARGEST else a + b for (k, a), b in both})
 
     @property
-    def spent(self) -> dict[str, Any]:
+    def counts(self) -> dict[str, Any]:
         """These numbers by name, without what a subclass adds."""
         return {name: getattr(self, name) for name in FIELDS}
 
     @property
-    def success(self) -> float:
+    def success_rate(self) -> float:
         """Share of the shots that was kept; nan without any shot."""
-        return self.kept / self.shots if self.shots else float("nan")
+        return self.kept_shots / self.shots if self.shots else float("nan")
 
     @property
-    def accepted(self) -> float:
+    def acceptance_rate(self) -> float:
         """Share of the chains' proposals that was accepted; nan without chains."""
-        return self.taken / self.proposals if self.proposals else float("nan")
+        return self.accepted / self.proposals if self.proposals else float("nan")
 
 
-FIELDS = tuple(field.name for field in fields(Spent))
+FIELDS = tuple(field.name for field in fields(Usage))
 
 
 class TooFewShotsError(RuntimeError):
     """Post-selection left too few shots for averages, also of the most that may be taken.
 
-    ``spent`` is what was taken in vain.
+    ``usage`` is what was used in vain.
     """
 
-    def __init__(self, message: str, spent: Spent) -> None:
+    def __init__(self, message: str, usage: Usage) -> None:
         super().__init__(message)
-        self.spent = spent
+        self.usage = usage
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.spent)
+        return type(self), (str(self), self.usage)
 
 
 class Ledger:
-    """What each of several runs has spent: the report of negative phases with circuits.
+    """What each of several runs has used: the report of negative phases with circuits.
 
     ``names`` are facts that hold for all of them (strategy, backend), ``keys`` (runs,) the seeds of
     their random streams; ``chains`` says whether there are any.
@@ -87,12 +87,12 @@ class Ledger:
 
     def __init__(self, keys: NDArray[np.uint64], names: Mapping[str, str], *, chains: bool) -> None:
         self._keys, self._names, self._chains = keys, dict(names), chains
-        self._runs = [Spent()] * keys.size
+        self._runs = [Usage()] * keys.size
         self._estimates = np.zeros(keys.size, dtype=np.int64)
 
-    def add(self, run: int, spent: Spent) -> None:
+    def add(self, run: int, usage: Usage) -> None:
         """One more estimate of a run."""
-        self._runs[run] += spent
+        self._runs[run] += usage
         self._estimates[run] += 1
 
     def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
@@ -104,29 +104,29 @@ class Ledger:
         found |= {
             "key": self._keys[rows],
             "estimates": self._estimates[rows],
-            "kept_shots": np.array([one.kept for one in runs], dtype=np.int64),
-            "success_rate": np.array([one.success for one in runs]),
+            "kept_shots": np.array([one.kept_shots for one in runs], dtype=np.int64),
+            "success_rate": np.array([one.success_rate for one in runs]),
         }
         for name in ("shots", "shot_retries", "jobs", "job_retries", *_LARGEST):
             found[name] = np.array([getattr(one, name) for one in runs], dtype=np.int64)
         if self._chains:
-            found["acceptance_rate"] = np.array([one.accepted for one in runs])
+            found["acceptance_rate"] = np.array([one.acceptance_rate for one in runs])
         return found
 
-    def of_update(self, spent: list[Spent]) -> dict[str, NDArray[np.float64]]:
+    def of_update(self, usage: list[Usage]) -> dict[str, NDArray[np.float64]]:
         """What the estimates of one update took, (B,) each, for the rows that are recorded."""
         found = {
-            "shots": np.array([one.shots for one in spent], dtype=np.float64),
-            "kept_shots": np.array([one.kept for one in spent], dtype=np.float64),
+            "shots": np.array([one.shots for one in usage], dtype=np.float64),
+            "kept_shots": np.array([one.kept_shots for one in usage], dtype=np.float64),
         }
         if self._chains:
-            found["acceptance_rate"] = np.array([one.accepted for one in spent])
+            found["acceptance_rate"] = np.array([one.acceptance_rate for one in usage])
         return found
 
     def state(self) -> Integers:
         """All of it, (runs, fields), for a checkpoint."""
         rows = [
-            [*one.spent.values(), count]
+            [*one.counts.values(), count]
             for one, count in zip(self._runs, self._estimates, strict=True)
         ]
         return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS) + 1)
@@ -139,5 +139,5 @@ class Ledger:
                 f"checkpoint's account of shots has shape {rows.shape}, this training's is "
                 f"({self._keys.size}, {len(FIELDS) + 1})"
             )
-        self._runs = [Spent(**dict(zip(FIELDS, row[:-1].tolist(), strict=True))) for row in rows]
+        self._runs = [Usage(**dict(zip(FIELDS, row[:-1].tolist(), strict=True))) for row in rows]
         self._estimates = rows[:, -1].copy()

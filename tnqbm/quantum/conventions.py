@@ -1,9 +1,9 @@
-"""Between this package's order of qubits and Qiskit's.
+"""What circuits have in common: Qiskit itself, the order of qubits, directions on the Bloch sphere.
 
 Here qubit 0 (the first letter of a Pauli string, the first visible unit) is the most significant
 bit of an index; in Qiskit it is the least significant bit and the last letter. Qubit k is index k
-in every circuit of this package, so what has to be turned round is labels, bit strings and arrays,
-and only this module does it.
+in every circuit of this package. Labels, bit strings and arrays have to be reversed, and only this
+module does it.
 """
 
 from __future__ import annotations
@@ -14,12 +14,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.errors import MissingExtraError
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.quantum.extra import need_qiskit
 
 if TYPE_CHECKING:
     from qiskit.primitives import BitArray
     from qiskit.quantum_info import DensityMatrix, SparsePauliOp, Statevector
+
+
+def need_qiskit(purpose: str) -> Any:
+    """The package ``qiskit``; MissingExtraError, naming the extra, where it is not installed."""
+    try:
+        import qiskit
+    except ImportError as error:
+        raise MissingExtraError("qiskit", "quantum", purpose) from error
+    return qiskit
+
 
 Bits = NDArray[np.uint8]
 Float = NDArray[np.float64]
@@ -118,3 +128,46 @@ def matrix(unitary: NDArray[Any]) -> NDArray[Any]:
     order = list(reversed(range(q)))
     tensor = unitary.reshape((2,) * (2 * q)).transpose(order + [q + axis for axis in order])
     return np.asarray(tensor.reshape(unitary.shape))
+
+
+AXES = "XYZ"
+"""The Pauli matrices in the order of the components of a Bloch vector."""
+
+
+def polar_angles(direction: Float) -> tuple[Float, Float]:
+    """Angles (theta, phi) with R_z(phi) R_y(theta) Z (R_z(phi) R_y(theta))^-1 = direction . sigma.
+
+    ``direction`` (..., 3), any length but 0, for which both angles are 0.
+    """
+    x, y, z = np.moveaxis(np.asarray(direction, dtype=np.float64), -1, 0)
+    return np.arctan2(np.hypot(x, y), z), np.arctan2(y, x)
+
+
+def seen_in(letter: str, direction: Float) -> Float:
+    """The Bloch vector after the gates that make a measurement of ``letter`` one of Z.
+
+    These gates are H for X, and S^-1 followed by H for Y. ``direction`` (..., 3).
+    """
+    x, y, z = np.moveaxis(np.asarray(direction, dtype=np.float64), -1, 0)
+    turned = {"X": (z, -y, x), "Y": (z, x, y), "Z": (x, y, z)}[letter]
+    return np.stack(turned, axis=-1)
+
+
+def check_letters(name: str, letters: str, count: int, what: str) -> str:
+    """One letter of X, Y, Z for each of ``count`` qubits; a single letter stands for all.
+
+    Raises TypeError or ValueError naming the argument ``name``.
+    """
+    if not isinstance(letters, str):
+        raise TypeError(f"{name} must be a string such as 'XZ', got {type(letters).__name__}")
+    unknown = sorted(set(letters) - set(AXES))
+    if unknown:
+        raise ValueError(f"{name} = {letters!r} contains {unknown}; use the letters X, Y, Z")
+    if len(letters) == 1:
+        return letters * count
+    if len(letters) != count:
+        raise ValueError(
+            f"{name} = {letters!r} has {len(letters)} letters; give one letter, or one for each "
+            f"of the {count} {what}"
+        )
+    return letters
