@@ -23,8 +23,8 @@ from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core.streams import stream_key
-from tnqbm.kernels.sample_moments import SampleMoments
 from tnqbm.training.phases import Estimate, PhaseContext
+from tnqbm.training.sample_moments import SampleMoments
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -56,9 +56,7 @@ class _Averages:
         self._team = context.team
         self._batch_size = context.settings.batch_size
         self._hand_out = context.settings.optimizer == "natural"
-        self._moments = SampleMoments(
-            context.n_visible, context.n_hidden, context.n_paulis, context.precision
-        )
+        self._moments = SampleMoments(context.shape, context.precision)
 
     def of(
         self,
@@ -85,9 +83,7 @@ def _sweeper(context: PhaseContext) -> Sweeper:
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
     chosen = settings.kernel
     return Sweeper(
-        context.n_visible,
-        context.n_hidden,
-        context.n_paulis,
+        context.shape,
         default_kernel(context.n_paulis) if chosen == "auto" else chosen,
         precision=context.precision,
         inertia=settings.inertia,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mc.estimators.tensor_networks import FittedNetworks, weighed
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core.streams import stream_key
-from tnqbm.kernels.averages import StateAverages
+from tnqbm.exact.averages import StateAverages
 from tnqbm.training.phases import Estimate, PhaseContext
 
 Float = NDArray[np.float64]
@@ -66,13 +66,7 @@ class TensorPhase:
         log_weights = self._networks.log_weights(theta, states) - log_q
         each = [weighed(np.ascontiguousarray(row)) for row in log_weights]
         weights = np.stack([one.weights for one in each])
-        averages = StateAverages(
-            states,
-            weights,
-            context.n_hidden,
-            context.n_paulis,
-            context.precision,
-        )
+        averages = StateAverages(states, weights, context.shape, context.precision)
         return Estimate(
             averages.moments(theta),
             np.array([one.log_mean for one in each]),

@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
-from tnqbm.core.shape import Shape
 from tnqbm.core.streams import stream_key
 from tnqbm.training.phases import PhaseContext
 
@@ -104,11 +103,11 @@ class FittedNetworks:
 
     def __init__(self, context: PhaseContext, keys: NDArray[np.uint64]) -> None:
         settings = context.settings
-        self._shape = Shape(context.n_visible, context.n_hidden, context.n_paulis)
+        self._shape = context.shape
         self._model = context.model
         self._max_bond, self._refit = settings.max_bond, settings.refit
         self._keys = keys
-        self._weigher = Sweeper(*self._shape, "collapsed")
+        self._weigher = Sweeper(self._shape, "collapsed")
         runs = keys.size
         self._networks: list[AmplitudeMPS | None] = [None] * runs
         self._fitted_at = np.full(runs, -1, dtype=np.int64)

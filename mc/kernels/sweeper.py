@@ -45,7 +45,7 @@ class Sweeper:
 
     Parameters
     ----------
-    n, m, n_paulis : shape of the models.
+    shape : of the models.
     kernel : one of ``KERNELS``.
     precision : "double" or "single" arithmetic.
     inertia : kappa >= 0 of the thermal kernels; others ignore it.
@@ -57,16 +57,15 @@ class Sweeper:
 
     def __init__(
         self,
-        n: int,
-        m: int,
-        n_paulis: int,
+        shape: Shape,
         kernel: str,
         *,
         precision: str = "double",
         inertia: float = 0.0,
         free: ArrayLike | None = None,
     ) -> None:
-        check_kernel(kernel, n_paulis)
+        n = shape.n_visible
+        check_kernel(kernel, shape.n_paulis)
         if precision not in ("double", "single"):
             raise ValueError(f"precision: {precision!r} is not 'double' or 'single'")
         if not (np.isfinite(inertia) and inertia >= 0):
@@ -76,13 +75,12 @@ class Sweeper:
             raise ValueError(f"free must be {n} truth values, one per visible unit")
         if not chosen.any():
             raise ValueError("free: every visible unit is fixed, nothing is left to sample")
-        self.n, self.m, self.n_paulis = n, m, n_paulis
+        self.shape = shape
         self.kernel = kernel
         self.inertia = float(inertia)
         self.free = np.flatnonzero(chosen)
         self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
         self._lanes = lanes(self._dtype)
-        self._size = Shape(n, m, n_paulis).size
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._pars: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._tables: tuple[NDArray[Any], ...] | None = None
@@ -116,7 +114,7 @@ class Sweeper:
             return np.asarray(rates / (steps * self.free.size))
         pars = self._pack(theta)
         common = (
-            pars, self.n, self.m, self.n_paulis, self._lanes, keys, clock, steps, first_chain,
+            pars, *self.shape, self._lanes, keys, clock, steps, first_chain,
             self.free,
         )  # fmt: skip
         work = self._scratch()
@@ -126,7 +124,7 @@ class Sweeper:
             moves = 1
         elif self.kernel in ("bloch", "thermal-uncorrected"):
             # With one Pauli the two are the same, and there is nothing to correct.
-            bloch = self.kernel == "bloch" and self.n_paulis > 1
+            bloch = self.kernel == "bloch" and self.shape.n_paulis > 1
             groups.vector_chains(*common, bloch, states, work, rates)
             moves = 1 if bloch else moves
         elif self.kernel == "measured":
@@ -143,9 +141,7 @@ class Sweeper:
         found = np.zeros(states.shape[:2])
         if states.size:
             pars = self._pack(theta)
-            groups.chain_log_weights(
-                pars, self.n, self.m, self.n_paulis, self._lanes, states, self._scratch(), found
-            )
+            groups.chain_log_weights(pars, *self.shape, self._lanes, states, self._scratch(), found)
         return found
 
     def _block(
@@ -162,33 +158,33 @@ class Sweeper:
         threads = get_num_threads()
         tile = min(_TILE, max(1, -(-batch * chains // threads)))
         if self._tables is None or self._tables[0].shape[0] < threads or self._tile < tile:
-            wide = block.padded(n, self._lanes), block.padded(self.m, self._lanes)
+            wide = block.padded(n, self._lanes), block.padded(self.shape.n_hidden, self._lanes)
             self._tile = tile
             self._tables = (
                 aligned((threads, n + 1, wide[1]), self._dtype),
-                aligned((threads, self.m + 1, wide[0]), self._dtype),
+                aligned((threads, self.shape.n_hidden + 1, wide[0]), self._dtype),
                 aligned((threads, block.work_size(tile, self._lanes)), self._dtype),
                 np.empty((threads, 4, tile, max(wide) // block.BITS), np.uint8),
             )
         block.block_chains(
-            np.ascontiguousarray(theta), self.m, self._lanes, tile, keys, clock, steps, first_chain,
-            self._fixed, states, np.full(threads, -1), *self._tables, rates,
+            np.ascontiguousarray(theta), self.shape.n_hidden, self._lanes, tile, keys, clock, steps,
+            first_chain, self._fixed, states, np.full(threads, -1), *self._tables, rates,
         )  # fmt: skip
 
     def _check(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> None:
         batch = theta.shape[0]
-        if theta.shape != (batch, self._size):
-            raise ValueError(f"theta must have shape (B, {self._size}), got {theta.shape}")
+        if theta.shape != (batch, self.shape.size):
+            raise ValueError(f"theta must have shape (B, {self.shape.size}), got {theta.shape}")
         if (
             states.ndim != 3
             or states.shape[0] != batch
-            or states.shape[2] != self.n
+            or states.shape[2] != self.shape.n_visible
             or states.dtype != np.uint8
             or not states.flags.c_contiguous
         ):
             raise ValueError(
-                f"states must be a contiguous uint8 array of shape ({batch}, chains, {self.n}), "
-                f"got {states.dtype} {states.shape}"
+                "states must be a contiguous uint8 array of shape "
+                f"({batch}, chains, {self.shape.n_visible}), got {states.dtype} {states.shape}"
             )
         if self._dtype == np.float32 and not all_within(theta.ravel(), MAX_SINGLE):
             raise ValueError(
@@ -199,13 +195,13 @@ class Sweeper:
     def _pack(self, theta: NDArray[np.float64]) -> NDArray[Any]:
         if self._pars.shape != theta.shape:
             self._pars = np.empty(theta.shape, self._dtype)
-        groups.pack_all(np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._pars)
+        groups.pack_all(np.ascontiguousarray(theta), *self.shape, self._pars)
         return self._pars
 
     def _scratch(self) -> NDArray[Any]:
         threads = get_num_threads()
         if self._work.shape[0] < threads:
-            size = groups.work_size(self.n, self.m, self.n_paulis, self._lanes)
+            size = groups.work_size(*self.shape, self._lanes)
             # Whole cache lines per thread.
             self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
         return self._work

@@ -21,6 +21,7 @@ from tnqbm.base.teams import Team
 from tnqbm.core.bounds import bound_from_weights
 from tnqbm.core.metrics import on_support
 from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
 from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
@@ -207,7 +208,7 @@ def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError
 def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
     """log p~(v) of states (K, n), (K,): SqRBM.log_weight without arrays of hidden fields."""
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-    sweeper = Sweeper(n, m, p, "collapsed")
+    sweeper = Sweeper(Shape(n, m, p), "collapsed")
     theta = model.to_vector()[None]
     return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
 

@@ -35,6 +35,7 @@ from peers_collapsed import make  # noqa: E402
 from peers_gibbs import Sampler  # noqa: E402
 
 from mc.kernels import KERNELS, Sweeper, check_kernel, is_exact  # noqa: E402
+from tnqbm.core.shape import Shape  # noqa: E402
 
 DTYPES = {"double": np.float64, "single": np.float32}
 SCALE = 0.1
@@ -56,7 +57,7 @@ class Ours:
         precision: str,
         kernel: str = "collapsed",
     ) -> None:
-        self._sweeper = Sweeper(n, m, p, kernel, precision=precision)
+        self._sweeper = Sweeper(Shape(n, m, p), kernel, precision=precision)
         self._theta, self._states = theta[None], states[None].copy()
         self._keys, self._clock = np.array([1], np.uint64), 0
 

@@ -31,6 +31,7 @@ from floor import OPERATIONS, floor_ns  # noqa: E402
 from peers import jax_gradient, numpy_gradient, torch_gradient  # noqa: E402
 
 from tnqbm import SqRBM, TrainingSettings, datasets  # noqa: E402
+from tnqbm.core.shape import Shape  # noqa: E402
 from tnqbm.exact.enumerator import Enumerator  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
 
@@ -53,7 +54,7 @@ def gradients(n: int, m: int, dtype: Any) -> None:
     precision = "double" if dtype == np.float64 else "single"
     theta = SqRBM.uniform(n, m, "XYZ", scale=0.3, seed=1).to_vector()
     units = (1 << n) * m
-    enumerator = Enumerator(n, m, 3, precision)
+    enumerator = Enumerator(Shape(n, m, 3), precision)
     reference = enumerator.moments(theta[None])
     ours = best_seconds(lambda: enumerator.moments(theta[None]), ARGS.seconds)
     simple, hard, floor = floor_ns(dtype)

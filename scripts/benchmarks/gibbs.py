@@ -33,6 +33,7 @@ from numpy.typing import NDArray  # noqa: E402
 from peers_gibbs import Sampler, make  # noqa: E402
 
 from mc.kernels import Sweeper  # noqa: E402
+from tnqbm.core.shape import Shape  # noqa: E402
 
 
 def random_model(n: int, m: int, scale: float, seed: int) -> NDArray[np.float64]:
@@ -44,7 +45,7 @@ def random_model(n: int, m: int, scale: float, seed: int) -> NDArray[np.float64]
 
 class Ours:
     def __init__(self, theta: NDArray[np.float64], n: int, m: int, v: NDArray[np.uint8]) -> None:
-        self._sweeper = Sweeper(n, m, 1, "block", precision="single")
+        self._sweeper = Sweeper(Shape(n, m, 1), "block", precision="single")
         self._theta, self._states = theta[None], v[None].copy()
         self._keys, self._clock = np.array([1], np.uint64), 0
 

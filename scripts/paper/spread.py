@@ -27,8 +27,8 @@ from tnqbm.core.moments import Gradient
 from tnqbm.core.paulis import check_paulis
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target, load
+from tnqbm.exact.averages import StateAverages
 from tnqbm.exact.enumerator import Enumerator
-from tnqbm.kernels.averages import StateAverages
 
 Float = NDArray[np.float64]
 
@@ -129,8 +129,8 @@ class SpreadSampler:
         self._shape = Shape(target.n_visible, n_hidden, len(self.paulis))
         self._root = seed if isinstance(seed, np.random.SeedSequence) else _root(seed)
         self._size = self._shape.size
-        self._model = Enumerator(*self._shape)
-        self._data = StateAverages(target.states, target.probabilities, n_hidden, len(paulis))
+        self._model = Enumerator(self._shape)
+        self._data = StateAverages(target.states, target.probabilities, self._shape)
         self._sums = np.zeros((4, self._size))  # mean and sums of powers of deviations from it
         self._kinds = np.empty((0, 1 + 2 * len(self.paulis)))
 

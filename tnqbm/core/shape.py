@@ -53,8 +53,9 @@ class Shape(NamedTuple):
 
     @staticmethod
     def join(a: Float, b: Float, w: Float) -> Float:
-        """The vector (size,) of arrays (n,), (P, m) and (P, n, m)."""
-        return np.concatenate([a.ravel(), b.ravel(), w.ravel()])
+        """The vectors (..., size) of arrays (..., n), (..., P, m) and (..., P, n, m)."""
+        lead = a.shape[:-1]
+        return np.concatenate([part.reshape(*lead, -1) for part in (a, b, w)], axis=-1)
 
     def free(self, mask: NDArray[np.bool_] | None) -> NDArray[np.bool_]:
         """Which entries of a vector a mask (n, m) leaves free, (size,); None: all of them."""

@@ -117,7 +117,7 @@ def gradient(
     The paper's eqs. (11) and (12) print Phi(v) and s_i(v) in the second term where the summed
     v' is meant; both phases are averages of the same function of the visible state.
     """
-    from tnqbm.kernels.averages import StateAverages
+    from tnqbm.exact.averages import StateAverages
 
     if target.n_visible != model.n_visible:
         raise ValueError(
@@ -125,9 +125,7 @@ def gradient(
         )
     negative = _moments(model, method, precision, "all" if model.mask is None else "coupled")
     theta = model.to_vector()[None]
-    flat = StateAverages(
-        target.states, target.probabilities, model.n_hidden, len(model.paulis), precision
-    ).moments(theta)
+    flat = StateAverages(target.states, target.probabilities, model.shape, precision).moments(theta)
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
     positive = Moments(*Shape(n, m, p).split(flat[0]))
     w = positive.zsigma - negative.zsigma
@@ -205,4 +203,4 @@ def _enumerator(model: SqRBM, precision: str) -> Enumerator:
     from tnqbm.exact.enumerator import Enumerator
 
     check_enumerable(model.n_visible)
-    return Enumerator(model.n_visible, model.n_hidden, len(model.paulis), precision)
+    return Enumerator(model.shape, precision)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core.shape import Shape
 from tnqbm.kernels.enumeration import all_log_weights, all_shards
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
@@ -20,14 +21,15 @@ class Enumerator:
     Not safe for use by several Python threads at once. ``precision`` is "double" or "single".
     """
 
-    def __init__(self, n: int, m: int, n_paulis: int, precision: str = "double") -> None:
+    def __init__(self, shape: Shape, precision: str = "double") -> None:
         dtype = np.float32 if precision == "single" else np.float64
-        self.n, self.m, self.n_paulis = n, m, n_paulis
+        n, m, n_paulis = self._shape = shape
         self._lanes = lanes(dtype)
         smallest = MID_BITS + int(math.log2(self._lanes))
         # Units without couplings or field are put in front until the bits fill the vectors.
         self._padding = max(0, smallest - n)
         self._n = n + self._padding
+        self._padded_shape = shape._replace(n_visible=self._n)
         self._low_bits = min(6, self._n - MID_BITS)
         top = self._n - self._low_bits - MID_BITS
         self._shard_bits = min(4, max(0, self._n - 14))
@@ -39,7 +41,7 @@ class Enumerator:
         self._work_size = (
             length * m * n_paulis + length * (1 + 3 * ROWS) + ROWS * table
             + (self._low_bits + 2) * length + signs + 2 * ROWS + m
-            + self._n + n_paulis * m * (1 + self._n)
+            + self._padded_shape.size
             + 2 * ((4 + top) * table + (1 + top) * signs)
         )  # fmt: skip
         self._dtype = dtype
@@ -55,20 +57,18 @@ class Enumerator:
     def _padded(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         if not self._padding:
             return np.ascontiguousarray(theta, dtype=np.float64)
-        n, m, p, pad = self.n, self.m, self.n_paulis, self._padding
-        batch = theta.shape[0]
-        a, b, w = np.split(theta, [n, n + p * m], axis=1)
-        w = np.pad(w.reshape(batch, p, n, m), ((0, 0), (0, 0), (pad, 0), (0, 0)))
-        return np.hstack([np.pad(a, ((0, 0), (pad, 0))), b, w.reshape(batch, -1)])
+        a, b, w = self._shape.split(theta)
+        pad = (self._padding, 0)
+        return Shape.join(np.pad(a, ((0, 0), pad)), b, np.pad(w, ((0, 0), (0, 0), pad, (0, 0))))
 
     def log_partition(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """log Z (B,) of the models theta (B, n_parameters); Z = Tr exp(-H)."""
+        """log Z (B,) of the models theta (B, size); Z = Tr exp(-H)."""
         return self._sums(theta, np.empty((1, 0)), moments=False)[0]
 
     def moments(
         self, theta: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """log Z (B,) and the moments (B, n_parameters) of the models theta (B, n_parameters).
+        """log Z (B,) and the moments (B, size) of the models theta (B, size).
 
         The moments are <Z_i>, <sigma_j^P>, <Z_i sigma_j^P> in the order of
         :meth:`tnqbm.SqRBM.to_vector`.
@@ -82,7 +82,7 @@ class Enumerator:
         """log Z, the model's moments, and the moments with the visible units clamped to q.
 
         q is (1, 2**n) for all models or (B, 2**n), dense and normalised. One enumeration
-        serves both, which is cheaper than :class:`tnqbm.kernels.averages.StateAverages` if q has a
+        serves both, which is cheaper than :class:`tnqbm.exact.averages.StateAverages` if q has a
         sizeable support.
         """
         log_z, moments = self._sums(theta, q, moments=True)
@@ -98,7 +98,7 @@ class Enumerator:
         reference = np.empty((batch, shards))
         out = np.empty((batch, shards, sets, 1 + padded.shape[1]))
         all_shards(
-            padded, q, self._n, self.m, self.n_paulis, self._low_bits, self._shard_bits,
+            padded, q, *self._padded_shape, self._low_bits, self._shard_bits,
             self._lanes, self._chunk, self._headroom, moments, self._workspace(), reference, out,
         )  # fmt: skip
         if not moments:
@@ -119,16 +119,15 @@ class Enumerator:
     def _unpadded(self, moments: NDArray[np.float64]) -> NDArray[np.float64]:
         if not self._padding:
             return moments
-        n, m, p, pad = self._n, self.m, self.n_paulis, self._padding
-        z, sigma, zsigma = np.split(moments, [n, n + p * m], axis=1)
-        zsigma = zsigma.reshape(moments.shape[0], p, n, m)[:, :, pad:]
-        return np.hstack([z[:, pad:], sigma, zsigma.reshape(moments.shape[0], -1)])
+        pad = self._padding
+        z, sigma, zsigma = self._padded_shape.split(moments)
+        return Shape.join(z[:, pad:], sigma, zsigma[:, :, pad:])
 
     def log_weights(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-        """log p~(v) of all visible states, (2**n,), of one model theta (n_parameters,)."""
+        """log p~(v) of all visible states, (2**n,), of one model theta (size,)."""
         out = np.empty(1 << self._n)
         all_log_weights(
-            self._padded(theta[None])[0], self._n, self.m, self.n_paulis, self._low_bits,
-            self._lanes, self._chunk, self._workspace(), out,
+            self._padded(theta[None])[0], *self._padded_shape, self._low_bits, self._lanes,
+            self._chunk, self._workspace(), out,
         )  # fmt: skip
-        return out[: 1 << self.n]
+        return out[: 1 << self._shape.n_visible]

@@ -14,15 +14,11 @@ sums of eight visible units and two vectors in registers.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tnqbm.base.teams import SHARD
-from tnqbm.core.shape import Shape
-from tnqbm.kernels.parallel import get_num_threads, get_thread_id, njit, prange
-from tnqbm.kernels.simd import absolute, aligned, lanes, load, splat, sqrt, store
+from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.simd import absolute, load, splat, sqrt, store
 from tnqbm.kernels.simd_math import (
     bits_to_nibbles,
     bytes_to_bits,
@@ -229,7 +225,7 @@ def _single_sums(n, m, P, row, W, count, stride, spins, sigma, total, out):
 
 
 @njit(parallel=True, **OPTIONS)
-def _all_sums(
+def all_sums(
     theta, n, m, P, row, W, shard, data, chains, owner, weights, work, codes, sums
 ):  # fmt: skip
     """Every (model, shard) of two lists of states, sums (threads, 2, B, size).
@@ -264,72 +260,7 @@ def _all_sums(
 
 
 @njit(**OPTIONS)
-def _scaled(sums, factor, out):
+def scaled(sums, factor, out):
     """out = sums (as numbers) times a factor."""
     for k in range(sums.size):
         out[k] = sums[k] * factor
-
-
-class SampleMoments:
-    """Averages of s_i, sigma_j^P and s_i sigma_j^P over states, for batches of models of a shape.
-
-    ``precision`` is "double" or "single" arithmetic. Not safe for use by several Python threads at
-    once.
-    """
-
-    def __init__(self, n: int, m: int, n_paulis: int, precision: str = "double") -> None:
-        self.n, self.m, self.n_paulis = n, m, n_paulis
-        self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
-        self._lanes = lanes(self._dtype)
-        # Whole register blocks of two vectors for every Pauli.
-        self._row = n_paulis * max(1, -(-m // (2 * self._lanes))) * 2 * self._lanes
-        self._size = Shape(n, m, n_paulis).size
-        self._weights: NDArray[Any] = np.empty((0, 0), self._dtype)
-        self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
-        self._codes: NDArray[Any] = np.empty((0, 0), np.uint8)
-
-    def sums(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Fixed-point sums over states (B, K, n) under theta (B, size), (B, size).
-
-        Sums of parts of a list of states add up to the sum of the whole, bit by bit, if every part
-        but the last holds whole shards.
-        """
-        return np.asarray(self.sums_of_both(theta, states, states[:, :0])[0])
-
-    def sums_of_both(
-        self, theta: NDArray[np.float64], data: NDArray[np.uint8], chains: NDArray[np.uint8]
-    ) -> NDArray[np.int64]:
-        """:meth:`sums` over two lists of states at once, (2, B, size)."""
-        batch = theta.shape[0]
-        for states in (data, chains):
-            if theta.shape != (batch, self._size) or states.shape[::2] != (batch, self.n):
-                raise ValueError(
-                    f"theta must have shape (B, {self._size}) and states (B, K, {self.n}), got "
-                    f"{theta.shape} and {states.shape}"
-                )
-        threads = get_num_threads()
-        if self._work.shape[0] < threads:
-            rows = 1 + -(-self.n // BITS) * PATTERNS
-            self._weights = aligned((threads, rows * self._row), self._dtype)
-            stride = -(-self.n // self._lanes) * self._lanes
-            size = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
-            size += max(stride, self._row)
-            self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
-            self._codes = aligned((threads, SHARD * stride // BITS), np.uint8)
-        out = np.zeros((threads, 2, batch, self._size), np.int64)
-        _all_sums(
-            np.ascontiguousarray(theta), self.n, self.m, self.n_paulis, self._row, self._lanes,
-            SHARD, np.ascontiguousarray(data), np.ascontiguousarray(chains), np.full(threads, -1),
-            self._weights, self._work, self._codes, out,
-        )  # fmt: skip
-        return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
-
-    def mean(self, sums: NDArray[np.int64], total: int) -> NDArray[np.float64]:
-        """Averages from the sums over ``total`` states."""
-        means = np.empty(sums.shape)
-        _scaled(np.ascontiguousarray(sums).ravel(), 1.0 / (SCALE * total), means.ravel())
-        return means
-
-    def average(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Averages over states (B, K, n) under theta (B, size), (B, size)."""
-        return self.mean(self.sums(theta, states), states.shape[1])

@@ -409,7 +409,7 @@ def _log_p(model: SqRBM) -> Float:
     else:
         from tnqbm.exact.enumerator import Enumerator
 
-        log_p = Enumerator(n, model.n_hidden, len(model.paulis)).log_weights(model.to_vector())
+        log_p = Enumerator(model.shape).log_weights(model.to_vector())
     return np.asarray(log_p - _log_sum(log_p))
 
 

@@ -294,7 +294,7 @@ def _log_weights(model: SqRBM, places: Int) -> Float:
     from tnqbm.exact.enumerator import Enumerator
 
     moved = SqRBM(model.a[places], model.b, model.w[:, places], model.paulis)
-    enumerator = Enumerator(model.n_visible, model.n_hidden, len(model.paulis))
+    enumerator = Enumerator(model.shape)
     return np.asarray(enumerator.log_weights(moved.to_vector()))
 
 

@@ -28,6 +28,7 @@ from tnqbm.base.teams import Alone, Team
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import PAPER_SETS
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import index_of
 from tnqbm.exact.enumerator import Enumerator
 from tnqbm.training.settings import TrainingSettings
@@ -121,7 +122,7 @@ class ExactPhase:
         dense_targets: Float | None = None,
     ) -> None:
         check_enumerable(n)
-        self._enumerator = Enumerator(n, m, n_paulis, precision)
+        self._enumerator = Enumerator(Shape(n, m, n_paulis), precision)
         self._targets = dense_targets
 
     def estimate(
@@ -149,7 +150,7 @@ class PhaseContext:
     """What a negative phase may know when it is built: shapes, and the data of the batch.
 
     ``states`` (1 or B, K, n) and ``probabilities`` (1 or B, K), as in
-    :class:`tnqbm.kernels.averages.StateAverages`. ``keys`` (B,) uint64 names the random stream of
+    :class:`tnqbm.exact.averages.StateAverages`. ``keys`` (B,) uint64 names the random stream of
     each run, from which everything random must follow. The processes of ``team`` share every run.
     ``mask`` (n, m) says which couplings the models have, None if they have all: the others are 0
     in every theta.
@@ -165,6 +166,10 @@ class PhaseContext:
     settings: TrainingSettings = field(default_factory=TrainingSettings, kw_only=True)
     team: Team = field(default_factory=Alone, kw_only=True)
     mask: NDArray[np.bool_] | None = field(default=None, kw_only=True)
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.n_visible, self.n_hidden, self.n_paulis)
 
     def model(self, theta: Float) -> SqRBM:
         """The model of one row of theta.
@@ -202,9 +207,7 @@ def _exact(context: PhaseContext) -> NegativePhase:
 
 def _enumerated(context: PhaseContext) -> LogPartition:
     check_enumerable(context.n_visible)
-    enumerator = Enumerator(
-        context.n_visible, context.n_hidden, context.n_paulis, context.precision
-    )
+    enumerator = Enumerator(context.shape, context.precision)
 
     def log_partition(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
         return enumerator.log_partition(theta), np.zeros(theta.shape[0])

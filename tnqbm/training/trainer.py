@@ -22,7 +22,7 @@ from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
-from tnqbm.kernels.averages import StateAverages
+from tnqbm.exact.averages import StateAverages
 from tnqbm.training import gradients, optimizers, phases
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.inputs import (
@@ -225,9 +225,9 @@ class Trainer:
             self._batches = Minibatches(
                 states, self._q, context.keys, settings.batch_size, self._team
             )
-            from tnqbm.kernels.sample_moments import SampleMoments
+            from tnqbm.training.sample_moments import SampleMoments
 
-            self._moments = SampleMoments(n, m, len(paulis), settings.precision)
+            self._moments = SampleMoments(Shape(n, m, len(paulis)), settings.precision)
         self._named = phase is None
         self._phase = phase or phases.make(settings.negative_phase, context)
         # Exact phases give log Z themselves; of others than the named one nothing is known.
@@ -339,8 +339,8 @@ class Trainer:
         return found
 
     def _averages_over(self, states: NDArray[np.uint8], q: Float) -> DataAverages:
-        _, m, paulis = self._shape
-        return StateAverages(states, q, m, len(paulis), self.settings.precision)
+        n, m, paulis = self._shape
+        return StateAverages(states, q, Shape(n, m, len(paulis)), self.settings.precision)
 
     def advance(self, updates: int) -> None:
         """Do at most ``updates`` further updates; the last call also records the final row."""

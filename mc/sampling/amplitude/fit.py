@@ -180,7 +180,7 @@ def conditioned(model: SqRBM, held: NDArray[np.int8]) -> SqRBM:
 
 def log_weight_of(model: SqRBM) -> LogWeight:
     """log p~(v) of states (K, n) as a function; a row's is the same, to the bit, in any company."""
-    sweeper = Sweeper(model.n_visible, model.n_hidden, len(model.paulis), "collapsed")
+    sweeper = Sweeper(model.shape, "collapsed")
     theta = model.to_vector()[None]
 
     def log_weight(states: States) -> Float:

@@ -136,9 +136,7 @@ class Chains:
         self._theta = model.to_vector()[None]
         self._keys = np.array([key], dtype=np.uint64)
         self._sweeper = Sweeper(
-            n,
-            model.n_hidden,
-            len(model.paulis),
+            model.shape,
             kernel,
             precision=precision,
             inertia=inertia,

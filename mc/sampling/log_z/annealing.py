@@ -23,6 +23,7 @@ from mc.sampling.log_z.weights import summarise
 from mc.sampling.path import Path, check_betas
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.base.text import short_repr
+from tnqbm.core.shape import Shape
 from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]
@@ -254,11 +255,11 @@ class _Walker:
     """Sweeps chains along a path and weighs them; keeps the clock of their random numbers."""
 
     def __init__(self, path: Path, kernel: str, precision: str, keys: Keys, first: int) -> None:
-        shape = (path.n, path.m, path.n_paulis)
+        shape = Shape(path.n, path.m, path.n_paulis)
         self._path, self._keys, self._first = path, keys, first
-        self._sweeper = Sweeper(*shape, kernel, precision=precision)
+        self._sweeper = Sweeper(shape, kernel, precision=precision)
         same = precision == "double"
-        self._weigher = self._sweeper if same else Sweeper(*shape, kernel, precision="double")
+        self._weigher = self._sweeper if same else Sweeper(shape, kernel, precision="double")
         self._clock = 0
 
     def sweep(

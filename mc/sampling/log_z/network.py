@@ -35,6 +35,7 @@ from mc.sampling.log_z.annealing import anneal
 from mc.sampling.log_z.estimate import MIN_ESS, SIGMAS, Estimate, Run, gap_between
 from mc.sampling.path import reference_fields
 from tnqbm.core.model import SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
@@ -185,7 +186,7 @@ def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[State
         n_chains=CHAINS, n_betas=BETAS, kernel=KERNEL, reference=fields, bootstrap=2,
     )  # fmt: skip
     keys = np.array([stream_key(key, _DRAWS)], dtype=np.uint64)
-    sweeper = Sweeper(n, m, p, KERNEL)
+    sweeper = Sweeper(Shape(n, m, p), KERNEL)
     states = np.empty((CHAINS, DRAWS, n), dtype=np.uint8)
     for k in range(DRAWS):
         sweeper.sweep(theta, found.states, keys, k * THIN, THIN)

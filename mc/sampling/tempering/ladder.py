@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper
 from mc.sampling.log_z.annealing import adaptive_betas, choose_kernel
 from mc.sampling.path import Path
+from tnqbm.core.shape import Shape
 from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]
@@ -79,13 +80,13 @@ class Tempering:
         self.kernel = choose_kernel(kernel, n_paulis)
         if n_ladders < 1:
             raise ValueError(f"n_ladders must be at least 1, got {n_ladders}")
-        self._shape = (n, m, n_paulis)
+        self._shape = Shape(n, m, n_paulis)
         self._keys = np.asarray(keys, dtype=np.uint64)
         self._reference = reference
         self._first = first_ladder
-        self._sweeper = Sweeper(*self._shape, self.kernel, precision=precision)
+        self._sweeper = Sweeper(self._shape, self.kernel, precision=precision)
         same = precision == "double"
-        self._weigher = self._sweeper if same else Sweeper(*self._shape, self.kernel)
+        self._weigher = self._sweeper if same else Sweeper(self._shape, self.kernel)
         batch = self._keys.size
         self.betas = _check_ladder(betas, batch)
         temperatures = self.betas.shape[1]

@@ -14,6 +14,7 @@ import pytest
 from mc.kernels import KERNELS, Sweeper, check_kernel, is_exact
 from tests import mc_twins as twins
 from tnqbm import SqRBM
+from tnqbm.core.shape import Shape
 
 CASES = [(k, p) for k in KERNELS for p in (1, 2, 3) if k != "block" or p == 1]
 KEY = 0xFEDCBA9876543210
@@ -41,8 +42,7 @@ def compare(
     key: int = KEY,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Kernel against twin; states after the sweeps and the kernel's rates."""
-    shape = (model.n_visible, model.n_hidden, len(model.paulis))
-    sweeper = Sweeper(*shape, kernel, free=free, inertia=inertia)
+    sweeper = Sweeper(model.shape, kernel, free=free, inertia=inertia)
     found = v[None].copy()
     rates = sweeper.sweep(
         model.to_vector()[None], found, np.array([key], np.uint64), clock, steps, first_chain
@@ -121,7 +121,7 @@ def test_single_precision_differs_by_rounding_only(kernel: str, p: int) -> None:
     """Numbers of 23 bits, arithmetic to 1e-7: of 1800 bits hardly one may come out otherwise."""
     model, v = model_of(18, 12, p, 6, 0.3), starts(100, 18)
     found = v[None].copy()
-    sweeper = Sweeper(18, 12, p, kernel, precision="single")
+    sweeper = Sweeper(Shape(18, 12, p), kernel, precision="single")
     sweeper.sweep(model.to_vector()[None], found, np.array([KEY], np.uint64), 2, 1, 7)
     expected, _ = twins.sweep(kernel, model, v, KEY, 2, first_chain=7, precision="single")
     assert (found[0] != expected).any(axis=1).sum() <= 1
@@ -140,7 +140,7 @@ def test_hidden_fields_of_length_zero_leave_bits_to_their_own_fields(
     a = np.array([-0.6, 0.0, 0.3, 1.0, 0.1])
     theta = np.concatenate([a, np.zeros(p * 3 * 6)])[None]
     states = np.zeros((1, 4000, 5), dtype=np.uint8)
-    sweeper = Sweeper(5, 3, p, kernel, precision=precision)
+    sweeper = Sweeper(Shape(5, 3, p), kernel, precision=precision)
     sweeper.sweep(theta, states, np.array([3], np.uint64), 0, 8)
     wanted = 1.0 / (1.0 + np.exp(-2.0 * a))
     z = (states[0].mean(axis=0) - wanted) / np.sqrt(wanted * (1 - wanted) / 4000)
@@ -154,7 +154,7 @@ def test_log_weights(precision: str, n: int, m: int, p: int) -> None:
     models = [model_of(n, m, p, seed, 1.0) for seed in range(3)]
     states = np.stack([starts(13, n, seed) for seed in range(3)])
     theta = np.stack([model.to_vector() for model in models])
-    found = Sweeper(n, m, p, "collapsed", precision=precision).log_weights(theta, states)
+    found = Sweeper(Shape(n, m, p), "collapsed", precision=precision).log_weights(theta, states)
     expected = np.stack([x.log_weight(v) for x, v in zip(models, states, strict=True)])
     tolerance = 1e-13 if precision == "double" else 1e-5
     np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * max(m, 1))
@@ -164,7 +164,7 @@ def test_log_weights_of_enormous_models_do_not_overflow() -> None:
     for precision, scale in (("double", 1e100), ("single", 1e15)):
         model = model_of(5, 70, 3, 1, scale)
         v = starts(9, 5)
-        sweeper = Sweeper(5, 70, 3, "collapsed", precision=precision)
+        sweeper = Sweeper(Shape(5, 70, 3), "collapsed", precision=precision)
         found = sweeper.log_weights(model.to_vector()[None], v[None])[0]
         np.testing.assert_allclose(found, model.log_weight(v), rtol=1e-4, atol=0)
 
@@ -180,7 +180,7 @@ def test_kernel_names() -> None:
         check_kernel("gibbs", 1)
     for p in (2, 3):
         with pytest.raises(ValueError, match="two-block sampler of models with one Pauli"):
-            Sweeper(4, 2, p, "block")
+            Sweeper(Shape(4, 2, p), "block")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_kernel_names() -> None:
 )
 def test_impossible_sweepers(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Sweeper(4, 2, 2, "collapsed", **options)
+        Sweeper(Shape(4, 2, 2), "collapsed", **options)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_impossible_sweepers(options: dict[str, Any], message: str) -> None:
     ],
 )
 def test_arrays_that_do_not_fit(theta: np.ndarray, states: np.ndarray, message: str) -> None:
-    sweeper = Sweeper(4, 2, 2, "collapsed")
+    sweeper = Sweeper(Shape(4, 2, 2), "collapsed")
     with pytest.raises(ValueError, match=message):
         sweeper.sweep(theta, states, np.zeros(1, np.uint64), 0, 1)
 
@@ -219,6 +219,6 @@ def test_arrays_that_do_not_fit(theta: np.ndarray, states: np.ndarray, message: 
 def test_parameters_beyond_single_precision(value: float) -> None:
     theta = np.zeros((1, 24))
     theta[0, 3] = value
-    sweeper = Sweeper(4, 2, 2, "collapsed", precision="single")
+    sweeper = Sweeper(Shape(4, 2, 2), "collapsed", precision="single")
     with pytest.raises(ValueError, match="use precision = 'double'"):
         sweeper.log_weights(theta, np.zeros((1, 3, 4), np.uint8))

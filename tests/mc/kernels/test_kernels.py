@@ -18,6 +18,7 @@ from mc.kernels import KERNELS, Sweeper, is_exact
 from tests.mc_twins import LETTERS, chi_squared, draw_states
 from tests.twins import all_states
 from tnqbm import SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
 
 PAULIS = ["X", "Y", "Z", "XY", "XZ", "YZ", "XYZ"]
@@ -61,8 +62,7 @@ def moved(
     key: int = 77,
 ) -> np.ndarray:
     states = v[None].copy()
-    shape = (model.n_visible, model.n_hidden, len(model.paulis))
-    sweeper = Sweeper(*shape, kernel, precision=precision, free=free, inertia=inertia)
+    sweeper = Sweeper(model.shape, kernel, precision=precision, free=free, inertia=inertia)
     sweeper.sweep(model.to_vector()[None], states, np.array([key], np.uint64), 0, steps)
     return np.asarray(states[0])
 
@@ -177,7 +177,7 @@ def test_the_number_of_threads_changes_nothing(
     found = []
     for count in (1, 2):
         set_num_threads(count)
-        sweeper = Sweeper(7, 5, p, kernel, precision=precision)
+        sweeper = Sweeper(Shape(7, 5, p), kernel, precision=precision)
         mine = states.copy()
         rates = sweeper.sweep(theta, mine, keys, 10, 3)
         found.append((mine, rates, sweeper.log_weights(theta, mine)))
@@ -189,7 +189,7 @@ def test_the_number_of_threads_changes_nothing(
 @pytest.mark.parametrize(("kernel", "p"), CASES)
 def test_models_do_not_mix(kernel: str, p: int, precision: str) -> None:
     theta, states, keys = setup(p)
-    sweeper = Sweeper(7, 5, p, kernel, precision=precision)
+    sweeper = Sweeper(Shape(7, 5, p), kernel, precision=precision)
     together = states.copy()
     rates = sweeper.sweep(theta, together, keys, 4, 3)
     weights = sweeper.log_weights(theta, together)
@@ -208,7 +208,7 @@ def test_chains_and_sweeps_may_be_divided_between_calls(
     kernel: str, p: int, precision: str
 ) -> None:
     theta, states, keys = setup(p)
-    sweeper = Sweeper(7, 5, p, kernel, precision=precision, inertia=0.3)
+    sweeper = Sweeper(Shape(7, 5, p), kernel, precision=precision, inertia=0.3)
     whole = states.copy()
     sweeper.sweep(theta, whole, keys, 100, 7, 1000)
     parts = []
@@ -228,7 +228,7 @@ def test_chains_with_other_numbers_or_keys_go_their_own_ways(kernel: str, p: int
     """All chains start alike: those of other rows, keys, or numbers must differ."""
     theta = np.tile(setup(p)[0][:1], (2, 1))
     states = np.zeros((2, 200, 7), dtype=np.uint8)
-    Sweeper(7, 5, p, kernel).sweep(theta, states, np.array([1, 2], np.uint64), 0, 6)
+    Sweeper(Shape(7, 5, p), kernel).sweep(theta, states, np.array([1, 2], np.uint64), 0, 6)
     assert (states[0] != states[1]).any()
     # 400 independent chains: no state is common to most of them.
     _, counts = np.unique(states.reshape(-1, 7), axis=0, return_counts=True)

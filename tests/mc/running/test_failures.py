@@ -161,7 +161,7 @@ class Brittle:
 
     def __init__(self, context: PhaseContext) -> None:
         self.keys = context.keys
-        self.exact = Enumerator(context.n_visible, context.n_hidden, context.n_paulis)
+        self.exact = Enumerator(context.shape)
         self.asked = 0
 
     def estimate(

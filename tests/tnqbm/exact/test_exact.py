@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, datasets, exact
 from tnqbm.core.paulis import PAULI_MATRICES
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
+from tnqbm.exact.averages import StateAverages
 from tnqbm.exact.enumerator import Enumerator
-from tnqbm.kernels.averages import StateAverages
 
 PAULI_SETS = ["Z", "X", "XZ", "YZ", "XYZ", "ZXY"]
 
@@ -104,7 +105,7 @@ def test_enumeration_agrees_with_its_numpy_twin(n, precision):
     for m, paulis, scale in [(0, "Z", 1.0), (1, "XZ", 0.0), (3, "XYZ", 0.5), (17, "YZ", 1.0)]:
         model = SqRBM.uniform(n, m, paulis, scale=scale, seed=n)
         log_z, moments, log_weight = enumerate_model(model)
-        enumerator = Enumerator(n, m, len(paulis), precision)
+        enumerator = Enumerator(Shape(n, m, len(paulis)), precision)
         theta = model.to_vector()[None]
         q = rng.dirichlet(np.ones(2**n))[None]
         got_z, got, clamped = enumerator.both_phases(theta, q)
@@ -129,7 +130,7 @@ def test_state_averages_agree_with_their_numpy_twin(n, precision):
         theta = np.stack([model.to_vector() for model in models])
         v = rng.integers(0, 2, (3, count, n)).astype(np.uint8)
         q = rng.dirichlet(np.ones(count), size=3)
-        own = StateAverages(v, q, m, len(paulis), precision)
+        own = StateAverages(v, q, Shape(n, m, len(paulis)), precision)
         moments, log_weights = own.moments_and_log_weights(theta)
         for k, model in enumerate(models):
             np.testing.assert_allclose(
@@ -140,7 +141,7 @@ def test_state_averages_agree_with_their_numpy_twin(n, precision):
             )
         # A subset of the runs, and one list shared by all, give the same numbers.
         np.testing.assert_array_equal(own.moments(theta[[2]], np.array([2]))[0], moments[2])
-        shared = StateAverages(v[1], q[1], m, len(paulis), precision)
+        shared = StateAverages(v[1], q[1], Shape(n, m, len(paulis)), precision)
         np.testing.assert_array_equal(shared.moments(theta)[1], moments[1])
 
 
@@ -202,7 +203,7 @@ def test_weights_that_climb_past_the_headroom():
     model = SqRBM(a, np.full((2, 2), 0.4), np.full((2, n, 2), 0.2), "XZ")
     log_z, moments, _ = enumerate_model(model)
     for precision, tolerance in (("double", 1e-12), ("single", 1e-4)):
-        got_z, got = Enumerator(n, 2, 2, precision).moments(model.to_vector()[None])
+        got_z, got = Enumerator(Shape(n, 2, 2), precision).moments(model.to_vector()[None])
         assert got_z[0] == pytest.approx(log_z, rel=tolerance)
         np.testing.assert_allclose(got[0], moments, atol=tolerance)
 

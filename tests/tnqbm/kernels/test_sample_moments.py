@@ -14,7 +14,8 @@ from tnqbm import SqRBM
 from tnqbm.base.teams import SHARD
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
-from tnqbm.kernels.sample_moments import SCALE, SampleMoments
+from tnqbm.kernels.sample_moments import SCALE
+from tnqbm.training.sample_moments import SampleMoments
 
 both = pytest.mark.parametrize("precision", ["double", "single"])
 every = pytest.mark.parametrize("p", [1, 2, 3])
@@ -41,7 +42,7 @@ def test_averages_equal_those_of_the_twin(
 ) -> None:
     batch = models(n, m, p, 2)
     states = random_states(2, count, n)
-    found = SampleMoments(n, m, p, precision).average(parameters(batch), states)
+    found = SampleMoments(Shape(n, m, p), precision).average(parameters(batch), states)
     even = np.full(count, 1.0 / count)
     expected = np.stack([averages(x, v, even) for x, v in zip(batch, states, strict=True)])
     # Fixed point: half a unit of 2^-36 per shard; single precision: rounding of fields and sums.
@@ -55,11 +56,11 @@ def test_large_weights_and_vanishing_fields(p: int, precision: str) -> None:
     states = random_states(1, 100, 6)
     even = np.full(100, 0.01)
     large = models(6, 5, p, scale=1e6)
-    found = SampleMoments(6, 5, p, precision).average(parameters(large), states)[0]
+    found = SampleMoments(Shape(6, 5, p), precision).average(parameters(large), states)[0]
     np.testing.assert_allclose(found, averages(large[0], states[0], even), rtol=0, atol=2e-6)
     nothing = np.zeros((1, Shape(6, 5, p).size))
     nothing[0, :6] = 3.0  # visible fields do not enter
-    found = SampleMoments(6, 5, p, precision).average(nothing, states)[0]
+    found = SampleMoments(Shape(6, 5, p), precision).average(nothing, states)[0]
     expected = np.zeros(found.size)
     expected[:6] = (1.0 - 2.0 * states[0]).mean(axis=0)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-15)
@@ -70,7 +71,7 @@ def test_large_weights_and_vanishing_fields(p: int, precision: str) -> None:
 def test_shards_add_up_bit_by_bit(p: int, precision: str) -> None:
     theta = parameters(models(7, 18, p, 3))
     states = random_states(3, 7 * SHARD + 13, 7)
-    moments = SampleMoments(7, 18, p, precision)
+    moments = SampleMoments(Shape(7, 18, p), precision)
     whole = moments.sums(theta, states)
     assert whole.dtype == np.int64
     edges = [0, SHARD, 4 * SHARD, 4 * SHARD, 7 * SHARD, states.shape[1]]
@@ -88,7 +89,7 @@ def test_parts_that_cut_shards_would_not() -> None:
     """Negative control: the order of floating-point additions shows in the last bits."""
     theta = parameters(models(7, 18, 3, scale=0.3))
     states = random_states(1, 40 * SHARD, 7)
-    moments = SampleMoments(7, 18, 3)
+    moments = SampleMoments(Shape(7, 18, 3))
     whole = moments.sums(theta, states)
     cut = moments.sums(theta, states[:, :37]) + moments.sums(theta, states[:, 37:])
     assert (cut != whole).any()
@@ -106,12 +107,12 @@ def threads() -> Iterator[None]:
 def test_neither_threads_nor_batches_matter(precision: str, threads: None) -> None:
     theta = parameters(models(7, 18, 2, 5))
     states = random_states(5, 5 * SHARD + 1, 7)
-    moments = SampleMoments(7, 18, 2, precision)
+    moments = SampleMoments(Shape(7, 18, 2), precision)
     found = []
     for count in range(1, min(2, max_threads()) + 1):
         set_num_threads(count)
         found.append(moments.sums(theta, states))
-        found.append(SampleMoments(7, 18, 2, precision).sums(theta, states))
+        found.append(SampleMoments(Shape(7, 18, 2), precision).sums(theta, states))
     rows = [moments.sums(theta[k : k + 1], states[k : k + 1]) for k in range(5)]
     for other in (*found, np.concatenate(rows)):
         np.testing.assert_array_equal(other, found[0])
@@ -120,18 +121,19 @@ def test_neither_threads_nor_batches_matter(precision: str, threads: None) -> No
 @both
 def test_one_object_serves_batches_of_any_size(precision: str) -> None:
     """Scratch of an earlier, larger batch must not leak into the next."""
-    moments = SampleMoments(5, 4, 3, precision)
+    moments = SampleMoments(Shape(5, 4, 3), precision)
     for batch, count in ((1, 10), (4, 300), (2, 64), (3, 1)):
         theta, states = parameters(models(5, 4, 3, batch)), random_states(batch, count, 5)
         np.testing.assert_array_equal(
-            moments.sums(theta, states), SampleMoments(5, 4, 3, precision).sums(theta, states)
+            moments.sums(theta, states),
+            SampleMoments(Shape(5, 4, 3), precision).sums(theta, states),
         )
 
 
 def test_states_need_not_lie_in_order_in_memory() -> None:
     theta = parameters(models(5, 4, 2, 2))
     states = random_states(2, 90, 5)
-    moments = SampleMoments(5, 4, 2)
+    moments = SampleMoments(Shape(5, 4, 2))
     expected = moments.sums(theta, states)
     turned = np.asfortranarray(states)
     np.testing.assert_array_equal(moments.sums(np.asfortranarray(theta), turned), expected)
@@ -140,14 +142,14 @@ def test_states_need_not_lie_in_order_in_memory() -> None:
 @every
 def test_no_states_give_sums_of_zero(p: int) -> None:
     theta = parameters(models(4, 3, p, 2))
-    found = SampleMoments(4, 3, p).sums(theta, np.zeros((2, 0, 4), np.uint8))
+    found = SampleMoments(Shape(4, 3, p)).sums(theta, np.zeros((2, 0, 4), np.uint8))
     np.testing.assert_array_equal(found, np.zeros((2, Shape(4, 3, p).size), np.int64))
 
 
 def test_sums_are_fixed_point_numbers() -> None:
     """Sums of spins are integers, which fixed point keeps exactly."""
     states = random_states(1, 1000, 3)
-    moments = SampleMoments(3, 2, 1)
+    moments = SampleMoments(Shape(3, 2, 1))
     sums = moments.sums(parameters(models(3, 2, 1)), states)
     spins = (1 - 2 * states[0].astype(np.int64)).sum(axis=0)
     np.testing.assert_array_equal(sums[0, :3], spins * int(SCALE))
@@ -160,4 +162,4 @@ def test_sums_are_fixed_point_numbers() -> None:
 )
 def test_arrays_that_do_not_fit(theta: tuple[int, ...], states: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"theta must have shape \(B, 15\) and states \(B, K, 3\)"):
-        SampleMoments(3, 3, 1).sums(np.zeros(theta), np.zeros(states, np.uint8))
+        SampleMoments(Shape(3, 3, 1)).sums(np.zeros(theta), np.zeros(states, np.uint8))

@@ -17,7 +17,7 @@ class NoisyPhase:
 
     def __init__(self, context: PhaseContext, size: float = 0.05) -> None:
         self.context = context
-        self._enumerator = Enumerator(context.n_visible, context.n_hidden, context.n_paulis)
+        self._enumerator = Enumerator(context.shape)
         parameters = context.n_visible + context.n_paulis * context.n_hidden * (
             context.n_visible + 1
         )

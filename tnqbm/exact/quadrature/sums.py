@@ -202,7 +202,7 @@ def dual_sums(part: CoupledPart, *, moments: bool) -> tuple[float, Moments]:
     empty = Moments(np.zeros(n), np.zeros((p, m)), np.zeros((p, n, m)))
     if m == 0:
         return 0.0, empty
-    enumerator = Enumerator(m, n, 1)
+    enumerator = Enumerator(Shape(m, n, 1))
     theta = np.concatenate([part.b[0], part.a, part.w[0].T.ravel()])[None]
     if not moments:
         return float(enumerator.log_partition(theta)[0]), empty
