@@ -132,7 +132,7 @@ def test_links_to_outside_of_the_pages_work(site: Path) -> None:
     """Files become downloads, folders their README, and nothing points out of the site."""
     page = (site / "study-files.html").read_text(encoding="utf-8")
     assert re.search(r'href="_downloads/\w+/figure3\.toml"', page)
-    page = (site / "comparison.html").read_text(encoding="utf-8")
+    page = (site / "results.html").read_text(encoding="utf-8")
     assert re.search(r'href="_downloads/\w+/README\.md"', page)
     for path in site.rglob("*.html"):
         for link in re.findall(r'href="([^"#:?]+)[^":]*"', path.read_text(encoding="utf-8")):

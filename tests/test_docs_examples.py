@@ -76,6 +76,15 @@ def test_beyond_enumeration(here: Path) -> None:
     assert (here / "samples.h5").exists()
 
 
+def test_digits(here: Path) -> None:
+    space = execute(DOCS / "tutorials" / "digits.md", here)
+    assert space["run"].test_nll[-1] < 64 * 0.6931  # better than fair bits
+    assert space["samples"].shape == (100, 10, 64)
+    assert (space["completed"][..., :32] == space["test"].states[0, :32]).all()
+    assert space["log_z"].trusted
+    assert (here / "samples.h5").exists()
+
+
 def test_log_z_three_ways(here: Path) -> None:
     """Fixed seeds; five standard errors are false alarms below 1e-5 for errors that are normal."""
     with pytest.warns(UserWarning, match="log Z"):
@@ -120,7 +129,11 @@ def test_archive_format(here: Path) -> None:
 NEEDED = {"reports.md": ("jinja2", "matplotlib"), "results.md": ("matplotlib",)}
 """Optional packages without which a page cannot run."""
 
-APART = {f"tutorials/{name}.md" for name in ("exact-training", "beyond-enumeration", "log-z")} | {
+APART = {
+    "tutorials/exact-training.md",
+    "tutorials/beyond-enumeration.md",
+    "tutorials/digits.md",
+    "tutorials/log-z.md",
     "tutorials/quantum-backend.md",
     "tutorials/archives.md",
     "archive-format.md",

@@ -54,23 +54,6 @@ def test_first_python_example() -> None:
     assert trajectory.tvd[-1] < 0.1
 
 
-def test_examples_beyond_enumeration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The three examples in a row, as they share names, then the commands on the saved model."""
-    monkeypatch.chdir(tmp_path)
-    space: dict[str, Any] = {}
-    for block in blocks("python", "Beyond enumeration"):
-        exec(block, space)
-    assert space["run"].test_nll[-1] < 64 * 0.6931  # better than fair bits
-    assert space["samples"].shape == (100, 10, 64)
-    assert (space["completed"][..., :32] == space["test"].states[0, :32]).all()
-    assert space["log_z"].trusted
-    commands = [line for block in blocks("", "Beyond enumeration") for line in block.splitlines()]
-    assert len(commands) == 3
-    for command in commands:
-        run(command, tmp_path)
-    assert (tmp_path / "samples.h5").exists()
-
-
 @pytest.mark.skipif(shutil.which("make") is None, reason="no make")
 @pytest.mark.parametrize("target", ["demo", "test", "test-processors"])
 def test_make_knows_the_targets(target: str) -> None:
