@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-@click.group()
+@click.group(context_settings={"show_default": True})
 def model() -> None:
     """Compare, prune, merge and rewrite models.
 
@@ -36,23 +37,38 @@ def model() -> None:
     """
 
 
-def _source(command: Command) -> Command:
-    """The options of every command that reads one model."""
-    return options.named_model(options.as_json(command))
+def _rewriting(command: Callable[..., tuple[SqRBM, dict[str, Any]]]) -> Command:
+    """A command that takes a model, named by its path and --run, and writes a new one.
 
+    ``command`` is called with the model and its own options; it returns the new model and a report.
+    """
 
-def _output(command: Command) -> Command:
-    return click.option(
+    @wraps(command)
+    def read_and_write(
+        path: str,
+        more: tuple[str, ...],
+        run: tuple[str, ...],
+        out: str,
+        as_json: bool,
+        **settings: Any,
+    ) -> None:
+        from tnqbm.files.outputs import MODEL, check_output
+
+        check_output(out, MODEL, inputs=[path])
+        new, report = command(named_model(path, [*run, *more]).model, **settings)
+        new.save(out)
+        _print(new, out, path, report, as_json)
+
+    output = click.option(
         "-o", "--output", "out", type=PATH, required=True, metavar="NEW.h5", help="Where to."
-    )(command)
+    )
+    return output(options.named_model(options.as_json(read_and_write)))
 
 
 def _sampling(command: Command) -> Command:
     samples = click.option(
         "--samples",
-        type=int,
         default=20_000,
-        show_default=True,
         help="Drawn from the model by Markov chains, above 16 visible units.",
     )
     return samples(options.seed("Of the samples.")(command))
@@ -63,12 +79,11 @@ def _sampling(command: Command) -> Command:
 @click.argument("second", type=PATH, metavar="B.h5")
 @click.option("--run", "run", multiple=True, metavar="KEY=VALUE", help="Which run of archive A.")
 @click.option("--other-run", multiple=True, metavar="KEY=VALUE", help="Which run of archive B.")
-@click.option("--tolerance", type=float, default=1e-9, show_default=True, help="Of log p(v).")
+@click.option("--tolerance", default=1e-9, help="Of log p(v).")
 @click.option(
     "--method",
     type=click.Choice(["auto", "parameters", "distribution", "expansion", "states"]),
     default="auto",
-    show_default=True,
     help="How to compare.",
 )
 @options.as_json
@@ -95,9 +110,8 @@ def compare(
     """
     from tnqbm.model_tools.equivalence import equivalent
 
-    one = named_model(first, run)
-    two = named_model(second, other_run)
-    found = equivalent(one.model, two.model, tolerance=tolerance, method=method)
+    models = named_model(first, run).model, named_model(second, other_run).model
+    found = equivalent(*models, tolerance=tolerance, method=method)
     if as_json:
         print_json({"models": [first, second], **found.as_dict()})
         return
@@ -115,12 +129,9 @@ def compare(
 
 
 @model.command()
-@_output
 @click.option("--proper", is_flag=True, help="Only turns that are unitary on the qubits.")
-@_source
-def canonical(
-    path: str, more: tuple[str, ...], run: tuple[str, ...], out: str, proper: bool, as_json: bool
-) -> None:
+@_rewriting
+def canonical(source: SqRBM, *, proper: bool) -> tuple[SqRBM, dict[str, Any]]:
     """Write the normal form: Pauli axes turned and hidden units ordered in one definite way.
 
     p(v) and log Z do not change. Two models that differ only in axes and order get the same form.
@@ -131,32 +142,19 @@ def canonical(
     """
     from tnqbm.model_tools import gauge
 
-    source = _read(path, more, run, out)
-    found = gauge.canonical(source, proper=proper)
-    report = {
+    return gauge.canonical(source, proper=proper), {
         "ranks": gauge.ranks(source).tolist(),
         "redundant": gauge.redundant_dimensions(source),
         "effective_parameters": gauge.effective_parameters(source),
     }
-    _write(found, out, path, report, as_json)
 
 
 @model.command()
 @click.argument("paulis")
-@_output
-@click.option("--noise", type=float, default=0.0, show_default=True, help="Size of new rows.")
+@click.option("--noise", default=0.0, help="Size of new rows.")
 @options.seed("Of the noise.")
-@_source
-def convert(
-    path: str,
-    more: tuple[str, ...],
-    run: tuple[str, ...],
-    paulis: str,
-    out: str,
-    noise: float,
-    seed: int,
-    as_json: bool,
-) -> None:
+@_rewriting
+def convert(source: SqRBM, *, paulis: str, noise: float, seed: int) -> tuple[SqRBM, dict[str, Any]]:
     """Write the same distribution with another set of PAULIS, more or fewer.
 
     More: rows of zeros are added, and p(v) stays. Training never leaves them, as their gradient
@@ -169,18 +167,14 @@ def convert(
     """
     from tnqbm.model_tools.hidden_units import lift, lower
 
-    source = _read(path, more, run, out)
     if set(source.paulis) <= set(paulis):
-        found = lift(source, paulis, noise=noise, seed=seed)
-    elif noise:
+        return lift(source, paulis, noise=noise, seed=seed), {}
+    if noise:
         raise click.UsageError("--noise is for more Paulis, and these are not more")
-    else:
-        found = lower(source, paulis)
-    _write(found, out, path, {}, as_json)
+    return lower(source, paulis), {}
 
 
 @model.command()
-@_output
 @click.option("--keep", type=int, help="Stop at this many hidden units.")
 @click.option("--tolerance", type=float, help="Stop before KL exceeds this many nats.")
 @click.option("--no-absorb", is_flag=True, help="Do not shift the visible fields in exchange.")
@@ -188,24 +182,20 @@ def convert(
     "--method",
     type=click.Choice(["auto", "exact", "samples", "bound"]),
     default="auto",
-    show_default=True,
     help="Where the cost comes from; auto: all states up to n = 16, samples above.",
 )
 @_sampling
-@_source
+@_rewriting
 def prune(
-    path: str,
-    more: tuple[str, ...],
-    run: tuple[str, ...],
-    out: str,
+    source: SqRBM,
+    *,
     keep: int | None,
     tolerance: float | None,
     no_absorb: bool,
     method: str,
     samples: int,
     seed: int,
-    as_json: bool,
-) -> None:
+) -> tuple[SqRBM, dict[str, Any]]:
     """Remove the hidden units that p(v) misses least.
 
     What of a unit is linear in the spins moves into the visible fields. The cost is KL(p || p') of
@@ -219,7 +209,6 @@ def prune(
     from tnqbm.model_tools import pruning
     from tnqbm.model_tools.reweighting import MAX_LISTED
 
-    source = _read(path, more, run, out)
     drawn = None
     if method == "samples" or (method == "auto" and source.n_visible > MAX_LISTED):
         drawn = _samples(source, samples, seed)
@@ -231,26 +220,17 @@ def prune(
         absorb=not no_absorb,
         method=method,
     )
-    _write(found.model, out, path, found.as_dict(), as_json)
+    return found.model, found.as_dict()
 
 
 @model.command()
-@_output
 @click.option("--tolerance", type=float, help="Also by fits, up to this KL in nats.")
 @click.option("--pair", "pairs", multiple=True, metavar="J,K", help="Merge these two hidden units.")
 @_sampling
-@_source
+@_rewriting
 def merge(
-    path: str,
-    more: tuple[str, ...],
-    run: tuple[str, ...],
-    out: str,
-    tolerance: float | None,
-    pairs: tuple[str, ...],
-    samples: int,
-    seed: int,
-    as_json: bool,
-) -> None:
+    source: SqRBM, *, tolerance: float | None, pairs: tuple[str, ...], samples: int, seed: int
+) -> tuple[SqRBM, dict[str, Any]]:
     """Merge hidden units: by exact rules, and by fits if --pair or --tolerance asks for them.
 
     \b
@@ -262,13 +242,12 @@ def merge(
     from tnqbm.model_tools.reweighting import MAX_LISTED
 
     chosen = [_pair(text) for text in pairs] or None
-    source = _read(path, more, run, out)
     drawn = None
     fits = chosen is not None or tolerance is not None
     if fits and source.n_visible > MAX_LISTED:
         drawn = _samples(source, samples, seed)
     found = merging.merge(source, chosen, tolerance=tolerance, samples=drawn)
-    _write(found.model, out, path, found.as_dict(), as_json)
+    return found.model, found.as_dict()
 
 
 def _pair(text: str) -> tuple[int, int]:
@@ -279,14 +258,6 @@ def _pair(text: str) -> tuple[int, int]:
     return j, k
 
 
-def _read(path: str, more: tuple[str, ...], run: tuple[str, ...], out: str) -> SqRBM:
-    """The model, after a look at whether the new file may be written."""
-    from tnqbm.files.outputs import MODEL, check_output
-
-    check_output(out, MODEL, inputs=[path])
-    return named_model(path, [*run, *more]).model
-
-
 def _samples(source: SqRBM, count: int, seed: int) -> NDArray[np.uint8]:
     """Samples (chains, K, n) of the model, some ``count`` in all."""
     from mc.sampling.sample import sample
@@ -295,27 +266,26 @@ def _samples(source: SqRBM, count: int, seed: int) -> NDArray[np.uint8]:
     return sample(source, max(1, count // chains), n_chains=chains, seed=seed)[0]
 
 
-def _write(found: SqRBM, out: str, path: str, report: dict[str, Any], as_json: bool) -> None:
-    found.save(out)
-    whole = {
+def _print(new: SqRBM, out: str, path: str, report: dict[str, Any], as_json: bool) -> None:
+    facts = {
         "model": path,
         "output": out,
-        "paulis": found.paulis,
-        "visible": found.n_visible,
-        "hidden": found.n_hidden,
-        "parameters": found.n_parameters,
+        "paulis": new.paulis,
+        "visible": new.n_visible,
+        "hidden": new.n_hidden,
+        "parameters": new.n_parameters,
         **report,
     }
     if as_json:
-        print_json(whole)
+        print_json(facts)
         return
     _lines(
         {
             "written to": out,
-            "paulis": found.paulis,
-            "visible units n": found.n_visible,
-            "hidden units m": found.n_hidden,
-            "parameters": found.n_parameters,
+            "paulis": new.paulis,
+            "visible units n": new.n_visible,
+            "hidden units m": new.n_hidden,
+            "parameters": new.n_parameters,
             "of them not redundant": report.get("effective_parameters"),
             "removed units (from 0)": ", ".join(map(str, report.get("removed", []))) or None,
             "merged units": _groups(report.get("groups", [])),

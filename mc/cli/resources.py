@@ -28,7 +28,7 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
     return list(dict.fromkeys(found))
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @click.option(
     "--visible",
     callback=_numbers,
@@ -38,39 +38,31 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
     help="Units: one number or several. Repeatable.",
 )
 @click.option("--hidden", type=int, required=True, metavar="M", help="Hidden qubits.")
-@click.option("--paulis", default="XYZ", show_default=True, metavar="LETTERS", help="X, Y, Z.")
+@click.option("--paulis", default="XYZ", metavar="LETTERS", help="X, Y, Z.")
 @click.option("--against-rbm", is_flag=True, help="Beside the RBM with as many parameters.")
 @click.option(
     "--strategy",
     type=click.Choice(["imaginary-time", "thermal", "both"]),
     default="imaginary-time",
-    show_default=True,
     help="Gibbs state of all qubits, or hidden qubits given classical samples.",
 )
-@click.option("--trotter-steps", type=int, default=4, show_default=True, help="Trotter steps.")
-@click.option("--order", type=int, default=2, show_default=True, help="Of the formula: 1 or 2.")
+@click.option("--trotter-steps", default=4, help="Trotter steps.")
+@click.option("--order", default=2, help="Of the formula: 1 or 2.")
 @click.option(
     "--target-error",
-    type=float,
     default=0.01,
-    show_default=True,
     help="Standard error of each entry of the gradient.",
 )
 @click.option(
     "--coupling-map",
     type=click.Choice(["all-to-all", "line", "grid"]),
     default="all-to-all",
-    show_default=True,
     help="Which qubits of the device have gates.",
 )
-@click.option(
-    "--connectivity", default="dense", show_default=True, help="Of the model, e.g. line-4."
-)
+@click.option("--connectivity", default="dense", help="Of the model, e.g. line-4.")
 @click.option(
     "--scale",
-    type=float,
     default=1.0,
-    show_default=True,
     help="Parameters are drawn from [-scale, scale].",
 )
 @options.seed("Of the parameters.")

@@ -81,6 +81,7 @@ def run(
 
     from mc.running.aborting import abort_on_error, on_rank_0
     from mc.running.failures import StudyInterrupted
+    from mc.running.prepare import StartOptions
     from mc.running.ranks import connect, get_comm
     from mc.running.runner import execute
 
@@ -93,15 +94,8 @@ def run(
     ranks.close()
     start = time.perf_counter()
     try:
-        done = execute(
-            checked,
-            out,
-            comm,
-            resume=resume,
-            overwrite=overwrite,
-            retry_failed=retry_failed,
-            progress=not no_progress,
-        )
+        choices = StartOptions(resume or retry_failed, overwrite, retry_failed)
+        end = execute(checked, out, comm, choices, progress=not no_progress)
     except StudyInterrupted as stop:
         if first:
             command = shlex.join(["tnqbm", "run", study, "-o", out, "--resume"])
@@ -111,14 +105,14 @@ def run(
                 f"saved. Continue with: {launcher}{command}"
             )
         raise SystemExit(stop.exit_code) from None
-    failed = done.failed
+    failed = end.failed
     code = ALL_FAILED if failed.count == failed.planned else 0
     if first:
         seconds = time.perf_counter() - start
         if as_json:
             print_json(
                 {
-                    "archive": str(done.path),
+                    "archive": str(end.path),
                     "runs": failed.planned,
                     "failed": failed.count,
                     "seconds": seconds,
@@ -130,10 +124,10 @@ def run(
             if failed.count:
                 runs = f"{failed.planned - failed.count} of {failed.planned} runs finished, "
                 runs += f"{failed.count} failed"
-            echo(f"{runs} ({duration(seconds)} this time): {done.path}")
-            echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(done.path)])}")
+            echo(f"{runs} ({duration(seconds)} this time): {end.path}")
+            echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(end.path)])}")
         if failed.count:
-            tell(f"warning: {failed.words}")
+            tell(f"warning: {failed.message}")
     if code:
         raise SystemExit(code)
 

@@ -17,7 +17,7 @@ TWIN = "RBM, same parameters"
 _ROWS = 12  # hidden units of one model with a line of their own
 
 
-@click.command()
+@click.command(context_settings={"show_default": True})
 @options.named_model
 @click.option(
     "--hidden",
@@ -32,14 +32,11 @@ _ROWS = 12  # hidden units of one model with a line of their own
     type=float,
     multiple=True,
     default=(1e-4, 1e-8, 1e-12),
-    show_default=True,
     help="Relative error allowed to bond dimensions. Repeatable.",
 )
-@click.option("--whole/--no-whole", default=True, help="Also the whole model. [default: do]")
+@click.option("--whole/--no-whole", default=True, help="Also the whole model.")
 @click.option("--twin", is_flag=True, help="Beside the RBM of P m units with the same numbers.")
-@click.option(
-    "--max-bond", type=int, default=128, show_default=True, help="Of the fit, above 22 units."
-)
+@click.option("--max-bond", default=128, help="Of the fit, above 22 units.")
 @options.seed("Of the fit.")
 @click.option("-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it.")
 @options.overwrite()

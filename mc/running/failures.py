@@ -119,11 +119,11 @@ def error_report(error: BaseException) -> tuple[str, str, bool]:
 
 @dataclass(frozen=True)
 class FailedRuns:
-    """How many of a study's ``planned`` runs failed, and ``words`` for people: which, and why."""
+    """How many of a study's ``planned`` runs failed, and a ``message`` that says which, and why."""
 
     count: int
     planned: int
-    words: str = ""
+    message: str = ""
 
 
 def failures(rows: Sequence[Mapping[str, Any]], planned: int) -> FailedRuns:

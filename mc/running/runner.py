@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import socket
-import time
 import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 from mc.running.aborting import Agreed, abort_on_error, on_rank_0
-from mc.running.checkpoint import begun, usable_checkpoints
 from mc.running.failures import (
     FailedAlone,
     FailedRuns,
@@ -23,33 +21,21 @@ from mc.running.failures import (
     failures,
     is_of_run,
 )
+from mc.running.prepare import Start, StartOptions, failed_key, prepare, runs_of
 from mc.running.progress import Progress
-from mc.running.provenance import build, now, study_provenance
-from mc.running.ranks import Ranks, connect
+from mc.running.provenance import now
+from mc.running.ranks import Ranks, connect, wait_until
 from mc.running.scheduler import Outcome, TaskFailure, TaskSource, task_source
 from mc.running.signals import SignalWatch
-from mc.running.team import join, most_members, team_size_error, team_text
+from mc.running.team import join, team_text
 from mc.running.threads import set_threads
 from mc.running.train_task import TaskContext, train_task, warm_up
-from mc.running.workspace import (
-    Found,
-    Workspace,
-    failed_key,
-    identity_text,
-    resumption,
-    runs_of,
-    with_finished,
-)
-from mc.studies.checks import unsaid_repeats
+from mc.running.workspace import Workspace, identity_text
 from mc.studies.file import load_study
-from mc.studies.identity import SETTINGS, study_identity
-from mc.studies.schedule import Key, Task
+from mc.studies.identity import study_identity
+from mc.studies.schedule import Task
 from mc.studies.study import Study
-from tnqbm.base.errors import StudyError
 from tnqbm.base.text import cause_of
-
-if TYPE_CHECKING:
-    from tnqbm.archive import PlannedGroup
 
 CHUNK_SECONDS = 0.25
 """How long a rank trains between two looks at signals and messages."""
@@ -59,21 +45,6 @@ ROOT_CHUNK_SECONDS = 0.03
 
 VISIBLE_SECONDS = 10.0
 """How long other hosts wait for a file of rank 0 to appear on a shared file system."""
-
-
-@dataclass
-class _Start:
-    """What rank 0 found and decided before the work; ``tasks`` is sent to all ranks."""
-
-    tasks: list[Task]
-    plan: list[PlannedGroup]
-    provenance: dict[str, str]
-    parts: int = 0
-    finished: int = 0
-    planned: int = 0
-    finished_cost: float = 0.0
-    planned_cost: float = 0.0
-    warnings: list[str] = field(default_factory=list)
 
 
 def run_study(
@@ -108,22 +79,15 @@ def run_study(
     a missing package), StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
     SIGUSR2 or SIGXCPU. After the last two finished runs are kept and the study can be resumed.
     """
-    done = execute(
-        study,
-        out,
-        comm,
-        resume=resume,
-        overwrite=overwrite,
-        retry_failed=retry_failed,
-        progress=progress,
-    )
-    if done.failed.count and done.first:
-        warnings.warn(done.failed.words, RuntimeWarning, stacklevel=2)
-    return done.path
+    options = StartOptions(resume or retry_failed, overwrite, retry_failed)
+    end = execute(study, out, comm, options, progress=progress)
+    if end.failed.count and end.first:
+        warnings.warn(end.failed.message, RuntimeWarning, stacklevel=2)
+    return end.path
 
 
 @dataclass(frozen=True)
-class Done:
+class StudyEnd:
     """A study that has ended: its archive, what failed, and whether this is its first rank."""
 
     path: Path
@@ -135,36 +99,25 @@ def execute(
     study: Study | str | Path | Mapping[str, Any],
     out: str | Path,
     comm: Any | None,
+    options: StartOptions,
     *,
-    resume: bool,
-    overwrite: bool,
-    retry_failed: bool,
     progress: bool,
-) -> Done:
+) -> StudyEnd:
     """As :func:`run_study`, without the warning of failed runs."""
     if not isinstance(study, Study):
         study = load_study(study)
     ranks = connect(comm)
-    wanted = Wanted(resume or retry_failed, overwrite, retry_failed)
     workspace = Workspace(out)
     try:
         with abort_on_error(ranks):
-            failed = _run(study, workspace, ranks, wanted, progress)
+            failed = _run(study, workspace, ranks, options, progress)
     finally:
         ranks.close()
-    return Done(workspace.out, failed, ranks.rank == 0)
-
-
-class Wanted(NamedTuple):
-    """What is to be done with what earlier starts left."""
-
-    resume: bool
-    overwrite: bool
-    retry_failed: bool
+    return StudyEnd(workspace.out, failed, ranks.rank == 0)
 
 
 def _run(
-    study: Study, workspace: Workspace, ranks: Ranks, wanted: Wanted, shown: bool
+    study: Study, workspace: Workspace, ranks: Ranks, options: StartOptions, shown: bool
 ) -> FailedRuns:
     # Rank 0's study counts, should a file have changed while the ranks were reading it.
     study = ranks.broadcast(study)
@@ -172,8 +125,8 @@ def _run(
     with ExitStack() as stack:
         # Several ranks must not end while others save; their launcher ends them if it must be.
         watch = stack.enter_context(SignalWatch(insist=ranks.size == 1))
-        start: _Start = on_rank_0(
-            ranks, lambda: _prepare(study, workspace, ranks, threads, wanted, stack)
+        start: Start = on_rank_0(
+            ranks, lambda: prepare(study, workspace, ranks, threads, options, stack)
         )
         _check_visible(workspace, ranks)
         if start.tasks:
@@ -214,110 +167,9 @@ def _run(
     return failed
 
 
-def _prepare(
-    study: Study,
-    workspace: Workspace,
-    ranks: Ranks,
-    threads: int,
-    wanted: Wanted,
-    stack: ExitStack,
-) -> _Start:
-    """Everything that can be wrong before the work, and the list of tasks. Rank 0 only."""
-    size = study.run.ranks_per_run
-    if wrong := team_size_error(ranks.size, size):
-        raise StudyError(f"run.ranks_per_run = {size}: {wrong}")
-    workspace.check(resume=wanted.resume, overwrite=wanted.overwrite, inputs=study.files())
-    plan = study.plan()
-    identity = study_identity(study)
-    stack.enter_context(workspace.hold())
-    # Again, now that nobody else can change it.
-    workspace.check(resume=wanted.resume, overwrite=wanted.overwrite)
-    workspace.sweep()
-    if wanted.overwrite:
-        workspace.clear()
-    found = workspace.read()
-    again: frozenset[Key] = frozenset()
-    other_build: list[str] = []
-    if workspace.begun():
-        going_on = resumption(study, workspace, found, retry_failed=wanted.retry_failed)
-        identity, again = going_on.identity, going_on.again
-        found.finished -= again
-        other_build = _other_build(found)
-    elif problems := unsaid_repeats(study):
-        raise StudyError("\n  ".join([f"{study.name} cannot start:", *problems]))
-    plan = with_finished(plan, found.finished)
-    text = identity_text(identity)
-    checkpoints, useless = usable_checkpoints(workspace.checkpoints, text)
-    provenance = study_provenance(ranks, threads) | {SETTINGS: text, "starts": "1"}
-    if size > 1:
-        provenance["ranks_per_run"] = str(size)
-    if found.provenance:
-        provenance["started"] = found.provenance.get("started", provenance["started"])
-        provenance["starts"] = str(int(found.provenance.get("starts", "0")) + 1)
-    tasks = study.tasks(finished=found.finished, begun=begun(checkpoints))
-    if again:
-        workspace.assemble(plan, study.text, provenance, without=again)
-        found.parts = 0
-    _drop_superseded(workspace, tasks)
-    everything = study.tasks()
-    planned_cost = sum(task.cost for task in everything)
-    if tasks:
-        workspace.write_plan(plan, study.text, provenance)
-    runs = runs_of(study.plan())
-    return _Start(
-        tasks=tasks,
-        plan=plan,
-        provenance=provenance,
-        parts=found.parts,
-        finished=len(runs & found.finished),
-        planned=len(runs),
-        finished_cost=planned_cost - sum(task.cost for task in tasks),
-        planned_cost=planned_cost,
-        warnings=[
-            *found.warnings,
-            *useless,
-            *(other_build if tasks else []),
-            *_idle_members(study),
-        ],
-    )
-
-
-def _other_build(found: Found) -> list[str]:
-    """A warning if what is there was made by another build than what will be."""
-    earlier = found.provenance.get("build", f"{found.provenance.get('tnqbm', '?')} (not recorded)")
-    if not found.finished or earlier == build():
-        return []
-    return [
-        f"the runs that are there were made by another build ({earlier}) than this one "
-        f"({build()}); their digits may differ from those of the runs to come"
-    ]
-
-
-def _idle_members(study: Study) -> list[str]:
-    """Warnings of gradients that leave some ranks of a team without work."""
-    size = study.run.ranks_per_run
-    most = {label: most_members(study.settings(label)) for label in study.labels()}
-    return [
-        f"run.ranks_per_run = {size}: the chains and minibatches of {label!r} occupy at most "
-        f"{count} of them"
-        for label, count in most.items()
-        if count < size
-    ]
-
-
-def _drop_superseded(workspace: Workspace, tasks: list[Task]) -> None:
-    """Remove checkpoints of tasks that are no longer to do: their blocks are there."""
-    wanted = {workspace.checkpoint(task) for task in tasks}
-    for path in workspace.checkpoints.glob("*.h5"):
-        if path not in wanted:
-            path.unlink(missing_ok=True)
-
-
 def _check_visible(workspace: Workspace, ranks: Ranks) -> None:
     """Refuse ranks that do not see the output's folder: their results would be lost."""
-    deadline = time.monotonic() + VISIBLE_SECONDS
-    while not workspace.folder.is_dir() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_until(workspace.folder.is_dir, VISIBLE_SECONDS, longest=0.1)
     seen = ranks.gather((socket.gethostname(), workspace.folder.is_dir()))
     blind = [f"rank {k} on {host}" for k, (host, sees) in enumerate(seen) if not sees]
     if blind:
@@ -345,9 +197,9 @@ def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
                 # What a run raises is that run's affair, when its turn comes.
                 if not is_of_run(error):
                     failure = error
-        found = [cause for cause in ranks.gather(failure and cause_of(failure)) if cause]
-        if found:
-            raise Agreed(failure or RuntimeError(f"compiling the kernels failed: {found[0]}"))
+        causes = [cause for cause in ranks.gather(failure and cause_of(failure)) if cause]
+        if causes:
+            raise Agreed(failure or RuntimeError(f"compiling the kernels failed: {causes[0]}"))
 
 
 def _work(
@@ -377,7 +229,7 @@ def _work(
 def _conclude(
     study: Study,
     workspace: Workspace,
-    start: _Start,
+    start: Start,
     outcome: Outcome | None,
     raised: BaseException | None,
 ) -> FailedRuns:

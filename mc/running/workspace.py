@@ -14,27 +14,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mc.running.lock import Lock, OutputBusyError
-from mc.studies.identity import (
-    SETTINGS,
-    data_of,
-    identity_changes,
-    labels_of,
-    study_identity,
-    with_absent,
-)
 from mc.studies.schedule import Key, Task, run_key
-from tnqbm.base.errors import ArchiveError, StudyError
+from tnqbm.base.errors import ArchiveError
 from tnqbm.files.outputs import ARCHIVE, check_name, check_output, check_place
 
 if TYPE_CHECKING:
-    from mc.studies.study import Study
     from tnqbm.archive import PlannedGroup
 
 
@@ -44,7 +34,7 @@ def identity_text(identity: Mapping[str, Any]) -> str:
 
 
 @dataclass
-class Found:
+class Earlier:
     """What earlier starts left: finished runs, provenance, and warnings about useless files."""
 
     finished: set[Key] = field(default_factory=set)
@@ -176,14 +166,14 @@ class Workspace:
 
         write_plan(self.folder, plan, text, provenance)
 
-    def read(self) -> Found:
+    def read(self) -> Earlier:
         """What earlier starts left. A damaged part is removed, its runs are done again.
 
         ArchiveError if the archive itself or the plan is damaged.
         """
         from tnqbm.archive.file import ArchiveFile
 
-        found = Found()
+        earlier = Earlier()
         for path in (self.out, self.plan_file):
             if not path.exists():
                 continue
@@ -193,10 +183,10 @@ class Workspace:
                         f"{fault}. It cannot be resumed as it is: rescue what is whole with "
                         f"`tnqbm merge --skip-damaged {self.out} -o NEW.h5`, then resume NEW.h5"
                     )
-                found.provenance = dict(file.header.provenance)
-                found.study_text = file.header.study_text
+                earlier.provenance = dict(file.header.provenance)
+                earlier.study_text = file.header.study_text
                 for entry in file.header.contents:
-                    found.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
+                    earlier.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
         for path in self.parts():
             try:
                 with ArchiveFile(path) as file:
@@ -204,13 +194,13 @@ class Workspace:
                         raise ArchiveError(fault)
                     entries = file.header.contents
             except ArchiveError as error:
-                found.warnings.append(f"{error}; its runs are computed again")
+                earlier.warnings.append(f"{error}; its runs are computed again")
                 path.unlink()
                 continue
-            found.parts += 1
+            earlier.parts += 1
             for entry in entries:
-                found.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
-        return found
+                earlier.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
+        return earlier
 
     def failures(self) -> list[dict[str, Any]]:
         """Runs among those that are there that failed, as :meth:`tnqbm.Archive.failures`."""
@@ -242,86 +232,3 @@ class Workspace:
         # Only now: until OUT is in place the parts are all there is.
         for path in parts:
             path.unlink(missing_ok=True)
-
-
-def failed_key(row: Mapping[str, Any]) -> Key:
-    """Which run a row of :meth:`Workspace.failures` is."""
-    return run_key({name: row[name] for name in row if name != "cause"}, row["seed"])
-
-
-def runs_of(plan: Iterable[PlannedGroup]) -> set[Key]:
-    """The runs of a plan."""
-    return {run_key(group.coordinates, seed) for group in plan for seed in group.seeds}
-
-
-@dataclass(frozen=True)
-class Resumption:
-    """How a study goes on with what there is.
-
-    ``identity`` is what decides its numbers, with what is remembered of runs that it asks for no
-    more; ``again`` are runs that failed and are to be tried again.
-    """
-
-    identity: dict[str, Any]
-    again: frozenset[Key]
-
-
-def resumption(
-    study: Study, workspace: Workspace, found: Found, *, retry_failed: bool
-) -> Resumption:
-    """Compare a study with what earlier starts left; StudyError if finished runs would change.
-
-    More runs (seeds, hidden units, data sets) than before are welcome, and fewer: those that are
-    there stay. Settings may change where no run has finished but those that failed; these are
-    then tried again, and all that failed if ``retry_failed``.
-    """
-    before = _earlier_identity(study, workspace.out, found)
-    now = with_absent(before, study_identity(study), study, {text for text, _ in found.finished})
-
-    def changes(runs: Iterable[Key]) -> list[str]:
-        texts = {text for text, _ in runs}
-        return identity_changes(before, now, labels_of(texts), data_of(texts))
-
-    if not retry_failed and not changes(found.finished):
-        return Resumption(now, frozenset())
-    failed = {failed_key(row) for row in workspace.failures()}
-    if lines := changes(found.finished - failed):
-        raise StudyError(
-            "\n  ".join(
-                [
-                    f"{workspace.out} cannot be resumed with other settings; restore them or "
-                    "choose another output:",
-                    *lines,
-                ]
-            )
-        )
-    again = failed if retry_failed else {run for run in failed if changes([run])}
-    return Resumption(now, frozenset(again & runs_of(study.plan())))
-
-
-def with_finished(plan: Sequence[PlannedGroup], finished: Iterable[Key]) -> list[PlannedGroup]:
-    """A plan with the runs that are there, though the study may ask for them no more."""
-    from tnqbm.archive import PlannedGroup
-    from tnqbm.archive.write import united
-
-    asked = runs_of(plan)
-    more = [PlannedGroup(json.loads(text), [seed]) for text, seed in sorted({*finished} - asked)]
-    return united([*plan, *more])
-
-
-def _earlier_identity(study: Study, out: Path, found: Found) -> dict[str, Any]:
-    """Settings that made ``out``: as recorded, or (for merged archives) from its study text."""
-    from mc.studies.file import check_study
-
-    if SETTINGS in found.provenance:
-        recorded: dict[str, Any] = json.loads(found.provenance[SETTINGS])
-        return recorded
-    try:
-        raw = tomllib.loads(found.study_text)
-        earlier = check_study(raw, text=found.study_text, folder=study.folder, where=str(out))
-        return study_identity(earlier)
-    except (tomllib.TOMLDecodeError, StudyError) as error:
-        raise StudyError(
-            f"{out} cannot be resumed: it does not say which settings made it, and its study "
-            f"cannot be read ({error}); choose another output"
-        ) from error

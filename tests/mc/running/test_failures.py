@@ -17,7 +17,8 @@ from mc.cli import cli
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import Disturbance, tiny
 from tnqbm.archive import Archive
-from tnqbm.base.errors import PAGE, StudyError
+from tnqbm.base.errors import StudyError
+from tnqbm.base.text import PAGE
 from tnqbm.exact.enumerator import Enumerator
 from tnqbm.training import phases
 from tnqbm.training.phases import Estimate, PhaseContext

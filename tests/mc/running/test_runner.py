@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from llvmlite.binding import get_host_cpu_name
 from numba.core.config import CPU_NAME
 
-import mc.running.runner
+import mc.running.prepare
 import mc.running.train_task
 import tnqbm
 from mc import RunFailed, run_study
@@ -65,7 +65,7 @@ def test_archives_say_which_builds_made_their_runs(
     assert several_builds(archive.path) == ""
 
     other = f"{version}, source 0123456789ab, other"
-    for module in (provenance, mc.running.runner):
+    for module in (provenance, mc.running.prepare):
         monkeypatch.setattr(module, "build", lambda: other)
     run_study(raw, tmp_path / "a.h5", resume=True)
     assert f"made by another build ({first})" in capsys.readouterr().err

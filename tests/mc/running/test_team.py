@@ -11,7 +11,7 @@ import pytest
 
 from mc import run_study
 from mc.running.failures import FailedAlone, MemberFailed
-from mc.running.runner import _idle_members
+from mc.running.prepare import idle_members
 from mc.running.scheduler import Follower, Scheduler, TaskTable, Worker, task_source
 from mc.running.signals import SignalWatch
 from mc.running.team import MpiTeam, SingleMember, join, most_members, team_size_error, team_text
@@ -78,8 +78,8 @@ def test_what_a_team_cannot_share_is_refused(raw: dict[str, Any], words: list[st
 
 
 def test_idle_members_are_warned_of() -> None:
-    assert _idle_members(load_study(sampled(2, "pcd-2", "cd-1", "tempered"))) == []
-    (warning,) = _idle_members(load_study(sampled(2, "pcd", chains=50)))
+    assert idle_members(load_study(sampled(2, "pcd-2", "cd-1", "tempered"))) == []
+    (warning,) = idle_members(load_study(sampled(2, "pcd", chains=50)))
     assert warning == (
         "run.ranks_per_run = 2: the chains and minibatches of 'pcd' occupy at most 1 of them"
     )

@@ -76,7 +76,7 @@ def test_what_was_begun_without_the_key_goes_on(
 ) -> None:
     out = tmp_path / "out.h5"
     with monkeypatch.context() as earlier:
-        earlier.setattr("mc.running.runner.unsaid_repeats", lambda study: [])
+        earlier.setattr("mc.running.prepare.unsaid_repeats", lambda study: [])
         before = run(study_of(rows), out).run(paulis="Z", seed=1).fingerprint()
     archive = run(study_of(rows) | {"seeds": 3}, out, resume=True)
     assert archive.progress == (6, 6)
