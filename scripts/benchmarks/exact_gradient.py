@@ -55,8 +55,8 @@ def gradients(n: int, m: int, dtype: Any) -> None:
     theta = SqRBM.uniform(n, m, "XYZ", scale=0.3, seed=1).to_vector()
     units = (1 << n) * m
     enumerator = Enumerator(Shape(n, m, 3), precision)
-    reference = enumerator.moments(theta[None])
-    ours = best_seconds(lambda: enumerator.moments(theta[None]), ARGS.seconds)
+    reference = enumerator.log_partition_and_moments(theta[None])
+    ours = best_seconds(lambda: enumerator.log_partition_and_moments(theta[None]), ARGS.seconds)
     simple, hard, floor = floor_ns(dtype)
     print(
         f"\nn = {n}, m = {m}, XYZ, {precision}: {OPERATIONS[dtype]:.1f} vector operations at "

@@ -150,7 +150,7 @@ class SpreadSampler:
         stream = np.random.SeedSequence(root.entropy, spawn_key=(*root.spawn_key, k))
         draw = np.random.default_rng(stream).uniform
         theta = draw(-self.scale, self.scale, (self.chunk, self._size))
-        gradients = self._data.moments(theta) - self._model.moments(theta)[1]
+        gradients = self._data.moments(theta) - self._model.log_partition_and_moments(theta)[1]
         own = _power_sums(gradients)
         variance = own[1] / (self.chunk - 1)
         parts = self._shape.split(variance)

@@ -204,6 +204,16 @@ def plain_array(value: object, name: str) -> NDArray[Any]:
         raise ValueError(f"{name} must be an array, with rows of one length: {error}") from None
 
 
+def check_choice(name: str, value: object, choices: Collection[str]) -> None:
+    """ValueError for a value that is none of the choices, with the one that was probably meant."""
+    import difflib
+
+    if value not in choices:
+        near = difflib.get_close_matches(str(value).lower(), choices, 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}{hint}")
+
+
 def unknown_names(given: Collection[str], known: Collection[str], what: str) -> None:
     """TypeError for the first name that is not known, with the one that was probably meant."""
     import difflib

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class MethodForecast:
+class Forecast:
     """What one exact method will take for a model.
 
     ``seconds`` on one core (infinite if unknown) and ``bytes`` of memory beside the model; ``fits``
@@ -22,14 +22,14 @@ class MethodForecast:
     note: str
 
 
-class Forecasts(list[MethodForecast]):
+class Forecasts(list[Forecast]):
     """Forecasts of several methods; printed as a table."""
 
     def __str__(self) -> str:
         return table(self)
 
 
-def table(forecasts: Iterable[MethodForecast]) -> str:
+def table(forecasts: Iterable[Forecast]) -> str:
     """Forecasts as lines of text, one per method under a line of headings."""
     rows = [("method", "time", "memory", "note")]
     for one in forecasts:

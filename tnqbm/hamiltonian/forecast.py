@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tnqbm.base.forecast import MethodForecast
+from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import available_bytes
 
 CHUNK_BYTES = 1 << 26
@@ -35,7 +35,7 @@ def chunk_size(n_visible: int, m: int, itemsize: int) -> int:
 
 def forecast(
     n_visible: int, n_qubits: int, n_flips: int, *, semi_quantum: bool, diagonal: bool, real: bool
-) -> MethodForecast:
+) -> Forecast:
     """Time and memory of one gradient with everything it needs.
 
     ``n_flips`` is the number of different sets of qubits that the strings flip.
@@ -60,14 +60,14 @@ def forecast(
         seconds = sums + _eigen_seconds(q, real)
     free = available_bytes()
     fits = seconds <= MAX_SECONDS and (free is None or size <= free)
-    return MethodForecast(method, seconds, size, fits, note)
+    return Forecast(method, seconds, size, fits, note)
 
 
 def _eigen_seconds(qubits: int, real: bool) -> float:
     return (4.0**qubits * _ENTRY_NS[real] + 8.0**qubits * _EIGEN_NS[real]) * 1e-9
 
 
-def refuse_unless_it_fits(cost: MethodForecast) -> None:
+def refuse_unless_it_fits(cost: Forecast) -> None:
     """MemoryError or ValueError with the forecast, and with what to do, unless it fits."""
     advice = (
         "Use fewer qubits, or Z and I alone on the visible units, which needs blocks of the hidden "

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, shown
-from tnqbm.base.forecast import MethodForecast
+from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.paulis import Complex
 from tnqbm.hamiltonian.forecast import forecast, refuse_unless_it_fits
@@ -131,7 +131,7 @@ class PauliHamiltonian:
                 changed.__dict__[shared] = self.__dict__[shared]
         return changed
 
-    def forecast(self) -> MethodForecast:
+    def forecast(self) -> Forecast:
         """Time on one core and memory of one gradient, with everything it needs.
 
         ``method`` is "diagonal" (only I and Z), "blocks" (semi-quantum) or "dense".
@@ -215,7 +215,7 @@ class PauliHamiltonian:
         hidden = [k for k in order if k >= self.n_visible]
         size = 32.0 * 4.0 ** min(len(order), 250)
         note = f"the reduced state of {len(order)} qubits"
-        refuse_unless_it_fits(MethodForecast("dense", 0.0, size, True, note))
+        refuse_unless_it_fits(Forecast("dense", 0.0, size, True, note))
         blocks = self._gibbs.reduced(order)
         if self.is_semi_quantum:
             labels, size = blocks.shape[:2]
@@ -281,7 +281,7 @@ class PauliHamiltonian:
     def _check_dense(self) -> None:
         size = 16.0 * 4.0 ** min(self.n_qubits, 250)
         note = f"a matrix of dimension 2**{self.n_qubits}"
-        refuse_unless_it_fits(MethodForecast("dense", 0.0, 2.0 * size, True, note))
+        refuse_unless_it_fits(Forecast("dense", 0.0, 2.0 * size, True, note))
 
     def _check_target(self, target: Target) -> None:
         if target.n_visible != self.n_visible:

@@ -1,4 +1,4 @@
-"""Numba kernels that execute a contraction program (:mod:`tnqbm.networks.contraction.program`).
+"""Numba kernels that execute a contraction program (:mod:`tnqbm.networks.compiled.program`).
 
 Every operation is one pairwise contraction
 
@@ -457,7 +457,7 @@ def descend(
 ):  # fmt: skip
     """One draw for each row of ``uniforms`` (draws, steps), into ``out`` (draws, n).
 
-    The other arguments are explained in :mod:`tnqbm.networks.contraction.perfect`.
+    The other arguments are explained in :mod:`tnqbm.networks.compiled.perfect`.
     """
     for draw in range(uniforms.shape[0]):
         known[:] = 0

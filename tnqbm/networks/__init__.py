@@ -1,6 +1,7 @@
-"""Tensor networks of sqRBMs: exact contraction, and the amplitude matrix product state.
+"""Tensor networks of sqRBMs: the factor graph, its contraction, the amplitude of dense models.
 
-Public names are loaded when first used: quimb and cotengra take a second to import.
+Imports what stands below it: base, core, kernels. Start with :mod:`~tnqbm.networks.graph`, the
+factor graph as a quimb network. Names load when first used: quimb takes a second to import.
 """
 
 import lazy_loader

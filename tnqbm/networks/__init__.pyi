@@ -1,8 +1,9 @@
 from .amplitude.amplitude import AmplitudeMPS as AmplitudeMPS
+from .contraction.cache import hidden_state as hidden_state
+from .contraction.cache import log_partition as log_partition
+from .contraction.cache import marginal as marginal
+from .contraction.cache import moments as moments
 from .contraction.contraction import Contraction as Contraction
-from .contraction.kept import hidden_state as hidden_state
-from .contraction.kept import log_partition as log_partition
-from .contraction.kept import marginal as marginal
-from .contraction.kept import moments as moments
-from .contraction.plan import Forecast as Forecast
+from .contraction.engines import ENGINES as ENGINES
+from .contraction.forecast import ContractionForecast as ContractionForecast
 from .graph import network as network

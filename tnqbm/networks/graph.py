@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM, coupling_mask
-from tnqbm.networks.contraction.factors import LARGEST_FIELD, Factors, largest_field, neighbours
+from tnqbm.networks.factors import LARGEST_FIELD, Factors, largest_field, neighbours
 
 if TYPE_CHECKING:
-    from quimb.tensor import TensorNetwork
+    from quimb.tensor import Tensor, TensorNetwork
 
 __all__ = ["graph", "neighbours", "network"]
 
@@ -41,7 +42,7 @@ def network(model: SqRBM, *, split: Literal["wide", "never", "always"] = "wide")
 
     Hidden units with many neighbours (more than 12; all with ``split="always"``) become several
     tensors with the same tags, joined by indices ``s0``, ``s1``, ...: see
-    :mod:`tnqbm.networks.contraction.factors`. With ``split="never"`` each is one tensor.
+    :mod:`tnqbm.networks.factors`. With ``split="never"`` each is one tensor.
 
     Every tensor is scaled to largest magnitude 1; the scales are in ``tn.exponent`` (base 10), as
     quimb keeps it, so nothing overflows. (Large weights that contradict each other can make quimb's
@@ -74,19 +75,36 @@ def network(model: SqRBM, *, split: Literal["wide", "never", "always"] = "wide")
     logs, signs, constant = factors.evaluate(model)
     exponent, tensors = constant, []
     for member in factors.members:
-        size = math.prod(factors.shape(member))
-        part = slice(member.offset, member.offset + size)
-        highest = float(logs[part].max())
-        exponent += highest
-        tensors.append(
-            qtn.Tensor(
-                data=(signs[part] * np.exp(logs[part] - highest)).reshape(factors.shape(member)),
-                inds=[f"v{i}" if i < factors.n else f"s{i - factors.n}" for i in member.scope],
-                tags=["VISIBLE" if member.tag.startswith("v") else "HIDDEN", member.tag],
-            )
+        shape = factors.shape(member)
+        part = slice(member.offset, member.offset + math.prod(shape))
+        tensor, scale = scaled_tensor(
+            logs[part].reshape(shape),
+            signs[part].reshape(shape),
+            [index(v, factors.n) for v in member.scope],
+            ["VISIBLE" if member.tag.startswith("v") else "HIDDEN", member.tag],
         )
+        exponent += scale
+        tensors.append(tensor)
     for j in factors.free.tolist():  # their value is in the constant
         tensors.append(qtn.Tensor(data=np.ones(()), inds=(), tags=["HIDDEN", f"h{j}"]))
     tn = qtn.TensorNetwork(tensors)
     tn.exponent = exponent / math.log(10.0)
     return tn
+
+
+def index(variable: int, n: int) -> str:
+    """quimb's name of a variable: ``v0``, ... of the visible units, ``s0``, ... of those shared."""
+    return f"v{variable}" if variable < n else f"s{variable - n}"
+
+
+def scaled_tensor(
+    logs: NDArray[np.float64],
+    signs: NDArray[np.int8],
+    indices: Sequence[str],
+    tags: Sequence[str] = (),
+) -> tuple[Tensor, float]:
+    """A tensor from logarithms and signs, with largest magnitude 1, and the log of its scale."""
+    from quimb.tensor import Tensor
+
+    highest = float(logs.max())
+    return Tensor(data=signs * np.exp(logs - highest), inds=indices, tags=tags), highest

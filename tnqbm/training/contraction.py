@@ -32,9 +32,9 @@ def plan(mask: Mask | None, n: int, m: int, n_paulis: int) -> Contraction:
     Raises MemoryError or ValueError, with a forecast and what to do instead, if it is too large.
     """
     whole = np.ones((n, m), dtype=np.bool_) if mask is None else mask
-    from tnqbm.networks.contraction import kept
+    from tnqbm.networks.contraction import cache
 
-    return kept.for_mask(whole, n_paulis, max_bytes=MAX_BYTES)
+    return cache.for_mask(whole, n_paulis, engine="compiled", max_bytes=MAX_BYTES)
 
 
 class ContractionPhase:
@@ -53,7 +53,7 @@ class ContractionPhase:
         log_z = np.empty(theta.shape[0])
         moments = np.empty_like(theta)
         for k, model in enumerate(_models(self._context, theta)):
-            log_z[k], found = self._plan.moments(model)
+            log_z[k], found = self._plan.log_partition_and_moments(model)
             coupled = ~np.isnan(found.zsigma)
             moments[k] = found._replace(zsigma=np.where(coupled, found.zsigma, 0.0)).to_vector()
         return Estimate(moments, log_z)

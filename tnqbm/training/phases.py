@@ -29,8 +29,7 @@ from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import PAPER_SETS
 from tnqbm.core.shape import Shape
-from tnqbm.core.states import index_of
-from tnqbm.exact.enumerator import Enumerator
+from tnqbm.exact.enumerator import Enumerator, dense_targets
 from tnqbm.training.settings import TrainingSettings
 
 Float = NDArray[np.float64]
@@ -129,7 +128,7 @@ class ExactPhase:
         self, theta: Float, rows: NDArray[np.intp], data: NDArray[np.uint8] | None = None
     ) -> Estimate:
         if self._targets is None:
-            log_z, moments = self._enumerator.moments(theta)
+            log_z, moments = self._enumerator.log_partition_and_moments(theta)
             return Estimate(moments, log_z)
         shared = self._targets.shape[0] == 1
         q = self._targets if shared or rows.size == self._targets.shape[0] else self._targets[rows]
@@ -190,18 +189,16 @@ LogPartitionFactory = Callable[[PhaseContext], LogPartition]
 
 
 def _exact(context: PhaseContext) -> NegativePhase:
-    n, count = context.n_visible, context.states.shape[1]
-    check_enumerable(n)
+    check_enumerable(context.n_visible)
     dense = None
-    whole = not context.settings.batch_size
-    # Averaging the data inside the enumeration costs a sixth of it, listing K states apart about
-    # three times their share of it.
-    if whole and n <= 20 and 16 * count > (1 << n):
-        dense = np.zeros((context.states.shape[0], 1 << n))
-        for k, (states, q) in enumerate(zip(context.states, context.probabilities, strict=True)):
-            dense[k, index_of(states)] = q
+    if not context.settings.batch_size:
+        dense = dense_targets(context.states, context.probabilities, context.n_visible)
     return ExactPhase(
-        n, context.n_hidden, context.n_paulis, precision=context.precision, dense_targets=dense
+        context.n_visible,
+        context.n_hidden,
+        context.n_paulis,
+        precision=context.precision,
+        dense_targets=dense,
     )
 
 

@@ -203,7 +203,9 @@ def test_weights_that_climb_past_the_headroom():
     model = SqRBM(a, np.full((2, 2), 0.4), np.full((2, n, 2), 0.2), "XZ")
     log_z, moments, _ = enumerate_model(model)
     for precision, tolerance in (("double", 1e-12), ("single", 1e-4)):
-        got_z, got = Enumerator(Shape(n, 2, 2), precision).moments(model.to_vector()[None])
+        got_z, got = Enumerator(Shape(n, 2, 2), precision).log_partition_and_moments(
+            model.to_vector()[None]
+        )
         assert got_z[0] == pytest.approx(log_z, rel=tolerance)
         np.testing.assert_allclose(got[0], moments, atol=tolerance)
 
@@ -335,10 +337,10 @@ def test_gradient_of_a_sparse_model_beyond_enumeration(masked):
 
 
 def test_auto_takes_what_is_cheap():
-    from tnqbm.exact import cost
+    from tnqbm.exact import cost, evaluation
 
     def chosen(model):
-        return exact._chosen(model, "auto", "double", moments=True, pairs="coupled")
+        return evaluation._method(model, "auto", "auto", "double", moments=True, pairs="coupled")
 
     assert chosen(SqRBM.uniform(12, 3, "XYZ", seed=0)) == "enumeration"
     assert chosen(SqRBM.uniform(150, 1, "XYZ", scale=0.1, seed=0)) == "quadrature"
@@ -360,14 +362,17 @@ def test_auto_takes_what_is_cheap():
 
 def test_contractions_are_planned_once_for_the_same_couplings(monkeypatch):
     from tnqbm.networks import Contraction
-    from tnqbm.networks.contraction import kept
+    from tnqbm.networks.contraction import cache
 
     made = []
     real = Contraction.of
-    monkeypatch.setattr(kept, "_KEPT", type(kept._KEPT)())
-    monkeypatch.setattr(
-        Contraction, "of", classmethod(lambda cls, model: made.append(model) or real(model))
-    )
+
+    def counted(model, **options):
+        made.append(model)
+        return real(model, **options)
+
+    monkeypatch.setattr(cache, "_PLANS", type(cache._PLANS)())
+    monkeypatch.setattr(Contraction, "of", counted)
     mask = np.eye(20, dtype=bool) | np.eye(20, k=1, dtype=bool)
     for seed in range(4):
         model = SqRBM.uniform(20, 20, "XZ", seed=seed, mask=mask)
@@ -381,10 +386,10 @@ def test_contractions_are_planned_once_for_the_same_couplings(monkeypatch):
         with pytest.raises((ValueError, MemoryError), match="contraction"):
             exact.log_partition(dense, method="contraction")
     assert len(made) == 3
-    for k in range(1, kept.MOST_KEPT + 4):
+    for k in range(1, cache.MOST_PLANS + 4):
         one = SqRBM.uniform(k, 1, "XZ", seed=0)
         exact.log_partition(one, method="contraction")
-    assert len(kept._KEPT) == kept.MOST_KEPT
+    assert len(cache._PLANS) == cache.MOST_PLANS
 
 
 def test_impossible_requests():

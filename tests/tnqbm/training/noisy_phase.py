@@ -36,7 +36,7 @@ class NoisyPhase:
                 size=self._walk.shape[1]
             )
             self._clock[row] += 1
-        _, moments = self._enumerator.moments(theta)
+        _, moments = self._enumerator.log_partition_and_moments(theta)
         return Estimate(moments + self._walk[rows])
 
     def state(self) -> dict[str, NDArray[np.generic]]:

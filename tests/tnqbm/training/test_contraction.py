@@ -17,7 +17,7 @@ from tnqbm import SqRBM, Target, TrainingSettings, datasets, train
 from tnqbm.core import connectivity
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import ising
-from tnqbm.networks.contraction import kept
+from tnqbm.networks.contraction import cache
 from tnqbm.training import phases
 from tnqbm.training.phases import PhaseContext
 from tnqbm.training.trainer import Trainer
@@ -125,7 +125,7 @@ def test_bits_do_not_depend_on_batches_interruptions_or_threads(batch_size: int)
     assert same(run(local(1, batch_size=batch_size), 5)[0], whole[0])
     first = local(batch_size=batch_size)
     first.advance(7)
-    kept._KEPT.clear()
+    cache._PLANS.clear()
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
@@ -146,10 +146,10 @@ def test_a_state_of_another_phase_is_refused() -> None:
 
 
 def test_one_plan_serves_all_trainers_of_a_mask() -> None:
-    kept._KEPT.clear()
+    cache._PLANS.clear()
     local(2)
     local(1, batch_size=10)
-    assert len(kept._KEPT) == 1
+    assert len(cache._PLANS) == 1
 
 
 def test_log_z_of_estimated_gradients_by_contraction(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,7 +178,7 @@ def test_what_is_too_wide_is_refused_with_a_forecast() -> None:
 
 def test_names_are_known_without_the_heavy_libraries() -> None:
     code = (
-        "import sys; from tnqbm import phases; assert 'contraction' in phases.names(); "
+        "import sys; from tnqbm.training import phases; assert 'contraction' in phases.names(); "
         "assert 'contraction' in phases.log_partition_names(); "
         "assert not {'quimb', 'cotengra', 'tnqbm.training.contraction'} & set(sys.modules)"
     )

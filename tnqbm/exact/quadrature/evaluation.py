@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
@@ -58,46 +59,36 @@ scripts/benchmarks/quadrature.py.
 
 @dataclass(frozen=True)
 class QuadratureResult:
-    """log Z by quadrature.
+    """log Z by quadrature and, where they were asked for, the moments.
 
-    ``value`` at ``degree``, with ``nodes`` per hidden qubit; ``error`` is its distance from the
-    value at the degree tried before, whose error it measures. That of ``value`` is far smaller, as
-    errors fall faster than exponentially with the degree. One Pauli: exact, degree 1 and two nodes.
+    ``log_partition`` and ``moments`` at ``degree``, with ``nodes`` per hidden qubit; ``error`` is
+    the distance of log Z from its value at the degree tried before, whose error it measures, and
+    ``moments_error`` the largest one of the moments. The errors at ``degree`` are far smaller, as
+    they fall faster than exponentially with the degree. One Pauli: exact, degree 1 and two nodes.
     """
 
-    value: float
+    log_partition: float
     error: float
     degree: int
     nodes: int
+    moments: Moments | None = None
+    moments_error: float = 0.0
 
 
 @dataclass(frozen=True)
-class QuadratureMoments:
-    """Moments by quadrature; ``error`` is their largest distance from the degree before."""
+class QuadratureForecast(Forecast):
+    """What log Z or, if they were asked for, log Z and the moments will take.
 
-    moments: Moments
-    error: float
-    log_partition: QuadratureResult
-
-
-@dataclass(frozen=True)
-class QuadratureForecast:
-    """What :func:`log_partition` and :func:`moments` will take.
-
-    ``hidden`` qubits with couplings; ``degree`` estimated from the sizes of the hidden fields,
-    ``nodes`` per hidden qubit; ``operations`` visible units times tuples of nodes, over all degrees
-    that will be tried; ``bytes`` of work space; ``seconds`` for log Z and ``moments_seconds`` for
-    log Z and moments, on one core; ``fits`` tells whether the work is within the default limits.
+    On top of a :class:`tnqbm.base.forecast.Forecast`, whose ``fits`` tells whether the work is
+    within the default limits: ``hidden`` qubits with couplings; ``degree`` estimated from the sizes
+    of the hidden fields, ``nodes`` per hidden qubit; ``operations`` visible units times tuples of
+    nodes, over all degrees that will be tried.
     """
 
     hidden: int
     degree: int
     nodes: int
     operations: float
-    bytes: float
-    seconds: float
-    moments_seconds: float
-    fits: bool
 
 
 def log_partition(
@@ -106,24 +97,9 @@ def log_partition(
     *,
     tolerance: float = TOLERANCE,
     max_operations: float = MAX_OPERATIONS,
-) -> QuadratureResult:
-    """log Z = log Tr exp(-H) of a model with few hidden qubits.
-
-    Without ``degree``, degrees are raised until two in succession differ by less than
-    ``tolerance`` (times |log Z| where that exceeds 1). With it (5 or more), that degree is compared
-    with the one before and nothing is raised if they differ: see the result's ``error``.
-
-    Raises ValueError on impossible arguments, and if ``max_operations`` (visible units times
-    tuples of nodes) would be exceeded before two degrees agree.
-    """
-    part = CoupledPart(model)
-    _check(degree, tolerance, max_operations)
-    if part.exact:
-        _check_dual(part, max_operations)
-        log_z, _ = dual_sums(part, moments=False)
-        return QuadratureResult(part.log_constant + log_z, 0.0, 1, 2)
-    before, last = _climb(part, degree, tolerance, max_operations, moments=False)
-    return _result(part, before, last)
+) -> float:
+    """log Z = log Tr exp(-H) of a model with few hidden qubits, as :func:`evaluate`."""
+    return evaluate(model, degree, tolerance=tolerance, max_operations=max_operations).log_partition
 
 
 def moments(
@@ -132,59 +108,96 @@ def moments(
     *,
     tolerance: float = TOLERANCE,
     max_operations: float = MAX_OPERATIONS,
-) -> QuadratureMoments:
-    """<Z_i>, <sigma_j^P> and <Z_i sigma_j^P> in the Gibbs state, and log Z.
+) -> Moments:
+    """<Z_i>, <sigma_j^P> and <Z_i sigma_j^P> in the Gibbs state, as :func:`evaluate`."""
+    result = evaluate(
+        model, degree, moments=True, tolerance=tolerance, max_operations=max_operations
+    )
+    assert result.moments is not None
+    return result.moments
 
-    Arguments and errors are those of :func:`log_partition`; the moments must agree too.
+
+def evaluate(
+    model: SqRBM,
+    degree: int | None = None,
+    *,
+    moments: bool = False,
+    tolerance: float = TOLERANCE,
+    max_operations: float = MAX_OPERATIONS,
+) -> QuadratureResult:
+    """log Z and, with ``moments``, the moments, with what their accuracy rests on.
+
+    Without ``degree``, degrees are raised until two in succession differ by less than
+    ``tolerance`` (times |log Z| where that exceeds 1), in log Z and in the moments. With it (5 or
+    more), that degree is compared with the one before and nothing is raised if they differ: see the
+    result's errors.
+
+    Raises ValueError on impossible arguments, and if ``max_operations`` (visible units times
+    tuples of nodes) would be exceeded before two degrees agree.
     """
     part = CoupledPart(model)
     _check(degree, tolerance, max_operations)
     if part.exact:
         _check_dual(part, max_operations)
-        log_z, inner = dual_sums(part, moments=True)
-        result = QuadratureResult(part.log_constant + log_z, 0.0, 1, 2)
-        return QuadratureMoments(part.moments(inner), 0.0, result)
-    before, last = _climb(part, degree, tolerance, max_operations, moments=True)
-    gap = _moments_gap(before, last)
-    return QuadratureMoments(part.moments(last.moments), gap, _result(part, before, last))
+        log_z, inner = dual_sums(part, moments=moments)
+        averages = part.moments(inner) if moments else None
+        return QuadratureResult(part.log_constant + log_z, 0.0, 1, 2, averages)
+    before, last = _climb(part, degree, tolerance, max_operations, moments=moments)
+    log_z, gap = part.log_constant + last.log_partition, _gap(before, last)
+    if not moments:
+        return QuadratureResult(log_z, gap, last.degree, last.nodes)
+    return QuadratureResult(
+        log_z, gap, last.degree, last.nodes, part.moments(last.moments), _moments_gap(before, last)
+    )
 
 
-def forecast(model: SqRBM, degree: int | None = None) -> QuadratureForecast:
-    """The cost of the two functions above for a model; no sum is made.
+def forecast(
+    model: SqRBM, degree: int | None = None, *, moments: bool = False
+) -> QuadratureForecast:
+    """The cost of log Z or, with ``moments``, of log Z and the moments; no sum is made.
 
     Raises ValueError on an impossible ``degree``.
     """
     part = CoupledPart(model)
     _check(degree, TOLERANCE, MAX_OPERATIONS)
     n, m, p = part.n_visible, part.n_hidden, part.n_paulis
+    units = f"{m} coupled hidden unit{'s' * (m != 1)}"
     if part.exact:
         operations = n * _power(2, m)
-        seconds = _FIXED + _DUAL_NS * 1e-9 * operations
+        seconds = (_FIXED + _DUAL_NS * 1e-9 * operations) * (1.2 if moments else 1.0)
         fits = m <= MAX_VISIBLE and operations <= MAX_OPERATIONS
-        return QuadratureForecast(m, 1, 2, operations, 1e6, seconds, 1.2 * seconds, fits)
+        note = f"{units}, one Pauli: 2**{m} hidden states" if m else "no couplings"
+        return QuadratureForecast("quadrature", seconds, 1e6, fits, note, m, 1, 2, operations)
     if m > MAX_COUPLED:
         nodes = _n_nodes(LADDER[0], p)
         operations = n * _power(nodes, m)
-        seconds = 1e-9 * operations
+        seconds = 1e-9 * operations * (2.0 if moments else 1.0)
+        note = f"{units}: too many, or fields too large"
         return QuadratureForecast(
-            m, LADDER[0], nodes, operations, math.inf, seconds, 2.0 * seconds, False
+            "quadrature", seconds, math.inf, False, note, m, LADDER[0], nodes, operations
         )
     degrees = _degrees(part, degree, TOLERANCE)
     enough = degree or _needed(part.field(), TOLERANCE)
-    count = 2 + next((k for k, one in enumerate(degrees[1:]) if one >= enough), len(degrees) - 2)
+    later = (k for k, rung in enumerate(degrees[1:]) if rung >= enough)
+    count = 2 + next(later, len(degrees) - 2)
     nodes = _n_nodes(degrees[count - 1], p)
-    tuples = [_power(_n_nodes(one, p), m) for one in degrees[:count]]
+    tuples = [_power(_n_nodes(rung, p), m) for rung in degrees[:count]]
     rate = [1e-9 * (each + more * n) for each, more in (_TERM_NS[m - 1], _DERIVATIVE_NS[m - 1])]
     seconds = _FIXED + rate[0] * sum(tuples)
+    if moments:
+        seconds += rate[1] * sum(tuples[-2:])
+    fits = n * sum(tuples) <= MAX_OPERATIONS and (degree is not None or enough <= LADDER[-1])
+    note = f"{units}, degree {degrees[count - 1]}: {nodes} nodes each"
     return QuadratureForecast(
+        method="quadrature",
+        seconds=seconds,
+        bytes=8.0 * (64 * (6 + 3 * m + 2 * m * p) * (n + 8) + nodes * (p + m + 2)),
+        fits=fits,
+        note=note if fits else f"{units}: too many, or fields too large",
         hidden=m,
         degree=degrees[count - 1],
         nodes=nodes,
         operations=n * sum(tuples),
-        bytes=8.0 * (64 * (6 + 3 * m + 2 * m * p) * (n + 8) + nodes * (p + m + 2)),
-        seconds=seconds,
-        moments_seconds=seconds + rate[1] * sum(tuples[-2:]),
-        fits=n * sum(tuples) <= MAX_OPERATIONS and (degree is not None or enough <= LADDER[-1]),
     )
 
 
@@ -272,11 +285,6 @@ def _moments_gap(before: NodeSums, last: NodeSums) -> float:
     if not math.isfinite(_gap(before, last)):
         return math.inf
     return float(np.abs(last.moments.to_vector() - before.moments.to_vector()).max())
-
-
-def _result(part: CoupledPart, before: NodeSums, last: NodeSums) -> QuadratureResult:
-    value = part.log_constant + last.log_partition
-    return QuadratureResult(value, _gap(before, last), last.degree, last.nodes)
 
 
 def _degrees(part: CoupledPart, degree: int | None, tolerance: float) -> list[int]:

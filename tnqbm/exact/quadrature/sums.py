@@ -206,6 +206,6 @@ def dual_sums(part: CoupledPart, *, moments: bool) -> tuple[float, Moments]:
     theta = np.concatenate([part.b[0], part.a, part.w[0].T.ravel()])[None]
     if not moments:
         return float(enumerator.log_partition(theta)[0]), empty
-    log_z, flat = enumerator.moments(theta)
+    log_z, flat = enumerator.log_partition_and_moments(theta)
     sigma, z, zsigma = Shape(m, n, 1).split(flat[0])
     return float(log_z[0]), Moments(z[0], sigma[None], zsigma.transpose(0, 2, 1))

@@ -1,4 +1,4 @@
-"""Exact contraction of factor graphs: plan once, run for many models.
+"""Exact contraction of factor graphs: planned once, run for many models by one of two engines.
 
 Start with :mod:`~tnqbm.networks.contraction.contraction`.
 """

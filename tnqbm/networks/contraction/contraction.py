@@ -11,14 +11,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.arguments import check_choice
 from tnqbm.base.limits import available_bytes
 from tnqbm.core.model import SqRBM, coupling_mask
 from tnqbm.core.moments import Moments
 from tnqbm.core.paulis import PAULI_MATRICES
-from tnqbm.networks.contraction.factors import Scope, largest_field
-from tnqbm.networks.contraction.plan import Forecast, Plan, make_plan, wide_units
-from tnqbm.networks.contraction.program import TooLarge
-from tnqbm.networks.contraction.sweep import Entries, evaluate, members, sweep
+from tnqbm.networks.contraction.engines import engine_maker
+from tnqbm.networks.contraction.forecast import ContractionForecast
+from tnqbm.networks.contraction.plan import Plan, TooLarge, make_plan, wide_units
+from tnqbm.networks.contraction.sweep import Engine, Entries, evaluate, sweep
+from tnqbm.networks.factors import Member, Scope, largest_field
 
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
@@ -43,6 +45,10 @@ class Contraction:
     ----------
     mask : (n, m) bool, which visible units each hidden qubit touches.
     n_paulis : number of Paulis P of the models.
+    engine : what does the arithmetic. "quimb": quimb and cotengra contract the network;
+        "compiled": Numba kernels run a program made of the same tree; "auto": the one with the
+        lower forecast. They agree to rounding. "quimb" raises ArithmeticError where numbers leave
+        the range of doubles; the others go over to logarithms.
     max_bytes : most memory to be held at once; by default half of what is free. Under different
         limits a contraction may be sliced differently, and the last digits differ.
     max_operations : most multiply-adds.
@@ -59,6 +65,7 @@ class Contraction:
         mask: ArrayLike,
         n_paulis: int,
         *,
+        engine: str = "auto",
         max_bytes: float | None = None,
         max_operations: float = 1e13,
         max_field: float = 10.0,
@@ -86,8 +93,9 @@ class Contraction:
             "max_operations": float(max_operations),
             "seed": int(seed),
         }
-        self._plans: OrderedDict[tuple[int, Scope], Plan] = OrderedDict()
-        self._first = self._plan_for(self._level(max_field))
+        self._make_engine = engine_maker(engine)
+        self._engines: OrderedDict[tuple[int, Scope], Engine] = OrderedDict()
+        self._first = self._engine_for(self._level(max_field))
 
     @classmethod
     def of(cls, model: SqRBM, **options: Any) -> Contraction:
@@ -99,11 +107,11 @@ class Contraction:
         return cls(mask, len(model.paulis), **options)
 
     @property
-    def forecast(self) -> Forecast:
+    def forecast(self) -> ContractionForecast:
         """Cost of log Z with all moments of coupled pairs."""
         return self._first.forecast()
 
-    # ------------------------------------------------------------------ plans
+    # ------------------------------------------------------------------ plans and their engines
 
     def _level(self, field: float) -> int:
         """Which step of largest fields to plan for; always the same where nothing can be split."""
@@ -111,20 +119,21 @@ class Contraction:
             return 0
         return max(0, math.ceil(math.log(field, FIELD_LEVELS) - 1e-9)) if field > 0 else 0
 
-    def _plan_for(self, level: int, output: Scope = ()) -> Plan:
+    def _engine_for(self, level: int, output: Scope = ()) -> Engine:
         key = level, output
-        if key not in self._plans:
-            self._plans[key] = make_plan(
+        if key not in self._engines:
+            self._engines[key] = make_plan(
                 self.mask,
                 self.n_paulis,
+                self._make_engine,
                 max_field=FIELD_LEVELS**level,
-                extra=[output] if output else [],
+                output=output,
                 **self._options,
             )
-            if len(self._plans) > MOST_PLANS:
-                self._plans.popitem(last=False)
-        self._plans.move_to_end(key)
-        return self._plans[key]
+            if len(self._engines) > MOST_PLANS:
+                self._engines.popitem(last=False)
+        self._engines.move_to_end(key)
+        return self._engines[key]
 
     def _level_of(self, model: SqRBM) -> int:
         """The step that suits ``model``, after checking that the plan is one for its couplings."""
@@ -143,8 +152,8 @@ class Contraction:
             )
         return self._level(largest_field(model, self.mask, self._wide))
 
-    def _planned(self, model: SqRBM) -> Plan:
-        return self._plan_for(self._level_of(model))
+    def _engine(self, model: SqRBM) -> Engine:
+        return self._engine_for(self._level_of(model))
 
     # ------------------------------------------------------------------ log Z and moments
 
@@ -154,9 +163,9 @@ class Contraction:
         With ``clamp`` {visible unit: bit} the sum is over visible states with these bits, so that
         the difference is the logarithm of their probability.
         """
-        plan = self._planned(model)
-        clamp = _checked_clamp(clamp, model.n_visible)
-        return sweep(plan, evaluate(plan, model, clamp), gradients=False).log_partition
+        engine = self._engine(model)
+        entries = evaluate(engine.plan, model, _checked_clamp(clamp, model.n_visible))
+        return sweep(engine, entries, gradients=False).log_partition
 
     def moments(
         self,
@@ -164,24 +173,38 @@ class Contraction:
         *,
         pairs: Literal["coupled", "all"] = "coupled",
         clamp: Mapping[int, int] | None = None,
-    ) -> tuple[float, Moments]:
-        """log Z, and <Z_i>, <sigma_j^P>, <Z_i sigma_j^P> in the Gibbs state.
+    ) -> Moments:
+        """<Z_i>, <sigma_j^P>, <Z_i sigma_j^P> in the Gibbs state.
 
         ``pairs="coupled"`` finds <Z_i sigma_j^P> of coupled pairs, which is what training needs,
         and puts nan elsewhere; ``"all"`` finds it for all pairs, at about n times the cost.
         ``clamp`` {visible unit: bit} asks for averages given these bits.
         """
-        if pairs not in ("coupled", "all"):
-            raise ValueError(f'pairs must be "coupled" or "all", got {pairs!r}')
-        plan = self._planned(model)
+        return self.log_partition_and_moments(model, pairs=pairs, clamp=clamp)[1]
+
+    def log_partition_and_moments(
+        self,
+        model: SqRBM,
+        *,
+        pairs: Literal["coupled", "all"] = "coupled",
+        clamp: Mapping[int, int] | None = None,
+    ) -> tuple[float, Moments]:
+        """log Z and the moments from one sweep; see :meth:`log_partition` and :meth:`moments`."""
+        check_choice("pairs", pairs, ("coupled", "all"))
+        engine = self._engine(model)
         clamp = _checked_clamp(clamp, model.n_visible)
-        log_z, moments = _moments(plan, model, evaluate(plan, model, clamp))
+        log_z, moments = _moments(engine, model, evaluate(engine.plan, model, clamp))
         if pairs == "all":
-            self._complete(plan, model, clamp, log_z, moments)
+            self._complete(engine, model, clamp, log_z, moments)
         return log_z, moments
 
     def _complete(
-        self, plan: Plan, model: SqRBM, clamp: Mapping[int, int], log_z: float, moments: Moments
+        self,
+        engine: Engine,
+        model: SqRBM,
+        clamp: Mapping[int, int],
+        log_z: float,
+        moments: Moments,
     ) -> None:
         """Fill in <Z_i sigma_j^P> of pairs that are not coupled.
 
@@ -193,7 +216,8 @@ class Contraction:
             if i in clamp:
                 every = moments.sigma.copy()
             else:
-                log_c, given = _moments(plan, model, evaluate(plan, model, {**clamp, i: bit}))
+                entries = evaluate(engine.plan, model, {**clamp, i: bit})
+                log_c, given = _moments(engine, model, entries)
                 every = 2.0 * math.exp(log_c - log_z) * given.sigma - moments.sigma
             moments.zsigma[:, i, apart] = every[:, apart] * (1 - 2 * bit)
 
@@ -212,40 +236,39 @@ class Contraction:
         if not chosen:
             return np.ones(())
         level = self._level_of(model)
-        plan = self._plan_for(level)
+        engine = self._engine_for(level)
         scope = tuple(sorted(chosen))
-        if _holder(plan, scope) is None:
-            one = plan.forecast(gradients=False)
-            cost = one.seconds * 2 ** len(chosen)
+        if _holder(engine.plan, scope) is None:
+            cost = engine.forecast(gradients=False).seconds * 2 ** len(chosen)
             try:
-                keeping = None if cost < AT_ONCE else self._plan_for(level, scope)
+                joint_engine = None if cost < AT_ONCE else self._engine_for(level, scope)
             except (MemoryError, ValueError):
-                keeping = None
-            if keeping is None or keeping.forecast().seconds > cost:
-                return self._clamped_marginal(plan, model, chosen, clamp)
-            plan = keeping
-        found = sweep(plan, evaluate(plan, model, clamp), gradients=True)
-        assert found.leaves is not None
-        leaf = _holder(plan, scope)
-        assert leaf is not None
-        axes = plan.leaves.scopes[leaf]
-        joint = found.leaves[plan.leaves.starts[leaf] : plan.leaves.starts[leaf + 1]]
-        joint = joint.reshape([plan.factors.dims[v] for v in axes])
+                joint_engine = None
+            if joint_engine is None or joint_engine.forecast().seconds > cost:
+                return self._clamped_marginal(engine, model, chosen, clamp)
+            engine = joint_engine
+        plan = engine.plan
+        shares = sweep(engine, evaluate(plan, model, clamp), gradients=True).shares
+        member = _holder(plan, scope)
+        assert shares is not None
+        assert member is not None
+        axes = member.scope
+        joint = shares[member.offset :][: 2 ** len(axes)].reshape((2,) * len(axes))
         joint = joint.sum(axis=tuple(k for k, v in enumerate(axes) if v not in scope))
-        kept = [v for v in axes if v in scope]
-        result = np.maximum(joint.transpose([kept.index(v) for v in chosen]), 0.0)
+        left = [v for v in axes if v in scope]
+        result = np.maximum(joint.transpose([left.index(v) for v in chosen]), 0.0)
         return np.ascontiguousarray(result / result.sum())
 
     def _clamped_marginal(
-        self, plan: Plan, model: SqRBM, units: list[int], clamp: Mapping[int, int]
+        self, engine: Engine, model: SqRBM, units: list[int], clamp: Mapping[int, int]
     ) -> Float:
         logs = np.full((2,) * len(units), -np.inf)
         for bits in itertools.product((0, 1), repeat=len(units)):
             fixed = dict(zip(units, bits, strict=True))
             if any(fixed.get(unit, bit) != bit for unit, bit in clamp.items()):
                 continue
-            entries = evaluate(plan, model, {**clamp, **fixed})
-            logs[bits] = sweep(plan, entries, gradients=False).log_partition
+            entries = evaluate(engine.plan, model, {**clamp, **fixed})
+            logs[bits] = sweep(engine, entries, gradients=False).log_partition
         weights = np.exp(logs - logs.max())
         return np.asarray(weights / weights.sum())
 
@@ -261,14 +284,15 @@ class Contraction:
     ) -> NDArray[np.uint8]:
         """``k`` independent visible states (k, n) from p(v), or from p(v | clamp); no Markov chain.
 
-        Raises ValueError where a hidden unit is split by quadrature, whose terms are no
-        probabilities, and MemoryError where the contraction fits only with checkpoints or slices.
+        The program of the compiled engine finds the weights, whatever ``engine`` is. Raises
+        ValueError where a hidden unit is split by quadrature, whose terms are no probabilities, and
+        MemoryError where the contraction fits only with checkpoints or slices.
         """
-        from tnqbm.networks.contraction.perfect import PerfectSampler
+        from tnqbm.networks.compiled.perfect import PerfectSampler
 
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
             raise ValueError(f"k must be a number of samples >= 0, got {k!r}")
-        plan = self._planned(model)
+        plan = self._engine(model).plan
         entries = evaluate(plan, model, _checked_clamp(clamp, model.n_visible))
         if plan.factors.signed:
             raise ValueError(
@@ -297,24 +321,23 @@ class Contraction:
         chosen = _checked_units(hidden, model.n_hidden, "hidden")
         if len(chosen) not in (1, 2):
             raise ValueError(f"hidden_state takes one or two hidden units, got {len(chosen)}")
-        plan = self._planned(model)
-        base = evaluate(plan, model, _checked_clamp(clamp, model.n_visible))
-        log_z, moments = _moments(plan, model, base)
+        engine = self._engine(model)
+        base = evaluate(engine.plan, model, _checked_clamp(clamp, model.n_visible))
+        log_z, moments = _moments(engine, model, base)
         paulis = [PAULI_MATRICES[letter] for letter in model.paulis]
-        one = [_one_qubit(moments.sigma[:, j], paulis) for j in chosen]
+        alone = [_one_qubit(moments.sigma[:, j], paulis) for j in chosen]
         if len(chosen) == 1:
-            return one[0]
+            return alone[0]
         # rho_jk = rho_j (x) rho_k + sum (<s_j s_k> - <s_j> <s_k>) sigma (x) sigma / 4
         j, k = chosen
-        state: Complex = np.kron(one[0], one[1]).astype(np.complex128)
+        state: Complex = np.kron(alone[0], alone[1]).astype(np.complex128)
         if not (self.mask[:, j].any() and self.mask[:, k].any()):
             return state
         for p, left in enumerate(paulis):
             mean = moments.sigma[p, j]
             sign = 1 if mean >= 0 else -1  # (1 + sign sigma) / 2 has an average of 1/2 at least
-            log_p, given = _moments(
-                plan, model, Entries(*plan.factors.weighted(model, base, j, p, sign))
-            )
+            entries = Entries(*engine.plan.factors.weighted(model, base, j, p, sign))
+            log_p, given = _moments(engine, model, entries)
             together = sign * (
                 2.0 * math.exp(log_p - log_z) * given.sigma[:, k] - moments.sigma[:, k]
             )
@@ -324,20 +347,21 @@ class Contraction:
         return state
 
 
-def _moments(plan: Plan, model: SqRBM, entries: Entries) -> tuple[float, Moments]:
-    found = sweep(plan, entries, gradients=True)
-    assert found.leaves is not None
-    return found.log_partition, plan.factors.moments(model, members(plan, found.leaves))
+def _moments(engine: Engine, model: SqRBM, entries: Entries) -> tuple[float, Moments]:
+    log_z, shares = sweep(engine, entries, gradients=True)
+    assert shares is not None
+    return log_z, engine.plan.factors.moments(model, shares)
 
 
-def _holder(plan: Plan, scope: Scope) -> int | None:
-    """The smallest positive tensor that has all these variables."""
-    starts, signed = plan.leaves.starts, set(plan.leaves.signed)
-    wanted = set(scope)
+def _holder(plan: Plan, scope: Scope) -> Member | None:
+    """The smallest positive tensor that has all these visible units, and no other variables."""
+    n = plan.factors.n
     fitting = [
-        k for k, one in enumerate(plan.leaves.scopes) if wanted <= set(one) and k not in signed
+        member
+        for member in plan.factors.members
+        if set(scope) <= set(member.scope) and not member.signed and max(member.scope) < n
     ]
-    return min(fitting, key=lambda k: (starts[k + 1] - starts[k], k), default=None)
+    return min(fitting, key=lambda member: len(member.scope), default=None)
 
 
 def _one_qubit(bloch: Float, paulis: list[Complex]) -> Complex:

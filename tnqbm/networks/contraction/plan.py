@@ -1,4 +1,4 @@
-"""Plans: which tensors, along which tree, in how many slices, and what that will cost."""
+"""Plans: which tensors are contracted, along which tree, and in how many slices."""
 
 from __future__ import annotations
 
@@ -6,40 +6,29 @@ import contextlib
 import heapq
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tnqbm.kernels.sphere import nodes
-from tnqbm.networks.contraction.factors import (
+from tnqbm.networks.contraction.leaves import Leaves, gather_leaves
+from tnqbm.networks.contraction.shape import Tree, TreeShape
+from tnqbm.networks.contraction.trees import improved_tree, next_slice, quick_tree
+from tnqbm.networks.factors import (
     LARGEST_FIELD,
     Factors,
     Mask,
     Scope,
     quadrature_degree,
 )
-from tnqbm.networks.contraction.program import Program, TooLarge, compile_tree
-from tnqbm.networks.contraction.shape import Tree, TreeShape, strides
-from tnqbm.networks.contraction.trees import improved_tree, next_slice, quick_tree
 
-Int = NDArray[np.int64]
+Engine = TypeVar("Engine")
 
-SECONDS_PER_MULTIPLY_ADD = 0.5e-9
-SECONDS_PER_DISTANT = 1.3e-9
-SECONDS_PER_GATHERED = 5e-9
-SECONDS_PER_OPERATION = 0.35e-6
-SECONDS_PER_ENTRY = 50e-9
-SECONDS_AT_LEAST = 2e-4
-"""Measured by scripts/benchmarks/contraction.py on one core of a busy AMD EPYC (Genoa).
-
-A multiply-add along long runs with all operands in cache, or not, and without long runs; an
-operation; an entry of a hidden unit's tensor and Pauli; calling all the rest.
-"""
-
-ENTRY_COST = SECONDS_PER_ENTRY / 1e-9
+ENTRY_COST = 50.0
+"""What an entry of a hidden unit's tensor and Pauli is worth in multiply-adds."""
 
 WIDEST_DENSE = 28
 """Most neighbours of a hidden unit that is kept as one dense tensor."""
@@ -59,121 +48,13 @@ HOPELESS = 30.0
 MOST_SLICES = 2**16
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What log Z and all moments of coupled pairs will cost.
-
-    ``operations`` multiply-adds of the forward and backward sweeps, over all slices;
-    ``peak_bytes`` the most memory held at once; ``width`` the base-2 logarithm of the number of
-    entries of the largest tensor; ``slices`` the number of values of the variables that are summed
-    one after the other to save memory; ``seconds`` on one core of a recent server.
-    """
-
-    operations: float
-    peak_bytes: float
-    width: float
-    slices: int
-    seconds: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.operations:.3g} multiply-adds (about {self.seconds:.2g} s on one core), "
-            f"{self.peak_bytes / 1e9:.3g} GB, largest tensor 2^{self.width:.0f} entries"
-            + (f", {self.slices} slices" if self.slices > 1 else "")
-        )
-
-
-@dataclass(frozen=True)
-class Leaves:
-    """The tensors that are contracted: products of members whose variables are all in one of them.
-
-    ``scopes`` their variables in the order of their axes, ``starts`` (t + 1,) where their entries
-    begin in the arrays that hold those of all of them; ``moves`` and ``tables`` say which member is
-    multiplied into which one, for :func:`tnqbm.kernels.contraction.spread`; ``home`` {member:
-    leaf}.
-    """
-
-    scopes: list[Scope]
-    starts: Int
-    moves: Int
-    tables: Int
-    home: dict[int, int]
-    signed: list[int]
-
-    @property
-    def size(self) -> int:
-        return int(self.starts[-1])
-
-
-def gather_leaves(factors: Factors, extra: Sequence[Scope] = ()) -> Leaves:
-    """Each member is multiplied into the smallest tensor that has all its variables.
-
-    Signed members (the chains of split units) stay alone. ``extra`` scopes get a tensor of ones
-    each, from whose environment the joint distribution of its variables is read; they come first.
-    """
-    dims = factors.dims
-    scopes: list[Scope] = list(extra)
-    holders: dict[int, set[int]] = {}
-    home: dict[int, int] = {}
-    signed: list[int] = []
-
-    def volume(scope: Scope) -> int:
-        return math.prod(dims[v] for v in scope)
-
-    def new(scope: Scope) -> int:
-        scopes.append(scope)
-        return len(scopes) - 1
-
-    for k, scope in enumerate(scopes):
-        for v in scope:
-            holders.setdefault(v, set()).add(k)
-    order = sorted(range(len(factors.members)), key=lambda k: (-len(factors.members[k].scope), k))
-    for k in order:
-        member = factors.members[k]
-        if member.signed:
-            home[k] = new(member.scope)
-            signed.append(home[k])
-            continue
-        fitting = set.intersection(*(holders.get(v, set()) for v in member.scope))
-        if fitting:
-            home[k] = min(fitting, key=lambda leaf: (volume(scopes[leaf]), leaf))
-        else:
-            home[k] = new(member.scope)
-            for v in member.scope:
-                holders.setdefault(v, set()).add(home[k])
-    starts = np.cumsum([0, *(volume(scope) for scope in scopes)], dtype=np.int64)
-    moves, tables = _moves(factors, scopes, starts, home)
-    return Leaves(scopes, starts, moves, tables, home, sorted(signed))
-
-
-def _moves(
-    factors: Factors, scopes: list[Scope], starts: Int, home: dict[int, int]
-) -> tuple[Int, Int]:
-    rows, parts, known, size = [], [], {}, 0
-    for k, member in enumerate(factors.members):
-        scope = scopes[home[k]]
-        step = strides(member.scope, factors.dims)
-        axes = [(factors.dims[v], step.get(v, 0)) for v in scope]
-        half = len(axes) // 2
-        places = []
-        for part in (axes[:half], axes[half:]):
-            key = tuple(part)
-            if key not in known:
-                table = np.zeros(1, dtype=np.int64)
-                for dim, stride in part:
-                    table = (table[:, None] + stride * np.arange(dim)).ravel()
-                known[key] = (size, table.size)
-                parts.append(table)
-                size += table.size
-            places.append(known[key])
-        (t1, n1), (t2, n2) = places
-        rows.append([int(starts[home[k]]), member.offset, n1, n2, t1, t2])
-    return np.array(rows, dtype=np.int64).reshape(-1, 6), np.concatenate(parts)
+class TooLarge(Exception):
+    """A plan does not fit into its memory, whatever is computed twice."""
 
 
 @dataclass
 class Plan:
-    """Everything about a contraction that does not depend on numbers."""
+    """Everything about a contraction that depends neither on numbers nor on the engine."""
 
     factors: Factors
     leaves: Leaves
@@ -183,9 +64,12 @@ class Plan:
 
     @cached_property
     def scopes(self) -> list[Scope]:
-        """Axes of the tensors within one slice."""
-        cut = set(self.sliced)
-        return [tuple(v for v in scope if v not in cut) for scope in self.leaves.scopes]
+        """Axes of the leaves within one slice."""
+        return [self.uncut(scope) for scope in self.leaves.scopes]
+
+    def uncut(self, scope: Scope) -> Scope:
+        """The variables of a tensor that are left within one slice."""
+        return tuple(v for v in scope if v not in self.sliced)
 
     @cached_property
     def shape(self) -> TreeShape:
@@ -206,7 +90,7 @@ class Plan:
 
     @property
     def other_bytes(self) -> float:
-        """Memory outside the arena: entries of members and leaves, and what makes them."""
+        """Memory beside the tree's tensors: entries of members and leaves, and their tables."""
         members, leaves = self.factors.size, self.leaves.size
         largest = max((g.units.size * 2**g.width for g in self.factors.groups), default=0)
         parameters = self.factors.n_paulis * self.factors.n * self.factors.m
@@ -218,55 +102,6 @@ class Plan:
             + (33.0 * leaves if self.sliced else 0.0)
             + 9.0 * parameters
             + tables
-        )
-
-    @cached_property
-    def backward(self) -> Program:
-        """The program for log Z and environments."""
-        return self._compile(True)
-
-    @cached_property
-    def forward(self) -> Program:
-        """The program for log Z alone."""
-        return self._compile(False)
-
-    def _compile(self, gradients: bool) -> Program:
-        """The program, within ``max_bytes``; TooLarge if that cannot be."""
-        room = self.max_bytes - self.other_bytes
-        for _ in range(2):
-            program = compile_tree(
-                self.scopes,
-                self.factors.dims,
-                self.tree,
-                gradients=gradients,
-                max_elements=room / 8,
-            )
-            if program.bytes + self.other_bytes <= self.max_bytes:
-                return program
-            room = self.max_bytes - self.other_bytes - (program.bytes - 8 * program.arena)
-        raise TooLarge(f"{program.bytes} bytes")
-
-    def forecast(self, gradients: bool = True) -> Forecast:
-        """Cost of the backward (or forward) program."""
-        program = self.backward if gradients else self.forward
-        operations = program.multiply_adds * self.slices
-        distant, gathered = program.distant * self.slices, program.gathered * self.slices
-        parameters = self.factors.n_paulis * self.factors.n * self.factors.m
-        seconds = (
-            SECONDS_PER_MULTIPLY_ADD * (operations - distant - gathered)
-            + SECONDS_PER_GATHERED * gathered
-            + SECONDS_PER_DISTANT * distant
-            + SECONDS_PER_OPERATION * program.operations.shape[0] * self.slices
-            + SECONDS_PER_ENTRY * self.factors.n_paulis * self.factors.size
-            + 1e-9 * (self.leaves.size + 1.5 * parameters)
-            + SECONDS_AT_LEAST
-        )
-        return Forecast(
-            operations=operations,
-            peak_bytes=program.bytes + self.other_bytes,
-            width=self.shape.width,
-            slices=self.slices,
-            seconds=seconds,
         )
 
     def assignments(self) -> list[tuple[int, ...]]:
@@ -293,20 +128,25 @@ def wide_units(mask: Mask, n_paulis: int) -> list[int]:
 def make_plan(
     mask: Mask,
     n_paulis: int,
+    engine: Callable[[Plan], Engine],
     *,
     max_bytes: float,
     max_operations: float,
     max_field: float,
     seed: int = 0,
-    extra: Sequence[Scope] = (),
-) -> Plan:
-    """The cheapest plan found that fits; MemoryError or ValueError with advice if none does."""
+    output: Scope = (),
+) -> Engine:
+    """The engine for the cheapest plan; MemoryError or ValueError with advice if none fits.
+
+    ``engine`` raises :class:`TooLarge` for a plan that does not fit into memory; the plan is then
+    cut into slices. The joint distribution of the variables ``output`` can be read from it.
+    """
     _refuse_hopeless(mask, max_operations)
     best: Plan | None = None
     best_cost = math.inf
     for split in _candidates(mask, n_paulis, max_field):
-        factors = Factors(mask, n_paulis, split, max_field)
-        leaves = gather_leaves(factors, extra)
+        factors = Factors(mask, n_paulis, split, max_field, output)
+        leaves = gather_leaves(factors)
         tree = quick_tree(leaves.scopes, factors.dims, _positions(factors))
         plan = Plan(factors, leaves, tree, [], max_bytes)
         cost = plan.cost
@@ -329,7 +169,7 @@ def make_plan(
             f"2^{best.shape.width:.0f} entries; the limit is max_operations = "
             f"{max_operations:.2g}. {_ADVICE}"
         )
-    return _fitted(best, max_operations)
+    return _fitted(best, engine, max_operations)
 
 
 def _refuse_hopeless(mask: Mask, max_operations: float) -> None:
@@ -387,13 +227,12 @@ def _candidates(mask: Mask, n_paulis: int, max_field: float) -> list[frozenset[i
     return options
 
 
-def _fitted(plan: Plan, max_operations: float) -> Plan:
-    """The plan itself, or one with as few slices as memory asks for."""
+def _fitted(plan: Plan, engine: Callable[[Plan], Engine], max_operations: float) -> Engine:
+    """The engine for the plan itself, or for one with as few slices as memory asks for."""
     trial = plan
     while trial.slices * 3 * trial.shape.forward_cost <= max_operations:
         with contextlib.suppress(TooLarge):
-            assert trial.backward is not None
-            return trial
+            return engine(trial)
         further = next_slice(plan.leaves.scopes, plan.factors.dims, plan.tree, trial.sliced)
         if further is None or trial.slices * plan.factors.dims[further] > MOST_SLICES:
             break

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from tnqbm.networks.contraction.factors import Scope
+from tnqbm.networks.factors import Scope
 
 Tree = Sequence[tuple[int, int]]
 """Pairs in static single assignment form: the k-th pair makes tensor number (leaves + k)."""

@@ -1,19 +1,22 @@
-"""Running a plan on the numbers of one model: log Z, and the environment of every tensor."""
+"""Running a plan on the numbers of one model: log Z, and the environment of every tensor.
+
+An engine does the arithmetic, one slice after the other; slices are added here.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.kernels import contraction as kernels
+from tnqbm.networks.contraction.forecast import ContractionForecast
 from tnqbm.networks.contraction.plan import Plan
-from tnqbm.networks.contraction.program import Program
 from tnqbm.networks.contraction.shape import strides
+from tnqbm.networks.factors import Scope
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -21,18 +24,62 @@ Signs = NDArray[np.int8]
 
 
 class Swept(NamedTuple):
-    """log Z, and for each entry of each leaf what :func:`sweep` says."""
+    """log Z, and for each entry of each member of the factor graph what :func:`sweep` says."""
 
     log_partition: float
-    leaves: Float | None
+    shares: Float | None
 
 
 class Entries(NamedTuple):
-    """Entries of all members: log magnitudes, signs; and a constant to be added to log Z."""
+    """Entries of some tensors: log magnitudes, signs; and a constant to be added to log Z."""
 
     logs: Float
     signs: Signs
     constant: float
+
+
+class SliceResult(NamedTuple):
+    """Of one slice log |Z|, its sign, and the shares of all entries (relative to |Z|)."""
+
+    log: float
+    sign: int
+    shares: Float | None
+
+
+class Run(Protocol):
+    """Contracts one slice; None where numbers leave the range that it can hold.
+
+    ``numbers`` are those of the slice, the entries of tensor t from ``starts[t]`` to
+    ``starts[t + 1]``. With ``gradients`` the result has the shares of the entries.
+    """
+
+    def __call__(self, numbers: Entries, starts: Int, gradients: bool) -> SliceResult | None: ...
+
+
+class Engine(Protocol):
+    """Does the arithmetic of a plan; its constructor raises TooLarge if memory does not suffice.
+
+    It contracts tensors with the variables ``scopes``, whose entries begin at ``starts``.
+    ``otherwise`` is the engine to take where numbers leave the range of this one.
+    """
+
+    name: str
+    plan: Plan
+    otherwise: Engine | None
+    scopes: list[Scope]
+    starts: Int
+
+    def forecast(self, gradients: bool = True) -> ContractionForecast:
+        """What one sweep takes, with the environments of all tensors or without."""
+
+    def numbers(self, entries: Entries) -> Entries:
+        """Entries of the tensors from those of the members of the factor graph."""
+
+    def member_shares(self, shares: Float) -> Float:
+        """Shares of the members' entries from those of the tensors."""
+
+    def runs(self, gradients: bool) -> Iterator[Run]:
+        """Ways to contract a slice, the fastest first; the next is taken where one returns None."""
 
 
 def evaluate(plan: Plan, model: SqRBM, clamp: Mapping[int, int] | None = None) -> Entries:
@@ -40,98 +87,67 @@ def evaluate(plan: Plan, model: SqRBM, clamp: Mapping[int, int] | None = None) -
     return Entries(*plan.factors.evaluate(model, clamp))
 
 
-def sweep(plan: Plan, entries: Entries, *, gradients: bool) -> Swept:
+def sweep(engine: Engine, entries: Entries, *, gradients: bool) -> Swept:
     """Contract the network whose members have these entries.
 
-    With ``gradients`` the second result holds, for each entry of each leaf of the plan, its share
+    With ``gradients`` the second result holds, for each entry of each member of the plan, its share
     T[x] dZ/dT[x] / Z of Z: the probability of the values of its variables, if all numbers are
-    positive. For leaves with signs it holds d log Z / d T[x] itself.
+    positive. For members with signs it holds d log Z / d T[x] itself.
 
     Raises ArithmeticError if Z is not positive (signed tensors only: the quadrature of a split
-    hidden unit has lost all digits, or a clamp has probability zero).
+    hidden unit has lost all digits, or a clamp has probability zero), and where numbers leave the
+    range of the engine.
     """
-    numbers = _leaf_numbers(plan, entries)
-    program = plan.backward if gradients else plan.forward
-    found = _all_slices(plan, _Linear(plan, program), numbers, gradients)
-    if found is None:
-        found = _all_slices(plan, _Logarithmic(plan, program), numbers, gradients)
-    assert found is not None
-    return found
-
-
-def forward_values(plan: Plan, program: Program, entries: Entries) -> tuple[Float, bool]:
-    """The arena after a forward program, and whether it holds logarithms (for positive tensors).
-
-    The tensors in it are correct up to a factor each.
-    """
-    numbers = _leaf_numbers(plan, entries)
-    plain = _Linear(plan, program)
-    if plain(numbers, plan.leaves.starts, False) is not None:
-        return plain.arena, False
-    logarithmic = _Logarithmic(plan, program)
-    logarithmic(numbers, plan.leaves.starts, False)
-    return logarithmic.arena, True
-
-
-def members(plan: Plan, leaves: Float) -> Float:
-    """From the leaves' entries to those of the members, summed over the other variables."""
-    result = np.zeros(plan.factors.size)
-    kernels.collect(plan.leaves.moves, plan.leaves.tables, leaves, result)
-    return result
-
-
-def _leaf_numbers(plan: Plan, entries: Entries) -> Entries:
-    leaves = plan.leaves
-    logs = np.zeros(leaves.size)
-    kernels.spread(leaves.moves, leaves.tables, entries.logs, logs)
-    signs = np.ones(leaves.size, dtype=np.int8)
-    for k, member in enumerate(plan.factors.members):
-        if member.signed:
-            start, stop = leaves.starts[leaves.home[k]], leaves.starts[leaves.home[k] + 1]
-            signs[start:stop] = entries.signs[member.offset : member.offset + stop - start]
-    return Entries(logs, signs, entries.constant)
-
-
-class _Slice(NamedTuple):
-    """Result of one slice: log |Z|, its sign, and the leaves' entries (relative to |Z|)."""
-
-    log: float
-    sign: int
-    leaves: Float | None
+    numbers = engine.numbers(entries)
+    for run in engine.runs(gradients):
+        result = _all_slices(engine, run, numbers, gradients)
+        if result is not None:
+            log_z, shares = result
+            return Swept(log_z, None if shares is None else engine.member_shares(shares))
+    if engine.otherwise is not None:
+        return sweep(engine.otherwise, entries, gradients=gradients)
+    raise ArithmeticError(
+        f"numbers leave the range of doubles, which engine={engine.name!r} needs; use "
+        "engine='compiled', which goes over to logarithms, or smaller weights"
+    )
 
 
 def _all_slices(
-    plan: Plan, run: _Linear | _Logarithmic, numbers: Entries, gradients: bool
-) -> Swept | None:
-    """The sum over all slices; None where a slice leaves the range of doubles."""
+    engine: Engine, run: Run, numbers: Entries, gradients: bool
+) -> tuple[float, Float | None] | None:
+    """log Z and shares, summed over all slices; None where one leaves the range of ``run``."""
+    plan = engine.plan
     if not plan.sliced:
-        one = run(numbers, plan.leaves.starts, gradients)
-        return None if one is None else _combined([one], one.leaves, numbers.constant)
-    parts = _Parts(plan)
-    found = []
-    gathered = np.zeros(plan.leaves.size) if gradients else None
+        result = run(numbers, engine.starts, gradients)
+        return None if result is None else _combined([result], result.shares, numbers.constant)
+    parts = _Parts(engine)
+    results = []
+    gathered = np.zeros(engine.starts[-1]) if gradients else None
     reference = -math.inf
     for values in plan.assignments():
         where = parts.where(values)
-        one = run(Entries(numbers.logs[where], numbers.signs[where], 0.0), parts.starts, gradients)
-        if one is None:
+        part = Entries(numbers.logs[where], numbers.signs[where], 0.0)
+        result = run(part, parts.starts, gradients)
+        if result is None:
             return None
-        found.append(one._replace(leaves=None))
-        if gathered is None or one.leaves is None:
+        results.append(result._replace(shares=None))
+        if gathered is None or result.shares is None:
             continue
-        if one.log > reference:
-            gathered *= math.exp(reference - one.log)
-            reference = one.log
-        gathered[where] += math.exp(one.log - reference) * one.leaves
-    return _combined(found, gathered, numbers.constant)
+        if result.log > reference:
+            gathered *= math.exp(reference - result.log)
+            reference = result.log
+        gathered[where] += math.exp(result.log - reference) * result.shares
+    return _combined(results, gathered, numbers.constant)
 
 
-def _combined(found: list[_Slice], gathered: Float | None, constant: float) -> Swept:
+def _combined(
+    results: list[SliceResult], gathered: Float | None, constant: float
+) -> tuple[float, Float | None]:
     """The sum over all slices from theirs; ``gathered`` is relative to the largest."""
-    reference = max(one.log for one in found)
+    reference = max(result.log for result in results)
     total = 0.0
     if reference > -math.inf:
-        total = math.fsum(one.sign * math.exp(one.log - reference) for one in found)
+        total = math.fsum(result.sign * math.exp(result.log - reference) for result in results)
     if not total > 0.0:
         raise ArithmeticError(
             "the contraction is not positive: a clamped value has probability 0, or the fields of "
@@ -139,89 +155,27 @@ def _combined(found: list[_Slice], gathered: Float | None, constant: float) -> S
         )
     if gathered is not None:
         gathered /= total
-    return Swept(reference + math.log(total) + constant, gathered)
+    return reference + math.log(total) + constant, gathered
 
 
 class _Parts:
-    """Where the entries of the slices stand among the entries of all leaves."""
+    """Where the entries of the slices stand among the entries of all tensors."""
 
-    def __init__(self, plan: Plan) -> None:
-        dims, chosen = plan.factors.dims, plan.sliced
-        self.starts = np.cumsum([0, *(math.prod(dims[v] for v in s) for s in plan.scopes)])
+    def __init__(self, engine: Engine) -> None:
+        plan, dims = engine.plan, engine.plan.factors.dims
+        scopes = [plan.uncut(scope) for scope in engine.scopes]
+        self.starts = np.cumsum([0, *(math.prod(dims[v] for v in scope) for scope in scopes)])
         self.first = np.empty(self.starts[-1], dtype=np.int64)
-        self.steps = np.zeros((len(plan.scopes), len(chosen)), dtype=np.int64)
-        for leaf, (scope, kept) in enumerate(zip(plan.leaves.scopes, plan.scopes, strict=True)):
+        self.steps = np.zeros((len(scopes), len(plan.sliced)), dtype=np.int64)
+        for t, (scope, rest) in enumerate(zip(engine.scopes, scopes, strict=True)):
             step = strides(scope, dims)
-            self.steps[leaf] = [step.get(v, 0) for v in chosen]
-            places = plan.leaves.starts[leaf : leaf + 1]
-            for v in kept:
+            self.steps[t] = [step.get(v, 0) for v in plan.sliced]
+            places = engine.starts[t : t + 1]
+            for v in rest:
                 places = (places[:, None] + step[v] * np.arange(dims[v])).ravel()
-            self.first[self.starts[leaf] : self.starts[leaf + 1]] = places
+            self.first[self.starts[t] : self.starts[t + 1]] = places
 
     def where(self, values: tuple[int, ...]) -> Int:
         """Indices of the entries within the slice in which the variables have these values."""
         offsets = (self.steps * np.array(values, dtype=np.int64)).sum(axis=1)
         return np.asarray(self.first + np.repeat(offsets, np.diff(self.starts)))
-
-
-class _Linear:
-    """A program on plain doubles, for one slice after the other."""
-
-    def __init__(self, plan: Plan, program: Program) -> None:
-        self.program = program
-        self.arena = np.empty(program.arena)
-        self.peak = np.ones(program.slots)
-        self.log_scale = np.zeros(program.slots)
-        self.signed = _flags(plan)
-
-    def __call__(self, numbers: Entries, starts: Int, gradients: bool) -> _Slice | None:
-        program, arena, peak, scale = self.program, self.arena, self.peak, self.log_scale
-        state = kernels.load_linear(
-            numbers.logs, numbers.signs, starts, program.inputs, arena, peak, scale
-        )
-        if state == kernels.NOTHING:
-            return _Slice(-math.inf, 1, None)
-        if state == kernels.DONE:
-            state = kernels.run_linear(program.operations, program.tables, arena, peak, scale)
-        if state != kernels.DONE:
-            return None
-        root = float(arena[program.root])
-        sign = 1 if root > 0 else -1
-        leaves = None
-        if gradients:
-            leaves = np.empty(starts[-1])
-            kernels.shares_linear(
-                starts, program.inputs, program.environments, program.environment_slots,
-                self.signed, arena, peak, scale, sign, leaves,
-            )  # fmt: skip
-        return _Slice(float(scale[program.root_slot]) + math.log(abs(root)), sign, leaves)
-
-
-class _Logarithmic:
-    """A program on logarithms and signs."""
-
-    def __init__(self, plan: Plan, program: Program) -> None:
-        self.program = program
-        self.arena = np.empty(program.arena)
-        self.signs = np.empty(program.arena, dtype=np.int8)
-        self.signed = _flags(plan)
-
-    def __call__(self, numbers: Entries, starts: Int, gradients: bool) -> _Slice | None:
-        program, arena, signs = self.program, self.arena, self.signs
-        kernels.load_logarithmic(numbers.logs, numbers.signs, starts, program.inputs, arena, signs)
-        kernels.run_logarithmic(program.operations, program.tables, arena, signs)
-        log, sign = float(arena[program.root]), int(signs[program.root])
-        leaves = None
-        if gradients and log > -math.inf:
-            leaves = np.empty(starts[-1])
-            kernels.shares_logarithmic(
-                starts, program.inputs, program.environments, self.signed, arena, signs, log,
-                sign, leaves,
-            )  # fmt: skip
-        return _Slice(log, sign, leaves)
-
-
-def _flags(plan: Plan) -> NDArray[np.bool_]:
-    flags = np.zeros(len(plan.leaves.scopes), dtype=np.bool_)
-    flags[plan.leaves.signed] = True
-    return flags

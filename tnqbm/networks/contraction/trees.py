@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tnqbm.networks.contraction.factors import Scope
 from tnqbm.networks.contraction.shape import Tree, TreeShape
+from tnqbm.networks.factors import Scope
 
 SEARCH_TENSORS = 6000
 """Most tensors that cotengra's search is asked to order: it takes some 10 ms for each."""

@@ -108,12 +108,15 @@ class Factors:
     n_paulis : P
     split : the hidden units that are split
     max_field : largest |Phi| of a split unit that the quadrature is made for (P > 1)
+    output : visible units that get a tensor of ones together, whose shares of Z are their joint
+        distribution
     """
 
     mask: Mask
     n_paulis: int
     split: frozenset[int] = frozenset()
     max_field: float = 1.0
+    output: Scope = ()
     dims: list[int] = field(init=False)
     members: list[Member] = field(init=False)
     size: int = field(init=False)
@@ -128,6 +131,7 @@ class Factors:
         widths = np.array([units.size for units in touched], dtype=np.int64)
         dense = np.array([j not in self.split for j in range(m)], dtype=bool)
         self.free = np.flatnonzero(widths == 0)
+        self.output_offset = self._add("output", self.output) if self.output else self.size
         self.groups: list[_Group] = []
         for k in sorted(set(widths[dense].tolist()) - {0}):
             units = np.flatnonzero(dense & (widths == k))
@@ -197,6 +201,8 @@ class Factors:
         logs[: 2 * self.n] = (model.a[:, None] * np.array([-1.0, 1.0])).ravel()
         for unit, bit in (clamp or {}).items():
             logs[2 * unit + 1 - bit] = -np.inf
+        if self.output:
+            logs[self.output_offset :][: 2 ** len(self.output)] = 0.0
         for group in self.groups:
             logs[group.entries] = fields.log_factor(_fields(model, group), 0).ravel()
         for star in self.stars:

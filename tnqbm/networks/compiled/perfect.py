@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.kernels.contraction import descend
+from tnqbm.networks.compiled.engine import forward_values
+from tnqbm.networks.compiled.program import compile_tree
 from tnqbm.networks.contraction.plan import Plan
-from tnqbm.networks.contraction.program import compile_tree
 from tnqbm.networks.contraction.shape import TreeShape, strides
-from tnqbm.networks.contraction.sweep import Entries, forward_values
+from tnqbm.networks.contraction.sweep import Entries
 
 Int = NDArray[np.int64]
 
@@ -81,7 +82,7 @@ def _descent(shape: TreeShape, values: Int) -> _Descent:
 class PerfectSampler:
     """Independent samples from the models of a plan, without slices and without signs.
 
-    Raises :class:`tnqbm.networks.contraction.program.TooLarge` if the values of all tensors of the
+    Raises :class:`tnqbm.networks.contraction.plan.TooLarge` if the values of all tensors of the
     tree do not fit into the memory of the plan together.
     """
 

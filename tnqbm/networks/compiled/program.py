@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.kernels.contraction import COLUMNS, GATHER, REDUCE, VECTOR
-from tnqbm.networks.contraction.factors import Scope
-from tnqbm.networks.contraction.schedule import fitting_schedule
+from tnqbm.networks.compiled.schedule import fitting_schedule
+from tnqbm.networks.contraction.plan import TooLarge
 from tnqbm.networks.contraction.shape import Tree, TreeShape, strides
+from tnqbm.networks.factors import Scope
 
 Int = NDArray[np.int64]
 
@@ -54,10 +55,6 @@ class Program:
     def bytes(self) -> int:
         """Memory of the arena and of the program itself."""
         return 8 * (self.arena + self.tables.size + self.operations.size)
-
-
-class TooLarge(Exception):
-    """The buffers do not fit, whatever is computed twice."""
 
 
 class _Tables:

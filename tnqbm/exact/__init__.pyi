@@ -1,0 +1,12 @@
+from . import quadrature as quadrature
+from .evaluation import MAX_DENSE as MAX_DENSE
+from .evaluation import MAX_VISIBLE as MAX_VISIBLE
+from .evaluation import METHODS as METHODS
+from .evaluation import Gradient as Gradient
+from .evaluation import Moments as Moments
+from .evaluation import check_enumerable as check_enumerable
+from .evaluation import forecasts as forecasts
+from .evaluation import gradient as gradient
+from .evaluation import log_partition as log_partition
+from .evaluation import moments as moments
+from .evaluation import probabilities as probabilities

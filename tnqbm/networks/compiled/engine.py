@@ -1,0 +1,196 @@
+"""The compiled engine: a plan as a program of operations on one array, run by Numba kernels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.kernels import contraction as kernels
+from tnqbm.networks.compiled.program import Program, compile_tree
+from tnqbm.networks.contraction.forecast import ContractionForecast, contraction_forecast
+from tnqbm.networks.contraction.plan import Plan, TooLarge
+from tnqbm.networks.contraction.sweep import Engine, Entries, Run, SliceResult
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
+
+SECONDS_PER_MULTIPLY_ADD = 0.5e-9
+SECONDS_PER_DISTANT = 1.3e-9
+SECONDS_PER_GATHERED = 5e-9
+SECONDS_PER_OPERATION = 0.35e-6
+SECONDS_PER_ENTRY = 50e-9
+SECONDS_AT_LEAST = 2e-4
+"""Measured by scripts/benchmarks/contraction.py on one core of a busy AMD EPYC (Genoa).
+
+A multiply-add along long runs with all operands in cache, or not, and without long runs; an
+operation; an entry of a hidden unit's tensor and Pauli; calling all the rest.
+"""
+
+
+class CompiledEngine:
+    """The programs of a plan, one for log Z alone and one for log Z and all environments.
+
+    They contract the leaves of the plan, products of members of the factor graph.
+
+    Raises :class:`tnqbm.networks.contraction.plan.TooLarge` if they do not fit into the memory of
+    the plan, even with checkpoints.
+    """
+
+    name = "compiled"
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.otherwise: Engine | None = None
+        self.scopes, self.starts = plan.leaves.scopes, plan.leaves.starts
+        self.backward = self._compile(True)
+
+    @cached_property
+    def forward(self) -> Program:
+        """The program for log Z alone."""
+        return self._compile(False)
+
+    def _compile(self, gradients: bool) -> Program:
+        plan = self.plan
+        room = plan.max_bytes - plan.other_bytes
+        for _ in range(2):
+            program = compile_tree(
+                plan.scopes,
+                plan.factors.dims,
+                plan.tree,
+                gradients=gradients,
+                max_elements=room / 8,
+            )
+            if program.bytes + plan.other_bytes <= plan.max_bytes:
+                return program
+            room = plan.max_bytes - plan.other_bytes - (program.bytes - 8 * program.arena)
+        raise TooLarge(f"{program.bytes} bytes")
+
+    def forecast(self, gradients: bool = True) -> ContractionForecast:
+        """Cost of the backward (or forward) program."""
+        plan, program = self.plan, self.backward if gradients else self.forward
+        operations = program.multiply_adds * plan.slices
+        distant, gathered = program.distant * plan.slices, program.gathered * plan.slices
+        parameters = plan.factors.n_paulis * plan.factors.n * plan.factors.m
+        seconds = (
+            SECONDS_PER_MULTIPLY_ADD * (operations - distant - gathered)
+            + SECONDS_PER_GATHERED * gathered
+            + SECONDS_PER_DISTANT * distant
+            + SECONDS_PER_OPERATION * program.operations.shape[0] * plan.slices
+            + SECONDS_PER_ENTRY * plan.factors.n_paulis * plan.factors.size
+            + 1e-9 * (plan.leaves.size + 1.5 * parameters)
+            + SECONDS_AT_LEAST
+        )
+        size = program.bytes + plan.other_bytes
+        return contraction_forecast(
+            self.name, seconds, size, operations, plan.shape.width, plan.slices
+        )
+
+    def numbers(self, entries: Entries) -> Entries:
+        """Entries of the leaves: members multiplied into one another."""
+        return leaf_numbers(self.plan, entries)
+
+    def member_shares(self, shares: Float) -> Float:
+        """From the leaves' entries to those of the members, summed over the other variables."""
+        result = np.zeros(self.plan.factors.size)
+        kernels.collect(self.plan.leaves.moves, self.plan.leaves.tables, shares, result)
+        return result
+
+    def runs(self, gradients: bool) -> Iterator[Run]:
+        """On plain doubles; on logarithms, ten times slower, where these do not suffice."""
+        program = self.backward if gradients else self.forward
+        yield _Linear(self.plan, program)
+        yield _Logarithmic(self.plan, program)
+
+
+def leaf_numbers(plan: Plan, entries: Entries) -> Entries:
+    """Entries of the leaves of ``plan`` from those of its members."""
+    leaves = plan.leaves
+    logs = np.zeros(leaves.size)
+    kernels.spread(leaves.moves, leaves.tables, entries.logs, logs)
+    signs = np.ones(leaves.size, dtype=np.int8)
+    for k, member in enumerate(plan.factors.members):
+        if member.signed:
+            start, stop = leaves.starts[leaves.home[k]], leaves.starts[leaves.home[k] + 1]
+            signs[start:stop] = entries.signs[member.offset : member.offset + stop - start]
+    return Entries(logs, signs, entries.constant)
+
+
+def forward_values(plan: Plan, program: Program, entries: Entries) -> tuple[Float, bool]:
+    """The arena after a forward program, and whether it holds logarithms (for positive tensors).
+
+    The tensors in it are correct up to a factor each.
+    """
+    numbers = leaf_numbers(plan, entries)
+    plain = _Linear(plan, program)
+    if plain(numbers, plan.leaves.starts, False) is not None:
+        return plain.arena, False
+    logarithmic = _Logarithmic(plan, program)
+    logarithmic(numbers, plan.leaves.starts, False)
+    return logarithmic.arena, True
+
+
+class _Linear:
+    """A program on plain doubles, for one slice after the other."""
+
+    def __init__(self, plan: Plan, program: Program) -> None:
+        self.program = program
+        self.arena = np.empty(program.arena)
+        self.peak = np.ones(program.slots)
+        self.log_scale = np.zeros(program.slots)
+        self.signed = _flags(plan)
+
+    def __call__(self, numbers: Entries, starts: Int, gradients: bool) -> SliceResult | None:
+        program, arena, peak, scale = self.program, self.arena, self.peak, self.log_scale
+        state = kernels.load_linear(
+            numbers.logs, numbers.signs, starts, program.inputs, arena, peak, scale
+        )
+        if state == kernels.NOTHING:
+            return SliceResult(-math.inf, 1, None)
+        if state == kernels.DONE:
+            state = kernels.run_linear(program.operations, program.tables, arena, peak, scale)
+        if state != kernels.DONE:
+            return None
+        root = float(arena[program.root])
+        sign = 1 if root > 0 else -1
+        shares = None
+        if gradients:
+            shares = np.empty(starts[-1])
+            kernels.shares_linear(
+                starts, program.inputs, program.environments, program.environment_slots,
+                self.signed, arena, peak, scale, sign, shares,
+            )  # fmt: skip
+        return SliceResult(float(scale[program.root_slot]) + math.log(abs(root)), sign, shares)
+
+
+class _Logarithmic:
+    """A program on logarithms and signs."""
+
+    def __init__(self, plan: Plan, program: Program) -> None:
+        self.program = program
+        self.arena = np.empty(program.arena)
+        self.signs = np.empty(program.arena, dtype=np.int8)
+        self.signed = _flags(plan)
+
+    def __call__(self, numbers: Entries, starts: Int, gradients: bool) -> SliceResult | None:
+        program, arena, signs = self.program, self.arena, self.signs
+        kernels.load_logarithmic(numbers.logs, numbers.signs, starts, program.inputs, arena, signs)
+        kernels.run_logarithmic(program.operations, program.tables, arena, signs)
+        log, sign = float(arena[program.root]), int(signs[program.root])
+        shares = None
+        if gradients and log > -math.inf:
+            shares = np.empty(starts[-1])
+            kernels.shares_logarithmic(
+                starts, program.inputs, program.environments, self.signed, arena, signs, log,
+                sign, shares,
+            )  # fmt: skip
+        return SliceResult(log, sign, shares)
+
+
+def _flags(plan: Plan) -> NDArray[np.bool_]:
+    flags = np.zeros(len(plan.leaves.scopes), dtype=np.bool_)
+    flags[plan.leaves.signed] = True
+    return flags
