@@ -1,6 +1,6 @@
 """The semi-quantum restricted Boltzmann machine (sqRBM): parameters and closed forms.
 
-Conventions are those of docs/architecture.md ("The model"): visible bits ``v_i`` in {0, 1} with
+Conventions are those of docs/internals.md ("The model"): visible bits ``v_i`` in {0, 1} with
 spins ``s_i = (-1)**v_i``, hidden qubits ``j``, and
 
     H = sum_i a_i Z_i + sum_{P,j} b[P,j] sigma^P_j + sum_{P,i,j} w[P,i,j] Z_i sigma^P_j
