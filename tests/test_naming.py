@@ -28,10 +28,6 @@ LATER = set(
     tnqbm.hamiltonian.train: negative_phase
     tnqbm.training.second_order.NaturalGradient.update: rate
     tnqbm.audit.rotated: seed
-    tnqbm.networks.AmplitudeMPS.sample: k
-    tnqbm.networks.AmplitudeMPS.importance: k
-    tnqbm.networks.AmplitudeMPS.infidelity: k
-    tnqbm.networks.Contraction.sample: k
     mc.Estimate: n_chains
     mc.Estimate: n_betas
     mc.Estimate: n_samples

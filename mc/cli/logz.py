@@ -37,6 +37,13 @@ METHODS = (
     help="How; auto: exact if that is quick, else ais, else tensor; exact: the fastest exact way; "
     "all: every way there is, compared.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "quimb", "compiled"]),
+    default="auto",
+    show_default=True,
+    help="What contracts the factor graph, for contraction and exact; auto: the faster one.",
+)
 @click.option("--chains", type=int, default=500, show_default=True, help="Annealed chains.")
 @click.option("--betas", type=int, default=1000, show_default=True, help="Inverse temperatures.")
 @click.option(
@@ -72,6 +79,7 @@ def logz(
     more: tuple[str, ...],
     run: tuple[str, ...],
     method: str,
+    engine: str,
     chains: int,
     betas: int,
     kernel: str,
@@ -92,7 +100,8 @@ def logz(
     units, forwards ("ais"), backwards, or "both". "tensor" weighs perfect samples of a matrix
     product state (unbiased for Z), and checks them with Markov chains. "exact" takes the
     fastest of enumeration, contraction of a tensor network and quadrature, if one is within
-    reach, and shows what each would cost. Every estimate is held against a lower bound of log Z
+    reach, and shows what each would cost; contraction is done by quimb or by a program compiled
+    for it (--engine). Every estimate is held against a lower bound of log Z
     that always holds, and against the modes of the model. The model is one saved with
     SqRBM.save, or the final model of an archive's run, which is compared with the data it was
     trained on unless --data says otherwise. A warning names estimates not to be relied on.
@@ -102,6 +111,7 @@ def logz(
       tnqbm logz model.h5 --method both
       tnqbm logz results.h5 --run paulis=XYZ visible=64 hidden=32 seed=1 --data digits
       tnqbm logz model.h5 --method tensor --max-bond 64
+      tnqbm logz model.h5 --method contraction --engine quimb
       tnqbm logz model.h5 --method all --data bas --json
     """
     from mc.sampling import partition
@@ -110,12 +120,15 @@ def logz(
     named = named_model(path, [*run, *more])
     model = named.model
     target = _target(named, data, data_seed)
-    costs = exact.forecasts(model) if method in (*partition.EXACT, "all") else None
+    costs = None
+    if method in (*partition.EXACT, "all"):
+        costs = exact.forecasts(model, engine=engine)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = partition.log_partition(
             model,
             method=method,
+            engine=engine,
             n_chains=chains,
             n_betas=betas,
             kernel=kernel,

@@ -56,6 +56,7 @@ _TENSOR, _SURVEY = 3, 4  # streams below the seed; those of annealing come first
 @checked(
     model=MODEL,
     method=arguments.text,
+    engine=arguments.text,
     n_chains=arguments.whole,
     n_betas=arguments.whole,
     kernel=arguments.text,
@@ -73,6 +74,7 @@ def log_partition(
     model: SqRBM,
     *,
     method: str = "auto",
+    engine: str = "auto",
     n_chains: int = 500,
     n_betas: int = 1000,
     betas: Schedule | ArrayLike = "adaptive",
@@ -99,6 +101,8 @@ def log_partition(
         whose mean weight is an unbiased estimate of Z whatever the bond dimension; "enumeration",
         "contraction", "quadrature", or "exact", the fastest of these for the model at hand; "all",
         every way that applies, compared with one another.
+    engine : what contracts the factor graph for "contraction" and "exact", "quimb" or "compiled";
+        "auto": the faster one by its forecast. See :func:`tnqbm.exact.log_partition`.
     n_chains, n_betas, betas, kernel, sweeps_per_beta, precision, bootstrap : see
         :func:`mc.sampling.log_z.annealing.anneal`. More inverse temperatures make the weights more
         even, more chains average over them.
@@ -132,7 +136,9 @@ def log_partition(
     if method not in METHODS:
         raise ValueError(f"method: {method!r} is not one of {', '.join(METHODS)}")
     if method in EXACT:
-        return _exact(model, method)
+        return _exact(model, method, engine)
+    if engine != "auto":
+        raise ValueError(f"engine={engine!r} is for method='contraction', got method={method!r}")
     if seed is None:
         raise ValueError(f"seed: method {method!r} draws random numbers; give it a seed")
 
@@ -271,12 +277,12 @@ def _all(model: SqRBM, how: Annealing, network: Callable[[], Run], seed: Seed) -
     )
 
 
-def _exact(model: SqRBM, method: str) -> Estimate:
+def _exact(model: SqRBM, method: str, engine: str = "auto") -> Estimate:
     from tnqbm import exact
 
     begun = time.perf_counter()
     chosen = "auto" if method == "exact" else method
-    value = float(exact.log_partition(model, method=chosen))
+    value = float(exact.log_partition(model, method=chosen, engine=engine))
     return Estimate(
         value=value,
         standard_error=0.0,

@@ -53,6 +53,19 @@ def test_all_methods_agree(saved: Path, model: SqRBM) -> None:
     assert "estimates agree" in text
 
 
+@pytest.mark.parametrize("engine", ["quimb", "compiled"])
+def test_engines_of_contraction(saved: Path, model: SqRBM, engine: str) -> None:
+    for method in ("exact", "contraction"):
+        text = call(saved, "--method", method, "--engine", engine, "--json").stdout
+        result = json.loads(text)
+        assert result["log_z"] == pytest.approx(exact.log_partition(model), abs=1e-12)
+        (forecast,) = (row for row in result["forecasts"] if row["method"] == "contraction")
+        assert forecast["engine"] == engine
+    assert f"engine {engine}" in call(saved, "--method", "exact", "--engine", engine).stdout
+    refused = call(saved, "--method", "ais", "--engine", engine, code=1)
+    assert f"engine='{engine}' is for method='contraction'" in refused.stderr
+
+
 def test_default_is_exact_where_that_is_quick(saved: Path, model: SqRBM) -> None:
     result = json.loads(call(saved, *QUICK, "--json").stdout)
     assert result["method"] == "exact"

@@ -258,5 +258,5 @@ def test_impossible_arguments_are_named(model: SqRBM, truncated: AmplitudeMPS) -
         truncated.importance(wide, 10, seed=0)
     with pytest.raises(ValueError, match="cut must be"):
         truncated.schmidt_values(9)
-    with pytest.raises(ValueError, match="k must be at least"):
+    with pytest.raises(ValueError, match="samples must be at least"):
         truncated.sample(-1, seed=0)

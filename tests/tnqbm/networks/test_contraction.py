@@ -358,5 +358,5 @@ def test_perfect_samples_of_split_units():
     wide = SqRBM.uniform(40, 1, "XZ", scale=0.1, seed=3)
     with pytest.raises(ValueError, match="quadrature"):
         Contraction.of(wide).sample(wide, 1, seed=0)
-    with pytest.raises(ValueError, match="number of samples"):
+    with pytest.raises(ValueError, match="whole number"):
         Contraction.of(model).sample(model, -1, seed=0)

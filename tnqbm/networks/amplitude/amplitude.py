@@ -164,18 +164,18 @@ class AmplitudeMPS:
         return 2.0 * self.log_norm
 
     def sample(
-        self, k: int, *, clamp: Mapping[int, int] | None = None, seed: Seed
+        self, samples: int, *, clamp: Mapping[int, int] | None = None, seed: Seed
     ) -> tuple[Bits, Float]:
-        """Independent samples (k, n) of q(v) and their log q (k,).
+        """Independent samples (K, n) of q(v) and their log q (K,), K = ``samples``.
 
         clamp : {unit: bit} of units to hold: samples of q given them, and log q of the others
             given them. ValueError if q gives them no probability.
         """
-        k = _whole("k", k, 0)
+        samples = _whole("samples", samples, 0)
         rng = np.random.default_rng(seed)
         with one_thread():
             tensors = self._form.tensors if not clamp else self._clamped(clamp)
-            sites, log_q = draw(tensors, k, rng)
+            sites, log_q = draw(tensors, samples, rng)
         v = np.empty_like(sites)
         v[:, self.order] = sites
         return v, log_q
@@ -205,10 +205,10 @@ class AmplitudeMPS:
             log_size, _ = log_amplitudes(self._form.tensors, flat)
         return np.asarray(2.0 * log_size.reshape(states.shape[:-1]))
 
-    def importance(self, model: SqRBM, k: int, *, seed: Seed) -> Importance:
-        """``k`` samples of q weighted as samples of the model: log Z (Z unbiased), moments."""
+    def importance(self, model: SqRBM, samples: int, *, seed: Seed) -> Importance:
+        """Samples of q weighted as samples of the model: log Z (Z unbiased), moments."""
         self._check_model(model)
-        v, log_q = self.sample(_whole("k", k, 2), seed=seed)
+        v, log_q = self.sample(_whole("samples", samples, 2), seed=seed)
         log_weights = _log_weight(model, v) - log_q
         top = float(log_weights.max())
         w = np.exp(log_weights - top)
@@ -217,17 +217,17 @@ class AmplitudeMPS:
             states=v,
             log_weights=log_weights,
             log_partition=top + float(np.log(mean)),
-            standard_error=float(w.std(ddof=1) / mean / np.sqrt(k)),
+            standard_error=float(w.std(ddof=1) / mean / np.sqrt(samples)),
             ess=float(w.sum() ** 2 / np.square(w).sum()),
         )
 
-    def infidelity(self, model: SqRBM, k: int = 4000, *, seed: Seed) -> tuple[float, float]:
-        """1 - |<psi|network>|^2 / (<psi|psi> <network|network>) from k samples; standard error.
+    def infidelity(self, model: SqRBM, samples: int = 4000, *, seed: Seed) -> tuple[float, float]:
+        """1 - |<psi|network>|^2 / (<psi|psi> <network|network>) from samples; standard error.
 
         Samples of the network know nothing of a mode that it lacks.
         """
         self._check_model(model)
-        v, _ = self.sample(_whole("k", k, 2), seed=seed)
+        v, _ = self.sample(_whole("samples", samples, 2), seed=seed)
         with one_thread():
             log_network, sign = log_amplitudes(
                 self._form.tensors, np.ascontiguousarray(v[:, self.order])

@@ -277,12 +277,12 @@ class Contraction:
     def sample(
         self,
         model: SqRBM,
-        k: int,
+        samples: int,
         *,
         seed: int | np.random.SeedSequence | np.random.Generator,
         clamp: Mapping[int, int] | None = None,
     ) -> NDArray[np.uint8]:
-        """``k`` independent visible states (k, n) from p(v), or from p(v | clamp); no Markov chain.
+        """Independent visible states (K, n) from p(v), or from p(v | clamp); no Markov chain.
 
         The program of the compiled engine finds the weights, whatever ``engine`` is. Raises
         ValueError where a hidden unit is split by quadrature, whose terms are no probabilities, and
@@ -290,8 +290,8 @@ class Contraction:
         """
         from tnqbm.networks.compiled.perfect import PerfectSampler
 
-        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
-            raise ValueError(f"k must be a number of samples >= 0, got {k!r}")
+        if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 0:
+            raise ValueError(f"samples must be a whole number >= 0, got {samples!r}")
         plan = self._engine(model).plan
         entries = evaluate(plan, model, _checked_clamp(clamp, model.n_visible))
         if plan.factors.signed:
@@ -306,7 +306,7 @@ class Contraction:
                 "perfect sampling keeps all tensors of the contraction, which do not fit into "
                 f"max_bytes = {plan.max_bytes / 1e9:.3g} GB; raise it, or use mc.sample"
             ) from None
-        return sampler.sample(entries, int(k), np.random.default_rng(seed))
+        return sampler.sample(entries, int(samples), np.random.default_rng(seed))
 
     # ------------------------------------------------------------------ hidden qubits
 
