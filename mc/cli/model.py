@@ -111,19 +111,19 @@ def compare(
     from tnqbm.model_tools.equivalence import equivalent
 
     models = named_model(first, run).model, named_model(second, other_run).model
-    found = equivalent(*models, tolerance=tolerance, method=method)
+    comparison = equivalent(*models, tolerance=tolerance, method=method)
     if as_json:
-        print_json({"models": [first, second], **found.as_dict()})
+        print_json({"models": [first, second], **comparison.as_dict()})
         return
-    echo(found.verdict)
-    for reason in found.reasons:
+    echo(comparison.verdict)
+    for reason in comparison.reasons:
         echo(f"  {reason}")
-    if found.tvd is not None:
+    if comparison.tvd is not None:
         _lines(
             {
-                "total variation distance": found.tvd,
-                "KL of B from A (nats)": found.kl,
-                "KL of A from B (nats)": found.reverse_kl,
+                "total variation distance": comparison.tvd,
+                "KL of B from A (nats)": comparison.kl,
+                "KL of A from B (nats)": comparison.reverse_kl,
             }
         )
 
@@ -212,7 +212,7 @@ def prune(
     drawn = None
     if method == "samples" or (method == "auto" and source.n_visible > MAX_LISTED):
         drawn = _samples(source, samples, seed)
-    found = pruning.prune(
+    pruned = pruning.prune(
         source,
         keep=keep,
         tolerance=tolerance,
@@ -220,7 +220,7 @@ def prune(
         absorb=not no_absorb,
         method=method,
     )
-    return found.model, found.as_dict()
+    return pruned.model, pruned.as_dict()
 
 
 @model.command()
@@ -246,8 +246,8 @@ def merge(
     fits = chosen is not None or tolerance is not None
     if fits and source.n_visible > MAX_LISTED:
         drawn = _samples(source, samples, seed)
-    found = merging.merge(source, chosen, tolerance=tolerance, samples=drawn)
-    return found.model, found.as_dict()
+    merged = merging.merge(source, chosen, tolerance=tolerance, samples=drawn)
+    return merged.model, merged.as_dict()
 
 
 def _pair(text: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, ...]) -> list[int]:
     """Whole numbers from texts like ``4``, ``4,6,8`` or ``4 6 8``, each once."""
-    found: list[int] = []
+    units: list[int] = []
     for text in texts:
         try:
             numbers = [int(piece) for piece in text.replace(",", " ").split()]
@@ -24,8 +24,8 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
             numbers = []
         if not numbers:
             raise click.BadParameter(f"{text!r} is no list of whole numbers such as 4,6,8")
-        found += numbers
-    return list(dict.fromkeys(found))
+        units += numbers
+    return list(dict.fromkeys(units))
 
 
 @click.command(context_settings={"show_default": True})
@@ -120,7 +120,7 @@ def resources(
         require_matplotlib()
         figures.check_figure_path(out, overwrite=overwrite)
     strategies = ["imaginary-time", "thermal"] if strategy == "both" else [strategy]
-    found: dict[str, list[Resources]] = {}
+    estimates: dict[str, list[Resources]] = {}
     for n in visible:
         model = RandomModel(n, hidden, paulis, scale, seed, connectivity).draw()
         models = {paulis_name(paulis): model}
@@ -129,7 +129,7 @@ def resources(
         for name, one in models.items():
             for kind in strategies:
                 label = f"{name}, {kind}" if len(strategies) > 1 else name
-                found.setdefault(label, []).append(
+                estimates.setdefault(label, []).append(
                     estimate(
                         one,
                         strategy=kind,  # type: ignore[arg-type]
@@ -143,41 +143,43 @@ def resources(
     if out is not None:
         from tnqbm.figures.resources import figure
 
-        figures.save_figure(figure(found)[0], out, overwrite=overwrite)
+        figures.save_figure(figure(estimates)[0], out, overwrite=overwrite)
     if as_json:
         print_json(
             {
                 "scale": scale,
                 "seed": seed,
                 "connectivity": connectivity,
-                "resources": {name: [one.as_dict() for one in row] for name, row in found.items()},
+                "resources": {
+                    name: [one.as_dict() for one in row] for name, row in estimates.items()
+                },
                 "figure": out,
             }
         )
         return
-    _print(found)
+    _print(estimates)
     if out is not None:
         echo(f"figure: {out}")
 
 
-def _print(found: dict[str, list[Resources]]) -> None:
+def _print(estimates: dict[str, list[Resources]]) -> None:
     rows = [
         (
             name,
-            str(one.n_visible),
-            str(one.n_hidden),
-            str(one.n_parameters),
-            str(one.qubits),
-            str(one.cx_gates),
-            str(one.swaps),
-            str(one.depth),
-            _share(one),
-            _shots(one),
+            str(each.n_visible),
+            str(each.n_hidden),
+            str(each.n_parameters),
+            str(each.qubits),
+            str(each.cx_gates),
+            str(each.swaps),
+            str(each.depth),
+            _share(each),
+            _shots(each),
         )
-        for name, row in found.items()
-        for one in row
+        for name, row in estimates.items()
+        for each in row
     ]
-    first = next(iter(found.values()))[0]
+    first = next(iter(estimates.values()))[0]
     print_table(
         ("model", "n", "m", "parameters", "qubits", "CX", "swaps", "depth", "kept", "shots"),
         rows,
@@ -197,11 +199,11 @@ def _power(log10: float) -> str:
     return f"{digits}e{exponent:+03d}"
 
 
-def _share(one: Resources) -> str:
-    bound = ">= " if one.log_partition_kind == "lower bound" else ""
-    return bound + _power(one.log_success / math.log(10.0))
+def _share(resources: Resources) -> str:
+    bound = ">= " if resources.log_partition_kind == "lower bound" else ""
+    return bound + _power(resources.log_success / math.log(10.0))
 
 
-def _shots(one: Resources) -> str:
-    bound = "<= " if one.log_partition_kind == "lower bound" else ""
-    return bound + _power(one.log10_shots)
+def _shots(resources: Resources) -> str:
+    bound = "<= " if resources.log_partition_kind == "lower bound" else ""
+    return bound + _power(resources.log10_shots)

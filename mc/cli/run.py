@@ -185,8 +185,8 @@ def _show_plan(study: Study, as_json: bool) -> None:
         title=f"{study.name}: {runs} runs in {len(groups)} groups, {len(tasks)} tasks",
     )
     size = study.run.ranks_per_run
-    one = "team" if size > 1 else "rank"
-    who = one + "s" * (len(tasks) != 1) + (f" of {size} ranks" if size > 1 else "")
+    kind = "team" if size > 1 else "rank"
+    who = kind + "s" * (len(tasks) != 1) + (f" of {size} ranks" if size > 1 else "")
     echo(
         f"Work: about {duration(total * 1e-9)} of one core, good to a factor of two or so; "
         f"up to {len(tasks)} {who} can share it."

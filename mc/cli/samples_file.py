@@ -148,10 +148,10 @@ def _chains_of_hdf5(path: Path) -> int | None:
     with open_hdf5(path) as file, gate.reading(str(path)):
         if not gate.has_attribute(file, "chains"):
             return None
-        found = gate.attribute(file, "chains")
-        if not isinstance(found, int) or found < 1:
-            raise ValueError(f"its number of chains is {found!r}")
-        return found
+        chains = gate.attribute(file, "chains")
+        if not isinstance(chains, int) or chains < 1:
+            raise ValueError(f"its number of chains is {chains!r}")
+        return chains
 
 
 def attribute(value: Any) -> str | int | float:

@@ -91,14 +91,14 @@ def structure(
         models[TWIN] = (measure.classical_twin(model), rows or None)
     reports = {
         name: measure.report(
-            one,
+            model,
             precisions=precisions,
             hidden=chosen,
             whole=whole,
             max_bond=max_bond,
             seed=seed,
         )
-        for name, (one, chosen) in models.items()
+        for name, (model, chosen) in models.items()
     }
     if out is not None:
         from tnqbm.figures.structure import figure
@@ -109,7 +109,7 @@ def structure(
             {
                 "model": path,
                 "run": named.coordinates or None,
-                "reports": {name: one.as_dict() for name, one in reports.items()},
+                "reports": {name: report.as_dict() for name, report in reports.items()},
                 "figure": out,
             }
         )
@@ -122,12 +122,12 @@ def structure(
 
 def _print_units(reports: dict[str, StructureReport]) -> None:
     rows: list[tuple[str, ...]] = []
-    for name, one in reports.items():
-        if not one.units:
+    for name, report in reports.items():
+        if not report.units:
             continue
-        lines = [(f"unit {u.hidden}", u) for u in one.units]
+        lines = [(f"unit {u.hidden}", u) for u in report.units]
         if len(lines) > _ROWS:
-            ranked = sorted(one.units, key=lambda u: u.ranks.tolist())
+            ranked = sorted(report.units, key=lambda u: u.ranks.tolist())
             words = {"least": 0, "median": len(ranked) // 2, "most": -1}
             lines = [(f"{word} of {len(ranked)}", ranked[k]) for word, k in words.items()]
         rows += [
@@ -145,8 +145,8 @@ def _print_units(reports: dict[str, StructureReport]) -> None:
 
 def _print_chains(reports: dict[str, StructureReport]) -> None:
     rows: list[tuple[str, ...]] = []
-    for name, one in reports.items():
-        for chain in (one.amplitude, one.weight):
+    for name, report in reports.items():
+        for chain in (report.amplitude, report.weight):
             if chain is None:
                 continue
             most = chain.bonds.max(axis=1, initial=0)

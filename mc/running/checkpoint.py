@@ -71,7 +71,7 @@ def usable_checkpoints(folder: Path, identity: str) -> tuple[list[Checkpoint], l
 
     Useless ones are removed: their runs start again.
     """
-    found: list[Checkpoint] = []
+    usable: list[Checkpoint] = []
     warnings: list[str] = []
     for path in sorted(folder.glob("*.h5")):
         try:
@@ -80,12 +80,12 @@ def usable_checkpoints(folder: Path, identity: str) -> tuple[list[Checkpoint], l
             warnings.append(f"{error}; its runs start again")
         else:
             if same_numbers(loaded.identity, identity, loaded.coordinates):
-                found.append(Checkpoint(loaded.coordinates, loaded.seeds, "", "", {}))
+                usable.append(Checkpoint(loaded.coordinates, loaded.seeds, "", "", {}))
                 continue
             warnings.append(f"checkpoint {path} is of other settings; its runs start again")
         with contextlib.suppress(OSError):
             path.unlink()
-    return found, warnings
+    return usable, warnings
 
 
 def begun(checkpoints: Sequence[Checkpoint]) -> list[tuple[dict[str, Coordinate], list[int]]]:

@@ -50,9 +50,9 @@ def _alive(pid: int, start: str) -> bool:
         return False
     except OSError:
         pass  # exists, but belongs to somebody else
-    state, found = _state_and_start(pid)
+    state, started = _state_and_start(pid)
     # A zombie has ended, and only waits for its parent to take note.
-    return found == start and state not in ("Z", "X")
+    return started == start and state not in ("Z", "X")
 
 
 def _busy(what: str, who: str) -> str:
@@ -175,11 +175,11 @@ class Lock:
     def _same_folder(self) -> bool:
         assert self.folder is not None
         try:
-            found = os.stat(self.folder)
+            now = os.stat(self.folder)
         except FileNotFoundError:
             return False
         own = os.fstat(self._descriptor)
-        return (found.st_dev, found.st_ino) == (own.st_dev, own.st_ino)
+        return (now.st_dev, now.st_ino) == (own.st_dev, own.st_ino)
 
     def _refuse_while_locked(self) -> None:
         """OutputBusyError that names the holder of the folder's lock, if its file still does."""
@@ -193,12 +193,12 @@ class Lock:
     def _remove_stale(self) -> None:
         """Remove the lock of a dead holder; OutputBusyError if the holder may be alive."""
         try:
-            found = self.path.read_text()
+            content = self.path.read_text()
             age = self._age()
         except FileNotFoundError:
             return
         try:
-            holder = json.loads(found)
+            holder = json.loads(content)
             pid, host, start = int(holder["pid"]), str(holder["host"]), str(holder["start"])
         except (ValueError, KeyError, TypeError):
             # Created an instant ago and not written yet, or cut short by a full disk.
@@ -221,7 +221,7 @@ class Lock:
         aside = self.path.with_name(f"{self.path.name}.stale-{os.getpid()}")
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.path, aside)
-            if aside.read_text() != found:
+            if aside.read_text() != content:
                 # Somebody else took the dead lock over in the meantime: give theirs back.
                 with contextlib.suppress(OSError):
                     os.link(aside, self.path)

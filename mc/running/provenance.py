@@ -39,7 +39,7 @@ def commit() -> str:
     try:
         words = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*"]
         # Without optional locks: never in the way of a git command of the user's.
-        found = subprocess.run(
+        described = subprocess.run(
             [*words, "--dirty=+changes"],
             capture_output=True,
             text=True,
@@ -49,7 +49,7 @@ def commit() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return ""
-    return found.stdout.strip()
+    return described.stdout.strip()
 
 
 @cache
@@ -60,12 +60,12 @@ def source_digest() -> str:
     """
     digest = hashlib.sha256()
     root = Path(__file__).resolve().parents[2]
-    found = False
+    any_source = False
     for package in ("mc", "tnqbm"):
         for path in sorted((root / package).rglob("*.py")):
             digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes())
-            found = True
-    return digest.hexdigest()[:12] if found else ""
+            any_source = True
+    return digest.hexdigest()[:12] if any_source else ""
 
 
 def processor() -> str:

@@ -113,11 +113,11 @@ def density_matrix(state: Statevector | DensityMatrix, qubits: Sequence[int]) ->
     from qiskit.quantum_info import DensityMatrix, partial_trace
 
     others = [k for k in range(state.num_qubits) if k not in set(qubits)]
-    kept = sorted(qubits)
+    ascending = sorted(qubits)
     reduced = DensityMatrix(partial_trace(state, others)).data
-    q = len(kept)
-    # Axis l of Qiskit's array is kept[q - 1 - l].
-    axes = [q - 1 - kept.index(qubit) for qubit in qubits]
+    q = len(ascending)
+    # Axis l of Qiskit's array is ascending[q - 1 - l].
+    axes = [q - 1 - ascending.index(qubit) for qubit in qubits]
     tensor = reduced.reshape((2,) * (2 * q)).transpose(axes + [q + axis for axis in axes])
     return np.asarray(tensor.reshape(1 << q, 1 << q))
 

@@ -202,7 +202,7 @@ class Device:
             # A new sampler: one that failed may have used up some of its random numbers.
             return self._make_sampler(seed, qubits).run(list(pubs))
 
-        return [one.data for one in run_job(submit, self._patience)]
+        return [result.data for result in run_job(submit, self._patience)]
 
     def measure_rows(
         self,
@@ -219,18 +219,18 @@ class Device:
         """
         # A job has one number of shots for all its rows, so rows are sorted by what they need.
         groups = [np.flatnonzero(counts == count) for count in np.unique(counts)]
-        pubs = [(c, rows[one], int(counts[one[0]])) for c, rows in jobs for one in groups]
+        pubs = [(c, rows[group], int(counts[group[0]])) for c, rows in jobs for group in groups]
         data = self.run(pubs, seed=seed)
         owner = np.repeat(np.arange(counts.size), counts)
-        place = np.concatenate([np.flatnonzero(np.isin(owner, one)) for one in groups])
-        found = []
+        place = np.concatenate([np.flatnonzero(np.isin(owner, group)) for group in groups])
+        outcomes = []
         for k in range(len(jobs)):
             own = data[k * len(groups) : (k + 1) * len(groups)]
-            bits = np.concatenate([bits_from_bit_array(one[register]) for one in own])
+            bits = np.concatenate([bits_from_bit_array(result[register]) for result in own])
             sorted_bits = np.empty_like(bits)
             sorted_bits[place] = bits
-            found.append(sorted_bits)
-        return found
+            outcomes.append(sorted_bits)
+        return outcomes
 
 
 def open_device(name: str, *, patience: Patience | None = None) -> Device:

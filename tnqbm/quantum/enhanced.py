@@ -83,8 +83,8 @@ def proposal_circuit(
         bits = as_states(v, n)
         if bits.ndim != 1:
             raise ValueError(f"one circuit starts from one state ({n},), got {bits.shape}")
-        for one in np.flatnonzero(bits):
-            circuit.x(int(one))
+        for unit in np.flatnonzero(bits):
+            circuit.x(int(unit))
     _evolve(circuit, surrogate, time, gamma, trotter_steps)
     if measure:
         outcome = qiskit.ClassicalRegister(n, "visible")
@@ -258,5 +258,5 @@ def _drawn(matrix: NDArray[np.float64], v: States, rng: np.random.Generator) -> 
     cumulated = np.cumsum(matrix, axis=1)
     cumulated /= cumulated[:, -1:]
     uniform = rng.random(len(v))
-    found = (cumulated[index_of(v)] <= uniform[:, None]).sum(axis=1)
-    return states_of(found.astype(np.int64), v.shape[1])
+    outcomes = (cumulated[index_of(v)] <= uniform[:, None]).sum(axis=1)
+    return states_of(outcomes.astype(np.int64), v.shape[1])

@@ -89,9 +89,9 @@ class ProductFormula:
         parts = (vectors != 0.0) @ np.array([1, 2, 4])
         self.commute = np.array([_commute(parts[:, j]) for j in range(m)], dtype=bool)
         self.m = m
-        whole = self._kept(parts, 1, order)
-        self.first = whole
-        self.later = self._kept(parts, 2, order)[len(whole) :] if steps > 1 else []
+        first = self._kept(parts, 1, order)
+        self.first = first
+        self.later = self._kept(parts, 2, order)[len(first) :] if steps > 1 else []
         # Time of each hidden field that is part of the preparation: all of it, or its first piece.
         self.start_times = np.where(self.commute, 0.5, 1.0 / (2.0 * order * steps))
         self.start = self.start_times[:, None] * vectors[0]
@@ -102,7 +102,7 @@ class ProductFormula:
         indices = [k for k, part in enumerate(flat) if part]
         if order == 2:
             indices += indices[::-1]
-        found: list[int] = []
+        factors: list[int] = []
         own: list[list[int]] = [[] for _ in range(m)]
         seen: list[set[int]] = [set() for _ in range(m)]
         for index in indices * steps:
@@ -115,9 +115,9 @@ class ProductFormula:
                 continue
             # The first piece of a field comes before the couplings: it belongs to the start.
             if index >= m or own[j]:
-                found.append(index)
+                factors.append(index)
             own[j].append(index)
-        return found
+        return factors
 
     @property
     def n_factors(self) -> int:
@@ -296,14 +296,14 @@ class _GateCounter:
             return
         three = (pivot, visible, ancilla)
         middle = min(three, key=lambda k: sum(self._distance(k, other) for other in three))
-        one, other = (k for k in three if k != middle)
-        self._approach(one, middle)
-        self._approach(other, middle, beside=one)
+        nearer, other = (k for k in three if k != middle)
+        self._approach(nearer, middle)
+        self._approach(other, middle, beside=nearer)
         if middle != pivot:
             self._swap(middle, pivot)
 
-    def _distance(self, one: int, other: int) -> int:
-        here, there = self.position[one], self.position[other]
+    def _distance(self, qubit: int, other: int) -> int:
+        here, there = self.position[qubit], self.position[other]
         columns = self.columns
         return abs(here // columns - there // columns) + abs(here % columns - there % columns)
 
@@ -327,12 +327,12 @@ class _GateCounter:
             else:
                 self._swap(mover, other)
 
-    def _swap(self, one: int, other: int) -> None:
-        here, there = self.position[one], self.position[other]
-        self.occupant[here], self.occupant[there] = other, one
-        self.position[one], self.position[other] = there, here
+    def _swap(self, qubit: int, other: int) -> None:
+        here, there = self.position[qubit], self.position[other]
+        self.occupant[here], self.occupant[there] = other, qubit
+        self.position[qubit], self.position[other] = there, here
         level = self.level
-        level[one] = level[other] = max(level[one], level[other]) + SWAP_CX
+        level[qubit] = level[other] = max(level[qubit], level[other]) + SWAP_CX
         self.swaps += 1
         self.moves += 1
 

@@ -190,8 +190,8 @@ def _measured(measure: str, t: Trotterised) -> str:
     """One letter for each qubit, visible ones first."""
     n, m = t.n_visible, t.n_qubits - t.n_visible
     # A lone visible qubit has no hidden one that a single letter could be meant for.
-    whole = n + m > 1 or bool(t.mixed)
-    if not (isinstance(measure, str) and len(measure) == n + m and whole):
+    each_qubit = n + m > 1 or bool(t.mixed)
+    if not (isinstance(measure, str) and len(measure) == n + m and each_qubit):
         return "Z" * n + check_letters("measure", measure, m, "hidden qubits")
     check_letters("measure", measure, n + m, "qubits")
     odd = [k for k in range(n) if measure[k] != "Z" and k not in t.mixed]

@@ -78,8 +78,10 @@ def gibbs_shots(
         if not lacking:
             break
         more = source.draw(lacking, shots_run[lacking[0]], rng)  # those that lack have had the same
-        for k, one in zip(lacking, more, strict=True):
-            visible, hidden = (np.concatenate(pair) for pair in zip(outcomes[k], one, strict=True))
+        for k, extra in zip(lacking, more, strict=True):
+            visible, hidden = (
+                np.concatenate(pair) for pair in zip(outcomes[k], extra, strict=True)
+            )
             outcomes[k] = visible, hidden
             shots_run[k] *= 2
         retries += len(lacking)
@@ -114,19 +116,19 @@ class _Ideal:
                 "of backend 'statevector'; use 'aer' or, for an sqRBM, strategy 'enhanced'"
             )
         self._made = made
-        self.circuits = [one.circuit for one in made]
-        self._exact = [_outcomes(one) for one in made]
+        self.circuits = [each.circuit for each in made]
+        self._exact = [_outcomes(each) for each in made]
 
     def draw(self, which: Sequence[int], shots: int, rng: np.random.Generator) -> list[Outcomes]:
         return [self._shots(k, shots, rng) for k in which]
 
     def _shots(self, k: int, shots: int, rng: np.random.Generator) -> Outcomes:
-        found, t = self._exact[k], self._made[k].trotterised
+        exact, t = self._exact[k], self._made[k].trotterised
         index = np.zeros(0, dtype=np.int64)
-        if found is not None:
-            flat = np.clip(found.probabilities.ravel(), 0.0, None)
-            kept = rng.binomial(shots, min(found.success_probability, 1.0))
-            index = rng.choice(flat.size, size=kept, p=flat / flat.sum())
+        if exact is not None:
+            flat = np.clip(exact.probabilities.ravel(), 0.0, None)
+            n_kept = rng.binomial(shots, min(exact.success_probability, 1.0))
+            index = rng.choice(flat.size, size=n_kept, p=flat / flat.sum())
         bits = states_of(index.astype(np.int64), t.n_qubits)
         return bits[:, : t.n_visible], bits[:, t.n_visible :]
 
@@ -143,12 +145,12 @@ class _Run:
 
     def __init__(self, made: Sequence[GibbsCircuit], device: Device) -> None:
         self._made, self._device = made, device
-        self.circuits = [device.transpiled(one.circuit) for one in made]
+        self.circuits = [device.transpiled(each.circuit) for each in made]
 
     def draw(self, which: Sequence[int], shots: int, rng: np.random.Generator) -> list[Outcomes]:
         key = int(rng.integers(1 << 63))
         data = self._device.run([(self.circuits[k], None, shots) for k in which], seed=key)
-        return [self._made[k].accepted(one) for k, one in zip(which, data, strict=True)]
+        return [self._made[k].accepted(outcome) for k, outcome in zip(which, data, strict=True)]
 
 
 Float = NDArray[np.float64]
@@ -227,10 +229,10 @@ def _average(pauli: str, bases: Sequence[str], every: Sequence[Float]) -> tuple[
     """Over the shots (K, qubits) of all circuits that measure a string."""
     support = [k for k, letter in enumerate(pauli) if letter != "I"]
     products = [
-        one[:, support].prod(axis=1)
-        for basis, one in zip(bases, every, strict=True)
+        spins_of_shots[:, support].prod(axis=1)
+        for basis, spins_of_shots in zip(bases, every, strict=True)
         if all(basis[k] == pauli[k] for k in support)
     ]
-    found = np.concatenate(products)
-    mean = float(found.mean())
-    return mean, float(sign_error(mean, found.size))
+    outcomes = np.concatenate(products)
+    mean = float(outcomes.mean())
+    return mean, float(sign_error(mean, outcomes.size))

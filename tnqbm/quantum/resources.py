@@ -287,9 +287,9 @@ def _log_partition(model: SqRBM, wanted: LogZ) -> tuple[float, str]:
         if model.mask is not None:
             methods.append(cost.contraction)
         for method in methods:
-            found = method(model)
-            if found.fits and found.seconds <= ENOUGH:
-                return exact.log_partition(model, method=found.method), "exact"
+            forecast = method(model)
+            if forecast.fits and forecast.seconds <= ENOUGH:
+                return exact.log_partition(model, method=forecast.method), "exact"
     return log_partition_bound(model), "lower bound"
 
 

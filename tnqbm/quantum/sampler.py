@@ -151,8 +151,8 @@ class QiskitGibbs:
         if given is not None and self.strategy != "thermal":
             raise ValueError(f"strategy {self.strategy!r} takes no samples; 'thermal' does")
         before = self.device.jobs, self.device.job_retries
-        found = self._moments(model, start, given, seed)
-        return dataclasses.replace(found, **self._jobs_since(before))
+        measured = self._moments(model, start, given, seed)
+        return dataclasses.replace(measured, **self._jobs_since(before))
 
     def _moments(
         self,
@@ -170,8 +170,8 @@ class QiskitGibbs:
         last = visited[-1]
         if self.strategy == "enhanced":
             return _averaged(model, visited, usage)
-        found = self._thermal(model, visited, np.random.default_rng(hidden))
-        return dataclasses.replace(found, states=last, **(usage + found).counts)
+        measured = self._thermal(model, visited, np.random.default_rng(hidden))
+        return dataclasses.replace(measured, states=last, **(usage + measured).counts)
 
     def expectations(
         self,
@@ -212,7 +212,7 @@ class QiskitGibbs:
         seed = seed or self._root.spawn(1)[0]
         wanted = hamiltonian.terms if paulis is None else paulis
         before = self.device.jobs, self.device.job_retries
-        found = measured_averages(
+        measured = measured_averages(
             self.device,
             hamiltonian,
             wanted,
@@ -220,7 +220,7 @@ class QiskitGibbs:
             trotter_steps=self._steps,
             rng=np.random.default_rng(seed),
         )
-        return dataclasses.replace(found, **self._jobs_since(before))
+        return dataclasses.replace(measured, **self._jobs_since(before))
 
     def _jobs_since(self, before: tuple[int, int]) -> dict[str, Any]:
         device = self.device

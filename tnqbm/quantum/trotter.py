@@ -103,10 +103,10 @@ class Trotterised:
             )
         state = np.ones((), dtype=np.complex128)
         for k in range(self.n_qubits):
-            one = _exponential(self.start[k])
+            factor_state = _exponential(self.start[k])
             if k not in self.mixed:
-                one = one.sum(axis=1)
-            state = np.multiply.outer(state, one / np.linalg.norm(one))
+                factor_state = factor_state.sum(axis=1)
+            state = np.multiply.outer(state, factor_state / np.linalg.norm(factor_state))
         # A mixed qubit has brought two axes, itself and its partner: partners go last.
         own, partners, axis = [], [], 0
         for k in range(self.n_qubits):
@@ -182,16 +182,16 @@ def trotterise(
         _append(merged, index, t, commute)
 
     start = np.zeros((q, 3))
-    kept: list[tuple[int, float]] = []
+    remaining: list[tuple[int, float]] = []
     for index, time in merged:
         factor = factors[index]
-        free = not factor.letters and all(commute[index][other] for other, _ in kept)
+        free = not factor.letters and all(commute[index][other] for other, _ in remaining)
         # Two fields of one qubit in different directions are not one exponential.
         if free and not start[factor.pivot].any():
             start[factor.pivot] = time * factor.coefficient * np.array(factor.axis)
         else:
-            kept.append((index, time))
-    sequence = tuple((factors[index], time) for index, time in kept)
+            remaining.append((index, time))
+    sequence = tuple((factors[index], time) for index, time in remaining)
     return Trotterised(n, q, mixed, start, sequence, constant)
 
 
@@ -199,10 +199,10 @@ def _commuting(factors: list[Factor]) -> list[list[bool]]:
     """For each pair of factors whether all strings of one commute with all of the other's."""
     masks = [factor.masks() for factor in factors]
     table = [[True] * len(factors) for _ in factors]
-    for i, one in enumerate(masks):
+    for i, row in enumerate(masks):
         for k in range(i):
             clash = any(
-                ((x & v).bit_count() + (z & u).bit_count()) % 2 for x, z in one for u, v in masks[k]
+                ((x & v).bit_count() + (z & u).bit_count()) % 2 for x, z in row for u, v in masks[k]
             )
             table[i][k] = table[k][i] = not clash
     return table
@@ -238,13 +238,13 @@ def _factors(terms: Mapping[str, float], n_visible: int, merge: bool) -> tuple[l
             (tuple(support[:-1]), pivot, "" if joined else letter), np.zeros(3)
         )
         vector[AXES.index(letter)] += value
-    found = []
+    factors = []
     for (letters, pivot, _), vector in vectors.items():
         length = float(np.linalg.norm(vector))
         if length > 0:
             x, y, z = (float(part) for part in vector / length)
-            found.append(Factor(letters, pivot, (x, y, z), length))
-    return sorted(found, key=lambda factor: bool(factor.letters)), constant
+            factors.append(Factor(letters, pivot, (x, y, z), length))
+    return sorted(factors, key=lambda factor: bool(factor.letters)), constant
 
 
 def _exponential(vector: Float) -> Complex:

@@ -98,36 +98,36 @@ class Ledger:
     def report(self, rows: NDArray[np.intp]) -> dict[str, NDArray[np.generic]]:
         """Totals of runs ``rows``, (B,) each: see docs/quantum.md for the names."""
         runs = [self._runs[row] for row in rows]
-        found: dict[str, NDArray[Any]] = {
+        totals: dict[str, NDArray[Any]] = {
             name: np.full(len(runs), value) for name, value in self._names.items()
         }
-        found |= {
+        totals |= {
             "key": self._keys[rows],
             "estimates": self._estimates[rows],
-            "kept_shots": np.array([one.kept_shots for one in runs], dtype=np.int64),
-            "success_rate": np.array([one.success_rate for one in runs]),
+            "kept_shots": np.array([run.kept_shots for run in runs], dtype=np.int64),
+            "success_rate": np.array([run.success_rate for run in runs]),
         }
         for name in ("shots", "shot_retries", "jobs", "job_retries", *_LARGEST):
-            found[name] = np.array([getattr(one, name) for one in runs], dtype=np.int64)
+            totals[name] = np.array([getattr(run, name) for run in runs], dtype=np.int64)
         if self._chains:
-            found["acceptance_rate"] = np.array([one.acceptance_rate for one in runs])
-        return found
+            totals["acceptance_rate"] = np.array([run.acceptance_rate for run in runs])
+        return totals
 
     def of_update(self, usage: list[Usage]) -> dict[str, NDArray[np.float64]]:
         """What the estimates of one update took, (B,) each, for the rows that are recorded."""
-        found = {
-            "shots": np.array([one.shots for one in usage], dtype=np.float64),
-            "kept_shots": np.array([one.kept_shots for one in usage], dtype=np.float64),
+        columns = {
+            "shots": np.array([run.shots for run in usage], dtype=np.float64),
+            "kept_shots": np.array([run.kept_shots for run in usage], dtype=np.float64),
         }
         if self._chains:
-            found["acceptance_rate"] = np.array([one.acceptance_rate for one in usage])
-        return found
+            columns["acceptance_rate"] = np.array([run.acceptance_rate for run in usage])
+        return columns
 
     def state(self) -> Integers:
         """All of it, (runs, fields), for a checkpoint."""
         rows = [
-            [*one.counts.values(), count]
-            for one, count in zip(self._runs, self._estimates, strict=True)
+            [*run.counts.values(), count]
+            for run, count in zip(self._runs, self._estimates, strict=True)
         ]
         return np.array(rows, dtype=np.int64).reshape(-1, len(FIELDS) + 1)
 
