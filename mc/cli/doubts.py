@@ -1,41 +1,47 @@
-"""Runs whose log Z cannot be right, as ``show`` and ``plot`` tell of them."""
+"""Runs whose log Z cannot be right, as ``show``, ``verify`` and ``plot`` name them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tnqbm.archive import Archive
+    from tnqbm.archive import Archive, RunRow
 
 MOST = 24
 """Runs that are named."""
 
-Doubt = tuple[Mapping[str, Any], str]
+Doubt = tuple["RunRow", str]
 
 
-def doubted(archive: Archive, where: Any, *, skip_damaged: bool = False) -> list[Doubt]:
-    """Rows of the table whose log Z cannot be right, and why."""
-    from tnqbm.archive.summaries import matches
+def doubted(
+    archive: Archive,
+    where: Any,
+    *,
+    rows: Sequence[RunRow] | None = None,
+    skip_damaged: bool = False,
+) -> list[Doubt]:
+    """Runs whose log Z cannot be right, and why; ``rows`` are the archive's, if they are known."""
+    from tnqbm.archive.rows import matches
     from tnqbm.archive.trust import doubts, with_bounds
 
-    rows = archive.table(skip_damaged=skip_damaged)
-    checked = with_bounds(rows, archive.runs(skip_damaged=skip_damaged))
-    return doubts(row for row in checked if matches(where, row))
+    rows = archive.rows(skip_damaged=skip_damaged) if rows is None else rows
+    bounded = with_bounds(rows, archive.runs(skip_damaged=skip_damaged))
+    return doubts(row for row in bounded if matches(where, row.identity))
 
 
-def doubt_lines(found: Sequence[Doubt]) -> list[str]:
+def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
     """What there is to print about them; nothing if there are none."""
-    from tnqbm.archive.summaries import describe, run_coordinates
+    from tnqbm.archive.rows import in_words
 
-    if not found:
+    if not doubts:
         return []
-    runs = "1 run" if len(found) == 1 else f"{len(found)} runs"
+    runs = "1 run" if len(doubts) == 1 else f"{len(doubts)} runs"
     lines = [
         f"log Z of {runs} is not to be trusted; TVD, KL and NLL that rest on it say nothing, and "
         "neither do means over them:"
     ]
-    lines += [f"  {describe(run_coordinates(row))}: {why}" for row, why in found[:MOST]]
-    if len(found) > MOST:
-        lines.append(f"  and {len(found) - MOST} more")
+    lines += [f"  {in_words(row.identity)}: {why}" for row, why in doubts[:MOST]]
+    if len(doubts) > MOST:
+        lines.append(f"  and {len(doubts) - MOST} more")
     return lines

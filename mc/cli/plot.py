@@ -94,10 +94,10 @@ def plot(
     else:
         figure, _ = figures.minimum_hidden(sources, threshold, where=chosen)
     path = figures.save_figure(figure, out, overwrite=overwrite)
-    found = [one for source in sources for one in doubted(source, chosen)]
+    doubts = [doubt for source in sources for doubt in doubted(source, chosen)]
     if as_json:
-        print_json({"figure": str(path), "kind": kind, "log_z_untrusted": len(found)})
+        print_json({"figure": str(path), "kind": kind, "log_z_untrusted": len(doubts)})
         return
     echo(f"figure written: {path}")
-    for line in doubt_lines(found):
+    for line in doubt_lines(doubts):
         echo(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,23 +12,11 @@ import click
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, parse_pairs, print_json, print_table
 from mc.cli.doubts import doubt_lines, doubted
-from mc.cli.group_facts import (
-    HEADS,
-    OF_RUNS,
-    SPENT,
-    SUMMARY,
-    add_count,
-    add_failed,
-    add_likelihoods,
-    add_reports,
-    add_shots,
-    shots_words,
-    which_run,
-)
+from mc.cli.group_facts import HEADS, group_facts, shots_words, shown_metrics
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
-    from tnqbm.archive.analysis import HiddenRatio, MinimumHidden
+    from tnqbm.archive.minimum_hidden import HiddenRatio, MinimumHidden
 
 _ORDER = ("data", "visible", "paulis", "hidden")
 
@@ -85,45 +74,50 @@ def show(
 
 
 def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.archive.made_by import made_by
-    from tnqbm.archive.summaries import check_where, matches
+    from tnqbm.archive.rows import check_where, matches
+    from tnqbm.archive.verify import made_by
     from tnqbm.training.trajectory import ran_away
 
-    groups = archive.groups(skip_damaged=skip_damaged)
-    check_where(where, groups)
-    groups = [group for group in groups if matches(where, group)]
-    table = archive.table(skip_damaged=skip_damaged)
-    shown = add_likelihoods(table, groups)
-    measured = add_shots(archive, groups, skip_damaged)
-    failed = add_failed(table, groups)
-    found = doubted(archive, where, skip_damaged=skip_damaged)
-    add_count("log_z_untrusted", [row for row, _ in found], groups)
+    rows = archive.rows(skip_damaged=skip_damaged)
+    seeds = archive.seeds()
+    check_where(where, (group.coordinates for group in seeds))
+    doubts = doubted(archive, where, rows=rows, skip_damaged=skip_damaged)
+    chosen = [group for group in seeds if matches(where, group.coordinates)]
+    groups = group_facts(chosen, rows, doubts)
+    metrics = shown_metrics(groups)
     finished, planned = archive.progress
     builds: dict[str, int] = {**made_by(archive.path).get("build", {})}
     if as_json:
+        any_failed = any(row.stopped == "failed" for row in rows)
         progress = {"finished": finished, "planned": planned}
         document = {"archive": str(archive.path), "progress": progress, "builds": builds}
-        print_json({**document, "groups": groups})
+        flat = [
+            {
+                **group.flat(metrics),
+                **({"failed": group.failed} if any_failed else {}),
+                **({"log_z_untrusted": group.doubted} if doubts else {}),
+            }
+            for group in groups
+        ]
+        print_json({**document, "groups": flat})
         return
-    keys, shared = _keys(groups)
+    coordinates = [group.seeds.coordinates for group in groups]
+    keys, shared = _keys(coordinates)
+    measured = any(group.shots for group in groups)
     print_table(
         [
             *(*keys, "finished"),
-            *(word for name in shown for word in (HEADS[name], "±")),
+            *(word for name in metrics for word in (HEADS[name], "±")),
             *(["shots", "kept"] if measured else []),
         ],
         [
             [
-                *(str(group.get(key, "")) for key in keys),
-                f"{group['finished']}/{group['runs']}",
-                *(
-                    number(group.get(f"{name}_{what}"))
-                    for name in shown
-                    for what in ("mean", "std")
-                ),
-                *(shots_words(group) if measured else ()),
+                *(str(group.seeds.coordinates.get(key, "")) for key in keys),
+                f"{len(group.seeds.finished)}/{len(group.seeds.planned)}",
+                *(number(value) for name in metrics for value in group.statistics(name)),
+                *(shots_words(group.shots) if measured else ()),
             ]
-            for group in sorted(groups, key=lambda g: _sorting(g, keys))
+            for group in sorted(groups, key=lambda group: _sorting(group.seeds.coordinates, keys))
         ],
         left=len(keys),
         title=shared,
@@ -131,73 +125,82 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool
     echo(_progress(finished, planned))
     for build, runs in builds.items():
         echo(f"{_count(runs, 'run')} made by tnqbm {build}")
-    for line in doubt_lines(found):
+    for line in doubt_lines(doubts):
         echo(line)
-    if failed:
+    if failed := sum(group.failed for group in groups):
         echo(
             f"{_count(failed, 'run')} failed before the last update; --runs shows which "
             '("stopped by"), and why'
         )
-    worse = [row for row in table if matches(where, row) and ran_away(row, int(row["visible"]))]
+    worse = sum(
+        bool(ran_away(row.metrics, row.group.visible))
+        for row in rows
+        if matches(where, row.identity)
+    )
     if worse:
         echo(
-            f"{_count(len(worse), 'run')} ended worse than fair coins (NLL above n log 2): "
+            f"{_count(worse, 'run')} ended worse than fair coins (NLL above n log 2): "
             "training ran away or had hardly begun; 'tnqbm report' names them"
         )
 
 
 def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.archive.summaries import check_where, leading_metrics, matches
+    from tnqbm.archive.rows import check_where, in_words, matches
+    from tnqbm.archive.summaries import leading_metrics
     from tnqbm.base.text import one_page
     from tnqbm.training.trajectory import METRICS
 
-    rows = archive.table(skip_damaged=skip_damaged)
-    check_where(where, rows)
-    rows = [row for row in rows if matches(where, row)]
-    measured = add_reports(archive, rows, skip_damaged)
-    found = doubted(archive, where, skip_damaged=skip_damaged)
-    reasons = {which_run(row): why for row, why in found}
-    for row in rows:
-        if why := reasons.get(which_run(row)):
-            row["log_z_doubt"] = why
+    every = archive.rows(skip_damaged=skip_damaged)
+    check_where(where, (row.coordinates for row in every))
+    rows = [row for row in every if matches(where, row.identity)]
+    doubts = doubted(archive, where, rows=every, skip_damaged=skip_damaged)
     finished, planned = archive.progress
     if as_json:
+        reasons = {(row.group, row.seed): why for row, why in doubts}
+        flat = [
+            {
+                **row.flat(),
+                **({"estimator": row.estimator} if row.estimator else {}),
+                **({"log_z_doubt": why} if (why := reasons.get((row.group, row.seed))) else {}),
+            }
+            for row in rows
+        ]
         progress = {"finished": finished, "planned": planned}
-        print_json({"archive": str(archive.path), "progress": progress, "runs": rows})
+        print_json({"archive": str(archive.path), "progress": progress, "runs": flat})
         return
-    per_run = {*METRICS, *OF_RUNS, "seed"}
-    keys, shared = _keys([{k: v for k, v in row.items() if k not in per_run} for row in rows])
+    keys, shared = _keys([row.coordinates for row in rows])
     keys.append("seed")
-    leading = leading_metrics({str(row["data"]) for row in rows})
+    leading = leading_metrics({row.group.data for row in rows})
     ordered = dict.fromkeys([*leading, *METRICS])
-    metrics = [name for name in ordered if any(row.get(name) is not None for row in rows)]
+    metrics = [name for name in ordered if any(row.metrics[name] is not None for row in rows)]
+    measured = any("shots" in row.estimator for row in rows)
     print_table(
         [*keys, *metrics, *(["shots", "kept"] if measured else []), "updates", "stopped by"],
         [
             [
-                *(str(row.get(key, "")) for key in keys),
-                *(number(row.get(name)) for name in metrics),
-                *(shots_words(row.get("estimator", {})) if measured else ()),
-                str(row["steps"]),
-                str(row["stopped"]),
+                *(str(row.identity.get(key, "")) for key in keys),
+                *(number(row.metrics[name]) for name in metrics),
+                *(shots_words(row.estimator) if measured else ()),
+                str(row.steps),
+                row.stopped,
             ]
-            for row in sorted(rows, key=lambda r: _sorting(r, keys))
+            for row in sorted(rows, key=lambda row: _sorting(row.identity, keys))
         ],
         left=len(keys),
         title=shared,
     )
     echo(_progress(finished, planned))
-    for line in doubt_lines(found):
+    for line in doubt_lines(doubts):
         echo(line)
     for row in rows:
-        if row["cause"]:
-            where = ", ".join(f"{key} = {row[key]}" for key in keys if key in row)
-            echo(f"failed: {where}: {one_page(row['cause'])}")
+        if row.cause:
+            varied = {key: row.identity[key] for key in keys if key in row.identity}
+            echo(f"failed: {in_words(varied)}: {one_page(row.cause)}")
 
 
 def _show_minima(archive: Archive, threshold: float, where: Any, as_json: bool) -> None:
-    from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
-    from tnqbm.archive.summaries import varying
+    from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.rows import varying
 
     minima = minimum_hidden_table(archive, threshold=threshold, where=where)
     ratios = hidden_ratio_table(archive, threshold=threshold, where=where)
@@ -270,10 +273,10 @@ def verify(archive: str, as_json: bool) -> None:
 
     report = verify_archive(archive)
     # What is whole may still be wrong.
-    found = doubted(Archive(archive), {}) if report.ok else None
+    doubts = doubted(Archive(archive), {}) if report.ok else None
     if as_json:
-        doubts = len(found) if found is not None else None
-        print_json({"archive": archive, **dataclasses.asdict(report), "log_z_untrusted": doubts})
+        count = None if doubts is None else len(doubts)
+        print_json({"archive": archive, **dataclasses.asdict(report), "log_z_untrusted": count})
     else:
         for problem in report.problems:
             echo(f"damaged: {problem}")
@@ -281,7 +284,7 @@ def verify(archive: str, as_json: bool) -> None:
         counts += f"{_count(report.runs_whole, 'run')} whole"
         verdict = "whole" if report.ok else _count(len(report.problems), "problem")
         echo(f"{archive}: {verdict}; {counts}")
-        for line in doubt_lines(found or []):
+        for line in doubt_lines(doubts or []):
             echo(line)
     if not report.ok:
         raise SystemExit(1)
@@ -308,7 +311,7 @@ def merge(
     """
     from tnqbm.archive import Archive
     from tnqbm.archive import merge as merge_archives
-    from tnqbm.archive.made_by import several_builds
+    from tnqbm.archive.verify import several_builds
 
     merge_archives(archives, out, overwrite, skip_damaged=skip_damaged)
     if warning := several_builds(out):
@@ -325,22 +328,21 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
 
 
-def _keys(groups: list[dict[str, Any]]) -> tuple[list[str], str]:
-    """Coordinates that get a column, the main ones first, and those that all groups share."""
-    hidden = {*SUMMARY, *SPENT}
-    present = dict.fromkeys(key for group in groups for key in group if key not in hidden)
+def _keys(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
+    """Coordinates that get a column, the main ones first, and those that all rows share."""
+    present = dict.fromkeys(key for row in rows for key in row)
     columns, shared = [key for key in _ORDER if key in present], []
     for key in present:
         if key in _ORDER:
             continue
-        if len({repr(group.get(key)) for group in groups}) == 1:
-            shared.append(f"{key} = {groups[0][key]}")
+        if len({repr(row.get(key)) for row in rows}) == 1:
+            shared.append(f"{key} = {rows[0][key]}")
         else:
             columns.append(key)
     return columns, ", ".join(shared)
 
 
-def _sorting(row: dict[str, Any], keys: list[str]) -> list[tuple[bool, int, Any]]:
+def _sorting(row: Mapping[str, Any], keys: list[str]) -> list[tuple[bool, int, Any]]:
     values = [row.get(key, "") for key in keys]
     return [
         (isinstance(value, str), len(value) if key == "paulis" else 0, value)

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
 
-_SUMMARY = ("runs", "finished", "tvd_mean", "tvd_std", "kl_mean", "kl_std")
-
 
 @dataclass(frozen=True)
 class NamedModel:
@@ -95,13 +93,13 @@ def _saved_model(path: str) -> SqRBM:
         from tnqbm.archive import Archive
 
         try:
-            groups = Archive(path).groups()
+            groups = Archive(path).seeds()
         except (ArchiveError, OSError):
             groups = []
         if not groups:
             raise
         raise click.UsageError(
             f"{path} is an archive of runs; name one of them, for example: --run "
-            + " ".join(f"{k}={v}" for k, v in groups[0].items() if k not in _SUMMARY)
+            + " ".join(f"{k}={v}" for k, v in groups[0].coordinates.items())
             + " seed=1"
         ) from None

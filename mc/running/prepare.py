@@ -192,11 +192,11 @@ def compare_with_earlier(
 def with_finished(plan: Sequence[PlannedGroup], finished: Iterable[Key]) -> list[PlannedGroup]:
     """A plan with the runs that are there, though the study may ask for them no more."""
     from tnqbm.archive import PlannedGroup
-    from tnqbm.archive.write import united
+    from tnqbm.archive.coordinates import unite_plans
 
     asked = runs_of(plan)
     more = [PlannedGroup(json.loads(text), [seed]) for text, seed in sorted({*finished} - asked)]
-    return united([*plan, *more])
+    return unite_plans([*plan, *more])
 
 
 def _earlier_identity(study: Study, out: Path, earlier: Earlier) -> dict[str, Any]:

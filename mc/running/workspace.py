@@ -138,7 +138,7 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove temporary files of killed processes; only while the lock is held."""
-        from tnqbm.files.storage import remove_stale
+        from tnqbm.files.atomic import remove_stale
 
         remove_stale(self.out)
         for folder in (self.folder, self.checkpoints):

@@ -172,7 +172,7 @@ class Task:
     @property
     def key(self) -> str:
         """The name of the task's block, and of its files: unique, the same at every start."""
-        from tnqbm.archive.blocks import block_name
+        from tnqbm.archive.coordinates import block_name
 
         return block_name(self.coordinates, self.seeds)
 

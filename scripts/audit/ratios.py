@@ -3,7 +3,7 @@
 The paper equates numbers of parameters, so that one qubit with P Paulis replaces P classical units.
 Counting only effective parameters (:func:`tnqbm.model_tools.jacobian.effective_ratio`) it replaces
 rho = P - P(P-1)/(2(n+1)) of them. Both are held against the ratio of the numbers of units at which
-the mean distance falls to a threshold (:mod:`tnqbm.archive.analysis`), a continuous number.
+the mean distance falls to a threshold (:mod:`tnqbm.archive.minimum_hidden`), a continuous number.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tnqbm.archive.analysis import REFERENCE, hidden_ratio_table, minimum_hidden_table
+from tnqbm.archive.minimum_hidden import REFERENCE, hidden_ratio_table, minimum_hidden_table
 from tnqbm.model_tools.jacobian import effective_ratio
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def ratio_table(
     seed: int = 0,
 ) -> list[RatioRow]:
     """Measured ratios of hidden units beside both laws; arguments as in
-    :mod:`tnqbm.archive.analysis`.
+    :mod:`tnqbm.archive.minimum_hidden`.
 
     Groups in which a model does not reach the threshold, or does at the smallest m tried, are left
     out: their ratio is only a bound.

@@ -21,7 +21,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.archive.analysis import REFERENCE, crossing_of, falling_fit, resampled_means
+from tnqbm.archive.minimum_hidden import REFERENCE, crossing_of, falling_fit, resampled_means
 from tnqbm.archive.summaries import FinalGroup, final_groups
 
 Float = NDArray[np.float64]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from spread import KindSpread
 
-from tnqbm.archive.summaries import Other
+from tnqbm.archive.rows import Other
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
 from tnqbm.figures.styles import series_styles

@@ -55,7 +55,7 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
 def ratios(path: Path) -> str:
     """Markdown: crossings and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
     from tnqbm import Archive
-    from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
     from tnqbm.model_tools.jacobian import effective_ratio
 
     with Archive(path) as archive:
@@ -79,7 +79,7 @@ def ratios(path: Path) -> str:
 def least(paths: Sequence[Path], names: Sequence[str]) -> str:
     """Markdown: crossings and ratios of several archives side by side, where the first has any."""
     from tnqbm import Archive
-    from tnqbm.archive.analysis import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
 
     found = []
     for path in paths:

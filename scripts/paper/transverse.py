@@ -102,7 +102,7 @@ def gain_table(values: Values, models: Sequence[str], *, brief: bool = False) ->
 
 def _around(values: Values, n: int, data: str) -> list[int]:
     """The RBM's least m, and the one tried before it."""
-    from tnqbm.archive.analysis import falling_fit
+    from tnqbm.archive.minimum_hidden import falling_fit
 
     tried = sorted(key[3] for key in values if key[:3] == ("Z", n, data))
     runs = [np.array(list(values["Z", n, data, m].values())) for m in tried]
@@ -114,7 +114,7 @@ def _around(values: Values, n: int, data: str) -> list[int]:
 def least_table(path: Path) -> str:
     """Markdown: m at which the mean TVD falls to 0.2, with 95 % bootstrap intervals."""
     from tnqbm import Archive
-    from tnqbm.archive.analysis import minimum_hidden_table
+    from tnqbm.archive.minimum_hidden import minimum_hidden_table
     from tnqbm.figures.layout import data_order
 
     with Archive(path) as archive:

@@ -1,27 +1,9 @@
 """The archive of a study: every finished run's metrics, model and snapshots, in one HDF5 file.
 
-:class:`Archive` reads one, :func:`merge` puts several together; the rest is what writes them. The
-format is written down in docs/archive-format.md.
+Imports training and what stands before it. Start with :class:`Archive`, which reads one, and
+docs/archive-format.md; typed rows of its tables are in :mod:`~tnqbm.archive.rows`.
 """
 
-from tnqbm.archive.archive import Archive, Run
-from tnqbm.archive.blocks import PlannedGroup, RunRecord, block_name
-from tnqbm.archive.file import FORMAT, FORMAT_VERSION
-from tnqbm.archive.find import RunNotFoundError
-from tnqbm.archive.write import assemble, merge, parts_folder, write_block, write_plan
+import lazy_loader
 
-__all__ = [
-    "FORMAT",
-    "FORMAT_VERSION",
-    "Archive",
-    "PlannedGroup",
-    "Run",
-    "RunNotFoundError",
-    "RunRecord",
-    "assemble",
-    "block_name",
-    "merge",
-    "parts_folder",
-    "write_block",
-    "write_plan",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,22 +8,22 @@ docs/archive-format.md.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from tnqbm.archive.blocks import (
+from tnqbm.archive.blocks import Block
+from tnqbm.archive.coordinates import (
     REQUIRED,
-    Block,
     Coordinates,
     PlannedGroup,
     coordinates_key,
     describe,
-    final_rows,
 )
 from tnqbm.archive.find import find_run
+from tnqbm.archive.rows import ENDED, GroupSeeds, RunRow
 from tnqbm.archive.sources import Source, Sources
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
@@ -131,7 +131,7 @@ class Archive:
         """Close the file; runs already read stay usable."""
         self._sources.close()
 
-    def __enter__(self) -> Archive:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,6 +197,32 @@ class Archive:
         self._sources.check(source)
         return Run(self._sources, source, row)
 
+    def seeds(self) -> list[GroupSeeds]:
+        """Planned and finished seeds of every group of runs, in the plan's order."""
+        return self._sources.seeds()
+
+    def rows(self, *, skip_damaged: bool = False) -> list[RunRow]:
+        """A typed row for every finished run, in the order of :meth:`runs`.
+
+        Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
+        """
+        usable = self._sources.usable(skip_damaged, self._sources.run_rows)
+        table: list[RunRow] = []
+        for _, blocks in itertools.groupby(usable, key=lambda item: item[0].key):
+            table += sorted((row for _, rows in blocks for row in rows), key=lambda row: row.seed)
+        return table
+
+    def table(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
+        """One flat dict for every finished run, in the order of :meth:`runs`.
+
+        Keys: the coordinates and ``seed``; the final value of every metric of
+        :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
+        ("iterations", "plateau" or "failed"), ``cause`` (why it failed, or empty), ``started`` and
+        ``finished`` (ISO 8601, UTC). Raises ArchiveError if a block is damaged, unless
+        ``skip_damaged``.
+        """
+        return [row.flat() for row in self.rows(skip_damaged=skip_damaged)]
+
     def groups(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
         """One dict for every group of runs that differ in the seed only, in the plan's order.
 
@@ -209,57 +235,22 @@ class Archive:
         names = ("tvd", "kl")
         finals: dict[tuple[str, str], list[tuple[int, float]]] = {}
         usable = self._sources.usable(skip_damaged, lambda s: self._sources.finals(s, names))
-        for source, last in usable:
+        for source, values in usable:
             seeds = [source.seed(row) for row in source.rows]
-            for name, values in last.items():
-                pairs = zip(seeds, values.tolist(), strict=True)
+            for name in values:
+                pairs = zip(seeds, values[name], strict=True)
                 finals.setdefault((source.key, name), []).extend(pairs)
-        finished, planned = self._sources.tally()
-        coordinates = self._sources.coordinates()
-        rows = []
-        for key, seeds_planned in planned.items():
-            count = len(finished.get(key, ()))
-            row = {**coordinates[key], "runs": len(seeds_planned), "finished": count}
+        groups = []
+        for group in self.seeds():
+            count = len(group.finished)
+            flat = {**group.coordinates, "runs": len(group.planned), "finished": count}
             for name in names:
                 # By seed, so that the mean's rounding does not depend on how runs were batched.
-                known = [value for _, value in sorted(finals.get((key, name), []))]
-                row |= _statistics(name, known if len(known) == count else [])
-            rows.append(row)
-        return rows
-
-    def table(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
-        """One flat dict for every finished run, in the order of :meth:`runs`.
-
-        Keys: the coordinates and ``seed``; the final value of every metric of
-        :class:`tnqbm.Trajectory` (None if not kept); ``steps`` (updates done), ``stopped``
-        ("iterations", "plateau" or "failed"), ``cause`` (why it failed, or empty), ``started`` and
-        ``finished`` (ISO 8601, UTC). Raises ArchiveError if a block is damaged, unless
-        ``skip_damaged``.
-        """
-        usable = self._sources.usable(skip_damaged, self._table_rows)
-        table = []
-        for _, group in itertools.groupby(usable, key=lambda item: item[0].key):
-            rows = [row for _, rows in group for row in rows]
-            table += sorted(rows, key=lambda row: row["seed"])
-        return table
-
-    def _table_rows(self, source: Source) -> list[dict[str, Any]]:
-        texts = ("stopped", "cause", "started", "finished")
-        arrays = self._sources.arrays(source, ("model_step", *METRICS, *texts))
-        step, last, final = arrays["step"], arrays["n_records"] - 1, final_rows(arrays)
-        return [
-            {
-                **source.entry.coordinates,
-                "seed": source.seed(row),
-                **{
-                    name: float(arrays[name][row, final[row]]) if name in arrays else None
-                    for name in METRICS
-                },
-                "steps": int((step if step.ndim == 1 else step[row])[last[row]]),
-                **{name: str(arrays[name][row]) if name in arrays else "" for name in texts},
-            }
-            for row in source.rows
-        ]
+                known = sorted(finals.get((coordinates_key(group.coordinates), name), []))
+                complete = [value for _, value in known] if len(known) == count else []
+                flat[f"{name}_mean"], flat[f"{name}_std"] = mean_and_std(complete)
+            groups.append(flat)
+        return groups
 
     def estimators(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
         """What estimators of gradients report: a dict for every finished run that has any of it.
@@ -269,8 +260,8 @@ class Archive:
         """
         return [
             {**source.entry.coordinates, "seed": source.seed(row), "estimator": report}
-            for source, found in self._sources.usable(skip_damaged, self._sources.reports)
-            for row, report in zip(source.rows, found, strict=True)
+            for source, reports in self._sources.usable(skip_damaged, self._sources.reports)
+            for row, report in zip(source.rows, reports, strict=True)
             if report
         ]
 
@@ -280,10 +271,10 @@ class Archive:
         Keys: the coordinates, ``seed`` and ``cause``, which is empty in archives of versions that
         did not keep it. Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
         """
-        usable = self._sources.usable(skip_damaged, self._failed_rows)
+        usable = self._sources.usable(skip_damaged, self._failed)
         return [row for _, rows in usable for row in rows]
 
-    def _failed_rows(self, source: Source) -> list[dict[str, Any]]:
+    def _failed(self, source: Source) -> list[dict[str, Any]]:
         arrays = self._sources.arrays(source, ("stopped", "cause"))
         return [
             {
@@ -302,8 +293,7 @@ class Archive:
         except ImportError:
             raise MissingExtraError("pandas", "table", "Archive.dataframe()") from None
         rows = self.table(skip_damaged=skip_damaged)
-        columns = [*REQUIRED, "seed", *METRICS, "steps", "stopped", "cause"]
-        columns += ["started", "finished"]
+        columns = [*REQUIRED, "seed", *METRICS, *ENDED]
         return pd.DataFrame(rows, columns=None if rows else columns)
 
     def fingerprint(self) -> str:
@@ -322,7 +312,9 @@ class Archive:
         return verify_archive(self.path)
 
 
-def _statistics(name: str, values: list[float]) -> dict[str, float | None]:
-    if not values or not np.isfinite(values).all():
-        return {f"{name}_mean": None, f"{name}_std": None}
-    return {f"{name}_mean": float(np.mean(values)), f"{name}_std": float(np.std(values))}
+def mean_and_std(values: Sequence[float | None]) -> tuple[float | None, float | None]:
+    """Mean and population standard deviation; None if there are none or one is not finite."""
+    known = [value for value in values if value is not None]
+    if len(known) < len(values) or not values or not np.isfinite(known).all():
+        return None, None
+    return float(np.mean(known)), float(np.std(known))

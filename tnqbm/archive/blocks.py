@@ -7,10 +7,8 @@ layout is written down in docs/archive-format.md.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import itertools
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,25 +17,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.archive import estimator_reports
-from tnqbm.base.text import printable, short_repr
+from tnqbm.archive.coordinates import (
+    Coordinates,
+    block_name,
+    check_coordinates,
+    check_seeds,
+    coordinates_key,
+    describe,
+)
 from tnqbm.core.connectivity import DENSE, named
 from tnqbm.core.model import SqRBM
-from tnqbm.core.paulis import check_paulis
 from tnqbm.core.shape import Shape
 from tnqbm.files import gate
 from tnqbm.files.content import content_digest
 from tnqbm.files.gate import Arrays, Attribute
 from tnqbm.training.trajectory import METRICS, Trajectory
-
-Coordinates = dict[str, Any]
-REQUIRED: dict[str, type] = {
-    "paulis": str,
-    "visible": int,
-    "hidden": int,
-    "data": str,
-    "gradient": str,
-}
-"""Coordinates that every run has, in the order in which they are shown."""
 
 COORDINATES = "run_coordinates"
 """Attribute of a block that holds its coordinates. It was `coordinates` up to version 3 of the
@@ -48,9 +42,6 @@ ALWAYS = ("seed", "n_records", "step", "stopped", "started", "finished")
 
 NEEDED = ("seed", "n_records", "step")
 """Data sets of a block without which no other can be checked."""
-
-MAX_RUNS = 1_000_000
-"""Most runs that one archive can plan."""
 
 DIMS: dict[str, tuple[str, ...]] = {
     "seed": ("seed",),
@@ -78,127 +69,6 @@ class RunRecord:
     finished: str
 
 
-@short_repr
-@dataclass(frozen=True)
-class PlannedGroup:
-    """Runs that a study asks for: the same coordinates, one run for every seed."""
-
-    coordinates: Coordinates
-    seeds: list[int]
-
-
-# --- coordinates, seeds and names -------------------------------------------------------------
-
-
-def check_coordinates(coordinates: Mapping[str, Any]) -> Coordinates:
-    """Coordinates with plain Python values, required keys first, the others in order of name.
-
-    Raises ValueError for a missing or badly named key, a value that is not str, int or float, and a
-    size or Pauli set that no model has.
-    """
-    plain: Coordinates = {}
-    for key, value in coordinates.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", key) or key == "seed":
-            raise ValueError(f"{key!r} cannot name a coordinate of a run")
-        if isinstance(value, str | np.str_):
-            plain[key] = str(value)
-        elif isinstance(value, int | np.integer) and not isinstance(value, bool):
-            plain[key] = int(value)
-        elif isinstance(value, float | np.floating) and np.isfinite(value):
-            plain[key] = float(value)
-        else:
-            raise ValueError(f"coordinate {key} = {value!r} is not text or a finite number")
-    for key, kind in REQUIRED.items():
-        if not isinstance(plain.get(key), kind):
-            raise ValueError(
-                f"coordinate {key!r} must be {kind.__name__}, got {plain.get(key)!r} "
-                f"in {dict(coordinates)}"
-            )
-    check_paulis(plain["paulis"])
-    if plain["visible"] < 1 or plain["hidden"] < 0:
-        raise ValueError(
-            f"a model has at least one visible unit and no fewer than 0 hidden ones, not "
-            f"{plain['visible']} and {plain['hidden']}"
-        )
-    extra = sorted(plain.keys() - REQUIRED.keys())
-    return {key: plain[key] for key in (*REQUIRED, *extra)}
-
-
-def coordinates_key(coordinates: Mapping[str, Any]) -> str:
-    """Canonical JSON of checked coordinates: equal text means the same group of runs."""
-    return json.dumps(coordinates, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def describe(coordinates: Mapping[str, Any]) -> str:
-    """Coordinates for people: ``paulis=XYZ visible=8 ...``, in printable characters."""
-    return printable(" ".join(f"{key}={value}" for key, value in coordinates.items()))
-
-
-def check_seeds(seeds: Sequence[int]) -> list[int]:
-    """Seeds as sorted ints; ValueError if one is repeated, negative or above 2^63 - 1."""
-    plain = sorted(int(seed) for seed in seeds)
-    if any(not 0 <= seed < 2**63 for seed in plain):
-        raise ValueError("a seed must lie between 0 and 2^63 - 1")
-    for low, high in itertools.pairwise(plain):
-        if low == high:
-            raise ValueError(f"seed {low} occurs twice in the same group of runs")
-    return plain
-
-
-def format_seeds(seeds: Sequence[int]) -> str:
-    """Sorted seeds as text: [1, 2, 3, 7] -> "1-3,7"."""
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and spans[-1][1] == seed - 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in spans)
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Inverse of :func:`format_seeds`; ValueError if the text is not of that form.
-
-    So it is if there are more than ``MAX_RUNS``.
-    """
-    seeds: list[int] = []
-    for span in text.split(",") if text else []:
-        if not re.fullmatch(r"\d{1,19}(-\d{1,19})?", span):
-            raise ValueError(f"{span[:60]!r} is not a range of seeds")
-        first, _, last = span.partition("-")
-        low, high = int(first), int(last or first)
-        if high < low or high >= 2**63 or (seeds and low <= seeds[-1]):
-            raise ValueError(f"{span!r} is not a range of seeds that follows those before it")
-        check_run_count(len(seeds) + high - low + 1)
-        seeds.extend(range(low, high + 1))
-    return seeds
-
-
-def check_run_count(count: int) -> None:
-    """Raise ValueError if a plan of so many runs is more than a file's header can hold."""
-    if count > MAX_RUNS:
-        raise ValueError(f"more than {MAX_RUNS} runs; divide them among several archives")
-
-
-def block_name(coordinates: Mapping[str, Any], seeds: Sequence[int]) -> str:
-    """The name of a block, such as ``XYZ-n8-m5-bas-exact-seeds-1-25``.
-
-    It depends on the coordinates and seeds alone. What cannot be read off unambiguously (further
-    coordinates, unusual characters, gaps between the seeds) is told apart by a short hash.
-    """
-    c, ordered = check_coordinates(coordinates), check_seeds(seeds)
-    readable = (c["paulis"], str(c["visible"]), str(c["hidden"]), c["data"], c["gradient"])
-    paulis, visible, hidden, data, gradient = (
-        re.sub(r"[^A-Za-z0-9_.]", "_", text)[:40] for text in readable
-    )
-    name = f"{paulis}-n{visible}-m{hidden}-{data}-{gradient}-seeds-{ordered[0]}-{ordered[-1]}"
-    exact = (paulis, visible, hidden, data, gradient) == readable and len(c) == len(REQUIRED)
-    if not exact or ordered[-1] - ordered[0] != len(ordered) - 1:
-        text = f"{coordinates_key(c)} {format_seeds(ordered)}"
-        name += "-" + hashlib.sha256(text.encode()).hexdigest()[:12]
-    return name
-
-
 def _mask(connectivity: str, n: int, m: int) -> NDArray[np.bool_] | None:
     """The mask of runs with this coordinate; None for a name that this version does not know."""
     try:
@@ -210,9 +80,7 @@ def _mask(connectivity: str, n: int, m: int) -> NDArray[np.bool_] | None:
 def axes_of(arrays: Arrays) -> dict[str, tuple[str, ...]]:
     """Names of the axes of every data set of a block that the format knows."""
     dims = {name: DIMS[name] for name in arrays if name in DIMS}
-    for name in arrays:
-        if (axes := estimator_reports.axes(name)) is not None:
-            dims[name] = axes
+    dims |= {name: axes for name in arrays if (axes := estimator_reports.axes(name)) is not None}
     for name, axis in (("step", "record"), ("snapshot_step", "snapshot")):
         if name in arrays:
             dims[name] = (axis,) if arrays[name].ndim == 1 else ("seed", axis)
@@ -247,9 +115,9 @@ class Block:
         """Names of the axes of every array."""
         return axes_of(self.arrays)
 
-    def rows(self, keep: Sequence[int]) -> Block:
-        """The same block with only some of its runs."""
-        index = np.asarray(keep, dtype=np.int64)
+    def select(self, rows: Sequence[int]) -> Block:
+        """The same block with only the runs in some rows."""
+        index = np.asarray(rows, dtype=np.int64)
         arrays = {
             name: array if self.dims[name][0] != "seed" else array[index]
             for name, array in self.arrays.items()
@@ -295,21 +163,21 @@ class Block:
     def fingerprint(self, row: int) -> str:
         """SHA-256 of all numbers of one run, whatever block it is in and whenever it ran."""
         n = int(self.arrays["n_records"][row])
-        own: Arrays = {"step": self._steps("step", row, n)}
-        own |= {name: self.arrays[name][row, :n] for name in METRICS if self._has(name)}
+        numbers: Arrays = {"step": self._steps("step", row, n)}
+        numbers |= {name: self.arrays[name][row, :n] for name in METRICS if self._has(name)}
         if self._has("parameters"):
-            own["parameters"] = self.arrays["parameters"][row]
+            numbers["parameters"] = self.arrays["parameters"][row]
         if self._has("snapshots"):
             k = int(self.arrays["n_snapshots"][row])
-            own["snapshot_step"] = self._steps("snapshot_step", row, k)
-            own["snapshots"] = self.arrays["snapshots"][row, :k]
+            numbers["snapshot_step"] = self._steps("snapshot_step", row, k)
+            numbers["snapshots"] = self.arrays["snapshots"][row, :k]
         # Text as long as this run's is, whatever the others' of the block.
         for name, value in estimator_reports.totals(self.arrays, row).items():
-            own[estimator_reports.TOTALS + name] = np.array(value)
+            numbers[estimator_reports.TOTALS + name] = np.array(value)
         for name, values in estimator_reports.records(self.arrays, row, n).items():
-            own[estimator_reports.RECORDS + name] = values
+            numbers[estimator_reports.RECORDS + name] = values
         return content_digest(
-            own,
+            numbers,
             {
                 "coordinates": coordinates_key(self.coordinates),
                 "seed": self.seeds[row],
@@ -344,13 +212,13 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     }
     if any(path.cause for path in paths):
         arrays["cause"] = np.array([path.cause for path in paths])
-    best = [path.model_step for path in paths]
-    if _all_or_none(best, "model_step", coordinates):
-        arrays["model_step"] = np.array(best, np.int64)
+    model_steps = [path.model_step for path in paths]
+    if _all_or_none(model_steps, "model_step", coordinates):
+        arrays["model_step"] = np.array(model_steps, np.int64)
     for name in METRICS:
-        kept = [getattr(path, name) for path in paths]
-        if _all_or_none(kept, name, coordinates):
-            arrays[name] = _padded([np.asarray(row, np.float64) for row in kept])
+        curves = [getattr(path, name) for path in paths]
+        if _all_or_none(curves, name, coordinates):
+            arrays[name] = _padded([np.asarray(curve, np.float64) for curve in curves])
     models = [path.model for path in paths]
     if _all_or_none(models, "model", coordinates):
         arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
@@ -399,10 +267,10 @@ def _check_trajectory(path: Trajectory, coordinates: Coordinates, where: str) ->
 
 
 def _all_or_none(values: Sequence[object], name: str, coordinates: Coordinates) -> bool:
-    kept = [value is not None for value in values]
-    if any(kept) != all(kept):
+    present = [value is not None for value in values]
+    if any(present) != all(present):
         raise ValueError(f"block {describe(coordinates)}: some runs kept {name} and others did not")
-    return all(kept)
+    return all(present)
 
 
 def _schedule(steps: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
@@ -456,7 +324,7 @@ def check_part(arrays: Arrays, coordinates: Coordinates, seeds: Sequence[int]) -
         raise ValueError(f"it holds unknown data sets: {', '.join(unknown)}")
     for name, array in arrays.items():
         if array.dtype.kind not in _kinds(name):
-            raise ValueError(f"{name} holds {_HELD.get(array.dtype.kind, array.dtype)}")
+            raise ValueError(f"{name} holds {_TYPE_WORDS.get(array.dtype.kind, array.dtype)}")
     c = coordinates
     sizes = {
         "seed": len(seeds),
@@ -487,7 +355,13 @@ def _length(steps: NDArray[Any] | None) -> int:
     return steps.shape[-1] if steps is not None and steps.ndim else 0
 
 
-_HELD = {"U": "text", "S": "text", "f": "fractions", "c": "complex numbers", "b": "true and false"}
+_TYPE_WORDS = {
+    "U": "text",
+    "S": "text",
+    "f": "fractions",
+    "c": "complex numbers",
+    "b": "true and false",
+}
 
 
 def _kinds(name: str) -> str:
@@ -504,6 +378,6 @@ def _check_counts(counts: NDArray[Any], steps: NDArray[Any], what: str, least: i
         raise ValueError(f"a run claims more or fewer {what}s than there are")
     # One schedule for all runs is checked once, as far as the longest run goes.
     rows = [(counts.max(initial=0), steps)] if steps.ndim == 1 else zip(counts, steps, strict=True)
-    for count, own in rows:
-        if (np.diff(own[:count]) <= 0).any() or (own[:count] < 0).any():
+    for count, schedule in rows:
+        if (np.diff(schedule[:count]) <= 0).any() or (schedule[:count] < 0).any():
             raise ValueError(f"the schedule of its {what}s does not increase")

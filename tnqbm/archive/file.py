@@ -11,30 +11,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tnqbm.archive.blocks import (
-    COORDINATES,
-    NEEDED,
-    Block,
-    Coordinates,
-    PlannedGroup,
-    check_coordinates,
-    check_part,
-    check_run_count,
-    check_seeds,
-    decode,
-    format_seeds,
-    parse_seeds,
+from tnqbm.archive.blocks import NEEDED, Block, check_part
+from tnqbm.archive.contents import (
+    FORMAT,
+    FORMAT_VERSION,
+    Entry,
+    Header,
+    read_block,
+    read_header,
 )
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
-from tnqbm.files.content import DIGEST, group_digest
+from tnqbm.files.content import group_digest
 from tnqbm.files.gate import Arrays
 from tnqbm.files.storage import (
     NewerFormatError,
@@ -43,44 +36,9 @@ from tnqbm.files.storage import (
     check_format,
     check_seal,
     open_unchecked,
-    read_group,
-    set_format,
-    write_group,
-    write_sealed,
 )
 
-FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 4
-"""Latest version of the format, the one that is read. A file is written in the first version that
-has everything in it, so that older programs can read what they could have written."""
-
-_SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"})
-"""Data sets of blocks that version 1 did not know."""
-
-_SINCE_VERSION_3 = frozenset({"estimator", "estimator_records"})
-"""Groups inside blocks that version 2 did not know."""
-
 _SURVEY_SECONDS = 60.0
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A line of a file's table of contents: one block, and its digest."""
-
-    name: str
-    digest: str
-    coordinates: Coordinates
-    seeds: list[int]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What a file says about itself; ``study`` and ``plan`` are empty in a part."""
-
-    study_text: str
-    plan: list[PlannedGroup]
-    provenance: dict[str, str]
-    contents: list[Entry]
 
 
 class ArchiveFile:
@@ -105,7 +63,7 @@ class ArchiveFile:
             if self.header_fault:
                 self.header = Header("", [], {}, self._rebuilt_contents())
             else:
-                self.header = _read_header(self._file, self.path)
+                self.header = read_header(self._file, self.path)
             self._entries = {entry.name: entry for entry in self.header.contents}
         except BaseException:
             self.close()
@@ -136,18 +94,23 @@ class ArchiveFile:
         """A whole block, its digest verified; ArchiveError naming it if it is damaged."""
         return read_block(self.group(name), self.where(name), self._entries.get(name))
 
+    def known_fault(self) -> str:
+        """What is known to be wrong with the header or a block, "" if nothing is."""
+        return self.header_fault or next(iter(self.faults.values()), "")
+
     def first_fault(self) -> str:
         """What is wrong with the header or the first damaged block, "" if all is whole.
 
         Reads every block.
         """
-        known = self.header_fault or next(iter(self.faults.values()), "")
-        for name in () if known else self._entries:
+        if fault := self.known_fault():
+            return fault
+        for name in self._entries:
             try:
                 self.block(name)
             except ArchiveError as exc:
                 return str(exc)
-        return known
+        return ""
 
     def provenance(self, name: str) -> dict[str, Any]:
         """What a block says about its making; ArchiveError if it is damaged."""
@@ -162,8 +125,8 @@ class ArchiveFile:
         verified. ArchiveError naming the block if it is damaged.
         """
         if self.seal.status != "whole":
-            found = self.block(name).arrays
-            return {key: found[key] for key in (*NEEDED, *wanted) if key in found}
+            arrays = self.block(name).arrays
+            return {key: arrays[key] for key in (*NEEDED, *wanted) if key in arrays}
         group = self.group(name)
         with gate.reading(self.where(name)):
             names = [*NEEDED, *(key for key in wanted if gate.has(group, key))]
@@ -178,11 +141,11 @@ class ArchiveFile:
         with gate.reading(self.where(name)):
             if not gate.has(group, folder):
                 return {}
-            inner = gate.tree(gate.subgroup(group, folder))
-            found = {prefix + key: array for key, array in inner.items()}
+            inside = gate.tree(gate.subgroup(group, folder))
+            arrays = {prefix + key: array for key, array in inside.items()}
             needed = {key: gate.array(group, key) for key in NEEDED}
-            self._checked(name, {**needed, **found})
-            return found
+            self._checked(name, {**needed, **arrays})
+            return arrays
 
     def _checked(self, name: str, arrays: Arrays) -> Arrays:
         entry = self._entries[name]
@@ -201,124 +164,6 @@ class ArchiveFile:
                     Entry(name, group_digest(self.group(name)), block.coordinates, block.seeds)
                 )
         return entries
-
-
-def read_block(group: Any, where: str, entry: Entry | None = None) -> Block:
-    """The block in an HDF5 group, verified; ``where`` names it in errors (ArchiveError).
-
-    It must be the block that ``entry`` of the table of contents speaks of.
-    """
-    block = decode(*read_group(group, where), where)
-    if entry is not None and (
-        entry.coordinates != block.coordinates
-        or entry.seeds != block.seeds
-        or entry.digest != group_digest(group)
-        or entry.name != block.name
-    ):
-        raise ArchiveError(f"{where} is damaged: it is not the block that the contents list")
-    return block
-
-
-def _read_header(root: Any, path: Path) -> Header:
-    where = f"the header of {path}"
-    with gate.reading(where):
-        arrays, _ = read_group(gate.subgroup(root, "header"), where)
-        texts = {key: _text(arrays, key) for key in ("contents", "plan", "provenance", "study")}
-        contents = [
-            Entry(
-                _named(line, "block"),
-                _named(line, DIGEST),
-                check_coordinates(line["coordinates"]),
-                parse_seeds(_named(line, "seeds")),
-            )
-            for line in json.loads(texts["contents"])
-        ]
-        plan = [
-            PlannedGroup(check_coordinates(line["coordinates"]), parse_seeds(_named(line, "seeds")))
-            for line in json.loads(texts["plan"])
-        ]
-        check_run_count(sum(len(group.seeds) for group in plan))
-        provenance = {
-            str(key): str(value) for key, value in json.loads(texts["provenance"]).items()
-        }
-        return Header(texts["study"], plan, provenance, contents)
-
-
-def _text(arrays: Arrays, name: str) -> str:
-    found = arrays[name]
-    if found.dtype.kind != "U" or found.ndim:
-        raise ValueError(f"{name} is not a text")
-    return str(found)
-
-
-def _named(line: Mapping[str, Any], key: str) -> str:
-    found = line[key]
-    if not isinstance(found, str):
-        raise ValueError(f"{key} is {found!r}, not a text")
-    return found
-
-
-def write_archive_file(
-    path: str | Path,
-    kind: str,
-    fill_blocks: Callable[[Any], list[Entry]],
-    *,
-    plan: Sequence[PlannedGroup] = (),
-    study_text: str = "",
-    provenance: Mapping[str, str],
-    overwrite: bool = True,
-) -> None:
-    """Write an archive file atomically; ``fill_blocks(group)`` makes the blocks and lists them."""
-    planned = [
-        {
-            "coordinates": check_coordinates(group.coordinates),
-            "seeds": format_seeds(check_seeds(group.seeds)),
-        }
-        for group in plan
-    ]
-    check_run_count(sum(len(group.seeds) for group in plan))
-    origin = {str(key): str(value) for key, value in provenance.items()}
-
-    def fill(root: Any) -> None:
-        blocks = root.create_group("blocks")
-        entries = fill_blocks(blocks)
-        version = max((_needs(blocks[entry.name]) for entry in entries), default=1)
-        set_format(root, FORMAT, version, kind)
-        contents = [
-            {
-                "block": entry.name,
-                DIGEST: entry.digest,
-                "coordinates": entry.coordinates,
-                "seeds": format_seeds(entry.seeds),
-            }
-            for entry in entries
-        ]
-        # Data sets, not attributes: those hold 64 KB at most.
-        texts = {
-            "contents": _json(contents),
-            "plan": _json(planned),
-            "provenance": json.dumps(origin, ensure_ascii=False, indent=0),
-            "study": study_text,
-        }
-        header = root.create_group("header")
-        write_group(header, {name: np.array(text) for name, text in texts.items()}, {})
-
-    write_sealed(path, FORMAT, fill, overwrite=overwrite)
-
-
-def _needs(block: Any) -> int:
-    """The first version of the format that has everything in a block."""
-    if gate.has_attribute(block, COORDINATES):
-        return 4
-    if any(name in block for name in _SINCE_VERSION_3) or b"failed" in block["stopped"][()]:
-        return 3
-    return 2 if any(name in block for name in _SINCE_VERSION_2) else 1
-
-
-def _json(lines: list[dict[str, Any]]) -> str:
-    """A JSON list with one entry a line, for those who look with h5dump."""
-    body = ",\n".join(json.dumps(line, ensure_ascii=False, allow_nan=False) for line in lines)
-    return f"[\n{body}\n]" if lines else "[]"
 
 
 # --- survey of a doubtful file, in a child process --------------------------------------------
@@ -430,7 +275,7 @@ def survey_lines(path: Path, skip: set[str]) -> Iterator[dict[str, str]]:
     if "/header" not in skip:
         yield {"start": "/header"}
         try:
-            entries = {entry.name: entry for entry in _read_header(file, path).contents}
+            entries = {entry.name: entry for entry in read_header(file, path).contents}
         except ArchiveError as exc:
             yield {"fault": str(exc)}
     if not entries:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from tnqbm.archive.blocks import describe
+from tnqbm.archive.coordinates import describe
 from tnqbm.archive.sources import Source, Sources
 
 
@@ -39,9 +39,9 @@ def find_run(sources: Sources, asked: Mapping[str, Any]) -> tuple[Source, int]:
 
 
 def _several(sources: Sources, words: str, matches: list[tuple[Source, int]]) -> str:
-    found = [{**source.entry.coordinates, "seed": source.seed(row)} for source, row in matches]
-    names = {name: None for coordinates in found for name in coordinates}
-    varying = [name for name in names if len({repr(one.get(name)) for one in found}) > 1]
+    runs = [{**source.entry.coordinates, "seed": source.seed(row)} for source, row in matches]
+    names = {name: None for run in runs for name in run}
+    varying = [name for name in names if len({repr(run.get(name)) for run in runs}) > 1]
     return (
         f"{len(matches)} runs in {sources.path} have {words}; "
         f"say also which {', '.join(varying)} is meant"
@@ -53,7 +53,7 @@ def _none(sources: Sources, words: str, wanted: dict[str, Any], seed: object) ->
     coordinates = sources.coordinates()
     if not coordinates:
         return f"{message}: it holds no runs"
-    known = sorted({name for one in coordinates.values() for name in one} | {"seed"})
+    known = sorted({name for group in coordinates.values() for name in group} | {"seed"})
     for name in wanted:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1, 0.0)
@@ -75,8 +75,8 @@ def _none(sources: Sources, words: str, wanted: dict[str, Any], seed: object) ->
     return f"{message}; the nearest is {describe(coordinates[nearest])} with {span}"
 
 
-def _gap(found: object, wanted: object) -> float:
+def _gap(value: object, wanted: object) -> float:
     """How far two unequal values are from each other, between 0 and 1."""
-    if isinstance(found, int | float) and isinstance(wanted, int | float):
-        return 1 - 1 / (1 + abs(float(found) - float(wanted)))
-    return 1 - difflib.SequenceMatcher(None, str(found), str(wanted)).ratio()
+    if isinstance(value, int | float) and isinstance(wanted, int | float):
+        return 1 - 1 / (1 + abs(float(value) - float(wanted)))
+    return 1 - difflib.SequenceMatcher(None, str(value), str(wanted)).ratio()

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tnqbm.archive import estimator_reports
-from tnqbm.archive.blocks import Block, Coordinates, coordinates_key, final_rows
-from tnqbm.archive.file import ArchiveFile, Entry, Header
-from tnqbm.archive.write import PLAN_FILE, archive_files, parts_folder, united
+from tnqbm.archive.blocks import Block, final_rows
+from tnqbm.archive.contents import Entry, Header
+from tnqbm.archive.coordinates import Coordinates, PlannedGroup, coordinates_key, unite_plans
+from tnqbm.archive.file import ArchiveFile
+from tnqbm.archive.parts import PLAN_FILE, archive_files, parts_folder
+from tnqbm.archive.rows import GroupSeeds, RunRow
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
-from tnqbm.training.trajectory import Trajectory
+from tnqbm.files.gate import Arrays
+from tnqbm.training.trajectory import METRICS, Trajectory
 
 T = TypeVar("T")
 _CACHED_BLOCKS = 4
+_TEXTS = ("stopped", "cause", "started", "finished")
 
 
 @dataclass(frozen=True)
@@ -79,14 +83,14 @@ class Sources:
         self.damaged_parts: list[Path] = []
         self.header_fault = ""
         self._header: Header | None = None
-        found: list[tuple[Path, Entry, str]] = []
+        blocks: list[tuple[Path, Entry, str]] = []
         for path in archive_files(self.path):
             try:
                 file = ArchiveFile(path)
             except ArchiveError as exc:
                 if path == self.path:
                     raise
-                self._lost(path, str(exc), found)
+                self._lost(path, str(exc), blocks)
                 continue
             if path == self.path:
                 self._main = file
@@ -100,24 +104,24 @@ class Sources:
                 self._header, self.header_fault = file.header, file.header_fault
             elif file.faults:
                 self.damaged_parts.append(path)
-            found += [(path, e, file.faults.get(e.name, "")) for e in file.header.contents]
+            blocks += [(path, e, file.faults.get(e.name, "")) for e in file.header.contents]
             unlisted = file.faults.keys() - {entry.name for entry in file.header.contents}
-            found += [(path, Entry(n, "", {}, []), file.faults[n]) for n in sorted(unlisted)]
-        self._arrange(found)
+            blocks += [(path, Entry(n, "", {}, []), file.faults[n]) for n in sorted(unlisted)]
+        self._arrange(blocks)
 
-    def _lost(self, path: Path, reason: str, found: list[tuple[Path, Entry, str]]) -> None:
+    def _lost(self, path: Path, reason: str, blocks: list[tuple[Path, Entry, str]]) -> None:
         if path.name == PLAN_FILE:
             self.problems.append(reason)
         else:
             self.damaged_parts.append(path)
-            found.append((path, Entry(path.stem, "", {}, []), reason))
+            blocks.append((path, Entry(path.stem, "", {}, []), reason))
 
-    def _arrange(self, found: list[tuple[Path, Entry, str]]) -> None:
+    def _arrange(self, blocks: list[tuple[Path, Entry, str]]) -> None:
         rank = {coordinates_key(g.coordinates): place for place, g in enumerate(self.planned())}
         seen: set[tuple[str, int]] = set()
         sources: list[Source] = []
         # Whole blocks first: a damaged one does no harm if its runs exist elsewhere.
-        for path, entry, fault in sorted(found, key=lambda item: bool(item[2])):
+        for path, entry, fault in sorted(blocks, key=lambda item: bool(item[2])):
             key = coordinates_key(entry.coordinates)
             rows = [row for row, seed in enumerate(entry.seeds) if (key, seed) not in seen]
             seen.update((key, seed) for seed in entry.seeds)
@@ -147,9 +151,9 @@ class Sources:
             )
         return self._header
 
-    def planned(self) -> list[Any]:
+    def planned(self) -> list[PlannedGroup]:
         """The plan as far as it is known."""
-        return united(self._header.plan) if self._header else []
+        return unite_plans(self._header.plan) if self._header else []
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._sources)
@@ -161,12 +165,12 @@ class Sources:
         """
         for source in list(self._sources):
             try:
-                found = read(source)
+                content = read(source)
             except ArchiveError:
                 if skip_damaged:
                     continue
                 raise
-            yield source, found
+            yield source, content
 
     def _refuse(self, source: Source, reason: str) -> ArchiveError:
         """The error to raise on a damaged source, which is marked as such from now on."""
@@ -190,6 +194,12 @@ class Sources:
                 finished.setdefault(source.key, set()).update(seeds)
         return finished, planned
 
+    def seeds(self) -> list[GroupSeeds]:
+        """Planned and finished seeds of every group, in the order of the plan."""
+        finished, planned = self.tally()
+        known = self.coordinates()
+        return [GroupSeeds(known[k], planned[k], finished.get(k, set())) for k in planned]
+
     def coordinates(self) -> dict[str, Coordinates]:
         """Coordinates of all planned or finished groups by their key."""
         known = {coordinates_key(g.coordinates): g.coordinates for g in self.planned()}
@@ -212,7 +222,7 @@ class Sources:
         if source.fault:
             raise self._refuse(source, source.fault)
 
-    def arrays(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[Any]]:
+    def arrays(self, source: Source, names: Sequence[str]) -> Arrays:
         """Some arrays of a block, those that were kept, and those of ``blocks.NEEDED``."""
         return self._read(source, lambda file, name: file.arrays(name, names))
 
@@ -228,12 +238,33 @@ class Sources:
         arrays = self._read(source, lambda file, name: file.folder(name, prefix))
         return [estimator_reports.totals(arrays, row) for row in source.rows]
 
-    def finals(self, source: Source, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
+    def run_rows(self, source: Source) -> list[RunRow]:
+        """A typed row for every row of the source."""
+        arrays = self.arrays(source, ("model_step", *METRICS, *_TEXTS))
+        finals = self._finals(source, arrays, METRICS)
+        step, last = arrays["step"], arrays["n_records"] - 1
+        return [
+            RunRow(
+                source.entry.coordinates,
+                source.seed(row),
+                {name: finals[name][k] if name in finals else None for name in METRICS},
+                int((step if step.ndim == 1 else step[row])[last[row]]),
+                **{name: str(arrays[name][row]) if name in arrays else "" for name in _TEXTS},
+                estimator=report,
+            )
+            for k, (row, report) in enumerate(zip(source.rows, self.reports(source), strict=True))
+        ]
+
+    def finals(self, source: Source, names: Sequence[str]) -> dict[str, list[float]]:
         """Final values of the metrics that were kept, one for every row of the source."""
-        arrays = self.arrays(source, ("model_step", *names))
-        rows = np.asarray(source.rows)
+        return self._finals(source, self.arrays(source, ("model_step", *names)), names)
+
+    def _finals(
+        self, source: Source, arrays: Arrays, names: Sequence[str]
+    ) -> dict[str, list[float]]:
+        rows = np.asarray(source.rows, np.intp)
         last = final_rows(arrays)[rows]
-        return {name: arrays[name][rows, last] for name in names if name in arrays}
+        return {name: arrays[name][rows, last].tolist() for name in names if name in arrays}
 
     def _read(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
         """``read(file, name)`` on a block, wherever it is by now; damage is noted."""

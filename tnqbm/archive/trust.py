@@ -7,15 +7,17 @@ log-likelihood of data is at least their entropy, so that a KL divergence below 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm import datasets
+from tnqbm.archive.rows import RunRow
 from tnqbm.core.bounds import log_partition_bound
 
 if TYPE_CHECKING:
@@ -35,22 +37,22 @@ MAX_ROWS = 1000
 """More distinct rows of data are not weighed to judge a run that recorded no bound."""
 
 
-def untrusted(row: Mapping[str, Any]) -> str:
+def untrusted(metrics: Mapping[str, float | None]) -> str:
     """Why the log Z that a run recorded cannot be right, "" if nothing speaks against it.
 
-    ``row`` is one of :meth:`tnqbm.Archive.table` or of :func:`with_bounds`. An exact log Z is
-    never doubted.
+    ``metrics`` are the final values of a run, with the bounds of :func:`with_bounds` if they are
+    to be checked. An exact log Z is never doubted.
     """
-    error = row.get("log_partition_error")
+    error = metrics.get("log_partition_error")
     if error is None or error == 0:
         return ""
     if not math.isfinite(error):
         return "its standard error is not finite"
     slack = SIGMAS * error
-    log_z, bound = row.get("log_partition"), row.get("log_partition_bound")
+    log_z, bound = metrics.get("log_partition"), metrics.get("log_partition_bound")
     if log_z is not None and bound is not None and bound - log_z > slack + 1e-9 * abs(log_z):
         return f"{bound - log_z:.3g} nats below what the rows of the data alone weigh"
-    nll, kl, tvd = row.get("nll"), row.get("kl"), row.get("tvd")
+    nll, kl, tvd = metrics.get("nll"), metrics.get("kl"), metrics.get("tvd")
     if nll is not None and nll < -slack:
         return f"the NLL would be {nll:.3g}, below zero"
     if kl is not None and kl < -slack:
@@ -65,33 +67,36 @@ def untrusted(row: Mapping[str, Any]) -> str:
     return ""
 
 
-def with_bounds(rows: Iterable[Mapping[str, Any]], runs: Iterable[Run]) -> list[dict[str, Any]]:
-    """Rows of a table with ``log_partition_bound`` where it was not recorded but can be had.
+def with_bounds(rows: Sequence[RunRow], runs: Iterable[Run]) -> list[RunRow]:
+    """Rows with the metric ``log_partition_bound`` where it was not recorded but can be had.
 
     ``runs`` are those of the rows, in their order. The bound follows from a run's final model, if
     that was kept, and the rows of its data, if these have a name by which they are known and are
     not drawn at random. Runs are read only where one of them has an estimated log Z.
     """
-    found = [dict(row) for row in rows]
-    lacking = [_lacks_bound(row) for row in found]
-    for row, lacks, run in zip(found, lacking, runs if any(lacking) else (), strict=False):
-        states = _states(str(row["data"]), int(row["visible"])) if lacks else None
+    bounded = list(rows)
+    if not any(map(_lacks_bound, rows)):
+        return bounded
+    for k, (row, run) in enumerate(zip(rows, runs, strict=False)):
+        states = _states(row.group.data, row.group.visible) if _lacks_bound(row) else None
         if states is not None and run.model is not None:
-            row["log_partition_bound"] = log_partition_bound(run.model, states)
-    return found
+            bound = log_partition_bound(run.model, states)
+            metrics = {**row.metrics, "log_partition_bound": bound}
+            bounded[k] = dataclasses.replace(row, metrics=metrics)
+    return bounded
 
 
-def _lacks_bound(row: Mapping[str, Any]) -> bool:
+def _lacks_bound(row: RunRow) -> bool:
     return bool(
-        row.get("log_partition_error")
-        and row.get("log_partition") is not None
-        and row.get("log_partition_bound") is None
+        row.metrics["log_partition_error"]
+        and row.metrics["log_partition"] is not None
+        and row.metrics["log_partition_bound"] is None
     )
 
 
-def doubts(rows: Iterable[Mapping[str, Any]]) -> list[tuple[Mapping[str, Any], str]]:
+def doubts(rows: Iterable[RunRow]) -> list[tuple[RunRow, str]]:
     """The rows whose log Z cannot be right, each with the reason."""
-    return [(row, why) for row in rows if (why := untrusted(row))]
+    return [(row, why) for row in rows if (why := untrusted(row.metrics))]
 
 
 @functools.lru_cache(maxsize=16)

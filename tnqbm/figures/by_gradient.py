@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.archive.analysis import mean_interval
-from tnqbm.archive.summaries import FinalGroup, Where, default_metric, final_groups
+from tnqbm.archive.minimum_hidden import mean_interval
+from tnqbm.archive.rows import Where
+from tnqbm.archive.summaries import FinalGroup, default_metric, final_groups
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import GRADIENTS, Styles, gradient_styles, paulis_order

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tnqbm.archive.rows import Where, check_where, matches, nothing_matches, without_seed
 from tnqbm.archive.summaries import (
     LearningCurve,
-    Where,
     as_archives,
-    check_where,
     default_metric,
     final_groups,
-    matches,
     mean_curves,
 )
 from tnqbm.figures import layout
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
     from tnqbm.archive import Archive
 
-Series = tuple[int, str, str]
+Panel = tuple[int, str, str]
 """n, data set and Pauli set, which may each have been trained with other values of m."""
 
 _RANKS = {1: ("",), 2: ("least", "greatest"), 3: ("least", "middle", "greatest")}
@@ -179,23 +177,24 @@ def tvd_vs_hidden(
     return figure, axes
 
 
-def _tried(archives: Sequence[Archive], where: Where | None) -> dict[Series, list[int]]:
-    """Values of m with finished runs, for every series."""
-    groups = [group for archive in archives for group in archive.groups()]
-    check_where(where, groups)
-    wanted = {key: value for key, value in (where or {}).items() if key != "seed"}
-    found: dict[Series, set[int]] = {}
-    for g in groups:
-        if g["finished"] and matches(wanted, g):
-            found.setdefault((g["visible"], g["data"], g["paulis"]), set()).add(g["hidden"])
-    if not found:
-        raise ValueError("there is no finished run to show" + (" that matches" if where else ""))
-    return {series: sorted(values) for series, values in found.items()}
+def _tried(archives: Sequence[Archive], where: Where | None) -> dict[Panel, list[int]]:
+    """Values of m with finished runs, for every panel and Pauli set."""
+    groups = [group for archive in archives for group in archive.seeds()]
+    check_where(where, (group.coordinates for group in groups))
+    tried: dict[Panel, set[int]] = {}
+    for seeds in groups:
+        if seeds.finished and matches(without_seed(where), seeds.coordinates):
+            group = seeds.group
+            key = (group.visible, group.data, group.paulis)
+            tried.setdefault(key, set()).add(group.hidden)
+    if not tried:
+        raise nothing_matches(where)
+    return {key: sorted(values) for key, values in tried.items()}
 
 
 def _choose_hidden(
-    tried: dict[Series, list[int]], most: int, *, asked: bool
-) -> tuple[dict[Series, list[int]], list[int] | None]:
+    tried: dict[Panel, list[int]], most: int, *, asked: bool
+) -> tuple[dict[Panel, list[int]], list[int] | None]:
     """Values of m to draw of every series, and the same list for all if there is one."""
     every = sorted({m for values in tried.values() for m in values})
     common = every if asked else _spread(every, most)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.archive.summaries import Other, variant_names
+from tnqbm.archive.rows import Other, variant_names
 from tnqbm.base.errors import MissingExtraError
 from tnqbm.figures.styles import Labelled, Styles, plain_label
 

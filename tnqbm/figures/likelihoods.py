@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tnqbm.archive.summaries import LikelihoodCurve, Where, likelihood_curves, variant_names
+from tnqbm.archive.rows import Where, variant_names
+from tnqbm.archive.summaries import LikelihoodCurve, likelihood_curves
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import Styles, gradient_styles, paulis_name, paulis_order

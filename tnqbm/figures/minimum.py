@@ -1,6 +1,6 @@
 """Figure of the hidden units at which the mean distance falls to a threshold, and of their ratios.
 
-Used through :mod:`tnqbm.figures`; the numbers are :mod:`tnqbm.archive.analysis`'s.
+Used through :mod:`tnqbm.figures`; the numbers are :mod:`tnqbm.archive.minimum_hidden`'s.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tnqbm.archive.analysis import (
+from tnqbm.archive.minimum_hidden import (
     HiddenRatio,
     MinimumHidden,
     hidden_ratio_table,
     minimum_hidden_table,
 )
-from tnqbm.archive.summaries import Other, Where, variant_names
+from tnqbm.archive.rows import Other, Where, variant_names
 from tnqbm.figures import layout
 from tnqbm.figures.layout import GREY, Axis
 from tnqbm.figures.styles import Styles, plain_label, series_styles
@@ -47,7 +47,7 @@ def minimum_hidden(
     and one n stand side by side, by gradient instead of n. Error bars are central bootstrap
     intervals over seeds. Hollow triangles are bounds, pointing to where the true value
     may lie, because the threshold was not reached by the largest m tried or was met by the
-    smallest. The same numbers: :func:`tnqbm.archive.analysis.minimum_hidden_table`. Raises
+    smallest. The same numbers: :func:`tnqbm.archive.minimum_hidden.minimum_hidden_table`. Raises
     ValueError if there are several gradients and several n; ``where`` chooses.
     """
     layout.require_matplotlib()

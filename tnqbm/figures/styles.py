@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
-from tnqbm.archive.summaries import Other, gradient_parts, variant_names
+from tnqbm.archive.rows import Other, gradient_parts, variant_names
 from tnqbm.base.text import printable
 
 Styles = Mapping[Any, dict[str, Any]]

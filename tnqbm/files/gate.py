@@ -183,10 +183,14 @@ def _read(dataset: Any, name: str) -> NDArray[Any]:
     import h5py
 
     _check_stored(dataset, name)
+    value = np.empty(dataset.shape, dataset.dtype)
+    if value.size:  # without h5py.Dataset, which takes most of the time of reading a small array
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, value)
     text = dataset.get_type()
-    value = np.asarray(h5py.Dataset(dataset)[()])
-    if text.get_class() == h5py.h5t.STRING and text.get_cset() == h5py.h5t.CSET_UTF8:
-        value = np.char.decode(value.astype(f"S{text.get_size()}"), "utf-8")
+    if text.get_class() == h5py.h5t.STRING:
+        value = value.astype(f"S{text.get_size()}")  # without h5py's note on the encoding
+        if text.get_cset() == h5py.h5t.CSET_UTF8:
+            value = np.char.decode(value, "utf-8")
     return value
 
 

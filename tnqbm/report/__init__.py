@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tnqbm.archive.summaries import Where
+from tnqbm.archive.rows import Where
 from tnqbm.files.atomic import atomic_write
 from tnqbm.files.outputs import REPORT, check_output
 from tnqbm.report.collect import Archives, check_threshold, collect, gather

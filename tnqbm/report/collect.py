@@ -11,21 +11,21 @@ from typing import Any
 
 import tnqbm
 from tnqbm.archive import Archive, parts_folder
-from tnqbm.archive.analysis import (
+from tnqbm.archive.minimum_hidden import (
     HiddenRatio,
     MinimumHidden,
     hidden_ratio_table,
     minimum_hidden_table,
 )
-from tnqbm.archive.summaries import Where, describe, varying
-from tnqbm.archive.verify import verify_archive
+from tnqbm.archive.rows import Where, in_words, varying
+from tnqbm.archive.summaries import all_rows
+from tnqbm.archive.verify import made_by, verify_archive
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.storage import SEAL_SIZE, check_seal
 from tnqbm.report.content import ArchiveFacts, GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.findings import findings
-from tnqbm.report.groups import group_rows
+from tnqbm.report.groups import group_rows, most_hidden, spent_by_group
 from tnqbm.report.samples import Sampler, sampled_models
-from tnqbm.report.spent import spent_by_group
 from tnqbm.report.view import View, views
 
 Archives = str | Path | Archive | Sequence[str | Path | Archive]
@@ -93,7 +93,7 @@ def gather(
     """:func:`collect` from views that are open already, and stay so."""
     groups, metrics = group_rows(opened)  # first, as it finds archives that contradict each other
     facts = [_facts(view) for view in opened]
-    rows = [row for view in opened for row in view.table()]
+    rows = all_rows(opened)
     minima, ratios, skipped = _minima(opened, groups, threshold)
     sampled: list[SampledModel] = []
     if samples:
@@ -119,7 +119,7 @@ def gather(
         sampled=tuple(sampled),
         spent=tuple(spent_by_group(opened)),
         records=max(view.most_records() for view in opened),
-        selection=describe(_flat(where)) if where else "",
+        selection=in_words(_flat(where)) if where else "",
         skipped=tuple(skipped),
     )
 
@@ -140,7 +140,7 @@ def _flat(where: Where) -> dict[str, str]:
 def _facts(view: View) -> ArchiveFacts:
     """What there is to say about an archive as a whole; every block of it is checked."""
     verdict = verify_archive(view.path)
-    seeds = view.planned_seeds()
+    seeds = view.seeds()
     try:
         text, provenance = view.study_text, view.provenance
     except ArchiveError:
@@ -153,8 +153,8 @@ def _facts(view: View) -> ArchiveFacts:
         study_text=text,
         size=view.path.stat().st_size if exists else 0,
         sha256=_digest(view.path) if exists else "",
-        finished=sum(len(finished) for _, _, finished in seeds),
-        planned=sum(len(planned | finished) for _, planned, finished in seeds),
+        finished=sum(len(group.finished) for group in seeds),
+        planned=sum(len(group.planned | group.finished) for group in seeds),
         groups=len(seeds),
         under_way=parts.is_dir(),
         whole=verdict.ok,
@@ -164,7 +164,7 @@ def _facts(view: View) -> ArchiveFacts:
         ),
         damage=tuple(verdict.problems),
         provenance=provenance,
-        made_by=view.block_facts(),
+        made_by=made_by(view.path),
     )
 
 
@@ -196,15 +196,11 @@ def _minima(
     known = [group for group in groups if "tvd" in group.metrics and group.metrics["tvd"].seeds]
     if not known:
         return [], [], [Skipped(what, "no finished run has a total variation distance.")]
-    tried: dict[tuple[Any, ...], set[int]] = {}
-    for group in known:
-        key = (group.visible, group.data, group.paulis, group.other)
-        tried.setdefault(key, set()).add(group.hidden)
-    if max(map(len, tried.values())) < 2:
+    if most_hidden(known) < 2:
         why = "every model was trained with a single number of hidden units."
         return [], [], [Skipped(what, why)]
-    least = minimum_hidden_table(opened, threshold=threshold)
-    if not any(row.reached for row in least):
+    minima = minimum_hidden_table(opened, threshold=threshold)
+    if not any(row.reached for row in minima):
         why = f"no series has a mean TVD below {threshold:g} at any number of hidden units tried."
         return [], [], [Skipped(what, why)]
-    return least, hidden_ratio_table(opened, threshold=threshold), []
+    return minima, hidden_ratio_table(opened, threshold=threshold), []

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.archive.analysis import HiddenRatio, MinimumHidden
 from tnqbm.archive.estimator_reports import Value
-from tnqbm.archive.summaries import Other
+from tnqbm.archive.minimum_hidden import HiddenRatio, MinimumHidden
+from tnqbm.archive.rows import Group
 from tnqbm.base.text import short_repr
 
 Level = Literal["problem", "caution", "note"]
@@ -81,14 +81,9 @@ class Statistics:
 
 
 @dataclass(frozen=True)
-class GroupRow:
+class GroupRow(Group):
     """Runs that differ only in their seed. ``parameters`` is None for sparse couplings."""
 
-    data: str
-    visible: int
-    paulis: str
-    hidden: int
-    other: Other
     parameters: int | None
     planned: int
     finished: int
@@ -97,17 +92,6 @@ class GroupRow:
     """Largest standard error of the recorded log Z; None if it is exact or was not recorded."""
     log_z_untrusted: int = 0
     """Runs whose recorded log Z is not to be relied on."""
-
-    @property
-    def coordinates(self) -> dict[str, Any]:
-        """The group's coordinates by name."""
-        return {
-            "paulis": self.paulis,
-            "visible": self.visible,
-            "hidden": self.hidden,
-            "data": self.data,
-            **dict(self.other),
-        }
 
 
 @dataclass(frozen=True)

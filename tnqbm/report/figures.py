@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tnqbm import figures
-from tnqbm.archive.blocks import describe
-from tnqbm.archive.summaries import Other, Where, group_key, variant_names
+from tnqbm.archive.coordinates import describe
+from tnqbm.archive.rows import Other, Where, variant_names
 from tnqbm.figures import layout, pictures
 from tnqbm.report.content import GroupRow, Report, SampledModel, Skipped
-from tnqbm.report.groups import leading_metric
+from tnqbm.report.groups import leading_metric, most_hidden
 from tnqbm.report.view import View
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def _learning(opened: Sequence[View], report: Report) -> Pieces:
     if not recorded:
         yield Skipped(what, f"runs kept {report.records} records of their metrics at most.")
         return
-    known = {group_key(c) for view in recorded for c, _, done in view.planned_seeds() if done}
-    groups = [group for group in report.groups if group_key(group.coordinates) in known]
+    known = {seeds.group for view in recorded for seeds in view.seeds() if seeds.finished}
+    groups = [row for row in report.groups if row.group in known]
     metric = leading_metric(groups)
     if metric is None:
         yield Skipped(what, "no finished run has a TVD, KL or NLL.")
@@ -104,7 +104,7 @@ def _final(opened: Sequence[View], report: Report) -> Pieces:
     if metric is None:
         yield Skipped(what, "no finished run has a TVD, KL or NLL.")
         return
-    if _most_hidden(report.groups) < 2:
+    if most_hidden(_done(report.groups)) < 2:
         yield Skipped(what, "every model was trained with a single number of hidden units.")
         return
     yield from _several(
@@ -259,15 +259,6 @@ def _bytes(figure: Figure, form: str) -> bytes:
 
 def _done(groups: Sequence[GroupRow]) -> list[GroupRow]:
     return [group for group in groups if group.finished]
-
-
-def _most_hidden(groups: Sequence[GroupRow]) -> int:
-    """The largest number of values of m that a series was tried with."""
-    tried: dict[tuple[Any, ...], set[int]] = {}
-    for group in _done(groups):
-        key = (group.visible, group.data, group.paulis, group.other)
-        tried.setdefault(key, set()).add(group.hidden)
-    return max(map(len, tried.values()), default=0)
 
 
 def _listed(value: Any) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from tnqbm.archive.analysis import MinimumHidden
-from tnqbm.archive.blocks import describe
-from tnqbm.archive.summaries import run_coordinates, varying
+from tnqbm.archive.coordinates import describe
+from tnqbm.archive.minimum_hidden import MinimumHidden
+from tnqbm.archive.rows import RunRow, varying
 from tnqbm.archive.trust import LOG_Z_LIMIT, doubts
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
 from tnqbm.report.groups import MIN_SEEDS
@@ -36,7 +35,7 @@ _RANK: dict[Level, int] = {"problem": 0, "caution": 1, "note": 2}
 
 def findings(
     archives: Sequence[ArchiveFacts],
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[RunRow],
     groups: Sequence[GroupRow],
     minima: Sequence[MinimumHidden],
     sampled: Sequence[SampledModel],
@@ -44,7 +43,7 @@ def findings(
     threshold: float,
 ) -> list[Finding]:
     """All warnings, the worst first. ``rows`` are those of the archives' tables."""
-    found = [
+    listed = [
         *_damage(archives),
         *_failed(rows),
         *_missing(archives, groups),
@@ -58,7 +57,7 @@ def findings(
         *_bounds(rows),
         *_early_ends(rows),
     ]
-    return sorted(found, key=lambda finding: _RANK[finding.level])
+    return sorted(listed, key=lambda finding: _RANK[finding.level])
 
 
 def _finding(level: Level, title: str, detail: str, items: Iterable[str] = ()) -> Finding:
@@ -79,8 +78,8 @@ def _damage(archives: Sequence[ArchiveFacts]) -> Iterable[Finding]:
             )
 
 
-def _failed(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    failed = [row for row in rows if row["stopped"] == "failed"]
+def _failed(rows: Sequence[RunRow]) -> Iterable[Finding]:
+    failed = [row for row in rows if row.stopped == "failed"]
     if failed:
         yield _finding(
             "problem",
@@ -88,13 +87,13 @@ def _failed(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
             "They raised an error, their parameters stopped being finite, or their gradient could "
             "not be estimated any more. Training ended there; means include the values they had "
             "reached.",
-            (f"{_name(row)}: {row['cause'] or _after(row)}" for row in failed),
+            (f"{_name(row)}: {row.cause or _after(row)}" for row in failed),
         )
 
 
-def _after(row: Mapping[str, Any]) -> str:
+def _after(row: RunRow) -> str:
     """What is known of a failed run of a version that did not keep the cause."""
-    return f"after {row['steps']} updates"
+    return f"after {row.steps} updates"
 
 
 def _missing(archives: Sequence[ArchiveFacts], groups: Sequence[GroupRow]) -> Iterable[Finding]:
@@ -118,8 +117,8 @@ def _missing(archives: Sequence[ArchiveFacts], groups: Sequence[GroupRow]) -> It
     )
 
 
-def _ran_away(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    worse = [(row, what) for row in rows if (what := ran_away(row, int(row["visible"])))]
+def _ran_away(rows: Sequence[RunRow]) -> Iterable[Finding]:
+    worse = [(row, what) for row in rows if (what := ran_away(row.metrics, row.group.visible))]
     if worse:
         yield _finding(
             "problem",
@@ -131,13 +130,10 @@ def _ran_away(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
         )
 
 
-def _not_finite(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    alive = [row for row in rows if row["stopped"] != "failed"]
-    bad = {
-        name: [row for row in alive if row.get(name) is not None and not math.isfinite(row[name])]
-        for name in METRICS
-    }
-    bad = {name: listed for name, listed in bad.items() if listed}
+def _not_finite(rows: Sequence[RunRow]) -> Iterable[Finding]:
+    alive = [row for row in rows if row.stopped != "failed"]
+    bad = {name: listed for name in METRICS if (listed := [r for r in alive if _diverged(r, name)])}
+
     if bad:
         total = len({id(row) for listed in bad.values() for row in listed})
         yield _finding(
@@ -152,22 +148,27 @@ def _not_finite(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
         )
 
 
-def _log_z(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    found = doubts(rows)
-    if found:
+def _diverged(row: RunRow, metric: str) -> bool:
+    value = row.metrics[metric]
+    return value is not None and not math.isfinite(value)
+
+
+def _log_z(rows: Sequence[RunRow]) -> Iterable[Finding]:
+    doubted = doubts(rows)
+    if doubted:
         yield _finding(
             "caution",
-            f"log Z of {_count(len(found), 'run')} is not to be trusted",
+            f"log Z of {_count(len(doubted), 'run')} is not to be trusted",
             f"Their standard error exceeds {LOG_Z_LIMIT:.2f} nats (fewer than 10 effective "
             "chains), or the data alone weigh more than the estimate, which nothing but a wrong "
             "log Z explains. Distances and likelihoods of these runs say nothing, and neither do "
             "means over them; figures show them all the same.",
-            (f"{_name(row)}: {why}" for row, why in found),
+            (f"{_name(row)}: {why}" for row, why in doubted),
         )
 
 
 def _chains(sampled: Sequence[SampledModel]) -> Iterable[Finding]:
-    unmixed = [one for one in sampled if one.draw.mixed is False]
+    unmixed = [m for m in sampled if m.draw.mixed is False]
     if unmixed:
         yield _finding(
             "caution",
@@ -175,7 +176,7 @@ def _chains(sampled: Sequence[SampledModel]) -> Iterable[Finding]:
             "The samples shown may not represent the model.",
             (f"{describe(m.coordinates)}: {'; '.join(m.draw.warnings)}" for m in unmixed),
         )
-    doubtful = [one for one in sampled if one.draw.log_z and not one.draw.log_z.trusted]
+    doubtful = [m for m in sampled if m.draw.log_z and not m.draw.log_z.trusted]
     if doubtful:
         yield _finding(
             "caution",
@@ -187,7 +188,7 @@ def _chains(sampled: Sequence[SampledModel]) -> Iterable[Finding]:
                 if m.draw.log_z
             ),
         )
-    apart = [one for one in sampled if _disagree(one)]
+    apart = [m for m in sampled if _disagree(m)]
     if apart:
         yield _finding(
             "caution",
@@ -202,8 +203,8 @@ def _chains(sampled: Sequence[SampledModel]) -> Iterable[Finding]:
         )
 
 
-def _disagree(one: SampledModel) -> bool:
-    old, new = one.recorded, one.draw.log_z
+def _disagree(model: SampledModel) -> bool:
+    old, new = model.recorded, model.draw.log_z
     if old is None or new is None or not new.trusted:
         return False
     gap = abs(new.value - old.value)
@@ -278,8 +279,8 @@ def _thresholds(minima: Sequence[MinimumHidden], threshold: float) -> Iterable[F
         )
 
 
-def _bounds(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    estimated = [row for row in rows if row.get("log_partition_error")]
+def _bounds(rows: Sequence[RunRow]) -> Iterable[Finding]:
+    estimated = [row for row in rows if row.metrics["log_partition_error"]]
     if estimated:
         yield _finding(
             "note",
@@ -290,8 +291,8 @@ def _bounds(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
         )
 
 
-def _early_ends(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
-    early = sum(row["stopped"] == "plateau" for row in rows)
+def _early_ends(rows: Sequence[RunRow]) -> Iterable[Finding]:
+    early = sum(row.stopped == "plateau" for row in rows)
     if early:
         yield _finding(
             "note",
@@ -300,8 +301,8 @@ def _early_ends(rows: Sequence[Mapping[str, Any]]) -> Iterable[Finding]:
         )
 
 
-def _name(row: Mapping[str, Any]) -> str:
-    return describe(run_coordinates(row))
+def _name(row: RunRow) -> str:
+    return describe(row.identity)
 
 
 def _count(number: int, noun: str) -> str:

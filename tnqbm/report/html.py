@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from tnqbm.archive.summaries import variant_names
+from tnqbm.archive.rows import variant_names
 from tnqbm.base.errors import MissingExtraError
 from tnqbm.base.text import printable
 from tnqbm.figures.layout import data_title

@@ -2,73 +2,66 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from tnqbm.archive import Archive, Run
-from tnqbm.archive.blocks import Coordinates
-from tnqbm.archive.made_by import made_by
-from tnqbm.archive.summaries import Where, check_where, matches
+from tnqbm.archive.coordinates import Coordinates
+from tnqbm.archive.rows import (
+    GroupSeeds,
+    RunRow,
+    Where,
+    check_where,
+    matches,
+    without_seed,
+)
 from tnqbm.archive.trust import with_bounds
 
 
 class View(Archive):
     """An archive for reading only: damaged blocks are left out always, and ``where`` chooses runs.
 
-    :meth:`table` is read once, as nearly every number and figure of a report starts from it.
+    :meth:`rows` are read once, as nearly every number and figure of a report starts from them.
     Everything that takes an archive takes a view. Errors as for :class:`tnqbm.Archive`.
     """
 
     def __init__(self, path: str | Path, where: Where | None = None) -> None:
         super().__init__(path)
-        self._select = where
-        self._table: list[dict[str, Any]] | None = None
+        self._where = where
+        self._rows: list[RunRow] | None = None
 
     def coordinates(self) -> list[Coordinates]:
         """Coordinates of all planned or finished groups, chosen or not."""
         return list(self._sources.coordinates().values())
 
-    def table(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
-        """:meth:`Archive.table` of the runs chosen, with the bounds of
-        :mod:`tnqbm.archive.trust`."""
-        if self._table is None:
-            rows = super().table(skip_damaged=True)
-            chosen = [row for row in rows if matches(self._select, row)]
-            self._table = with_bounds(chosen, self.runs())
-        return self._table
+    def rows(self, *, skip_damaged: bool = True) -> list[RunRow]:
+        """:meth:`Archive.rows` of the runs chosen, with :func:`tnqbm.archive.trust.with_bounds`."""
+        if self._rows is None:
+            rows = super().rows(skip_damaged=True)
+            chosen = [row for row in rows if matches(self._where, row.identity)]
+            self._rows = with_bounds(chosen, self.runs())
+        return self._rows
 
     def runs(self, *, skip_damaged: bool = True) -> Iterator[Run]:
         """:meth:`Archive.runs` of the runs chosen."""
         for run in super().runs(skip_damaged=True):
-            if matches(self._select, run.coordinates):
+            if matches(self._where, run.coordinates):
                 yield run
 
-    def groups(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
-        """:meth:`Archive.groups` of the groups chosen; their statistics are over all seeds."""
-        where = self._but_seeds()
-        return [row for row in super().groups(skip_damaged=True) if matches(where, row)]
-
-    def estimators(self, *, skip_damaged: bool = True) -> list[dict[str, Any]]:
-        """:meth:`Archive.estimators` of the runs chosen."""
-        found = super().estimators(skip_damaged=True)
-        return [row for row in found if matches(self._select, row)]
-
-    def planned_seeds(self) -> list[tuple[Coordinates, set[int], set[int]]]:
-        """Coordinates, planned seeds and finished seeds of every group chosen."""
-        finished, planned = self._sources.tally()
-        coordinates, where = self._sources.coordinates(), self._but_seeds()
+    def seeds(self) -> list[GroupSeeds]:
+        """:meth:`Archive.seeds` of the groups and seeds chosen."""
+        where = without_seed(self._where)
         return [
-            (coordinates[key], self._chosen(seeds), self._chosen(finished.get(key, set())))
-            for key, seeds in planned.items()
-            if key in coordinates and matches(where, coordinates[key])
+            GroupSeeds(group.coordinates, self._chosen(group.planned), self._chosen(group.finished))
+            for group in super().seeds()
+            if matches(where, group.coordinates)
         ]
 
     def most_records(self) -> int:
         """The largest number of records that a run kept; 0 if no run has finished."""
-        where = self._but_seeds()
+        where = without_seed(self._where)
         usable = self._sources.usable(True, lambda source: self._sources.arrays(source, ()))
         counts = [
             int(arrays["n_records"].max())
@@ -77,17 +70,10 @@ class View(Archive):
         ]
         return max(counts, default=0)
 
-    def block_facts(self) -> dict[str, Counter[str]]:
-        """:func:`tnqbm.archive.made_by.made_by` of the archive."""
-        return made_by(self.path)
-
-    def _but_seeds(self) -> Where:
-        return {key: value for key, value in (self._select or {}).items() if key != "seed"}
-
-    def _chosen(self, seeds: set[int]) -> set[int]:
-        if "seed" not in (self._select or {}):
+    def _chosen(self, seeds: Set[int]) -> Set[int]:
+        if "seed" not in (self._where or {}):
             return seeds
-        only = {"seed": (self._select or {})["seed"]}
+        only = {"seed": (self._where or {})["seed"]}
         return {seed for seed in seeds if matches(only, {"seed": seed})}
 
 
@@ -95,7 +81,7 @@ def archive_paths(archives: Any) -> list[Path]:
     """The paths of an archive or several, each a path or an open archive."""
     single = isinstance(archives, str | Path | Archive) or not isinstance(archives, Sequence)
     listed = [archives] if single else list(archives)
-    return [Path(one.path if isinstance(one, Archive) else one) for one in listed]
+    return [Path(a.path if isinstance(a, Archive) else a) for a in listed]
 
 
 @contextmanager
@@ -114,9 +100,6 @@ def views(archives: Any, where: Where | None = None) -> Iterator[list[View]]:
             raise ValueError(f"{path} is given twice")
         seen.add(path.resolve())
     with ExitStack() as stack:
-        found = []
-        for path in paths:
-            found.append(View(path, where))
-            stack.callback(found[-1].close)
-        check_where(where, [one for view in found for one in view.coordinates()])
-        yield found
+        opened = [stack.enter_context(View(path, where)) for path in paths]
+        check_where(where, [c for view in opened for c in view.coordinates()])
+        yield opened

@@ -51,7 +51,7 @@ def test_archives_say_which_builds_made_their_runs(
     from mc.cli import cli
     from mc.running import provenance
     from tnqbm.archive import merge
-    from tnqbm.archive.made_by import made_by, several_builds
+    from tnqbm.archive.verify import made_by, several_builds
 
     first = provenance.build()
     version, source, *machine = first.split(", ")

@@ -17,7 +17,8 @@ from mc.studies.identity import study_identity
 from mc.studies.toml_text import dump_toml
 from tests.mc.studies.samples import Disturbance, changed, problems_of, run
 from tnqbm.archive import Archive
-from tnqbm.archive.summaries import final_groups, variant_names
+from tnqbm.archive.rows import variant_names
+from tnqbm.archive.summaries import final_groups
 
 
 def study(**changes: Any) -> dict[str, Any]:

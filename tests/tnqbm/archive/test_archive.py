@@ -35,7 +35,7 @@ from tnqbm.archive import (
     write_block,
     write_plan,
 )
-from tnqbm.archive.blocks import format_seeds, parse_seeds
+from tnqbm.archive.coordinates import format_seeds, parse_seeds
 from tnqbm.base.errors import ArchiveError
 from tnqbm.training.trajectory import METRICS
 

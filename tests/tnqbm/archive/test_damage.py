@@ -20,7 +20,8 @@ from tests.archive_samples import (
 )
 from tnqbm.archive import Archive, merge
 from tnqbm.archive.blocks import RunRecord
-from tnqbm.archive.file import FORMAT_VERSION, survey_lines
+from tnqbm.archive.contents import FORMAT_VERSION
+from tnqbm.archive.file import survey_lines
 from tnqbm.archive.verify import verify_archive
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.content import set_attribute

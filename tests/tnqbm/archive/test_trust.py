@@ -67,19 +67,19 @@ def test_models_show_what_was_not_recorded(tmp_path: Path) -> None:
         run_with(bound - 1.0, 1, model, data="mine.csv"),
     ]
     archive = Archive(write(tmp_path / "a.h5", made))
-    rows = with_bounds(archive.table(), archive.runs())
-    known = {(r["data"], r["seed"]): r["log_partition_bound"] for r in rows}
+    rows = with_bounds(archive.rows(), archive.runs())
+    known = {(r.group.data, r.seed): r.metrics["log_partition_bound"] for r in rows}
     assert known["bas", 1] == known["bas", 2] == pytest.approx(bound)
     assert {k for k, v in known.items() if v is None} == {("bas", 3), ("on2", 1), ("mine.csv", 1)}
-    assert [(row["data"], row["seed"]) for row, _ in doubts(rows)] == [("bas", 1)]
+    assert [(row.group.data, row.seed) for row, _ in doubts(rows)] == [("bas", 1)]
 
 
 def test_published_runs_that_break_the_bound_are_named() -> None:
     """17 of 36, by 0.055 to 294 nats, although their standard errors are small."""
     archive = Archive(RESULTS / "bas-large.h5")
-    rows = with_bounds(archive.table(), archive.runs())
+    rows = with_bounds(archive.rows(), archive.runs())
     gaps = [
-        row["log_partition_bound"] - row["log_partition"]
+        float(row.metrics["log_partition_bound"] or 0) - float(row.metrics["log_partition"] or 0)
         for row, why in doubts(rows)
         if "rows of the data" in why
     ]

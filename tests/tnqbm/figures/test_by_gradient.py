@@ -16,15 +16,9 @@ from tests.synthetic import TIME, ladder, record, write
 from tests.tnqbm.figures.overlaps import check_layout
 from tnqbm import figures
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.archive.analysis import hidden_ratio_table, mean_interval, minimum_hidden_table
-from tnqbm.archive.summaries import (
-    final_groups,
-    gradient_parts,
-    likelihood_curves,
-    mean_curves,
-    variant_names,
-    variant_order,
-)
+from tnqbm.archive.minimum_hidden import hidden_ratio_table, mean_interval, minimum_hidden_table
+from tnqbm.archive.rows import gradient_parts, variant_names, variant_order
+from tnqbm.archive.summaries import final_groups, likelihood_curves, mean_curves
 from tnqbm.figures.styles import gradient_styles
 from tnqbm.training.trajectory import Trajectory
 

@@ -12,7 +12,7 @@ import pytest
 from tests.archive_samples import flipped
 from tests.synthetic import TIME, ladder, record, write
 from tnqbm import Archive, SqRBM, report
-from tnqbm.archive import RunRecord, analysis, assemble, merge, write_block
+from tnqbm.archive import RunRecord, assemble, merge, minimum_hidden, write_block
 from tnqbm.report.content import Report
 from tnqbm.report.samples import picture_shape
 from tnqbm.training.trajectory import Trajectory
@@ -59,8 +59,8 @@ def test_groups_are_those_of_the_archive(archive: Path) -> None:
         assert tvd.high is not None
         assert tvd.low <= tvd.mean <= tvd.high
         assert row.parameters == SqRBM.uniform(6, row.hidden, row.paulis, seed=0).n_parameters
-    assert found.minima == tuple(analysis.minimum_hidden_table(Archive(archive)))
-    assert found.ratios == tuple(analysis.hidden_ratio_table(Archive(archive)))
+    assert found.minima == tuple(minimum_hidden.minimum_hidden_table(Archive(archive)))
+    assert found.ratios == tuple(minimum_hidden.hidden_ratio_table(Archive(archive)))
     assert [row.m_min for row in found.minima] == [3, 1]
     assert found.ratios[0].ratio == pytest.approx(8 / 3)
 

@@ -142,7 +142,7 @@ def test_reports_name_runs_that_ended_worse_than_fair_coins(tmp_path: Path) -> N
     times = ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z")
     records = [RunRecord(COORDINATES, 1, path, *times), RunRecord(COORDINATES, 2, good, *times)]
     with Archive(make_archive(tmp_path / "out.h5", [records])) as archive:
-        found = findings([], archive.table(), [], [], [], threshold=0.2)
+        found = findings([], archive.rows(), [], [], [], threshold=0.2)
     (worse,) = [one for one in found if "worse than fair coins" in one.title]
     assert worse.level == "problem"
     assert worse.title.startswith("1 run ")

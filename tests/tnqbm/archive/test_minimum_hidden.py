@@ -13,7 +13,7 @@ import pytest
 
 from tests.synthetic import TIME, ladder, record, write
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.archive.analysis import (
+from tnqbm.archive.minimum_hidden import (
     crossing_of,
     falling_fit,
     hidden_ratio_table,

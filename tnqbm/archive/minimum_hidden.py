@@ -8,15 +8,17 @@ therefore fitted by a non-increasing function of m first, and its crossing is in
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tnqbm.archive.summaries import FinalGroup, Float, Other, Where, final_groups
+from tnqbm.archive.rows import Series, Where
+from tnqbm.archive.summaries import FinalGroup, Float, final_groups
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
@@ -26,7 +28,7 @@ REFERENCE = "Z"
 
 
 @dataclass(frozen=True)
-class MinimumHidden:
+class MinimumHidden(Series):
     """Number of hidden units at which the mean metric over seeds falls to a threshold.
 
     ``crossing`` is continuous: where the fit of :func:`falling_fit`, interpolated linearly between
@@ -42,10 +44,6 @@ class MinimumHidden:
     larger m, runs left out.
     """
 
-    data: str
-    visible: int
-    paulis: str
-    other: Other
     crossing: float | None
     low: float | None
     high: float | None
@@ -68,7 +66,7 @@ class MinimumHidden:
 
 
 @dataclass(frozen=True)
-class HiddenRatio:
+class HiddenRatio(Series):
     """Crossing of the classical RBM over that of another Pauli set.
 
     ``kind`` says what ``ratio`` is: "value"; "at least" or "at most", when one of the two crossings
@@ -77,10 +75,6 @@ class HiddenRatio:
     least number of runs at any m of the two.
     """
 
-    data: str
-    visible: int
-    paulis: str
-    other: Other
     ratio: float | None
     kind: str
     low: float | None
@@ -106,8 +100,8 @@ def minimum_hidden_table(
     same bootstrap weights of the seeds at every m (:func:`seed_weights`), so that the table is
     reproducible. Raises ValueError for senseless options and as :func:`final_groups` does.
     """
-    series, draws = _bootstrap(archives, threshold, metric, resamples, seed, where)
-    return [_minimum(key, series[key], draws[key], threshold, confidence) for key in series]
+    groups, draws = _bootstrap(archives, threshold, metric, resamples, seed, where)
+    return [_minimum(s, groups[s], draws[s], threshold, confidence) for s in groups]
 
 
 def hidden_ratio_table(
@@ -127,25 +121,22 @@ def hidden_ratio_table(
     model cancels. Groups without a classical RBM (``paulis = "Z"``) beside them give no row.
     Resamples that bound the ratio from neither side are left out of its interval.
     """
-    series, crossings = _bootstrap(archives, threshold, metric, resamples, seed, where)
-    rows = {k: _minimum(k, series[k], crossings[k], threshold, confidence) for k in series}
+    groups, crossings = _bootstrap(archives, threshold, metric, resamples, seed, where)
+    rows = {s: _minimum(s, groups[s], crossings[s], threshold, confidence) for s in groups}
     ratios = []
-    for key, row in rows.items():
-        base = (row.visible, row.data, REFERENCE, row.other)
-        reference = rows.get(base)
+    for series, row in rows.items():
+        classical = dataclasses.replace(series, paulis=REFERENCE)
+        reference = rows.get(classical)
         if row.paulis == REFERENCE or reference is None:
             continue
         ratio, kind = _ratio(reference, row)
         with np.errstate(invalid="ignore", divide="ignore"):
-            draws = crossings[base] / crossings[key]
+            draws = crossings[classical] / crossings[series]
         low, high = _interval(draws[~np.isnan(draws)], confidence)
         notes = [f"{r.paulis}: {r.note}" for r in (reference, row) if r.note]
         ratios.append(
             HiddenRatio(
-                data=row.data,
-                visible=row.visible,
-                paulis=row.paulis,
-                other=row.other,
+                **vars(series),
                 ratio=ratio,
                 kind=kind,
                 low=low if kind == "value" else None,
@@ -168,8 +159,8 @@ def falling_fit(means: Float, weights: Float | None = None) -> Float:
     from scipy.optimize import isotonic_regression
 
     end = int(np.argmin(means)) + 1
-    some = None if weights is None else weights[:end]
-    fit: Float = isotonic_regression(means[:end], weights=some, increasing=False).x
+    of_fit = None if weights is None else weights[:end]
+    fit: Float = isotonic_regression(means[:end], weights=of_fit, increasing=False).x
     return fit
 
 
@@ -221,7 +212,7 @@ def seed_weights(seeds: tuple[int, ...], resamples: int, seed: int = 0) -> Float
     group, whatever other seeds are there. Normalised they are uniform on the simplex (Rubin, Annals
     of Statistics 9, 130, 1981), which widens and narrows means like drawing seeds with replacement.
     """
-    streams = [np.random.default_rng([seed, one]) for one in seeds]
+    streams = [np.random.default_rng([seed, run_seed]) for run_seed in seeds]
     weights: Float = np.stack([stream.exponential(size=resamples) for stream in streams], axis=1)
     weights.flags.writeable = False
     return weights
@@ -235,10 +226,6 @@ def mean_interval(
     return low, high
 
 
-Key = tuple[Any, ...]
-"""What the groups of a series share: n, data, Pauli set, and what else runs can differ in."""
-
-
 def _bootstrap(
     archives: Archive | Sequence[Archive],
     threshold: float,
@@ -246,27 +233,25 @@ def _bootstrap(
     resamples: int,
     seed: int,
     where: Where | None,
-) -> tuple[dict[Key, list[FinalGroup]], dict[Key, Float]]:
+) -> tuple[dict[Series, list[FinalGroup]], dict[Series, Float]]:
     """Groups of each series in order of m, and its resampled crossings (resamples,)."""
     if not math.isfinite(threshold):
         raise ValueError(f"threshold must be a finite number, got {threshold!r}")
     if resamples < 1:
         raise ValueError(f"resamples must be at least 1, got {resamples}")
-    series: dict[Key, list[FinalGroup]] = {}
+    series: dict[Series, list[FinalGroup]] = {}
     for group in final_groups(archives, metric, where=where):
         if group.values.size:
-            key = (group.visible, group.data, group.paulis, group.other)
-            series.setdefault(key, []).append(group)
+            series.setdefault(group.series, []).append(group)
     return series, {
-        key: resampled_crossings(groups, threshold, resamples, seed=seed)
-        for key, groups in series.items()
+        s: resampled_crossings(groups, threshold, resamples, seed=seed)
+        for s, groups in series.items()
     }
 
 
 def _minimum(
-    key: Key, groups: Sequence[FinalGroup], draws: Float, threshold: float, confidence: float
+    series: Series, groups: Sequence[FinalGroup], draws: Float, threshold: float, confidence: float
 ) -> MinimumHidden:
-    visible, data, paulis, other = key
     tried = tuple(group.hidden for group in groups)
     means = np.array([group.mean for group in groups])
     fit = falling_fit(means, np.array([group.values.size for group in groups], dtype=np.float64))
@@ -274,10 +259,7 @@ def _minimum(
     m_min = None if math.isinf(crossing) else tried[int(np.flatnonzero(fit < threshold)[0])]
     low, high = _interval(draws, confidence)
     return MinimumHidden(
-        data=data,
-        visible=visible,
-        paulis=paulis,
-        other=other,
+        **vars(series),
         crossing=None if m_min is None else (crossing or float(tried[0])),
         low=low,
         high=high,

@@ -1,72 +1,20 @@
-"""Making archives: part files of finished blocks, and archives assembled and merged from them."""
+"""Archives from parts and from other archives: every run once, all of them verified."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tnqbm.archive.blocks import (
-    Block,
-    Coordinates,
-    PlannedGroup,
-    RunRecord,
-    check_coordinates,
-    coordinates_key,
-    describe,
-    encode,
-)
-from tnqbm.archive.file import ArchiveFile, Entry, read_block, write_archive_file
+from tnqbm.archive.blocks import Block
+from tnqbm.archive.contents import Entry, read_block, write_archive_file, write_block_group
+from tnqbm.archive.coordinates import PlannedGroup, coordinates_key, describe, unite_plans
+from tnqbm.archive.file import ArchiveFile
+from tnqbm.archive.parts import PLAN_FILE, archive_files
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import remove_stale
 from tnqbm.files.outputs import ARCHIVE, check_output
-from tnqbm.files.storage import package_version, write_group
-
-PLAN_FILE = "plan.h5"
-"""Name of the file in a parts folder that holds the plan of the study under way."""
-
-
-def parts_folder(out: str | Path) -> Path:
-    """Folder of the finished blocks of a study under way: ``OUT.h5`` -> ``OUT.h5.parts``.
-
-    ArchiveError if ``out`` has no name, as "" and "." have none.
-    """
-    out = Path(out)
-    if not out.name:
-        raise ArchiveError(f"{str(out)!r} is no archive; give a file, such as results.h5")
-    return out.with_name(out.name + ".parts")
-
-
-def write_block(
-    path: str | Path, records: Sequence[RunRecord], provenance: Mapping[str, str]
-) -> None:
-    """Write finished runs of equal coordinates to a part file of one block, atomically.
-
-    Raises ValueError naming the run if the records do not belong together or are malformed, and
-    OSError naming the path if it cannot be written.
-    """
-    block = encode(records, provenance)
-    write_archive_file(
-        path, "part", lambda group: [_put_block(group, block)], provenance=provenance
-    )
-
-
-def write_plan(
-    folder: str | Path,
-    plan: Sequence[PlannedGroup],
-    study_text: str,
-    provenance: Mapping[str, str],
-) -> None:
-    """Write ``plan.h5`` into a parts folder, so that the runs under way can be looked at."""
-    write_archive_file(
-        Path(folder) / PLAN_FILE,
-        "plan",
-        lambda _: [],
-        plan=plan,
-        study_text=study_text,
-        provenance=provenance,
-    )
+from tnqbm.files.storage import package_version
 
 
 def assemble(
@@ -137,54 +85,11 @@ def merge(
         out,
         "archive",
         lambda group: _Collector(group, skip_damaged).add_all(sources),
-        plan=united(plan),
+        plan=unite_plans(plan),
         study_text=study,
         provenance={"merged_from": names, "tnqbm": package_version()},
         overwrite=overwrite,
     )
-
-
-def archive_files(path: str | Path) -> list[Path]:
-    """The files that an archive consists of: itself, its parts, and the parts' plan, last.
-
-    Raises FileNotFoundError if there is neither an archive nor parts of one.
-    """
-    path = Path(path)
-    files = [path] if path.exists() else []
-    try:
-        names = sorted(os.listdir(parts_folder(path)))
-    except (FileNotFoundError, NotADirectoryError):
-        names = []
-    parts = [name for name in names if name.endswith(".h5") and name != PLAN_FILE]
-    last = [PLAN_FILE] if PLAN_FILE in names else []
-    files += [parts_folder(path) / name for name in parts + last]
-    if not files:
-        hint = ""
-        if path.name.endswith(".parts"):
-            hint = f"; to look at a study under way give {path.name.removesuffix('.parts')}"
-        elif names:
-            hint = f", and {parts_folder(path)} holds no finished runs yet"
-        raise FileNotFoundError(f"{path} does not exist{hint}")
-    return files
-
-
-def united(plan: Iterable[PlannedGroup]) -> list[PlannedGroup]:
-    """Groups of equal coordinates joined, in the order in which they first appear."""
-    seeds: dict[str, set[int]] = {}
-    coordinates: dict[str, Coordinates] = {}
-    for group in plan:
-        checked = check_coordinates(group.coordinates)
-        key = coordinates_key(checked)
-        coordinates.setdefault(key, checked)
-        seeds.setdefault(key, set()).update(group.seeds)
-    return [PlannedGroup(coordinates[key], sorted(own)) for key, own in seeds.items()]
-
-
-def _put_block(group: Any, block: Block) -> Entry:
-    digest = write_group(
-        group.create_group(block.name), block.arrays, block.attributes, dims=block.dims
-    )
-    return Entry(block.name, digest, block.coordinates, block.seeds)
 
 
 class _Collector:
@@ -218,7 +123,7 @@ class _Collector:
             if self._skip_damaged:
                 return None
             raise
-        problem = file.header_fault or next(iter(file.faults.values()), "")
+        problem = file.known_fault()
         if problem and not self._skip_damaged:
             file.close()
             raise ArchiveError(problem)
@@ -238,7 +143,7 @@ class _Collector:
             new = self._new_rows(block, file)
             if not new:
                 continue
-            block = block if len(new) == len(block.seeds) else block.rows(new)
+            block = block if len(new) == len(block.seeds) else block.select(new)
             if block.name in self._names:
                 raise ArchiveError(f"{file.where(entry.name)}: its name is taken by other runs")
             self._names.add(block.name)
@@ -246,7 +151,7 @@ class _Collector:
             for seed in block.seeds:
                 self._owner[key, seed] = (file.path, block.name)
             # Written anew, not copied: what is damaged beside the numbers makes HDF5 hang.
-            entries.append(_put_block(self._group, block))
+            entries.append(write_block_group(self._group, block))
         return entries
 
     def _new_rows(self, block: Block, file: ArchiveFile) -> list[int]:

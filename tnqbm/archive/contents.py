@@ -1,0 +1,188 @@
+"""What stands in an archive file: a header, with a table of contents, and blocks.
+
+Reads and writes open HDF5 groups; :mod:`tnqbm.archive.file` opens files and copes with damage.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tnqbm.archive.blocks import COORDINATES, Block, decode
+from tnqbm.archive.coordinates import (
+    Coordinates,
+    PlannedGroup,
+    check_coordinates,
+    check_run_count,
+    check_seeds,
+    format_seeds,
+    parse_seeds,
+)
+from tnqbm.base.errors import ArchiveError
+from tnqbm.files import gate
+from tnqbm.files.content import DIGEST, group_digest, read_group, write_group
+from tnqbm.files.gate import Arrays
+from tnqbm.files.storage import set_format, write_sealed
+
+FORMAT = "tnqbm-archive"
+FORMAT_VERSION = 4
+"""Latest version of the format, the one that is read. A file is written in the first version that
+has everything in it, so that older programs can read what they could have written."""
+
+_SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"})
+"""Data sets of blocks that version 1 did not know."""
+
+_SINCE_VERSION_3 = frozenset({"estimator", "estimator_records"})
+"""Groups inside blocks that version 2 did not know."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a file's table of contents: one block, and its digest."""
+
+    name: str
+    digest: str
+    coordinates: Coordinates
+    seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about itself; ``study`` and ``plan`` are empty in a part."""
+
+    study_text: str
+    plan: list[PlannedGroup]
+    provenance: dict[str, str]
+    contents: list[Entry]
+
+
+def read_block(group: Any, where: str, entry: Entry | None = None) -> Block:
+    """The block in an HDF5 group, verified; ``where`` names it in errors (ArchiveError).
+
+    It must be the block that ``entry`` of the table of contents speaks of.
+    """
+    block = decode(*read_group(group, where), where)
+    if entry is not None and (
+        entry.coordinates != block.coordinates
+        or entry.seeds != block.seeds
+        or entry.digest != group_digest(group)
+        or entry.name != block.name
+    ):
+        raise ArchiveError(f"{where} is damaged: it is not the block that the contents list")
+    return block
+
+
+def read_header(root: Any, path: Path) -> Header:
+    """The header of an open file; ArchiveError if it is damaged."""
+    where = f"the header of {path}"
+    with gate.reading(where):
+        arrays, _ = read_group(gate.subgroup(root, "header"), where)
+        texts = {key: _text(arrays, key) for key in ("contents", "plan", "provenance", "study")}
+        contents = [
+            Entry(
+                _named(line, "block"),
+                _named(line, DIGEST),
+                check_coordinates(line["coordinates"]),
+                parse_seeds(_named(line, "seeds")),
+            )
+            for line in json.loads(texts["contents"])
+        ]
+        plan = [
+            PlannedGroup(check_coordinates(line["coordinates"]), parse_seeds(_named(line, "seeds")))
+            for line in json.loads(texts["plan"])
+        ]
+        check_run_count(sum(len(group.seeds) for group in plan))
+        provenance = {
+            str(key): str(value) for key, value in json.loads(texts["provenance"]).items()
+        }
+        return Header(texts["study"], plan, provenance, contents)
+
+
+def _text(arrays: Arrays, name: str) -> str:
+    text = arrays[name]
+    if text.dtype.kind != "U" or text.ndim:
+        raise ValueError(f"{name} is not a text")
+    return str(text)
+
+
+def _named(line: Mapping[str, Any], key: str) -> str:
+    value = line[key]
+    if not isinstance(value, str):
+        raise ValueError(f"{key} is {value!r}, not a text")
+    return value
+
+
+def write_block_group(group: Any, block: Block) -> Entry:
+    """Write a block into the group of all blocks; its line of the table of contents."""
+    digest = write_group(
+        group.create_group(block.name), block.arrays, block.attributes, dims=block.dims
+    )
+    return Entry(block.name, digest, block.coordinates, block.seeds)
+
+
+def write_archive_file(
+    path: str | Path,
+    kind: str,
+    fill_blocks: Callable[[Any], list[Entry]],
+    *,
+    plan: Sequence[PlannedGroup] = (),
+    study_text: str = "",
+    provenance: Mapping[str, str],
+    overwrite: bool = True,
+) -> None:
+    """Write an archive file atomically; ``fill_blocks(group)`` makes the blocks and lists them."""
+    planned = [
+        {
+            "coordinates": check_coordinates(group.coordinates),
+            "seeds": format_seeds(check_seeds(group.seeds)),
+        }
+        for group in plan
+    ]
+    check_run_count(sum(len(group.seeds) for group in plan))
+    origin = {str(key): str(value) for key, value in provenance.items()}
+
+    def fill(root: Any) -> None:
+        blocks = root.create_group("blocks")
+        entries = fill_blocks(blocks)
+        version = max((_needs(blocks[entry.name]) for entry in entries), default=1)
+        set_format(root, FORMAT, version, kind)
+        contents = [
+            {
+                "block": entry.name,
+                DIGEST: entry.digest,
+                "coordinates": entry.coordinates,
+                "seeds": format_seeds(entry.seeds),
+            }
+            for entry in entries
+        ]
+        # Data sets, not attributes: those hold 64 KB at most.
+        texts = {
+            "contents": _json(contents),
+            "plan": _json(planned),
+            "provenance": json.dumps(origin, ensure_ascii=False, indent=0),
+            "study": study_text,
+        }
+        header = root.create_group("header")
+        write_group(header, {name: np.array(text) for name, text in texts.items()}, {})
+
+    write_sealed(path, FORMAT, fill, overwrite=overwrite)
+
+
+def _needs(block: Any) -> int:
+    """The first version of the format that has everything in a block."""
+    if gate.has_attribute(block, COORDINATES):
+        return 4
+    if any(name in block for name in _SINCE_VERSION_3) or b"failed" in block["stopped"][()]:
+        return 3
+    return 2 if any(name in block for name in _SINCE_VERSION_2) else 1
+
+
+def _json(lines: list[dict[str, Any]]) -> str:
+    """A JSON list with one entry a line, for those who look with h5dump."""
+    body = ",\n".join(json.dumps(line, ensure_ascii=False, allow_nan=False) for line in lines)
+    return f"[\n{body}\n]" if lines else "[]"
