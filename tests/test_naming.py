@@ -27,7 +27,6 @@ LATER = set(
     tnqbm.train: negative_phase
     tnqbm.hamiltonian.train: negative_phase
     tnqbm.training.second_order.NaturalGradient.update: rate
-    tnqbm.audit.rotated: seed
     mc.Estimate: n_chains
     mc.Estimate: n_betas
     mc.Estimate: n_samples
@@ -51,8 +50,6 @@ LATER = set(
     tnqbm quality: per_chain
     tnqbm quality: split_seed
     tnqbm quality: sweeps
-    tnqbm resources: hidden
-    tnqbm resources: visible
     tnqbm sample: chains
     tnqbm sample: feed
     tnqbm sample: method
@@ -213,7 +210,7 @@ CALLS = {
 COMMANDS_ALONE = {
     "json", "output", "overwrite", "progress", "path", "more", "run", "archives", "data",
     "data_seed", "picture", "shape", "kind", "other_run", "dry_run", "clamp_file", "closed_form",
-    "against_rbm",
+    "against_rbm", "visible", "hidden",
 }  # fmt: skip
 """Options about files, printing and which model is meant: no keyword of a function."""
 
