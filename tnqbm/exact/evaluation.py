@@ -219,7 +219,7 @@ def _method(
 
 def _check_engine(engine: str) -> None:
     if engine != "auto":  # the usual case loads no tensor networks
-        from tnqbm.networks import ENGINES
+        from tnqbm.networks.contraction.engines import ENGINES
 
         check_choice("engine", engine, ENGINES)
 
