@@ -157,9 +157,27 @@ def command_line() -> Iterator[tuple[str, str]]:
 
 
 def archives() -> Iterator[tuple[str, str]]:
+    import numpy as np
+
+    from tnqbm.archive.rows import MAIN_COORDINATES
+    from tnqbm.quantum.usage import Ledger
     from tnqbm.training.trajectory import METRICS
 
-    yield from (("archives", name) for name in METRICS)
+    measured = Ledger(np.zeros(1, np.uint64), {}, chains=True).report(np.zeros(1, np.intp))
+    yield from (("archives", name) for name in (*MAIN_COORDINATES, *METRICS, *measured))
+
+
+def test_what_archives_count_of_a_run_has_the_names_of_python() -> None:
+    """Of shots and jobs; coordinates are keys of study files."""
+    from tnqbm.archive.rows import MAIN_COORDINATES
+    from tnqbm.quantum.usage import Usage
+    from tnqbm.training.trajectory import METRICS
+
+    columns = {name for _, name in archives()}
+    kept_beside = {"key", "estimates"}
+    measured = columns - {name for _, name in study_files()} - set(METRICS) - kept_beside
+    assert measured <= set(dir(Usage()))
+    assert set(MAIN_COORDINATES) <= {name for _, name in study_files()}
 
 
 DOORS = {

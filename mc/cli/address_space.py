@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 LEAST = 350 << 20
-"""Bytes below which LLVM or NumPy cannot be loaded at all: 340,000 KB did not do when measured."""
+"""Bytes below which LLVM or NumPy cannot be loaded: 340,000 KB were not enough when measured."""
 
 ENOUGH, PER_THREAD = 768 << 20, 160 << 20
-"""Bytes that a command takes, and every thread of BLAS and Numba on top (stacks and arenas): a
-small study with two threads took 715 MB. Compiling kernels is in it."""
+"""Bytes that a command needs, and further bytes for every thread of BLAS and Numba (stacks and
+arenas). A small study with two threads used 715 MB, compiling kernels included."""
 
 
 def check_address_space() -> str:

@@ -57,7 +57,7 @@ class Group(click.Group):
 
 
 def tell(text: str) -> None:
-    """A line on standard error, if anybody can still read it: a terminal may have gone."""
+    """Print a line on standard error, if it is still open: a terminal may have been closed."""
     with contextlib.suppress(OSError, ValueError):
         echo(text, err=True)
 
@@ -87,7 +87,7 @@ def is_first_rank() -> bool:
 
 
 def explain(error: Exception) -> str | None:
-    """The message of an error that a user can mend; None for one that is a fault of the program."""
+    """The message of an error that the user can correct; None for an error of the program."""
     from mc.running.failures import RunFailed, StudyInterrupted
     from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
 
@@ -112,7 +112,7 @@ def explain(error: Exception) -> str | None:
 
 
 def echo(text: str, *, err: bool = False) -> None:
-    """Print a message of one or more lines; what it quotes of files cannot steer the terminal."""
+    """Print a message of one or more lines, with control characters of quoted text escaped."""
     click.echo(printable(text, keep="\n"), err=err)
 
 
@@ -177,8 +177,7 @@ def print_table(
 ) -> None:
     """Print a table: the first ``left`` columns and a ``note`` hold text, the rest numbers.
 
-    All text is shown as it is: no markup is read in it, and what would steer the terminal is
-    escaped.
+    All text is shown as it is: markup is not interpreted, and control characters are escaped.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -201,7 +200,7 @@ def print_table(
 
 
 def print_rich(item: Any) -> None:
-    """Print something of rich's in full: rather a line that the terminal wraps than one cut off."""
+    """Print a rich object without cutting lines; the terminal wraps them."""
     from rich.console import Console
 
     Console(file=sys.stdout, width=10_000, highlight=False).print(item)

@@ -132,7 +132,7 @@ def compare(
 @click.option("--proper", is_flag=True, help="Only turns that are unitary on the qubits.")
 @_rewriting
 def canonical(source: SqRBM, *, proper: bool) -> tuple[SqRBM, dict[str, Any]]:
-    """Write the normal form: Pauli axes turned and hidden units ordered in one definite way.
+    """Write the normal form: Pauli axes rotated and hidden units ordered uniquely.
 
     p(v) and log Z do not change. Two models that differ only in axes and order get the same form.
 
@@ -196,10 +196,10 @@ def prune(
     samples: int,
     seed: int,
 ) -> tuple[SqRBM, dict[str, Any]]:
-    """Remove the hidden units that p(v) misses least.
+    """Remove the hidden units that contribute least to p(v).
 
-    What of a unit is linear in the spins moves into the visible fields. The cost is KL(p || p') of
-    the pruned p' from the original p.
+    The part of a unit that is linear in the spins moves into the visible fields. The cost is
+    KL(p || p') of the pruned p' from the original p.
 
     \b
     Examples:

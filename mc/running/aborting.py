@@ -22,7 +22,7 @@ TRACEBACK = 10_000
 
 
 class Agreed(Exception):
-    """Carries an exception that every rank raises together, past :func:`abort_on_error`."""
+    """Carries an exception that all ranks raise together through :func:`abort_on_error`."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)

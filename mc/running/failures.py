@@ -1,4 +1,4 @@
-"""Runs that fail: whose fault an error is, and what is said of them at the end of a study."""
+"""Errors of runs and of the machine, and the summary of failed runs at the end of a study."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class MemberFailed(RuntimeError):
 
 
 class FailedAlone(RuntimeError):
-    """This member raised and the others did not follow: they wait for it in vain, for ever."""
+    """This member raised while the others wait for it, and they cannot be reached any more."""
 
 
 class RanksApart(RuntimeError):
@@ -127,7 +127,7 @@ class FailedRuns:
 
 
 def failures(rows: Sequence[Mapping[str, Any]], planned: int) -> FailedRuns:
-    """What is to be said of runs that failed; ``rows`` as :meth:`tnqbm.Archive.failures`."""
+    """The summary of runs that failed; ``rows`` as :meth:`tnqbm.Archive.failures`."""
     if not rows:
         return FailedRuns(0, planned)
     groups: dict[tuple[str, str], list[int]] = {}

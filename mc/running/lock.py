@@ -1,10 +1,10 @@
 """A lock file: at most one process at a time works on an output.
 
-The file says who holds it. A lock left behind by a process that was killed is recognised, on the
-same host by the process being gone, elsewhere by the file not having been touched for a while,
-and taken over. A lock file that is removed under its holder is put back; where another process
-has taken it meanwhile, the holder learns that it has lost it. On one host such a process is refused
-all the same, because the holder locks the folder as well, as long as it lives.
+The file says who holds it. A lock left behind by a process that was killed is taken over: on the
+same host when the process has ended, elsewhere when the file has not been touched for a while. A
+lock file that is removed while it is held is put back; where another process has taken the lock
+meanwhile, the holder learns that it has lost it. On one host such a process is refused all the
+same, because the holder also locks the folder as long as it lives.
 """
 
 from __future__ import annotations
@@ -63,15 +63,15 @@ def _busy(what: str, who: str) -> str:
 class Lock:
     """The lock on ``path``; a context manager. Entering raises OutputBusyError if it is held.
 
-    ``folder``, if given, is what only the holder works in: it is made if it is not there, and
-    locked, too, where its file system can lock folders.
+    ``folder``, if given, is the folder that only the holder works in. It is created if needed, and
+    locked as well where its file system can lock folders.
     """
 
     path: Path
     what: str
     folder: Path | None = None
     lost: str = field(default="", init=False)
-    """Why the lock is held no more, in words; empty as long as it is."""
+    """Why the lock is no longer held; empty while it is."""
     _content: str = field(default="", init=False)
     _ended: threading.Event = field(default_factory=threading.Event, init=False)
     _looking: threading.Lock = field(default_factory=threading.Lock, init=False)

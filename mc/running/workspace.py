@@ -67,7 +67,7 @@ class Workspace:
         return sorted(path for path in self.folder.glob("*.h5") if path != self.plan_file)
 
     def begun(self) -> bool:
-        """Whether there is any result of an earlier start; a plan alone is none."""
+        """Whether there is any result of an earlier start; a plan alone does not count."""
         return self.out.exists() or any(self.parts()) or any(self.checkpoints.glob("*.h5"))
 
     def check(self, *, resume: bool, overwrite: bool, inputs: Iterable[str | Path] = ()) -> None:
@@ -97,7 +97,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[None]:
-        """Hold the output: nothing of it is touched before, nothing left that is not needed.
+        """Hold the output while entered, and remove files that a resume does not need at the end.
 
         OutputBusyError if another process works on it, OSError if it cannot be written.
         """
@@ -124,11 +124,11 @@ class Workspace:
             self.folder.rmdir()
 
     def lost(self) -> str:
-        """Why this process, which held the output, does so no more; empty if it does."""
+        """Why this process no longer holds the output; empty if it does."""
         return self._lock.lost if self._lock else ""
 
     def check_held(self) -> None:
-        """Refuse to change an output that is another process's by now; OutputBusyError."""
+        """Raise OutputBusyError if another process has taken over the output."""
         if self._lock and not self._lock.held():
             raise OutputBusyError(
                 f"{self.out}: {self._lock.lost}. This study has stopped, so that no two write to "

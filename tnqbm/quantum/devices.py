@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from qiskit import QuantumCircuit
 
 FINAL = (TypeError, ValueError, NotImplementedError, MemoryError, MissingExtraError)
-"""Errors that another attempt would repeat: they are about what was asked for."""
+"""Errors about the request itself, which another attempt would repeat."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def run_job(
 ) -> Any:
     """The result of the job that ``submit()`` returns, submitted again if it fails.
 
-    Errors about what was asked for (see ``FINAL``) are raised at once; after the last attempt a
+    Errors about the request itself (see ``FINAL``) are raised at once; after the last attempt a
     RuntimeError, or TimeoutError, with the last error as its cause. ``sleep`` and ``clock`` are
     those of :mod:`time` unless a test says otherwise.
     """

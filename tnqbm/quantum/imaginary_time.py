@@ -158,7 +158,7 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, kw_only=True)
 class PauliAverages(Usage):
-    """Expectations from shots, and what they took.
+    """Expectations from shots, and the shots and jobs used.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What training an sqRBM on a quantum computer takes, without building or running a circuit.
+"""Resources for training an sqRBM on a quantum computer, without building or running a circuit.
 
 Qubits, gates and depth are those of the circuits of this package: imaginary time with
 post-selection (:mod:`tnqbm.quantum.gibbs`), or the hidden qubits alone given visible states that

@@ -53,7 +53,7 @@ States = NDArray[np.uint8]
 @short_repr
 @dataclass(frozen=True, kw_only=True)
 class MeasuredMoments(Usage):
-    """Averages from shots, and what they took (the fields of :class:`Usage`).
+    """Averages from shots, and what they used (the fields of :class:`Usage`).
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class MeasuredMoments(Usage):
 
 
 class QiskitGibbs:
-    """Averages measured on a quantum computer, or on what stands in for one.
+    """Averages measured on a quantum computer or a simulator.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ class QiskitGibbs:
         *,
         seed: np.random.SeedSequence | None = None,
     ) -> PauliAverages:
-        """:meth:`expectations`, with what they took.
+        """As :meth:`expectations`, with the shots and jobs used.
 
         By imaginary time, with ``shots`` for each group of strings that commute qubit by qubit.
         Raises ValueError with another strategy, on wrong strings, and TooFewShotsError (a

@@ -1,4 +1,4 @@
-"""What estimates from circuits take: shots, jobs, sizes of circuits; for one, and run by run."""
+"""Shots, jobs and circuit sizes that estimates used, for one estimate and run by run."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ FIELDS = tuple(field.name for field in fields(Usage))
 
 
 class TooFewShotsError(RuntimeError):
-    """Post-selection left too few shots for averages, also of the most that may be taken.
+    """Post-selection left too few shots for averages, even of the largest number that is tried.
 
     ``usage`` is what was used in vain.
     """
@@ -79,7 +79,7 @@ class TooFewShotsError(RuntimeError):
 
 
 class Ledger:
-    """What each of several runs has used: the report of negative phases with circuits.
+    """What each of several runs has used: the report of estimators with circuits.
 
     ``names`` are facts that hold for all of them (strategy, backend), ``keys`` (runs,) the seeds of
     their random streams; ``chains`` says whether there are any.
@@ -114,7 +114,7 @@ class Ledger:
         return totals
 
     def of_update(self, usage: list[Usage]) -> dict[str, NDArray[np.float64]]:
-        """What the estimates of one update took, (B,) each, for the rows that are recorded."""
+        """What the estimates of one update used, (B,) each, for the rows that are recorded."""
         columns = {
             "shots": np.array([run.shots for run in usage], dtype=np.float64),
             "kept_shots": np.array([run.kept_shots for run in usage], dtype=np.float64),
