@@ -10,13 +10,17 @@ used by all chains of a tile.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.kernels.lanes import OPTIONS, odds
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from mc.kernels.lanes import odds
+from tnqbm.core.shape import Shape
+from tnqbm.kernels.fields import OPTIONS
+from tnqbm.kernels.parallel import get_num_threads, get_thread_id, njit, prange
 from tnqbm.kernels.philox import uniforms
-from tnqbm.kernels.simd import load, store
+from tnqbm.kernels.simd import aligned, lanes, load, store
 from tnqbm.kernels.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
 
 BITS = 4
@@ -28,6 +32,9 @@ VECTORS = 4
 
 CODES = 4
 """Input codes whose tables are held at a time: 4 x 16 patterns x 4 vectors are 16 KB."""
+
+_TILE = 128
+"""Most chains that share the tables of a layer."""
 
 
 @njit(**OPTIONS)
@@ -246,20 +253,50 @@ def block_chains(
             rates[b, first + chain] = steps * _count_changes(before[chain], visible[chain], n)
 
 
-def padded(units: int, width: int) -> int:
+class BlockChains:
+    """Calls :func:`block_chains` for models of one shape; owns the work space of the threads."""
+
+    def __init__(self, shape: Shape, dtype: np.dtype[Any], free: NDArray[np.intp]) -> None:
+        self._shape, self._dtype, self._lanes = shape, dtype, lanes(dtype)
+        self._wide = [_padded(units, self._lanes) for units in shape[:2]]
+        fixed = np.zeros(self._wide[0], dtype=np.uint8)
+        fixed[: shape.n_visible] = 1
+        fixed[free] = 0
+        self._fixed = np.asarray(fixed.reshape(-1, BITS) @ (1 << np.arange(BITS)), dtype=np.uint8)
+        self._work: tuple[NDArray[Any], ...] | None = None
+        self._tile = 0
+
+    def sweep(
+        self,
+        theta: NDArray[np.float64],
+        states: NDArray[np.uint8],
+        keys: NDArray[np.uint64],
+        clock: int,
+        steps: int,
+        first_chain: int,
+        rates: NDArray[np.float64],
+    ) -> None:
+        """As :meth:`mc.kernels.Sweeper.sweep`; changed bits, added up, go to ``rates``."""
+        batch, chains, _ = states.shape
+        threads = get_num_threads()
+        tile = min(_TILE, max(1, -(-batch * chains // threads)))
+        if self._work is None or self._work[0].shape[0] < threads or self._tile < tile:
+            n, m, _ = self._shape
+            self._tile = tile
+            work = (CODES * PATTERNS + tile) * VECTORS * self._lanes
+            self._work = (
+                aligned((threads, n + 1, self._wide[1]), self._dtype),
+                aligned((threads, m + 1, self._wide[0]), self._dtype),
+                aligned((threads, work), self._dtype),
+                np.empty((threads, 4, tile, max(self._wide) // BITS), np.uint8),
+            )
+        block_chains(
+            np.ascontiguousarray(theta), self._shape.n_hidden, self._lanes, tile, keys, clock,
+            steps, first_chain, self._fixed, states, np.full(threads, -1), *self._work, rates,
+        )  # fmt: skip
+
+
+def _padded(units: int, width: int) -> int:
     """Units rounded up to whole register blocks."""
     block = VECTORS * width
     return -(-max(units, 1) // block) * block
-
-
-def work_size(tile: int, width: int) -> int:
-    """Scratch numbers of a thread."""
-    return (CODES * PATTERNS + tile) * VECTORS * width
-
-
-def fixed_codes(free: NDArray[np.intp], n: int, width: int) -> NDArray[np.uint8]:
-    """Codes whose bits mark the units that are not free."""
-    fixed = np.zeros(padded(n, width), dtype=np.uint8)
-    fixed[:n] = 1
-    fixed[free] = 0
-    return np.asarray(fixed.reshape(-1, BITS) @ (1 << np.arange(BITS)), dtype=np.uint8)

@@ -12,20 +12,11 @@ size is equally efficient. Eight sums at a time stay in registers.
 
 from __future__ import annotations
 
-from typing import Any
-
+from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH, length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.philox import uniforms
-from tnqbm.kernels.simd import exp, load, splat, sqrt, store
+from tnqbm.kernels.simd import exp, load, splat, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum
-
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
-
-TINY = 1e-18
-"""Keeps r > 0 so that tanh(r)/r never divides 0/0; far below any field that matters."""
-
-PRODUCT_LENGTH = 64
-"""Factors 1 + exp(-2r) <= 2 multiplied before a logarithm is taken: 2**64 fits any type."""
 
 BLOCK = 8
 """Sums kept in registers at a time."""
@@ -148,11 +139,7 @@ def visible_fields(par, n, Q, W, t, h):
 @njit(**OPTIONS)
 def field_length(phi, j, P, W):
     """r_j of every lane, never zero."""
-    square = load(phi, 0) * 0.0 + TINY * TINY
-    for p in range(P):
-        x = load(phi, (j * P + p) * W)
-        square = square + x * x
-    return sqrt(square)
+    return length(phi, j * P * W, W, P)
 
 
 @njit(**OPTIONS)

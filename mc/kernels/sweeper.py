@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import block, groups
+from mc.kernels import drivers
+from mc.kernels.bloch import bloch_chains
+from mc.kernels.block import BlockChains
+from mc.kernels.collapsed import collapsed_chains
+from mc.kernels.measured import measured_chains
+from mc.kernels.thermal import thermal_chains
+from mc.kernels.uncorrected import uncorrected_chains
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
 from tnqbm.training.optimizers import all_within
 
-KERNELS = ("block", "bloch", "thermal", "collapsed", "measured", "thermal-uncorrected")
+
+class _Sweep(NamedTuple):
+    """A way to move: its driver, and what its rates count."""
+
+    chains: Any
+    accepts: bool = False
+    """Whether a sweep is one move, accepted or not; else bits change one by one."""
+
+
+_SWEEPS = {
+    "block": _Sweep(None),  # BlockChains: lanes are units there
+    "bloch": _Sweep(bloch_chains, accepts=True),
+    "thermal": _Sweep(thermal_chains, accepts=True),
+    "collapsed": _Sweep(collapsed_chains),
+    "measured": _Sweep(measured_chains),
+    "thermal-uncorrected": _Sweep(uncorrected_chains),
+}
+
+KERNELS = tuple(_SWEEPS)
 """Names of the kernels; the last is approximate for two and three Paulis."""
 
 MAX_SINGLE = 1e15
 """Largest parameter in single precision: squares of hidden fields must stay finite."""
-
-_TILE = 128
-"""Most chains that share the tables of the block kernel."""
 
 
 def is_exact(name: str, n_paulis: int) -> bool:
@@ -83,9 +104,10 @@ class Sweeper:
         self._lanes = lanes(self._dtype)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._pars: NDArray[Any] = np.empty((0, 0), self._dtype)
-        self._tables: tuple[NDArray[Any], ...] | None = None
-        self._tile = 0
-        self._fixed = block.fixed_codes(self.free, n, self._lanes)
+        self._blocks = BlockChains(shape, self._dtype, self.free) if kernel == "block" else None
+        # With one Pauli the two are the same, and there is nothing to correct.
+        alike = kernel == "bloch" and shape.n_paulis == 1
+        self._sweep = _SWEEPS["thermal-uncorrected" if alike else kernel]
 
     def sweep(
         self,
@@ -109,28 +131,14 @@ class Sweeper:
         if steps < 1 or not states.size:
             return rates
         keys = np.ascontiguousarray(keys, np.uint64)
-        if self.kernel == "block":
-            self._block(theta, states, keys, clock, steps, first_chain, rates)
-            return np.asarray(rates / (steps * self.free.size))
-        pars = self._pack(theta)
-        common = (
-            pars, *self.shape, self._lanes, keys, clock, steps, first_chain,
-            self.free,
-        )  # fmt: skip
-        work = self._scratch()
-        moves = self.free.size
-        if self.kernel == "thermal":
-            groups.thermal_chains(*common, self.inertia, states, work, rates)
-            moves = 1
-        elif self.kernel in ("bloch", "thermal-uncorrected"):
-            # With one Pauli the two are the same, and there is nothing to correct.
-            bloch = self.kernel == "bloch" and self.shape.n_paulis > 1
-            groups.vector_chains(*common, bloch, states, work, rates)
-            moves = 1 if bloch else moves
-        elif self.kernel == "measured":
-            groups.measured_chains(*common, states, work, rates)
+        moves = 1 if self._sweep.accepts else self.free.size
+        if self._blocks is not None:
+            self._blocks.sweep(theta, states, keys, clock, steps, first_chain, rates)
         else:
-            groups.collapsed_chains(*common, states, work, rates)
+            self._sweep.chains(
+                self._pack(theta), *self.shape, self._lanes, keys, clock, steps, first_chain,
+                self.free, self.inertia, states, self._scratch(), rates,
+            )  # fmt: skip
         return np.asarray(rates / (steps * moves))
 
     def log_weights(
@@ -138,38 +146,12 @@ class Sweeper:
     ) -> NDArray[np.float64]:
         """log p~(v) of states (B, C, n) under theta (B, size), (B, C)."""
         self._check(theta, states)
-        found = np.zeros(states.shape[:2])
+        out = np.zeros(states.shape[:2])
         if states.size:
-            pars = self._pack(theta)
-            groups.chain_log_weights(pars, *self.shape, self._lanes, states, self._scratch(), found)
-        return found
-
-    def _block(
-        self,
-        theta: NDArray[np.float64],
-        states: NDArray[np.uint8],
-        keys: NDArray[np.uint64],
-        clock: int,
-        steps: int,
-        first_chain: int,
-        rates: NDArray[np.float64],
-    ) -> None:
-        batch, chains, n = states.shape
-        threads = get_num_threads()
-        tile = min(_TILE, max(1, -(-batch * chains // threads)))
-        if self._tables is None or self._tables[0].shape[0] < threads or self._tile < tile:
-            wide = block.padded(n, self._lanes), block.padded(self.shape.n_hidden, self._lanes)
-            self._tile = tile
-            self._tables = (
-                aligned((threads, n + 1, wide[1]), self._dtype),
-                aligned((threads, self.shape.n_hidden + 1, wide[0]), self._dtype),
-                aligned((threads, block.work_size(tile, self._lanes)), self._dtype),
-                np.empty((threads, 4, tile, max(wide) // block.BITS), np.uint8),
+            drivers.chain_log_weights(
+                self._pack(theta), *self.shape, self._lanes, states, self._scratch(), out
             )
-        block.block_chains(
-            np.ascontiguousarray(theta), self.shape.n_hidden, self._lanes, tile, keys, clock, steps,
-            first_chain, self._fixed, states, np.full(threads, -1), *self._tables, rates,
-        )  # fmt: skip
+        return out
 
     def _check(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> None:
         batch = theta.shape[0]
@@ -195,13 +177,13 @@ class Sweeper:
     def _pack(self, theta: NDArray[np.float64]) -> NDArray[Any]:
         if self._pars.shape != theta.shape:
             self._pars = np.empty(theta.shape, self._dtype)
-        groups.pack_all(np.ascontiguousarray(theta), *self.shape, self._pars)
+        drivers.pack_all(np.ascontiguousarray(theta), *self.shape, self._pars)
         return self._pars
 
     def _scratch(self) -> NDArray[Any]:
         threads = get_num_threads()
         if self._work.shape[0] < threads:
-            size = groups.work_size(*self.shape, self._lanes)
+            size = drivers.work_size(*self.shape, self._lanes)
             # Whole cache lines per thread.
             self._work = aligned((threads, -(-size // 16) * 16), self._dtype)
         return self._work

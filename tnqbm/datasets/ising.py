@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.core.states import as_states, spins, states_of
+from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.parallel import njit, prange
-from tnqbm.kernels.tables import OPTIONS
 
 CRITICAL_TEMPERATURE = 2.0 / math.log(1.0 + math.sqrt(2.0))
 """Temperature of the phase transition of the infinite lattice, 2.269... (Onsager 1944)."""

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.averages import all_averages
+from tnqbm.kernels.fields import LOG_2
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
-from tnqbm.kernels.tables import LOG_2
 
 _SHARDS = 16
 _STATES_PER_SHARD = 512

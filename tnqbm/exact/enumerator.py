@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import index_of
 from tnqbm.kernels.enumeration import all_log_weights, all_shards
+from tnqbm.kernels.fields import LOG_2
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
-from tnqbm.kernels.tables import LOG_2, MID_BITS, ROWS
+from tnqbm.kernels.tables import MID_BITS, ROWS
 
 MAX_DENSE_TARGET = 20
 """Most visible units for which data are averaged inside the enumeration."""

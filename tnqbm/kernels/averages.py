@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 
+from tnqbm.kernels.fields import LOG_2, OPTIONS, TINY, tanh_ratio
 from tnqbm.kernels.parallel import get_thread_id, njit, prange
 from tnqbm.kernels.simd import (
     exp,
@@ -24,7 +25,6 @@ from tnqbm.kernels.simd import (
     store,
     total,
 )
-from tnqbm.kernels.tables import LOG_2, OPTIONS, TINY
 
 
 @njit(**OPTIONS)
@@ -80,7 +80,7 @@ def _visit_states(
             rs = rs + r
             pr = pr * d
             if with_sums:
-                u = weight * ((1.0 - e) / (d * r))
+                u = weight * tanh_ratio(e, r)
                 for p in range(P):
                     term = u * load(scratch, p * W)
                     for chunk in range(chunks):

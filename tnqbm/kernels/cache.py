@@ -4,6 +4,9 @@ Numba compares a cached function with the source file that holds it, not with th
 functions it has inlined: after an update of one file of kernels, machine code of the old one would
 still run. Here the stamp of every kernel of these packages covers all their files of kernels.
 
+Numba tells kernels that are made by one function, each with functions of its own, apart by pickling
+these, and a number drawn anew in every process goes into that. Here their names do.
+
 Numba reads the whole index of a cached function before it looks at the stamp, and an index may name
 classes of modules that an update has moved, or may be damaged. Such an index counts as out of date.
 
@@ -22,6 +25,7 @@ import stat
 import tempfile
 from functools import cache
 from pathlib import Path
+from types import FunctionType
 from typing import Any, Literal
 
 from tnqbm.base.process import interactive, print_once
@@ -143,6 +147,29 @@ def _forgiving(read: Any) -> Any:
     return load_index
 
 
+def _identity(value: Any) -> Any:
+    """What tells a value that a kernel was made with from others, alike in every process."""
+    function = getattr(value, "py_func", value)
+    if not isinstance(function, FunctionType):
+        return value
+    cells = function.__closure__ or ()
+    inner = tuple(_identity(cell.cell_contents) for cell in cells)
+    return function.__module__, function.__qualname__, inner
+
+
+def _steady(index_key: Any) -> Any:
+    """``_index_key`` of Numba's caches, the same in every process; sources are in the stamp."""
+
+    def key(self: Any, sig: Any, codegen: Any) -> Any:
+        function = self._py_func
+        if not (function.__closure__ and getattr(self._impl.locator, "ours", False)):
+            return index_key(self, sig, codegen)
+        parts = function.__code__.co_code, repr(_identity(function)).encode()
+        return sig, codegen.magic_tuple(), tuple(hashlib.sha256(p).hexdigest() for p in parts)
+
+    return key
+
+
 def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
@@ -205,6 +232,8 @@ def install() -> None:
     if hasattr(functions, "load_overload") and hasattr(functions, "save_overload"):
         functions.load_overload = _told(functions.load_overload)
         functions.save_overload = _surviving(functions.save_overload)
+    if hasattr(functions, "_index_key"):
+        functions._index_key = _steady(functions._index_key)
     user_wide = getattr(caching, "UserWideCacheLocator", None)
     for name in ("CacheImpl", "_CacheImpl"):
         implementation: Any = getattr(caching, name, None)

@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
+from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.parallel import njit
-from tnqbm.kernels.tables import OPTIONS
 
 # Columns of a program's table of operations.
 OUT, X, Y = 0, 1, 2  # offsets in the arena

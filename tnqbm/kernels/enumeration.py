@@ -28,6 +28,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tnqbm.kernels.fields import LOG_2, OPTIONS, TINY, sum_length_2, sum_length_3, tanh_ratio
 from tnqbm.kernels.parallel import get_thread_id, njit, prange
 from tnqbm.kernels.simd import (
     absolute,
@@ -38,17 +39,13 @@ from tnqbm.kernels.simd import (
     mantissa,
     maximum,
     splat,
-    sqrt,
     store,
     total,
     totals,
 )
 from tnqbm.kernels.tables import (
-    LOG_2,
     MID_BITS,
-    OPTIONS,
     ROWS,
-    TINY,
     add_scaled,
     high_rows,
     low_tables,
@@ -58,26 +55,11 @@ from tnqbm.kernels.tables import (
 
 
 @njit(**OPTIONS)
-def _radius_1(low, at_low, high, at_high, W):
+def _sum_length_1(low, at_low, W, high, at_high, step):
     return absolute(load(low, at_low) + splat(high, at_high)) + TINY
 
 
-@njit(**OPTIONS)
-def _radius_2(low, at_low, high, at_high, W):
-    x = load(low, at_low) + splat(high, at_high)
-    y = load(low, at_low + W) + splat(high, at_high + ROWS)
-    return sqrt(x * x + (y * y + TINY * TINY))
-
-
-@njit(**OPTIONS)
-def _radius_3(low, at_low, high, at_high, W):
-    x = load(low, at_low) + splat(high, at_high)
-    y = load(low, at_low + W) + splat(high, at_high + ROWS)
-    z = load(low, at_low + 2 * W) + splat(high, at_high + 2 * ROWS)
-    return sqrt(z * z + (x * x + (y * y + TINY * TINY)))
-
-
-def _first_pass(P: int, radius: Any) -> Any:
+def _first_pass(P: int, length: Any) -> Any:
     """The first pass for P Pauli matrices, compiled apart so that its loop has no branches."""
 
     @njit(**OPTIONS)
@@ -95,12 +77,12 @@ def _first_pass(P: int, radius: Any) -> Any:
                 at_t = (v * ROWS + row) * (m + 1) * W
                 for start in range(0, m, chunk):
                     for _ in range(start, min(start + chunk, m)):
-                        r = radius(low, at_low, high, at_high, W)
+                        r = length(low, at_low, W, high, at_high, ROWS)
                         e = exp(r * -2.0)
                         d = e + 1.0
                         rs = rs + r
                         pr = pr * d
-                        store(t, at_t, (1.0 - e) / (d * r))
+                        store(t, at_t, tanh_ratio(e, r))
                         at_low += P * W
                         at_high += P * ROWS
                         at_t += W
@@ -113,9 +95,9 @@ def _first_pass(P: int, radius: Any) -> Any:
     return log_weights_block
 
 
-_first_pass_1 = _first_pass(1, _radius_1)
-_first_pass_2 = _first_pass(2, _radius_2)
-_first_pass_3 = _first_pass(3, _radius_3)
+_first_pass_1 = _first_pass(1, _sum_length_1)
+_first_pass_2 = _first_pass(2, sum_length_2)
+_first_pass_3 = _first_pass(3, sum_length_3)
 
 
 @njit(**OPTIONS)

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import math
 
+from tnqbm.kernels.fields import LOG_2, OPTIONS
 from tnqbm.kernels.parallel import njit, prange
 from tnqbm.kernels.simd import absolute, exp, exponent, load, mantissa, splat, store, total
 from tnqbm.kernels.simd_math import where_less
-from tnqbm.kernels.tables import LOG_2, OPTIONS
 
 _BLOCK = 512
 """Factors 1 + exp(-2|theta|) <= 2 that are multiplied before their exponent is put away."""

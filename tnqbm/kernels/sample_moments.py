@@ -17,8 +17,9 @@ import math
 
 import numpy as np
 
+from tnqbm.kernels.fields import OPTIONS, length, tanh_ratio
 from tnqbm.kernels.parallel import get_thread_id, njit, prange
-from tnqbm.kernels.simd import absolute, load, splat, sqrt, store
+from tnqbm.kernels.simd import absolute, load, splat, store
 from tnqbm.kernels.simd_math import (
     bits_to_nibbles,
     bytes_to_bits,
@@ -26,7 +27,6 @@ from tnqbm.kernels.simd_math import (
     exp_minus_twice,
     where_less,
 )
-from tnqbm.kernels.tables import OPTIONS, TINY
 
 SCALE = 2.0**36
 """Fixed-point unit: a shard's sum is kept to 1.5e-11; fewer than 2^27 states cannot overflow."""
@@ -124,13 +124,8 @@ def _expectations(count, P, row, W, phi):
     for k in range(count):
         for j in range(0, padded, W):
             at = k * row + j
-            square = load(phi, at) * 0.0 + TINY * TINY
-            for p in range(P):
-                x = load(phi, at + p * padded)
-                square = square + x * x
-            r = sqrt(square)
-            e = exp_minus_twice(r)
-            ratio = (e - 1.0) / ((e + 1.0) * r)
+            r = length(phi, at, padded, P)
+            ratio = tanh_ratio(exp_minus_twice(r), r) * -1.0
             for p in range(P):
                 store(phi, at + p * padded, load(phi, at + p * padded) * ratio)
 

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
+from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import load, store
 
 ROWS = 8
 MID_BITS = 3
-LOG_2 = math.log(2.0)
-# Keeps r > 0 so that tanh(r)/r never divides 0/0; far below any field that matters.
-TINY = 1e-18
-
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
 
 
 @njit(**OPTIONS)
