@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tnqbm.core import streams
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -66,10 +68,9 @@ def data_reader(
         target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
 
         def draw(size: tuple[int, int] | None) -> QualityData:
-            import numpy as np
 
             count, seed = size or (target.n_states, 0)
-            rng = np.random.default_rng([seed, 0xDA7A])
+            rng = streams.generator((seed, streams.Second.DATA))
             chosen = rng.choice(target.n_states, count, p=target.probabilities)
             return QualityData(name, target.states[chosen], None, target, drawn=True)
 

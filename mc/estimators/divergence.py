@@ -22,7 +22,7 @@ from mc.kernels import Sweeper
 from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, share
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 from tnqbm.training.phases import Estimate, PhaseContext
 from tnqbm.training.sample_moments import SampleMoments
 
@@ -30,7 +30,6 @@ Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
 State = dict[str, NDArray[np.generic]]
 
-_SWEEPS, _STARTS = 1, 2
 """Places of the random streams below a run's key."""
 
 
@@ -90,10 +89,6 @@ def _sweeper(context: PhaseContext) -> Sweeper:
     )
 
 
-def _keys(context: PhaseContext, place: int) -> NDArray[np.uint64]:
-    return np.array([stream_key(int(key), place) for key in context.keys], dtype=np.uint64)
-
-
 def _take(chains: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
     """The chains of some runs: the array itself if they are all."""
     return chains if rows.size == chains.shape[0] else np.ascontiguousarray(chains[rows])
@@ -110,8 +105,8 @@ class ContrastiveDivergence:
         self._context = context
         self._sweeper = _sweeper(context)
         self._averages = _Averages(context)
-        self._sweep_keys = _keys(context, _SWEEPS)
-        self._start_keys = _keys(context, _STARTS)
+        self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
+        self._start_keys = streams.keys(context.keys, streams.Run.STARTS)
         self._cumulated = np.cumsum(context.probabilities, axis=1)
         settings = context.settings
         self._total = settings.batch_size or settings.chains
@@ -132,8 +127,8 @@ class ContrastiveDivergence:
         first, last = self._share
         starts = np.empty((rows.size, last - first, self._context.n_visible), dtype=np.uint8)
         for k, run in enumerate(rows):
-            bits = np.random.Philox(key=self._start_keys[run], counter=[0, self._updates, 0, 0])
-            u = np.random.Generator(bits).random(last)[first:]
+            rng = streams.philox(self._start_keys[run], (0, self._updates, 0, 0))
+            u = rng.random(last)[first:]
             which = 0 if self._cumulated.shape[0] == 1 else run
             found = np.searchsorted(self._cumulated[which], u, side="right")
             last_state = self._cumulated.shape[1] - 1  # a rounded sum may fall short of 1
@@ -154,7 +149,7 @@ class PersistentChains:
         self._context = context
         self._sweeper = _sweeper(context)
         self._averages = _Averages(context)
-        self._sweep_keys = _keys(context, _SWEEPS)
+        self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
         self._total = context.settings.chains
         self._share = share(self._total, context.team)
         self._updates = 0
@@ -213,7 +208,7 @@ class TemperedChains:
             context.n_paulis,
             betas=np.linspace(0.0, 1.0, settings.temperatures),
             n_ladders=last - first,
-            keys=_keys(context, _SWEEPS),
+            keys=streams.keys(context.keys, streams.Run.SWEEPS),
             kernel=settings.kernel,
             precision=context.precision,
             first_ladder=first,
@@ -269,8 +264,8 @@ def _random_bits(context: PhaseContext, wanted: tuple[int, int]) -> NDArray[np.u
     """Fair bits (runs, chains, n) of the chains from wanted[0] to wanted[1]."""
     first, last = wanted
     rows = []
-    for key in _keys(context, _STARTS):
-        bits = np.random.Generator(np.random.Philox(key=key))
+    for key in streams.keys(context.keys, streams.Run.STARTS):
+        bits = streams.philox(key)
         rows.append(bits.integers(0, 2, (last, context.n_visible), dtype=np.uint8)[first:])
     return np.ascontiguousarray(np.stack(rows))
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mc.estimators.tensor_networks import FittedNetworks, weighed
 from tnqbm.base.teams import SHARD, share
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 from tnqbm.exact.averages import StateAverages
 from tnqbm.training.phases import Estimate, PhaseContext
 
@@ -28,7 +28,6 @@ Rows = NDArray[np.intp]
 States = NDArray[np.uint8]
 State = dict[str, NDArray[np.generic]]
 
-_SAMPLES, _NETWORKS, _DATA = 11, 12, 13
 """Places of the random streams below a run's key."""
 
 
@@ -42,9 +41,9 @@ class TensorPhase:
 
     def __init__(self, context: PhaseContext) -> None:
         self._context = context
-        self._keys = _keys(context, _SAMPLES)
-        self._data_keys = _keys(context, _DATA)
-        self._networks = FittedNetworks(context, _keys(context, _NETWORKS))
+        self._keys = streams.keys(context.keys, streams.Run.SAMPLES)
+        self._data_keys = streams.keys(context.keys, streams.Run.DATA)
+        self._networks = FittedNetworks(context, streams.keys(context.keys, streams.Run.NETWORKS))
         self._total = context.settings.chains
         self._share = share(self._total, context.team)
         self._cumulated = np.cumsum(context.probabilities, axis=1)
@@ -59,7 +58,7 @@ class TensorPhase:
         for k, (run, network) in enumerate(zip(rows, networks, strict=True)):
             for start in range(first, last, SHARD):
                 to = slice(start - first, min(start + SHARD, last) - first)
-                seed = stream_key(int(self._keys[run]), update, start // SHARD)
+                seed = streams.key(self._keys[run], update, start // SHARD)
                 states[k, to], log_q[k, to] = network.sample(to.stop - to.start, seed=seed)
         self._networks.updates += 1
         states, log_q = context.team.gather(states), context.team.gather(log_q)
@@ -81,8 +80,8 @@ class TensorPhase:
         drawn = []
         for run in rows:
             which = 0 if states.shape[0] == 1 else run
-            key = stream_key(int(self._data_keys[run]), self._networks.updates)
-            u = np.random.Generator(np.random.Philox(key=key)).random(self._total)
+            key = streams.key(self._data_keys[run], self._networks.updates)
+            u = streams.philox(key).random(self._total)
             found = np.searchsorted(self._cumulated[which], u, side="right")
             drawn.append(states[which][np.minimum(found, count - 1)])
         return np.stack(drawn)
@@ -92,7 +91,3 @@ class TensorPhase:
 
     def restore(self, state: State) -> None:
         self._networks.restore(state)
-
-
-def _keys(context: PhaseContext, place: int) -> NDArray[np.uint64]:
-    return np.array([stream_key(int(key), place) for key in context.keys], dtype=np.uint64)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mc.estimators.tensor_networks import FittedNetworks
 from tnqbm.base.teams import share
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 from tnqbm.training.phases import PhaseContext
 
 Float = NDArray[np.float64]
@@ -20,7 +20,6 @@ Rows = NDArray[np.intp]
 States = NDArray[np.uint8]
 State = dict[str, NDArray[np.generic]]
 
-_NETWORKS, _MOVES = 21, 22
 """Places of the random streams below a run's key."""
 
 
@@ -38,8 +37,10 @@ class GlobalMoves:
             )
         self._context = context
         self._every = context.settings.global_moves
-        self._networks = FittedNetworks(context, _keys(context, _NETWORKS))
-        self._keys = _keys(context, _MOVES)
+        self._networks = FittedNetworks(
+            context, streams.keys(context.keys, streams.Run.MOVE_NETWORKS)
+        )
+        self._keys = streams.keys(context.keys, streams.Run.MOVES)
         self._first = share(context.settings.chains, context.team)[0]
 
     def advance(self, theta: Float, rows: Rows, chains: States) -> None:
@@ -81,7 +82,3 @@ class GlobalMoves:
     def restore(self, state: State) -> None:
         """Take over what :meth:`state` returned; ValueError if it is of another kind."""
         self._networks.restore(state)
-
-
-def _keys(context: PhaseContext, place: int) -> NDArray[np.uint64]:
-    return np.array([stream_key(int(key), place) for key in context.keys], dtype=np.uint64)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 from tnqbm.training.phases import PhaseContext
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ FEED_SWEEPS = 5
 
 INFIDELITY = 1e-3
 """What a fit aims at where max_bond allows: the model moves on anyway."""
-
-_FIT, _PROBES, _FEED, _PICKS, _SWEEPS = range(5)
 
 
 def _amplitude_network() -> type[AmplitudeMPS]:
@@ -153,9 +151,9 @@ class FittedNetworks:
             feed,
             max_bond=self._max_bond,
             infidelity=INFIDELITY,
-            seed=self._key(run, _FIT),
+            seed=self._key(run, streams.FittedNetwork.FIT),
         )
-        states, log_q = network.sample(PROBES, seed=self._key(run, _PROBES))
+        states, log_q = network.sample(PROBES, seed=self._key(run, streams.FittedNetwork.PROBES))
         self._networks[run] = network
         self._probes[run], self._log_q[run] = states, log_q
         self._fitted_at[run] = self.updates
@@ -166,9 +164,9 @@ class FittedNetworks:
     def _feed(self, theta: Float, run: int, network: AmplitudeMPS, others: States | None) -> States:
         """States near equilibrium for the next fit: the last network's, weighed, drawn, moved."""
         count = max(MIN_FEED, FEED_PER_BOND * self._max_bond)
-        states, log_q = network.sample(count, seed=self._key(run, _FEED))
+        states, log_q = network.sample(count, seed=self._key(run, streams.FittedNetwork.FEED))
         found = self._weigh(theta, states, log_q)
-        rng = np.random.Generator(np.random.Philox(key=self._key(run, _PICKS)))
+        rng = streams.philox(self._key(run, streams.FittedNetwork.PICKS))
         # Systematic resampling: every state as often as its weight says, up to one.
         at = (np.arange(count) + rng.random()) / count
         picked = np.minimum(np.searchsorted(np.cumsum(found.weights), at, side="right"), count - 1)
@@ -176,13 +174,13 @@ class FittedNetworks:
         if others is not None and others.size:
             replaced = rng.permutation(count)[: int(FEED_OTHERS * count)]
             states[replaced] = others[rng.integers(0, others.shape[0], replaced.size)]
-        keys = np.array([self._key(run, _SWEEPS)], dtype=np.uint64)
+        keys = np.array([self._key(run, streams.FittedNetwork.SWEEPS)], dtype=np.uint64)
         moved = np.ascontiguousarray(states)[None]
         self._weigher.sweep(theta[None], moved, keys, 0, FEED_SWEEPS)
         return np.asarray(moved[0])
 
     def _key(self, run: int, purpose: int) -> int:
-        return stream_key(int(self._keys[run]), purpose, self.updates)
+        return streams.key(self._keys[run], purpose, self.updates)
 
     def _warn(self, run: int) -> None:
         from mc.sampling.log_z.estimate import EstimateWarning

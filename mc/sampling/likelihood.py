@@ -18,12 +18,12 @@ from mc.sampling.path import matching_fields
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.teams import Team
+from tnqbm.core import streams
 from tnqbm.core.bounds import bound_from_weights
 from tnqbm.core.metrics import on_support
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 
@@ -238,7 +238,7 @@ def log_partition_evaluator(
     names = np.asarray(keys, dtype=np.uint64)
 
     def evaluate(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
-        here = np.array([stream_key(int(names[row]), step) for row in rows], dtype=np.uint64)
+        here = streams.keys(names[rows], step)
         own = reference is not None and reference.ndim == 2
         found = anneal(
             theta, n, m, n_paulis, keys=here, n_chains=n_chains, n_betas=n_betas, betas=betas,
@@ -248,10 +248,6 @@ def log_partition_evaluator(
         return found.log_z, found.standard_error
 
     return evaluate
-
-
-_EVALUATION = 0xA15
-"""Keeps the streams of an evaluation apart from those of the training it looks at."""
 
 
 def ais_log_partition(context: PhaseContext) -> Evaluator:
@@ -270,7 +266,7 @@ def ais_log_partition(context: PhaseContext) -> Evaluator:
         context.n_visible,
         context.n_hidden,
         context.n_paulis,
-        keys=np.array([stream_key(int(key), _EVALUATION) for key in context.keys], np.uint64),
+        keys=streams.keys(context.keys, streams.Run.EVALUATION),
         n_chains=settings.ais_chains,
         n_betas=settings.ais_betas,
         precision=context.precision,

@@ -20,9 +20,9 @@ from mc.sampling.log_z.mode_weights import Survey, survey
 from mc.sampling.log_z.verdict import judge
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
+from tnqbm.core import streams
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.states import as_states
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
 __all__ = [
@@ -49,8 +49,6 @@ N_SAMPLES = 4000
 
 _NETWORK_RATE = 1e-7
 """Seconds of a fit per coupling and square of the bond dimension."""
-
-_TENSOR, _SURVEY = 3, 4  # streams below the seed; those of annealing come first
 
 
 @checked(
@@ -156,7 +154,7 @@ def log_partition(
         return estimate(
             model, n_samples=n_samples, max_bond=max_bond, feed=feed, proposal=proposal,
             samples=samples, data=reference, bootstrap=bootstrap,
-            key=stream_key(seed, _TENSOR),
+            key=streams.key(seed, streams.LogZ.NETWORK),
         )  # fmt: skip
 
     begun = time.perf_counter()
@@ -198,7 +196,7 @@ def _survey(model: SqRBM, how: Annealing, runs: Sequence[Run], seed: Seed) -> Su
         n_betas=how.n_betas,
         kernel=how.kernel,
         precision=how.precision,
-        key=stream_key(seed, _SURVEY),
+        key=streams.key(seed, streams.LogZ.MODES),
     )
 
 

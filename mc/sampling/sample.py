@@ -30,7 +30,6 @@ from mc.sampling.chains.moving import (
     Start,
     States,
     clamped_values,
-    key_of,
     starting_states,
 )
 from mc.sampling.chains.pilot import CHAINS, Pilot, fastest, run_pilots
@@ -40,6 +39,7 @@ from tnqbm.base.arguments import checked
 from tnqbm.base.limits import check_memory
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.datasets import Target
 
@@ -56,9 +56,6 @@ UNSEEN = 5.0
 """Samples that a mode must be worth for its absence to count."""
 
 PRECISIONS = ("double", "single")
-
-_MAIN, _START, _PILOT, _PILOT_START, _NETWORK, _SCOUTS, _COVERAGE = range(7)
-_MOVES = 1
 
 
 class MixingWarning(UserWarning):
@@ -204,10 +201,10 @@ def sample(
     )
 
     def begin(chains: int, path: int) -> States:
-        start = starting_states(init, chains, n, data=data, seed=_stream(seed, path))
+        start = starting_states(init, chains, n, data=data, seed=streams.key(seed, path))
         if kernel == TENSOR and isinstance(init, str) and init == "random":
             assert network is not None
-            start[:, free] = perfect_states(network, chains, key_of(seed, path))
+            start[:, free] = perfect_states(network, chains, streams.key(seed, path))
         return start
 
     missing: list[str] = []
@@ -221,16 +218,18 @@ def sample(
                 max_bond=max_bond,
                 data=data if isinstance(init, str) and init == "data" else None,
                 clamp=held,
-                seed=_stream(seed, _NETWORK),
+                seed=streams.key(seed, streams.Sample.NETWORK),
             )
-        missing = lacks(part, network, key=key_of(seed, _COVERAGE))
+        missing = lacks(part, network, key=streams.key(seed, streams.Sample.COVERAGE))
 
     def make(name: str, states: States, key: int) -> Chains:
         moves = None
         if name == TENSOR:
             assert network is not None
             units = None if free.all() else np.flatnonzero(free)
-            moves = IndependenceMoves(network, weigh, key_of(key, _MOVES), units=units)
+            moves = IndependenceMoves(
+                network, weigh, streams.key(key, streams.Chains.MOVES), units=units
+            )
         return Chains(
             model,
             FALLBACK if name == TENSOR else name,
@@ -245,10 +244,10 @@ def sample(
     pilots: tuple[Pilot, ...] = ()
     if kernel == "auto" or burn_in is None or thin is None:
         # A start of its own, so that the pilot is the same for every number of chains.
-        pilot_start = begin(CHAINS, _PILOT_START)
+        pilot_start = begin(CHAINS, streams.Sample.PILOT_START)
 
         def make_pilot(name: str) -> Chains:
-            return make(name, pilot_start, key_of(seed, _PILOT, *name.encode()))
+            return make(name, pilot_start, streams.key(seed, streams.Sample.PILOT, *name.encode()))
 
         names = _candidates(paulis) if kernel == "auto" else [kernel]
         size = n * model.n_hidden * paulis + (MOVE_WORK if kernel == TENSOR else 0)
@@ -258,8 +257,8 @@ def sample(
     burn_in = chosen.burn_in if burn_in is None and chosen else burn_in or 0
     thin = chosen.thin if thin is None and chosen else thin or 1
 
-    start = begin(n_chains, _START)
-    chains = make(name, start, key_of(seed, _MAIN))
+    start = begin(n_chains, streams.Sample.START)
+    chains = make(name, start, streams.key(seed, streams.Sample.CHAINS))
     apart = bool((chains.states != chains.states[0]).any())
     with StepsDisplay("sampling", burn_in + thin * n_samples, shown=progress) as display:
         trace = _run(chains, n_samples, burn_in, thin, display.advance)
@@ -289,7 +288,7 @@ def sample(
         notes.append(f"the kernel {name!r} only approximates p(v) for {paulis} Paulis")
     if not troubles:
         # Chains that all fell into one mode agree: only others that started elsewhere can tell.
-        key = key_of(seed, _SCOUTS)
+        key = streams.key(seed, streams.Sample.SCOUTS)
         count = min(SCOUTS, max(2, n_chains // 2))
         others = make(name, scout_states(model, count, target, key), key)
         seen = _run(others, min(n_samples, TRACE), burn_in, thin, lambda _: None)
@@ -403,7 +402,3 @@ def _check_kernel(name: str, n_paulis: int) -> None:
         known = ", ".join(("auto", *KERNELS, TENSOR))
         raise ValueError(f"kernel: {name!r} is not one of {known}")
     check_kernel(name, n_paulis)
-
-
-def _stream(seed: Seed, *path: int) -> np.random.SeedSequence:
-    return np.random.SeedSequence(key_of(seed, *path))

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tnqbm.core import streams
+
 Coordinate = str | int | float
 
 
@@ -37,7 +39,7 @@ def initial_stream(
     Runs that differ in nothing but the gradient start alike if all are given as "exact".
     """
     words = stream_words({"purpose": "initial", **coordinates})
-    return np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
+    return streams.sequence(study_seed, *words, seed)
 
 
 def target_stream(study_seed: int, data: str, visible: int, seed: int) -> np.random.SeedSequence:
@@ -47,11 +49,10 @@ def target_stream(study_seed: int, data: str, visible: int, seed: int) -> np.ran
     seed, every model is trained on the same target.
     """
     words = stream_words({"purpose": "target", "data": data, "visible": visible})
-    return np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
+    return streams.sequence(study_seed, *words, seed)
 
 
 def chain_stream(study_seed: int, coordinates: Mapping[str, Coordinate], seed: int) -> int:
     """64-bit key of a run's Markov chains and minibatches; ``coordinates`` with the gradient."""
     words = stream_words({"purpose": "chains", **coordinates})
-    stream = np.random.SeedSequence(entropy=study_seed, spawn_key=(*words, seed))
-    return int(stream.generate_state(1, np.uint64)[0])
+    return streams.key(study_seed, *words, seed)

@@ -19,6 +19,7 @@ import numpy as np
 
 from tnqbm.archive.rows import Series, Where
 from tnqbm.archive.summaries import FinalGroup, Float, final_groups
+from tnqbm.core import streams
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
@@ -212,8 +213,8 @@ def seed_weights(seeds: tuple[int, ...], resamples: int, seed: int = 0) -> Float
     group, whatever other seeds are there. Normalised they are uniform on the simplex (Rubin, Annals
     of Statistics 9, 130, 1981), which widens and narrows means like drawing seeds with replacement.
     """
-    streams = [np.random.default_rng([seed, run_seed]) for run_seed in seeds]
-    weights: Float = np.stack([stream.exponential(size=resamples) for stream in streams], axis=1)
+    generators = [streams.generator((seed, run_seed)) for run_seed in seeds]
+    weights: Float = np.stack([rng.exponential(size=resamples) for rng in generators], axis=1)
     weights.flags.writeable = False
     return weights
 

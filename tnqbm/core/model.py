@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
-from tnqbm.core import fields
+from tnqbm.core import fields, streams
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.core.shape import Shape
@@ -137,7 +137,7 @@ class SqRBM:
             raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
         if not 0 <= scale <= MAX_PARAMETER:
             raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
-        rng = np.random.default_rng(seed)
+        rng = streams.generator(seed)
         shape = Shape(n, m, len(paulis))
         theta = rng.uniform(-scale, scale, shape.size)
         checked = None if mask is None else checked_mask(mask, n, m)

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.core import streams
 from tnqbm.core.states import as_states, spins, states_of
 from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.parallel import njit, prange
@@ -119,13 +120,8 @@ def _keys(
     seed: int | np.random.SeedSequence, size: int, temperature: float, chains: int
 ) -> NDArray[np.uint64]:
     """A 64-bit start for every chain; lattices and temperatures do not share random numbers."""
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
     bits = int(np.float64(temperature).view(np.uint64))
-    words = (size, bits & 0xFFFFFFFF, bits >> 32)
-    stream = np.random.SeedSequence(
-        entropy=root.entropy, spawn_key=(*root.spawn_key, *words), pool_size=root.pool_size
-    )
-    return np.asarray(stream.generate_state(chains, np.uint64), dtype=np.uint64)
+    return streams.words(streams.sequence(seed, size, bits & 0xFFFFFFFF, bits >> 32), chains)
 
 
 @njit(**OPTIONS)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, plain_array
+from tnqbm.core import streams
 from tnqbm.core.states import as_states
 from tnqbm.datasets.targets import Target, check, is_drawn, is_exact, load, samples
 
@@ -76,7 +77,7 @@ def split(
     if repeats not in REPEATS:
         raise ValueError(f"repeats must be one of {', '.join(REPEATS)}, got {repeats!r}")
     states = as_states(given, given.shape[1])
-    order = np.random.default_rng(seed).permutation(states.shape[0])
+    order = streams.generator(seed).permutation(states.shape[0])
     first = _first_equal(states) if repeats == "together" else np.arange(len(states))
     shuffled = states[order]
     fractions = {"test_fraction": test_fraction, "valid_fraction": valid_fraction or 0.0}

@@ -18,6 +18,7 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array, shown
 from tnqbm.base.limits import check_enumerable
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
 
@@ -324,7 +325,7 @@ def _bas(n: int, seed: object) -> NDArray[np.uint8]:
 
 
 def _on2(n: int, seed: int | np.random.SeedSequence) -> NDArray[np.uint8]:
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     seen: dict[bytes, NDArray[np.uint8]] = {}
     while len(seen) < n * n:
         row = rng.integers(0, 2, n, dtype=np.uint8)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core import streams
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.pictures import DATA, SAMPLES, TEST, chains, completion, grid
@@ -270,7 +271,7 @@ def _draw_ranked(axis: Axes, part: Coverage) -> None:
     shown = np.unique(np.linspace(0, k - 1, min(k, _RANKED)).round().astype(np.intp))
     frequency, target = part.frequencies[order][shown], q[order][shown]
     low, high = (edge[order][shown] for edge in _band(part))
-    rng = np.random.default_rng(0)
+    rng = streams.generator(0)
     draws = [rng.multinomial(n, q) / n for _ in range(1 if k > 100_000 else 20)]
     perfect = np.mean([draw[np.lexsort((-draw, -q))] for draw in draws], axis=0)[shown]
     rank = shown + 1

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.core import streams
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import check_paulis
 from tnqbm.hamiltonian.operator import PauliHamiltonian
@@ -56,7 +57,7 @@ class _Terms:
             if not (np.isfinite(scale) and scale >= 0):
                 raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
             assert seed is not None
-            values = np.random.default_rng(seed).uniform(-scale, scale, len(strings))
+            values = streams.generator(seed).uniform(-scale, scale, len(strings))
         elif isinstance(parameters, Mapping):
             values = self._from_groups(parameters)
         else:

@@ -24,6 +24,7 @@ from scipy.special import entr
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.metrics import total_variation
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import check_paulis
@@ -286,7 +287,7 @@ def _series(d: Float) -> Float:
 
 
 def _random_start(size: int, seed: int, k: int) -> Float:
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
+    rng = streams.generator(seed, k)
     low, high = np.log(_SCALES)
     scale = math.exp(rng.uniform(low, high))
     return rng.uniform(-scale, scale, size)

@@ -27,6 +27,7 @@ from tnqbm.base.arguments import checked, one_of
 from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import MAX_DENSE, check_memory
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.fields import largest_lengths
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, states_of
@@ -330,7 +331,7 @@ def _states(
     seed: int,
 ) -> Equivalence:
     n = first.n_visible
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     half = n_states // 2
     drawn = rng.integers(0, 2, (n_states - half, n), dtype=np.uint8)
     near = drawn[:half].copy()

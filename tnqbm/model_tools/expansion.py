@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.model_tools.dense import of_model
 from tnqbm.model_tools.gauge import rotate
@@ -58,7 +59,7 @@ def rotated(model: SqRBM, seed: int | np.random.Generator) -> SqRBM:
     Rotations are uniform (Haar) in P dimensions, reflections included; ``b`` and ``w`` change, the
     lengths r_j(v) do not.
     """
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     n_paulis, m = model.b.shape
     turns = np.empty((m, n_paulis, n_paulis))
     for j in range(m):

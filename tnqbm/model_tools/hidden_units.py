@@ -26,6 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core import streams
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import PAPER_SETS, check_paulis
@@ -231,4 +232,4 @@ def _noise(shape: tuple[int, ...], size: float, seed: Seed | None, name: str) ->
         return np.zeros(shape)
     if seed is None:
         raise ValueError(f"{name} = {size:g} draws random numbers: give a seed")
-    return np.asarray(np.random.default_rng(seed).uniform(-size, size, shape))
+    return np.asarray(streams.generator(seed).uniform(-size, size, shape))

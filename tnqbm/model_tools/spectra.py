@@ -26,6 +26,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core import streams
 from tnqbm.core.fields import log_factor
 from tnqbm.kernels.sphere import least_degree, nodes
 
@@ -160,7 +161,7 @@ class _Nodes:
         q = exp(x) belong to the units left of the cut, u = exp(x) and u' = x exp(x) to those right
         of it, x being each side's part of d_k.Phi.
         """
-        rng = np.random.default_rng(_SEED)
+        rng = streams.generator(_SEED)
         u, v = self.weight[:, None], np.zeros((self.x.size, 1))
         found = []
         for i in range(self.k - 1, 0, -1):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.quality.units import (
     RESAMPLES,
     Float,
@@ -92,7 +93,7 @@ def compare_energies(
         raise ValueError(
             f"model has {model.n_visible} visible units, the samples have {rows.n_visible}"
         )
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     energies = _energies(model, sets)
 
     def to(other: int) -> EnergyDistance:

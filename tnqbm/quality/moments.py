@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.quality.units import RESAMPLES, Float, Measure, Rows, floors, pair, spread
 
 _ROUNDING = 1e-6  # a spread of moments below this is no spread, in single precision
@@ -46,7 +47,7 @@ def compare_moments(
     An RMS over no pairs (n = 1) is nan. Raises ValueError on bad shapes or values.
     """
     sets = pair(samples, data)
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     spins = [1.0 - 2.0 * rows.states.astype(np.float64) for rows in sets]
     whole = [_moments(s, np.full(s.shape[0], 1.0 / s.shape[0])) for s in spins]
     light = [s.astype(np.float32) for s in spins]  # resamples need no more

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.core import streams
 from tnqbm.quality.units import LEAST_ROWS, Float, Measure, Rows, as_rows, spread
 
 Single = NDArray[np.float32]
@@ -120,7 +121,7 @@ def _sets(given: dict[str, ArrayLike | Rows], max_points: int, seed: int) -> lis
         n_visible = sets[0].n_visible if sets else None
         sets.append(value if isinstance(value, Rows) else as_rows(value, name, n_visible))
     count = min(max_points, *(rows.n_rows for rows in sets))
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     thinned = [
         rows if rows.n_rows == count else rows.take(rng.choice(rows.n_rows, count, replace=False))
         for rows in sets

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.datasets import Target
 from tnqbm.quality.units import Float, Measure, Rows, as_rows, packed, spread
 
@@ -53,7 +54,7 @@ def coverage(
     so n is not limited. Raises ValueError on bad shapes or values.
     """
     rows = samples if isinstance(samples, Rows) else as_rows(samples, "samples", target.n_visible)
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     n, k, q = rows.n_rows, target.n_states, target.probabilities
     place = _places(rows.states, target.states)
     frequencies = np.asarray(np.bincount(place, minlength=k + 1) / n, dtype=np.float64)

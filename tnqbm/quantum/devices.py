@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.errors import MissingExtraError
+from tnqbm.core import streams
 from tnqbm.quantum.conventions import bits_from_bit_array, need_qiskit
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _statevector(seed: int, qubits: int) -> Any:
     from qiskit.primitives import StatevectorSampler
 
     # With a number as its seed every circuit of a job would get the same random numbers.
-    return StatevectorSampler(seed=np.random.default_rng(seed))
+    return StatevectorSampler(seed=streams.generator(seed))
 
 
 def _aer(seed: int, qubits: int) -> Any:

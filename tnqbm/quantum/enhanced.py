@@ -31,6 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import Complex
 from tnqbm.core.states import as_states, index_of, states_of
@@ -223,7 +224,7 @@ class EnhancedChain:
         v = as_states(states, model.n_visible)
         if v.ndim != 2 or not len(v):
             raise ValueError(f"states must be (chains, {model.n_visible}), got {v.shape}")
-        rng = np.random.default_rng(seed)
+        rng = streams.generator(seed)
         time, gamma = rng.uniform(*self.time), rng.uniform(*self.gamma)
         trotter_steps = max(1, math.ceil(time / self.time_step))
         surrogate = expand_surrogate(model)

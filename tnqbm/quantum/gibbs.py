@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.conventions import (
     bits_from_bit_array,
@@ -108,7 +109,7 @@ class GibbsCircuit:
             raise ValueError('the circuit starts from Bell pairs; use hidden_start="basis"')
         if shots < 1:
             raise ValueError(f"need at least one shot, got {shots}")
-        rng = np.random.default_rng(seed)
+        rng = streams.generator(seed)
         drawn = rng.random((shots, len(self.trotterised.mixed)))
         return np.where(drawn < self.start_probabilities, np.pi, 0.0)
 

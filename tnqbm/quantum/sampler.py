@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
-from tnqbm.core import fields
+from tnqbm.core import fields, streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.core.states import as_states, spins
@@ -122,7 +122,7 @@ class QiskitGibbs:
         self._shots, self._steps = int(shots), int(trotter_steps)
         self._chains, self._moves, self._burn_in = int(chains), int(moves), int(burn_in)
         self._chain = EnhancedChain(self.device, time=time, gamma=gamma)
-        self._root = np.random.SeedSequence(seed)
+        self._root = streams.sequence(seed)
 
     def measure_moments(
         self,
@@ -162,15 +162,15 @@ class QiskitGibbs:
         seed: np.random.SeedSequence,
     ) -> MeasuredMoments:
         if self.strategy == "imaginary-time":
-            return self._imaginary_time(model, np.random.default_rng(seed))
+            return self._imaginary_time(model, streams.generator(seed))
         chains, hidden = seed.spawn(2)
         if given is not None:
-            return self._thermal(model, given[None], np.random.default_rng(hidden))
+            return self._thermal(model, given[None], streams.generator(hidden))
         visited, usage = self._run_chains(model, start, chains)
         last = visited[-1]
         if self.strategy == "enhanced":
             return _averaged(model, visited, usage)
-        measured = self._thermal(model, visited, np.random.default_rng(hidden))
+        measured = self._thermal(model, visited, streams.generator(hidden))
         return dataclasses.replace(measured, states=last, **(usage + measured).counts)
 
     def expectations(
@@ -218,7 +218,7 @@ class QiskitGibbs:
             wanted,
             shots=self._shots,
             trotter_steps=self._steps,
-            rng=np.random.default_rng(seed),
+            rng=streams.generator(seed),
         )
         return dataclasses.replace(measured, **self._jobs_since(before))
 
@@ -249,7 +249,7 @@ class QiskitGibbs:
         first, *others = seed.spawn(1 + self._burn_in + self._moves)
         burn_in = 0
         if start is None:
-            rng = np.random.default_rng(first)
+            rng = streams.generator(first)
             start = rng.integers(0, 2, (self._chains, model.n_visible), dtype=np.uint8)
             burn_in = self._burn_in
         visited, usage, states = [], Usage(), start

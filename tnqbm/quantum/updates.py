@@ -7,14 +7,12 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.core import streams
 from tnqbm.quantum.usage import Ledger, TooFewShotsError, Usage
 from tnqbm.training.phases import Estimate
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
-
-STREAM = 21
-"""Place of the random streams below a run's key."""
 
 
 class MeasuredUpdates:
@@ -46,7 +44,7 @@ class MeasuredUpdates:
         failures: dict[int, str] = {}
         spent: list[Usage] = []
         for k, run in enumerate(map(int, rows)):
-            key = np.random.SeedSequence(int(self._keys[run]), spawn_key=(STREAM, self.count))
+            key = streams.sequence(self._keys[run], streams.Run.MEASUREMENTS, self.count)
             try:
                 moments[k], took = measure(theta[k], run, key)
             except TooFewShotsError as error:

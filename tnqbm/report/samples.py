@@ -11,6 +11,7 @@ import numpy as np
 from tnqbm import datasets
 from tnqbm.archive import Run
 from tnqbm.archive.summaries import leading_metrics
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import index_of, states_of
 from tnqbm.datasets import Target
@@ -45,7 +46,7 @@ def exact_draw(model: SqRBM, target: Target, seed: int) -> Draw:
     from tnqbm import exact
 
     probabilities = exact.probabilities(model)
-    rng = np.random.default_rng([seed, model.n_visible])
+    rng = streams.generator((seed, model.n_visible))
     drawn = rng.choice(probabilities.size, size=CHAINS * DRAWS, p=probabilities)
     states = states_of(drawn, model.n_visible)[None]
     log_z = LogZ(float(exact.log_partition(model)), 0.0, "enumeration", True)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.arguments import plain_array
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM, same_mask
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
@@ -98,8 +99,7 @@ def not_in(states: NDArray[np.uint8], *earlier: NDArray[np.uint8]) -> NDArray[np
 
 def run_keys(seed: int | np.random.SeedSequence, runs: int) -> NDArray[np.uint64]:
     """Keys (runs,) from a seed, for runs that no study names; the first do not depend on more."""
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-    return root.generate_state(runs, np.uint64).astype(np.uint64, copy=False)
+    return streams.words(streams.sequence(seed), runs)
 
 
 def checked_keys(keys: NDArray[np.uint64] | None, runs: int) -> NDArray[np.uint64]:

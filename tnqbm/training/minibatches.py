@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.teams import Team, share
+from tnqbm.core import streams
 
 MAX_ROWS = 1 << 26
 """Most rows, repeats counted, of data that are gone through in epochs."""
 
-_EPOCH, _DRAW = 1, 2
 _WORD = 2.0**-53
 
 
@@ -70,7 +70,7 @@ class Minibatches:
                     "batch_size = 0 uses all of them in every update"
                 )
         self._keys = [
-            {what: _philox_key(int(key), what) for what in (_EPOCH, _DRAW)} for key in keys
+            {what: streams.minibatch_key(key, what) for what in streams.Minibatch} for key in keys
         ]
         self._orders: list[dict[int, NDArray[np.intp]]] = [{} for _ in keys]
 
@@ -81,7 +81,9 @@ class Minibatches:
         start = update * self._size
         listed, cumulative = self._lists[which], self._cumulative[which]
         if cumulative is not None:
-            words = _words(self._keys[run][_DRAW], update, self._size)[first:last]
+            words = streams.philox_words(
+                self._keys[run][streams.Minibatch.DRAW], update, self._size
+            )[first:last]
             uniform = (words >> np.uint64(11)).astype(np.float64) * _WORD
             found = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
             return np.asarray(np.minimum(found, cumulative.size - 1), dtype=np.intp)
@@ -110,15 +112,5 @@ class Minibatches:
         known = self._orders[run].get(epoch)
         if known is not None:
             return known
-        words = _words(self._keys[run][_EPOCH], epoch, listed.size)
+        words = streams.philox_words(self._keys[run][streams.Minibatch.EPOCH], epoch, listed.size)
         return listed[np.argsort(words, kind="stable")].astype(np.intp)
-
-
-def _philox_key(key: int, what: int) -> NDArray[np.uint64]:
-    return np.asarray(np.random.SeedSequence([key, what]).generate_state(2, np.uint64), np.uint64)
-
-
-def _words(key: NDArray[np.uint64], number: int, count: int) -> NDArray[np.uint64]:
-    """Raw words of a stream; unlike a Generator's methods, NumPy never changes these."""
-    counter = np.array([0, 0, 0, number], dtype=np.uint64)
-    return np.asarray(np.random.Philox(key=key, counter=counter).random_raw(count))

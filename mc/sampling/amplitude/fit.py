@@ -21,16 +21,15 @@ from mc.sampling.chains.moving import (
     Clamp,
     Seed,
     clamped_values,
-    key_of,
     starting_states,
 )
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.limits import check_memory
+from tnqbm.core import streams
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.states import as_states
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
 if TYPE_CHECKING:
@@ -51,9 +50,6 @@ TEMPERATURES = 10
 """Rungs of the ladders of "tempered"."""
 STATES_PER_BOND = 8
 """States found per unit of bond dimension, and at least four per chain."""
-
-_FEED, _FIT = range(2)
-_START, _MOVE = range(2)
 
 
 @checked(
@@ -98,7 +94,14 @@ def fit_amplitude(
             raise ValueError("samples: there are none; leave them out to have them found")
     else:
         draws = max(4, -(-STATES_PER_BOND * max_bond // CHAINS))
-        found = find_states(model, draws, feed=feed, data=data, held=held, key=key_of(seed, _FEED))
+        found = find_states(
+            model,
+            draws,
+            feed=feed,
+            data=data,
+            held=held,
+            key=streams.key(seed, streams.NetworkFit.FEED),
+        )
         # The first states of all chains come first, whatever number of rows is looked at.
         rows = np.swapaxes(found, 0, 1).reshape(-1, model.n_visible)
     from tnqbm.networks import AmplitudeMPS
@@ -107,7 +110,7 @@ def fit_amplitude(
         conditioned(model, held),
         np.ascontiguousarray(rows[:, free]),
         max_bond=max_bond,
-        seed=key_of(seed, _FIT),
+        seed=streams.key(seed, streams.NetworkFit.FIT),
     )
 
 
@@ -126,14 +129,16 @@ def find_states(
     check_memory(
         CHAINS * draws * n, f"{CHAINS} chains x {draws} states x {n} units", "take a smaller bond"
     )
-    start = starting_states("random", CHAINS, n, data=None, seed=stream_key(key, _START))
+    start = starting_states(
+        "random", CHAINS, n, data=None, seed=streams.key(key, streams.Feed.START)
+    )
     if data is not None:
         start[::2] = starting_states(
-            "data", CHAINS // 2, n, data=data, seed=stream_key(key, _START, 1)
+            "data", CHAINS // 2, n, data=data, seed=streams.key(key, streams.Feed.START, 1)
         )
     found = np.empty((CHAINS, draws, n), dtype=np.uint8)
     if feed == "chains":
-        chains = Chains(model, "collapsed", start, stream_key(key, _MOVE), held=held)
+        chains = Chains(model, "collapsed", start, streams.key(key, streams.Feed.SWEEPS), held=held)
         chains.advance(BURN_IN - THIN)
         for k in range(draws):
             chains.advance(THIN)
@@ -148,7 +153,7 @@ def find_states(
         len(part.paulis),
         betas=np.linspace(0.0, 1.0, TEMPERATURES),
         n_ladders=CHAINS,
-        keys=np.array([stream_key(key, _MOVE)], dtype=np.uint64),
+        keys=streams.keys([key], streams.Feed.SWEEPS),
         kernel="collapsed",
         start=np.ascontiguousarray(start[:, free]),
     )

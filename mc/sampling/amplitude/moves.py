@@ -20,7 +20,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -33,7 +33,6 @@ MOVE_WORK = 100_000
 BLOCK = 64
 """Chains that are proposed to together; also the shard of states of averages over samples."""
 
-_STATES, _TEST = range(2)
 _LOW = (1 << 32) - 1
 
 
@@ -67,7 +66,7 @@ def independence_step(
     log_weight : log p~(v) of states (K, n), up to a constant; each row's must not depend on the
         other rows.
     states : (C, n) uint8, C-contiguous, changed in place.
-    key : name of the random stream (:func:`tnqbm.core.streams.stream_key`).
+    key : name of the random stream (:func:`tnqbm.core.streams.key`).
     clock : number of this step, 0 or more; the caller counts.
     first_chain : number of the first chain, for callers that hold a part of the chains.
 
@@ -95,8 +94,8 @@ def independence_step(
         mine = slice(low - first_chain, high - first_chain)
         here = slice(low - start, high - start)
         path = (clock & _LOW, clock >> 32, start // BLOCK)
-        block, log_new = mps.sample(BLOCK, seed=stream_key(key, *path, _STATES))
-        rng = np.random.Generator(np.random.Philox(key=stream_key(key, *path, _TEST)))
+        block, log_new = mps.sample(BLOCK, seed=streams.key(key, *path, streams.Moves.STATES))
+        rng = streams.philox(streams.key(key, *path, streams.Moves.TEST))
         log_u[mine] = np.log1p(-rng.random(BLOCK))[here]
         proposed[mine], log_q[1, mine] = block[here], log_new[here]
         # Chains of the block that are not there stand in their own proposals.
@@ -117,7 +116,7 @@ def independence_step(
 
 def perfect_states(mps: Proposal, count: int, key: int) -> States:
     """Independent samples (count, n) of a proposal; the first ones are the same for any count."""
-    blocks = [mps.sample(BLOCK, seed=stream_key(key, k))[0] for k in range(-(-count // BLOCK))]
+    blocks = [mps.sample(BLOCK, seed=streams.key(key, k))[0] for k in range(-(-count // BLOCK))]
     return np.ascontiguousarray(np.concatenate(blocks)[:count])
 
 

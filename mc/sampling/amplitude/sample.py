@@ -26,17 +26,16 @@ from mc.sampling.amplitude.fit import (
 )
 from mc.sampling.amplitude.moves import Proposal, States
 from mc.sampling.amplitude.weights import systematic, weigh
-from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values, key_of
+from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values
 from mc.sampling.log_z.estimate import EstimateWarning
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.datasets import Target
 
 Float = NDArray[np.float64]
-
-_NETWORK, _WEIGH, _RESAMPLE = range(3)
 
 
 @short_repr
@@ -113,7 +112,7 @@ def sample_tensor(
     n_samples = whole("n_samples", n_samples, 1)
     held = clamped_values(clamp, n)
     free = held == FREE
-    weigh_key = key_of(seed, _WEIGH)
+    weigh_key = streams.key(seed, streams.PerfectSample.WEIGHTS)
     if proposal is None:
         proposal = fit_amplitude(
             model,
@@ -121,7 +120,7 @@ def sample_tensor(
             feed=feed,
             data=data,
             clamp=held,
-            seed=np.random.SeedSequence(key_of(seed, _NETWORK)),
+            seed=streams.key(seed, streams.PerfectSample.NETWORK),
         )
     else:
         check_proposal(proposal, int(free.sum()))
@@ -131,7 +130,9 @@ def sample_tensor(
     chosen = np.arange(n_samples)
     if resample:
         chosen = systematic(
-            found.log_weights, max(1, math.floor(found.ess)), key_of(seed, _RESAMPLE)
+            found.log_weights,
+            max(1, math.floor(found.ess)),
+            streams.key(seed, streams.PerfectSample.RESAMPLING),
         )
     states = np.empty((chosen.size, n), dtype=np.uint8)
     states[:] = np.maximum(held, 0).astype(np.uint8)

@@ -11,7 +11,7 @@ from mc.sampling.amplitude.moves import LogWeight, Proposal, States
 from mc.sampling.log_z.estimate import pareto_shape, tail_troubles, weight_troubles
 from mc.sampling.log_z.weights import summarise
 from tnqbm.base.limits import check_memory
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 
 Float = NDArray[np.float64]
 
@@ -22,8 +22,6 @@ CURE = (
     "take a larger bond dimension (max_bond), more samples, or states from tempering "
     '(feed = "tempered") to fit to'
 )
-
-_DRAW, _BOOTSTRAP = range(2)
 
 
 class Weighed(NamedTuple):
@@ -58,7 +56,7 @@ def weigh(
         f"weighing {count} samples of {n} visible units",
         "take fewer samples",
     )
-    states, log_q = draw(proposal, count, stream_key(key, _DRAW))
+    states, log_q = draw(proposal, count, streams.key(key, streams.Weights.DRAWS))
     log_weights = log_weight(states) - log_q
     if not np.isfinite(log_weights).all():
         raise FloatingPointError(
@@ -67,7 +65,7 @@ def weigh(
         )
     found = summarise(
         log_weights[None],
-        np.array([stream_key(key, _BOOTSTRAP)], dtype=np.uint64),
+        streams.keys([key], streams.Weights.BOOTSTRAP),
         bootstrap=bootstrap,
     )
     value, ess = float(found.log_mean[0]), float(found.ess[0])
@@ -93,7 +91,7 @@ def draw(proposal: Proposal, count: int, key: int) -> tuple[States, Float]:
     log_q = np.empty(count)
     for number, first in enumerate(range(0, count, BATCH)):
         last = min(first + BATCH, count)
-        batch = proposal.sample(last - first, seed=stream_key(key, number))
+        batch = proposal.sample(last - first, seed=streams.key(key, number))
         states[first:last], log_q[first:last] = batch
     return states, log_q
 
@@ -111,7 +109,7 @@ def systematic(log_weights: Float, count: int, key: int) -> NDArray[np.intp]:
     """
     weights = np.exp(log_weights - log_weights.max())
     ends = np.cumsum(weights)
-    rng = np.random.Generator(np.random.Philox(key=key))
+    rng = streams.philox(key)
     points = (np.arange(count) + rng.random()) * (ends[-1] / count)
     found = np.searchsorted(ends, points, side="right")
     return np.asarray(np.minimum(found, log_weights.size - 1), dtype=np.intp)

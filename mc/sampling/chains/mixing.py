@@ -23,6 +23,7 @@ from mc.sampling.chains.diagnostics import (
     effective_sample_size,
     split_rhat,
 )
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins
 from tnqbm.datasets import Target
@@ -234,7 +235,7 @@ def spread_states(model: SqRBM, count: int, data: Target | None, seed: int) -> S
     the visible ones, in pairs of opposite signs, and with ``data`` every second pair are rows of
     it: these are where modes may be that random states fall into rarely.
     """
-    rng = np.random.default_rng([seed, 0x5EED])
+    rng = streams.generator((seed, streams.Second.STARTS))
     n = model.n_visible
     found = rng.integers(0, 2, (count, n), dtype=np.uint8)
     axes = np.linalg.svd(model.w.transpose(2, 1, 0), full_matrices=False)

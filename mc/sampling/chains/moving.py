@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
 from mc.sampling.amplitude.moves import IndependenceMoves
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
 States = NDArray[np.uint8]
@@ -73,7 +73,7 @@ def starting_states(
     cut to ``chains`` rows. Raises ValueError for anything else.
     """
     if isinstance(start, str):
-        rng = np.random.default_rng(seed)
+        rng = streams.generator(seed)
         if start == "random":
             return rng.integers(0, 2, (chains, n), dtype=np.uint8)
         if start != "data":
@@ -163,12 +163,3 @@ class Chains:
     def energies(self) -> NDArray[np.float64]:
         """-log p~(v) of every chain, (chains,)."""
         return -np.asarray(self._sweeper.log_weights(self._theta, self.states[None])[0])
-
-
-def key_of(seed: Seed, *path: int) -> int:
-    """Key of a stream below ``seed``; ValueError or TypeError if that is no seed."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer | np.random.SeedSequence):
-        raise TypeError(f"seed must be a whole number or a SeedSequence, got {seed!r}")
-    if not isinstance(seed, np.random.SeedSequence) and seed < 0:
-        raise ValueError(f"seed must not be negative, got {seed}")
-    return stream_key(seed if isinstance(seed, np.random.SeedSequence) else int(seed), *path)

@@ -23,8 +23,8 @@ from mc.sampling.log_z.weights import summarise
 from mc.sampling.path import Path, check_betas
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.shape import Shape
-from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -37,8 +37,6 @@ PILOT_SPREAD = 1.0
 PILOT_KNOTS = 400
 UNIFORM_SHARE = 0.1
 """Part of the inverse temperatures spread evenly, whatever the pilot run found."""
-
-_CHAINS, _PILOT, _BOOTSTRAP = range(3)
 
 
 @short_repr
@@ -142,7 +140,7 @@ def anneal(
         raise ValueError(f"group = {group} does not divide the {n_chains} chains")
     schedule = _schedule(path, keys, betas, n_betas, kernel, precision)
     first, last = share(n_chains, team)
-    walker = _Walker(path, kernel, precision, _keys(keys, _CHAINS), first)
+    walker = _Walker(path, kernel, precision, streams.keys(keys, streams.Annealing.CHAINS), first)
     if start is None:
         states = np.zeros((batch, last - first, n), dtype=np.uint8)
         log_weights = walker.forward(schedule, states, sweeps_per_beta, progress)
@@ -150,7 +148,12 @@ def anneal(
         states = np.array(start[:, first:last], dtype=np.uint8, order="C")
         log_weights = walker.reverse(schedule, states.copy(), sweeps_per_beta, progress)
     log_weights = np.ascontiguousarray(team.gather(log_weights))
-    found = summarise(log_weights, _keys(keys, _BOOTSTRAP), bootstrap=bootstrap, group=group)
+    found = summarise(
+        log_weights,
+        streams.keys(keys, streams.Annealing.BOOTSTRAP),
+        bootstrap=bootstrap,
+        group=group,
+    )
     sign = 1.0 if start is None else -1.0
     log_z = path.log_z0() + sign * found.log_mean
     # The weights are sums of rounded differences: claim no more than double precision has.
@@ -178,7 +181,7 @@ def adaptive_betas(
     stays unbiased.
     """
     batch = path.theta.shape[0]
-    walker = _Walker(path, kernel, precision, _keys(keys, _PILOT), 0)
+    walker = _Walker(path, kernel, precision, streams.keys(keys, streams.Annealing.PILOT), 0)
     states = np.zeros((batch, n_chains, path.n), dtype=np.uint8)
     beta = np.zeros(batch)
     step = np.full(batch, 0.02)
@@ -245,10 +248,6 @@ def _schedule(
     if given.ndim == 2 and given.shape[0] == batch:
         return np.stack([check_betas(row) for row in given])
     return np.tile(check_betas(given), (batch, 1))
-
-
-def _keys(keys: Keys, purpose: int) -> Keys:
-    return np.array([stream_key(int(key), purpose) for key in keys], dtype=np.uint64)
 
 
 class _Walker:

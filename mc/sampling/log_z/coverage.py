@@ -10,15 +10,13 @@ from mc.sampling.amplitude.weights import weigh
 from mc.sampling.log_z.estimate import Estimate, Run
 from mc.sampling.log_z.mode_weights import survey
 from mc.sampling.log_z.verdict import judge
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
-from tnqbm.core.streams import stream_key
 
 SAMPLES = 1000
 """Perfect samples whose mean weight is compared with that of the modes."""
 CHAINS, BETAS = 256, 300
 """Of the survey of the modes."""
-
-_WEIGH, _SURVEY = range(2)
 
 
 def lacks(model: SqRBM, proposal: Proposal, *, key: int) -> list[str]:
@@ -27,7 +25,9 @@ def lacks(model: SqRBM, proposal: Proposal, *, key: int) -> list[str]:
     Its samples give the log Z of what the network has. The modes that mean-field theory finds in
     the model (:mod:`mc.sampling.log_z.mode_weights`) must not add up to more.
     """
-    found = weigh(proposal, log_weight_of(model), SAMPLES, stream_key(key, _WEIGH))
+    found = weigh(
+        proposal, log_weight_of(model), SAMPLES, streams.key(key, streams.Coverage.WEIGHTS)
+    )
     value = Estimate(
         value=found.log_mean,
         standard_error=max(found.standard_error, 1.0 / SAMPLES),
@@ -40,6 +40,10 @@ def lacks(model: SqRBM, proposal: Proposal, *, key: int) -> list[str]:
         trusted=True,
     )
     known = survey(
-        model, found.states, n_chains=CHAINS, n_betas=BETAS, key=stream_key(key, _SURVEY)
+        model,
+        found.states,
+        n_chains=CHAINS,
+        n_betas=BETAS,
+        key=streams.key(key, streams.Coverage.MODES),
     )
     return judge(Run(value, found.states), known).warnings

@@ -22,9 +22,9 @@ from mc.sampling.log_z.estimate import (
 )
 from mc.sampling.path import reference_fields
 from tnqbm.base.progress import StepsDisplay
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
 Seed = int | np.random.SeedSequence
@@ -33,8 +33,7 @@ States = NDArray[np.uint8]
 FORWARD, REVERSE = "ais", "ais-reverse"
 
 _LADDERS = 25
-_STREAMS = {FORWARD: 0, REVERSE: 1}
-_START = 2
+_STREAMS = {FORWARD: streams.LogZ.FORWARD, REVERSE: streams.LogZ.REVERSE}
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def annealed(model: SqRBM, directions: Sequence[str], how: Annealing, seed: Seed
                 start, group, doubts = _equilibrium(model, how, kernel, seed)
             result = anneal(
                 theta, n, m, p,
-                keys=np.array([stream_key(seed, _STREAMS[direction])], dtype=np.uint64),
+                keys=streams.keys([seed], _STREAMS[direction]),
                 n_chains=how.n_chains, n_betas=how.n_betas, betas=schedule, kernel=kernel,
                 sweeps_per_beta=how.sweeps_per_beta, precision=how.precision,
                 reference=fields,
@@ -150,7 +149,7 @@ def _equilibrium(
                 kernel=kernel,
                 precision=how.precision,
                 reference=how.reference,
-                seed=stream_key(seed, _START),
+                seed=streams.key(seed, streams.LogZ.START),
             )
         return (
             states.reshape(1, -1, n),

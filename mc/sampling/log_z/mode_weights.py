@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 
 from mc.sampling.log_z.annealing import anneal
 from mc.sampling.log_z.modes import Modes, find_modes
+from tnqbm.core import streams
 from tnqbm.core.bounds import distinct_rows, log_partition_bound, log_sum
 from tnqbm.core.model import SqRBM
-from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -34,8 +34,6 @@ NUMBERS = 1 << 18
 """Parameters of all the copies of a model that are annealed together."""
 NEIGHBOURS = 20_000
 """States two flips away from modes are looked at if there are no more than so many."""
-
-_CLIMBS, _CHAINS = range(2)
 
 
 class Survey(NamedTuple):
@@ -73,7 +71,7 @@ def survey(
         modes, at least 32 each, and take a fifth of the inverse temperatures.
     """
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-    modes = find_modes(model, seen, seed=stream_key(key, _CLIMBS))
+    modes = find_modes(model, seen, seed=streams.key(key, streams.Modes.CLIMBS))
     count = len(modes.means)
     theta = model.to_vector()[None]
     log_z, errors, states = np.empty(count), np.empty(count), [seen, _around(modes.states)]
@@ -82,7 +80,7 @@ def survey(
         batch = range(first, min(first + step, count))
         found = anneal(
             np.repeat(theta, len(batch), axis=0), n, m, p,
-            keys=np.array([stream_key(key, _CHAINS, k) for k in batch], dtype=np.uint64),
+            keys=np.array([streams.key(key, streams.Modes.CHAINS, k) for k in batch], np.uint64),
             n_chains=max(LEAST_CHAINS, n_chains // count),
             n_betas=max(LEAST_BETAS, n_betas // SHARE_OF_BETAS),
             betas="linear",

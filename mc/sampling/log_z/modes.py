@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
+from tnqbm.core import streams
 from tnqbm.core.fields import averages, log_2cosh, log_factor
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins
@@ -72,7 +73,7 @@ def find_modes(model: SqRBM, states: States, *, seed: int, most: int = MOST) -> 
     """
     n, size = model.n_visible, max(1, model.n_visible * model.n_hidden * len(model.paulis))
     limit = int(np.clip(WORK / size, LEAST_STARTS, MOST_STARTS))
-    rng = np.random.default_rng(seed)
+    rng = streams.generator(seed)
     given = spins(states[np.linspace(0, len(states) - 1, min(len(states), limit // 4)).astype(int)])
     ends = _ends(model)
     ends = ends[np.linspace(0, len(ends) - 1, min(len(ends), limit // 4)).astype(int)]

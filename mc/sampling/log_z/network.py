@@ -34,9 +34,9 @@ from mc.sampling.amplitude.weights import CURE, at_least_rounding, weigh
 from mc.sampling.log_z.annealing import anneal
 from mc.sampling.log_z.estimate import MIN_ESS, SIGMAS, Estimate, Run, gap_between
 from mc.sampling.path import reference_fields
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
 Float = NDArray[np.float64]
@@ -47,9 +47,6 @@ fitted to."""
 DRAWS, THIN = 4, 5
 """States of each at the end of its way, and sweeps between them."""
 KERNEL = "collapsed"
-
-_FIT, _WEIGH, _CHECK, _BOOTSTRAP = range(4)
-_WAY, _DRAWS = range(2)
 
 
 def estimate(
@@ -81,12 +78,18 @@ def estimate(
             samples=samples,
             feed=feed,
             data=data,
-            seed=stream_key(key, _FIT),
+            seed=streams.key(key, streams.NetworkLogZ.FIT),
         )
     else:
         check_proposal(proposal, model.n_visible)
     log_weight = log_weight_of(model)
-    found = weigh(proposal, log_weight, n_samples, stream_key(key, _WEIGH), bootstrap=bootstrap)
+    found = weigh(
+        proposal,
+        log_weight,
+        n_samples,
+        streams.key(key, streams.NetworkLogZ.WEIGHTS),
+        bootstrap=bootstrap,
+    )
     plain = Estimate(
         value=found.log_mean,
         standard_error=found.standard_error,
@@ -101,8 +104,10 @@ def estimate(
         max_bond=found.max_bond,
         pareto_k=found.pareto_k,
     )
-    states, log_w = annealed_states(model, fields, stream_key(key, _CHECK))
-    other = _from_chains(states, log_w, proposal, log_weight, bootstrap, stream_key(key, _CHECK))
+    states, log_w = annealed_states(model, fields, streams.key(key, streams.NetworkLogZ.CHECK))
+    other = _from_chains(
+        states, log_w, proposal, log_weight, bootstrap, streams.key(key, streams.NetworkLogZ.CHECK)
+    )
     # What these chains would have missed, the network may lack.
     seen = replace(plain, standard_error=max(plain.standard_error, 1.0 / other.ess))
     gap, troubles = gap_between(seen, other), list(found.troubles)
@@ -154,7 +159,7 @@ def _from_chains(
     ratio = np.exp(log_ratio - highest).mean(axis=1)
     tiny = np.finfo(np.float64).tiny
     value = -highest - float(np.log(max(w @ ratio / w.sum(), tiny)))
-    rng = np.random.Generator(np.random.Philox(key=stream_key(key, _BOOTSTRAP)))
+    rng = streams.philox(streams.key(key, streams.NetworkLogZ.BOOTSTRAP))
     drawn = rng.integers(0, chains, (bootstrap, chains))
     means = np.maximum((w * ratio)[drawn].sum(axis=1) / w[drawn].sum(axis=1), tiny)
     return Estimate(
@@ -182,10 +187,10 @@ def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[State
     theta = model.to_vector()[None]
     found = anneal(
         theta, n, m, p,
-        keys=np.array([stream_key(key, _WAY)], dtype=np.uint64),
+        keys=streams.keys([key], streams.Check.ANNEALING),
         n_chains=CHAINS, n_betas=BETAS, kernel=KERNEL, reference=fields, bootstrap=2,
     )  # fmt: skip
-    keys = np.array([stream_key(key, _DRAWS)], dtype=np.uint64)
+    keys = streams.keys([key], streams.Check.SWEEPS)
     sweeper = Sweeper(Shape(n, m, p), KERNEL)
     states = np.empty((CHAINS, DRAWS, n), dtype=np.uint8)
     for k in range(DRAWS):

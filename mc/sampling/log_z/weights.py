@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.text import short_repr
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 
 Float = NDArray[np.float64]
 
@@ -89,7 +89,7 @@ def _bootstrap(weights: Float, key: int, times: int, group: int) -> float:
     means = weights.reshape(-1, group).mean(axis=1)
     if means.size < 2:
         return float("nan")
-    rng = np.random.Generator(np.random.Philox(key=stream_key(key)))
+    rng = streams.philox(streams.key(key))
     drawn = rng.integers(0, means.size, (times, means.size))
     # A resample may miss every weight that is not negligible.
     resampled = np.maximum(means[drawn].mean(axis=1), np.finfo(np.float64).tiny)

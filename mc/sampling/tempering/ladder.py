@@ -14,15 +14,13 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper
 from mc.sampling.log_z.annealing import adaptive_betas, choose_kernel
 from mc.sampling.path import Path
+from tnqbm.core import streams
 from tnqbm.core.shape import Shape
-from tnqbm.core.streams import stream_key
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
 Keys = NDArray[np.uint64]
 
-_SWAPS = 1 << 20
-"""Place of the swaps' random stream beside those of the temperatures 0, 1, 2, ..."""
 
 _HOT, _COLD = 1, 2
 
@@ -91,7 +89,7 @@ class Tempering:
         self.betas = _check_ladder(betas, batch)
         temperatures = self.betas.shape[1]
         self._row_keys = self._keys_of_rows(temperatures)
-        self._swap_keys = [stream_key(int(key), _SWAPS) for key in self._keys]
+        self._swap_keys = streams.keys(self._keys, streams.Tempering.SWAPS)
         self.chains = np.zeros((batch, temperatures, n_ladders, n), dtype=np.uint8)
         self.clock = 0
         self._rounds = 0
@@ -260,7 +258,7 @@ class Tempering:
 
     def _keys_of_rows(self, temperatures: int) -> Keys:
         return np.array(
-            [stream_key(int(key), r) for key in self._keys for r in range(temperatures)],
+            [streams.key(key, r) for key in self._keys for r in range(temperatures)],
             dtype=np.uint64,
         )
 
@@ -304,8 +302,8 @@ class Tempering:
         """Numbers uniform in [0, 1), (B, R, ladders): functions of (key, round, ladder, pair)."""
         drawn = []
         for model in models:
-            bits = np.random.Philox(key=self._swap_keys[model], counter=[0, self._rounds, 0, 0])
-            everyone = np.random.Generator(bits).random((self._first + ladders, temperatures))
+            rng = streams.philox(self._swap_keys[model], (0, self._rounds, 0, 0))
+            everyone = rng.random((self._first + ladders, temperatures))
             drawn.append(everyone[self._first :].T)
         return np.stack(drawn)
 

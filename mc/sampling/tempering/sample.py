@@ -19,10 +19,10 @@ from tnqbm.base.arguments import checked
 from tnqbm.base.limits import check_memory
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
-from tnqbm.core.streams import stream_key
 from tnqbm.datasets import Target
 
 Float = NDArray[np.float64]
@@ -189,7 +189,7 @@ def sample_tempered(
         "take fewer temperatures (max_temperatures), ladders or samples",
     )
     theta = model.to_vector()[None]
-    key = stream_key(seed)
+    key = streams.key(seed)
     fields = None if reference is None else reference_fields(reference, n)
     data = None if reference is None else as_target(reference)
     apart = start is None

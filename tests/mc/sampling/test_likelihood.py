@@ -23,7 +23,7 @@ from mc.sampling.log_z.estimate import EstimateWarning
 from mc.sampling.partition import log_partition
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
-from tnqbm.core.streams import stream_key
+from tnqbm.core import streams
 from tnqbm.datasets import Target, load, load_split
 from tnqbm.training.phases import PhaseContext
 from tnqbm.training.settings import TrainingSettings
@@ -249,4 +249,4 @@ def test_evaluator_of_a_training_context() -> None:
 
 def test_evaluation_streams_differ_from_training_streams() -> None:
     key = 12345
-    assert stream_key(stream_key(key, 0xA15), 3) != stream_key(key, 3)
+    assert streams.key(streams.key(key, streams.Run.EVALUATION), 3) != streams.key(key, 3)

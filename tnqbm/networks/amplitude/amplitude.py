@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base.blas import one_thread
 from tnqbm.base.errors import ArchiveError
 from tnqbm.base.text import short_repr
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.networks.amplitude.fit import FitReport, Fitter, Overlap, overlap
@@ -127,7 +128,7 @@ class AmplitudeMPS:
                     f"samples must have shape (K, {model.n_visible}) with K >= 1, "
                     f"got {states.shape}; pass None to do without"
                 )
-        rng = np.random.default_rng(seed)
+        rng = streams.generator(seed)
         with one_thread():
             fitter = Fitter(model, found, max_bond, float(infidelity), rng)
             form, log_norm, report = fitter.run(states, rounds)
@@ -172,7 +173,7 @@ class AmplitudeMPS:
             given them. ValueError if q gives them no probability.
         """
         samples = _whole("samples", samples, 0)
-        rng = np.random.default_rng(seed)
+        rng = streams.generator(seed)
         with one_thread():
             tensors = self._form.tensors if not clamp else self._clamped(clamp)
             sites, log_q = draw(tensors, samples, rng)

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.arguments import check_choice
 from tnqbm.base.limits import available_bytes
+from tnqbm.core import streams
 from tnqbm.core.model import SqRBM, coupling_mask
 from tnqbm.core.moments import Moments
 from tnqbm.core.paulis import PAULI_MATRICES
@@ -306,7 +307,7 @@ class Contraction:
                 "perfect sampling keeps all tensors of the contraction, which do not fit into "
                 f"max_bytes = {plan.max_bytes / 1e9:.3g} GB; raise it, or use mc.sample"
             ) from None
-        return sampler.sample(entries, int(samples), np.random.default_rng(seed))
+        return sampler.sample(entries, int(samples), streams.generator(seed))
 
     # ------------------------------------------------------------------ hidden qubits
 
