@@ -97,28 +97,28 @@ def test_teams_change_no_identity() -> None:
     )
 
 
-# --- handing out -------------------------------------------------------------------------------
+# --- scheduling ---------------------------------------------------------------------------------
 
 
-class Post:
+class Mailboxes:
     """Messages between ranks that live in one process."""
 
     def __init__(self, size: int) -> None:
         self.boxes: list[deque[tuple[int, Any]]] = [deque() for _ in range(size)]
 
     def rank(self, rank: int) -> Any:
-        return Desk(self, rank)
+        return FakeRanks(self, rank)
 
 
-class Desk:
-    def __init__(self, post: Post, rank: int) -> None:
-        self.post, self.rank, self.size = post, rank, len(post.boxes)
+class FakeRanks:
+    def __init__(self, mailboxes: Mailboxes, rank: int) -> None:
+        self.mailboxes, self.rank, self.size = mailboxes, rank, len(mailboxes.boxes)
 
     def send(self, message: Any, to: int) -> None:
-        self.post.boxes[to].append((self.rank, message))
+        self.mailboxes.boxes[to].append((self.rank, message))
 
     def receive(self) -> tuple[int, Any] | None:
-        box = self.post.boxes[self.rank]
+        box = self.mailboxes.boxes[self.rank]
         return box.popleft() if box else None
 
 
@@ -130,9 +130,11 @@ TASKS = [Task(k, {"paulis": "Z"}, (1, 2), 1.0) for k in range(2)]
 
 
 def task_sources(ranks: int, team: int) -> tuple[list[Any], list[SignalWatch]]:
-    post = Post(ranks)
+    mailboxes = Mailboxes(ranks)
     watches = [SignalWatch() for _ in range(ranks)]
-    found = [task_source(post.rank(k), TASKS, watches[k], nothing, team=team) for k in range(ranks)]
+    found = [
+        task_source(mailboxes.rank(k), TASKS, watches[k], nothing, team=team) for k in range(ranks)
+    ]
     return found, watches
 
 
@@ -174,11 +176,11 @@ def test_a_signal_to_a_follower_stops_its_leader() -> None:
     assert leader.finish().signum == 15
 
 
-# --- meeting -----------------------------------------------------------------------------------
+# --- synchronising ------------------------------------------------------------------------------
 
 
 def test_one_process_is_a_team() -> None:
-    team = join(Desk(Post(1), 0), 1)
+    team = join(FakeRanks(Mailboxes(1), 0), 1)
     assert isinstance(team, SingleMember)
     assert (team.rank, team.size) == (0, 1)
     assert team.synchronize((3, 4)).tolist() == [[3, 4]]
