@@ -13,14 +13,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.base.forecast import Forecast, Forecasts
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM, coupling_mask
 
 METHODS = ("enumeration", "contraction", "quadrature")
 
-_ENUMERATION_NS = (0.9, 0.2, 0.3)
-"""Nanoseconds per visible state and hidden unit: one Pauli less, each Pauli, and for moments."""
+NS = nanoseconds("enumeration")
 
 _TOO_DENSE = 20
 """Visible units beyond which dense models are not even planned for contraction."""
@@ -49,9 +49,8 @@ def all_methods(
 def enumeration(model: SqRBM, *, moments: bool = False) -> Forecast:
     """The sum over all 2**n visible states."""
     n, m = model.n_visible, model.n_hidden
-    base, each, more = _ENUMERATION_NS
-    rate = base + each * len(model.paulis) + (more if moments else 0.0)
-    seconds = 2.0 ** min(n, 1000) * (m + 0.5) * rate * 1e-9 + 1e-5
+    rate = NS["unit"] + NS["pauli"] * len(model.paulis) + (NS["moments"] if moments else 0.0)
+    seconds = 1e-9 * (2.0 ** min(n, 1000) * (m + 0.5) * rate + NS["call"])
     if n > MAX_VISIBLE:
         return Forecast(
             "enumeration",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import available_bytes
 
@@ -15,11 +16,7 @@ MAX_SECONDS = 86400.0
 """Longest evaluation that is begun, by its forecast on one core."""
 
 _LARGEST = 150  # qubits of each layer, for powers that stay finite
-_FLIP_NS = 8.0
-_ENTRY_NS = {True: 150.0, False: 300.0}
-_EIGEN_NS = {True: 0.5, False: 2.0}
-"""Nanoseconds per entry of a matrix and per cube of its dimension, real and complex; above, per
-step of a transform, measured by scripts/benchmarks/hamiltonian.py."""
+NS = nanoseconds("hamiltonian")
 
 
 def chunk_size(n_visible: int, m: int, itemsize: int) -> int:
@@ -44,16 +41,16 @@ def forecast(
     m, itemsize = q - n, 8 if real else 16
     block = itemsize * 4.0**m
     chunk = max(min(2.0**n * block, CHUNK_BYTES), block)
-    sums = (1 + n_flips) * 2.0**q * q * _FLIP_NS * 1e-9
+    sums = 1e-9 * (1 + n_flips) * 2.0**q * q * NS["flip"]
     if diagonal:
         method, note = "diagonal", f"2**{n_qubits} energies, no matrices"
         size = 64.0 * 2.0**n + 6.0 * chunk
-        seconds = sums + 2.0**n * (5e-7 + 4.0**m * 2e-9)
+        seconds = sums + 1e-9 * 2.0**n * (NS["state"] + 4.0**m * NS["energy"])
     elif semi_quantum:
         method, note = "blocks", f"2**{n_visible} blocks of dimension 2**{n_qubits - n_visible}"
         kept = 2.0**n * block
         size = 64.0 * 2.0**n + 6.0 * chunk + (kept if kept <= KEPT_BYTES else 0.0)
-        seconds = sums + 2.0**n * (15e-6 + _eigen_seconds(m, real))
+        seconds = sums + 2.0**n * (1e-9 * NS["block"] + _eigen_seconds(m, real))
     else:
         method, note = "dense", f"one matrix of dimension 2**{n_qubits}"
         size = 6.0 * itemsize * 4.0**q
@@ -64,7 +61,8 @@ def forecast(
 
 
 def _eigen_seconds(qubits: int, real: bool) -> float:
-    return (4.0**qubits * _ENTRY_NS[real] + 8.0**qubits * _EIGEN_NS[real]) * 1e-9
+    kind = 0 if real else 1
+    return float(1e-9 * (4.0**qubits * NS["entry"][kind] + 8.0**qubits * NS["eigen"][kind]))
 
 
 def refuse_unless_it_fits(cost: Forecast) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, exact, networks
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.core import connectivity
 from tnqbm.core.model import coupling_mask
 from tnqbm.core.shape import Shape
@@ -177,7 +178,7 @@ def test_marginal_by_a_plan_of_its_own(paulis, monkeypatch):
     contraction = Contraction.of(model)
     clamped = contraction.marginal(model, units)
     monkeypatch.setattr("tnqbm.networks.contraction.contraction.AT_ONCE", 0.0)
-    monkeypatch.setattr("tnqbm.networks.compiled.engine.SECONDS_AT_LEAST", 1e-9)
+    monkeypatch.setitem(nanoseconds("contraction.compiled"), "call", 1.0)
     kept = contraction.marginal(model, units)
     assert any(output for _, output in contraction._engines)
     p = exact.probabilities(model).reshape((2,) * 12)

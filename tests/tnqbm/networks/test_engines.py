@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.tnqbm.networks.test_contraction import dense_hidden_state
 from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, exact, networks
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.datasets import Target
@@ -192,7 +193,7 @@ def test_auto_chooses_by_forecast(monkeypatch):
     assert chosen.engine == "compiled"
     assert "engine compiled" in str(exact.forecasts(model))
     assert "engine quimb" in str(exact.forecasts(model, engine="quimb"))
-    monkeypatch.setattr("tnqbm.networks.compiled.engine.SECONDS_AT_LEAST", 1.0)
+    monkeypatch.setitem(nanoseconds("contraction.compiled"), "call", 1e9)
     assert Contraction.of(model).forecast.engine == "quimb"
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM
@@ -47,14 +48,7 @@ LADDER = (
 _FIRST = 0.5
 """Part of the estimated fields that the first degree is chosen for."""
 
-_FIXED = 1e-3
-_TERM_NS = ((110.0, 1.5), (115.0, 1.5), (130.0, 2.0), (180.0, 11.0))
-_DERIVATIVE_NS = ((110.0, 2.5), (140.0, 3.0), (180.0, 4.0), (300.0, 22.0))
-_DUAL_NS = 1.2
-"""Seconds of preparations; nanoseconds on one core per tuple of nodes and per visible unit of it,
-by the number of hidden qubits; per hidden state and visible unit with one Pauli. Measured by
-scripts/benchmarks/quadrature.py.
-"""
+NS = nanoseconds("quadrature")
 
 
 @dataclass(frozen=True)
@@ -164,14 +158,14 @@ def forecast(
     units = f"{m} coupled hidden unit{'s' * (m != 1)}"
     if part.exact:
         operations = n * _power(2, m)
-        seconds = (_FIXED + _DUAL_NS * 1e-9 * operations) * (1.2 if moments else 1.0)
+        seconds = 1e-9 * (NS["call"] + NS["one_pauli"] * operations) * (1.2 if moments else 1.0)
         fits = m <= MAX_VISIBLE and operations <= MAX_OPERATIONS
         note = f"{units}, one Pauli: 2**{m} hidden states" if m else "no couplings"
         return QuadratureForecast("quadrature", seconds, 1e6, fits, note, m, 1, 2, operations)
     if m > MAX_COUPLED:
         nodes = _n_nodes(LADDER[0], p)
         operations = n * _power(nodes, m)
-        seconds = 1e-9 * operations * (2.0 if moments else 1.0)
+        seconds = 1e-9 * NS["refused"] * operations * (2.0 if moments else 1.0)
         note = f"{units}: too many, or fields too large"
         return QuadratureForecast(
             "quadrature", seconds, math.inf, False, note, m, LADDER[0], nodes, operations
@@ -182,10 +176,10 @@ def forecast(
     count = 2 + next(later, len(degrees) - 2)
     nodes = _n_nodes(degrees[count - 1], p)
     tuples = [_power(_n_nodes(rung, p), m) for rung in degrees[:count]]
-    rate = [1e-9 * (each + more * n) for each, more in (_TERM_NS[m - 1], _DERIVATIVE_NS[m - 1])]
-    seconds = _FIXED + rate[0] * sum(tuples)
+    (each, per_unit), (each_more, per_unit_more) = NS["sum"][m - 1], NS["derivative"][m - 1]
+    seconds = 1e-9 * (NS["call"] + (each + per_unit * n) * sum(tuples))
     if moments:
-        seconds += rate[1] * sum(tuples[-2:])
+        seconds += 1e-9 * (each_more + per_unit_more * n) * sum(tuples[-2:])
     fits = n * sum(tuples) <= MAX_OPERATIONS and (degree is not None or enough <= LADDER[-1])
     note = f"{units}, degree {degrees[count - 1]}: {nodes} nodes each"
     return QuadratureForecast(

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.kernels import contraction as kernels
 from tnqbm.networks.compiled.program import Program, compile_tree
 from tnqbm.networks.contraction.forecast import ContractionForecast, contraction_forecast
@@ -18,17 +19,7 @@ from tnqbm.networks.contraction.sweep import Engine, Entries, Run, SliceResult
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
 
-SECONDS_PER_MULTIPLY_ADD = 0.5e-9
-SECONDS_PER_DISTANT = 1.3e-9
-SECONDS_PER_GATHERED = 5e-9
-SECONDS_PER_OPERATION = 0.35e-6
-SECONDS_PER_ENTRY = 50e-9
-SECONDS_AT_LEAST = 2e-4
-"""Measured by scripts/benchmarks/contraction.py on one core of a busy AMD EPYC (Genoa).
-
-A multiply-add along long runs with all operands in cache, or not, and without long runs; an
-operation; an entry of a hidden unit's tensor and Pauli; calling all the rest.
-"""
+NS = nanoseconds("contraction.compiled")
 
 
 class CompiledEngine:
@@ -75,14 +66,15 @@ class CompiledEngine:
         operations = program.multiply_adds * plan.slices
         distant, gathered = program.distant * plan.slices, program.gathered * plan.slices
         parameters = plan.factors.n_paulis * plan.factors.n * plan.factors.m
-        seconds = (
-            SECONDS_PER_MULTIPLY_ADD * (operations - distant - gathered)
-            + SECONDS_PER_GATHERED * gathered
-            + SECONDS_PER_DISTANT * distant
-            + SECONDS_PER_OPERATION * program.operations.shape[0] * plan.slices
-            + SECONDS_PER_ENTRY * plan.factors.n_paulis * plan.factors.size
-            + 1e-9 * (plan.leaves.size + 1.5 * parameters)
-            + SECONDS_AT_LEAST
+        seconds = 1e-9 * (
+            NS["multiply_add"] * (operations - distant - gathered)
+            + NS["gathered"] * gathered
+            + NS["distant"] * distant
+            + NS["instruction"] * program.operations.shape[0] * plan.slices
+            + NS["entry"] * plan.factors.n_paulis * plan.factors.size
+            + NS["leaf"] * plan.leaves.size
+            + NS["parameter"] * parameters
+            + NS["call"]
         )
         size = program.bytes + plan.other_bytes
         return contraction_forecast(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base import blas
+from tnqbm.base.coefficients import nanoseconds
 from tnqbm.networks.contraction.forecast import ContractionForecast, contraction_forecast
 from tnqbm.networks.contraction.plan import Plan, TooLarge
 from tnqbm.networks.contraction.shape import Tree, TreeShape
@@ -30,13 +31,7 @@ Float = NDArray[np.float64]
 TINY = 1e-290
 """Products of magnitudes below this may lose digits, or all of them."""
 
-SECONDS_PER_STEP = 6e-5
-SECONDS_PER_MULTIPLY_ADD = 2.5e-9
-SECONDS_PER_ENTRY = 50e-9
-SECONDS_AT_LEAST = 2e-4
-"""Measured by scripts/benchmarks/contraction.py: a contraction of two tensors, a multiply-add, an
-entry of a hidden unit's tensor and Pauli, calling all the rest.
-"""
+NS = nanoseconds("contraction.quimb")
 
 
 class QuimbEngine:
@@ -85,11 +80,11 @@ class QuimbEngine:
         factor = 3 if gradients else 1
         steps = factor * sum(bool(node.children) for node in shape.nodes) * plan.slices
         operations = factor * shape.forward_cost * plan.slices
-        seconds = (
-            SECONDS_PER_STEP * steps
-            + SECONDS_PER_MULTIPLY_ADD * operations
-            + SECONDS_PER_ENTRY * plan.factors.n_paulis * plan.factors.size
-            + SECONDS_AT_LEAST
+        seconds = 1e-9 * (
+            NS["step"] * steps
+            + NS["multiply_add"] * operations
+            + NS["entry"] * plan.factors.n_paulis * plan.factors.size
+            + NS["call"]
         )
         sizes = [node.size for node in shape.nodes]
         # an operand may be copied to be transposed, and so may the result
