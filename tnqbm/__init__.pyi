@@ -19,9 +19,9 @@ from .datasets import Target as Target
 from .hamiltonian import PauliHamiltonian as PauliHamiltonian
 from .model_tools.equivalence import Equivalence as Equivalence
 from .model_tools.equivalence import equivalent as equivalent
+from .training.fitting import train as train
 from .training.settings import TrainingSettings as TrainingSettings
 from .training.trainer import Trainer as Trainer
-from .training.trainer import train as train
 from .training.trajectory import Trajectory as Trajectory
 
 __version__: str

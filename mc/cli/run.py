@@ -67,7 +67,8 @@ def run(
         raise click.UsageError("say where the archive goes, for example: -o results.h5")
 
     if dry_run:
-        from mc.studies.checks import unsaid_repeats, without_likelihood
+        from mc.studies.checks import without_likelihood
+        from mc.studies.combinations import unsaid_repeats
         from mc.studies.file import load_study
 
         plan = load_study(study)

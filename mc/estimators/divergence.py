@@ -1,4 +1,4 @@
-"""Negative phases from Markov chains: contrastive divergence and its persistent relatives.
+"""Estimators from Markov chains: contrastive divergence and its persistent relatives.
 
 ``cd`` starts its chains from the data at every update (Hinton 2002); ``pcd`` lets them go on from
 where the last update left them (Tieleman 2008); ``tempered`` does so with a ladder of
@@ -13,18 +13,24 @@ chain, and averages are added as integers, so that nothing depends on how chains
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered
 from mc.estimators.tensor_moves import GlobalMoves
 from mc.kernels import Sweeper
 from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core import streams
-from tnqbm.training.phases import Estimate, PhaseContext
+from tnqbm.core.shape import Shape
+from tnqbm.training.estimators import Averages, Context
 from tnqbm.training.sample_moments import SampleMoments
+
+if TYPE_CHECKING:
+    from tnqbm.training.problems import SqRBMProblem
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -33,29 +39,14 @@ State = dict[str, NDArray[np.generic]]
 """Places of the random streams below a run's key."""
 
 
-def cd(context: PhaseContext) -> ContrastiveDivergence:
-    """Negative phase "cd"; ValueError if the settings ask for something impossible."""
-    return ContrastiveDivergence(context)
-
-
-def pcd(context: PhaseContext) -> PersistentChains:
-    """Negative phase "pcd"; ValueError if the settings ask for something impossible."""
-    return PersistentChains(context)
-
-
-def tempered(context: PhaseContext) -> TemperedChains:
-    """Negative phase "tempered"; ValueError if the settings ask for something impossible."""
-    return TemperedChains(context)
-
-
-class _Averages:
+class _ChainAverages:
     """Averages over all chains of a team, from this process's share of them."""
 
-    def __init__(self, context: PhaseContext) -> None:
+    def __init__(self, context: Context) -> None:
         self._team = context.team
-        self._batch_size = context.settings.batch_size
-        self._hand_out = context.settings.optimizer == "natural"
-        self._moments = SampleMoments(context.shape, context.precision)
+        self._batch_size = context.batch_size
+        self._wants_states = context.wants_states
+        self._moments = SampleMoments(_shape(context), context.precision)
 
     def of(
         self,
@@ -63,27 +54,31 @@ class _Averages:
         states: NDArray[np.uint8],
         total: int,
         data: NDArray[np.uint8] | None,
-    ) -> Estimate:
+    ) -> Averages:
         """Averages over ``total`` chains and, if there is one, over the update's minibatch."""
-        handed = self._team.gather(states) if self._hand_out else None
+        gathered = self._team.gather(states) if self._wants_states else None
         if data is None:
             sums = self._moments.sums(theta, states)
             self._team.add(sums)
-            return Estimate(self._moments.mean(sums, total), states=handed)
+            return Averages(self._moments.mean(sums, total), states=gathered)
         # Both at once: parameters are prepared, and messages sent, only once.
         both = self._moments.sums_of_both(theta, data, states)
         self._team.add(both)
-        clamped = self._moments.mean(both[0], self._batch_size)
-        return Estimate(self._moments.mean(both[1], total), clamped=clamped, states=handed)
+        of_data = self._moments.mean(both[0], self._batch_size)
+        return Averages(self._moments.mean(both[1], total), of_data, states=gathered)
 
 
-def _sweeper(context: PhaseContext) -> Sweeper:
-    settings = context.settings
+def _shape(context: Context) -> Shape:
+    problem: SqRBMProblem = context.problem  # type: ignore[assignment]
+    return problem.shape
+
+
+def _sweeper(settings: CD | PCD, context: Context) -> Sweeper:
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
-    chosen = settings.kernel
+    shape = _shape(context)
     return Sweeper(
-        context.shape,
-        default_kernel(context.n_paulis) if chosen == "auto" else chosen,
+        shape,
+        default_kernel(shape.n_paulis) if settings.kernel == "auto" else settings.kernel,
         precision=context.precision,
         inertia=settings.inertia,
     )
@@ -101,21 +96,20 @@ class ContrastiveDivergence:
     from the data's distribution.
     """
 
-    def __init__(self, context: PhaseContext) -> None:
-        self._context = context
-        self._sweeper = _sweeper(context)
-        self._averages = _Averages(context)
+    def __init__(self, settings: CD, context: Context) -> None:
+        self._steps, self._states = settings.steps, context.problem.states
+        self._sweeper = _sweeper(settings, context)
+        self._averages = _ChainAverages(context)
         self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
         self._start_keys = streams.keys(context.keys, streams.Run.STARTS)
-        self._cumulated = np.cumsum(context.probabilities, axis=1)
-        settings = context.settings
-        self._total = settings.batch_size or settings.chains
+        self._cumulated = np.cumsum(context.problem.probabilities, axis=1)
+        self._total = context.batch_size or settings.chains
         self._share = share(self._total, context.team)
         self._updates = 0
 
-    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         states = self._draw(rows) if data is None else np.array(data, order="C")
-        steps = self._context.settings.steps
+        steps = self._steps
         self._sweeper.sweep(
             theta, states, self._sweep_keys[rows], self._updates * steps, steps, self._share[0]
         )
@@ -125,14 +119,14 @@ class ContrastiveDivergence:
     def _draw(self, rows: Rows) -> NDArray[np.uint8]:
         """States drawn from the data: functions of the run's key, the update and the chain."""
         first, last = self._share
-        starts = np.empty((rows.size, last - first, self._context.n_visible), dtype=np.uint8)
+        starts = np.empty((rows.size, last - first, self._states.shape[2]), dtype=np.uint8)
         for k, run in enumerate(rows):
             rng = streams.philox(self._start_keys[run], (0, self._updates, 0, 0))
             u = rng.random(last)[first:]
             which = 0 if self._cumulated.shape[0] == 1 else run
-            found = np.searchsorted(self._cumulated[which], u, side="right")
+            drawn = np.searchsorted(self._cumulated[which], u, side="right")
             last_state = self._cumulated.shape[1] - 1  # a rounded sum may fall short of 1
-            starts[k] = self._context.states[which][np.minimum(found, last_state)]
+            starts[k] = self._states[which][np.minimum(drawn, last_state)]
         return starts
 
     def state(self) -> State:
@@ -145,20 +139,20 @@ class ContrastiveDivergence:
 class PersistentChains:
     """PCD-k: chains that start as fair bits and are swept k times before every estimate."""
 
-    def __init__(self, context: PhaseContext) -> None:
-        self._context = context
-        self._sweeper = _sweeper(context)
-        self._averages = _Averages(context)
+    def __init__(self, settings: PCD, context: Context) -> None:
+        self._steps, self._team = settings.steps, context.team
+        self._sweeper = _sweeper(settings, context)
+        self._averages = _ChainAverages(context)
         self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
-        self._total = context.settings.chains
+        self._total = settings.chains
         self._share = share(self._total, context.team)
         self._updates = 0
         self._chains = _random_bits(context, self._share)
-        self._moves = _global_moves(context)
+        self._moves = _global_moves(settings, context)
 
-    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         chains = _take(self._chains, rows)
-        steps = self._context.settings.steps
+        steps = self._steps
         if self._moves is not None:
             self._moves.advance(theta, rows, chains)
         self._sweeper.sweep(
@@ -170,7 +164,7 @@ class PersistentChains:
         return self._averages.of(theta, chains, self._total, data)
 
     def state(self) -> State:
-        chains = self._context.team.gather(self._chains)
+        chains = self._team.gather(self._chains)
         own: State = {"updates": np.array(self._updates), "chains": chains.copy()}
         return own | _moves_state(self._moves)
 
@@ -190,10 +184,9 @@ class TemperedChains:
     :mod:`mc.sampling.path`.
     """
 
-    def __init__(self, context: PhaseContext) -> None:
-        settings = context.settings
-        self._context = context
-        self._averages = _Averages(context)
+    def __init__(self, settings: Tempered, context: Context) -> None:
+        self._steps, self._team = settings.steps, context.team
+        self._averages = _ChainAverages(context)
         self._total = settings.chains
         self._share = share(self._total, context.team)
         first, last = self._share
@@ -203,9 +196,7 @@ class TemperedChains:
                 f"take at least {SHARD * context.team.size}, or fewer processes per run"
             )
         self._ladders = Tempering(
-            context.n_visible,
-            context.n_hidden,
-            context.n_paulis,
+            *_shape(context),
             betas=np.linspace(0.0, 1.0, settings.temperatures),
             n_ladders=last - first,
             keys=streams.keys(context.keys, streams.Run.SWEEPS),
@@ -213,22 +204,22 @@ class TemperedChains:
             precision=context.precision,
             first_ladder=first,
         )
-        self._moves = _global_moves(context)
+        self._moves = _global_moves(settings, context)
 
-    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Estimate:
+    def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         if self._moves is not None:
             cold = np.ascontiguousarray(self._ladders.states[rows])
             self._moves.advance(theta, rows, cold)
             self._ladders.states[rows] = cold
-        self._ladders.advance(theta, self._context.settings.steps, rows=rows)
+        self._ladders.advance(theta, self._steps, rows=rows)
         states = np.ascontiguousarray(self._ladders.states[rows])
         return self._averages.of(theta, states, self._total, data)
 
     def state(self) -> State:
         # Rates and round trips are for looking at; only chains and clocks decide numbers.
-        found = self._ladders.state()
-        by_ladder = self._context.team.gather(np.swapaxes(found["chains"], 1, 2))
-        own: State = {"chains": by_ladder.copy(), "counters": found["counters"]}
+        ladders = self._ladders.state()
+        by_ladder = self._team.gather(np.swapaxes(ladders["chains"], 1, 2))
+        own: State = {"chains": by_ladder.copy(), "counters": ladders["counters"]}
         return own | _moves_state(self._moves)
 
     def restore(self, state: State) -> None:
@@ -242,16 +233,16 @@ class TemperedChains:
         self._ladders.restore(own)
 
 
-def _global_moves(context: PhaseContext) -> GlobalMoves | None:
-    return GlobalMoves(context) if context.settings.global_moves else None
+def _global_moves(settings: GlobalMovesGradient, context: Context) -> GlobalMoves | None:
+    return GlobalMoves(settings, context) if settings.global_moves else None
 
 
 _MOVES_PREFIX = "moves/"
 
 
 def _moves_state(moves: GlobalMoves | None) -> State:
-    found = {} if moves is None else moves.state()
-    return {_MOVES_PREFIX + name: array for name, array in found.items()}
+    state = {} if moves is None else moves.state()
+    return {_MOVES_PREFIX + name: array for name, array in state.items()}
 
 
 def _restore_moves(moves: GlobalMoves | None, state: State) -> None:
@@ -260,13 +251,13 @@ def _restore_moves(moves: GlobalMoves | None, state: State) -> None:
         moves.restore({k.removeprefix(_MOVES_PREFIX): v for k, v in own.items()})
 
 
-def _random_bits(context: PhaseContext, wanted: tuple[int, int]) -> NDArray[np.uint8]:
+def _random_bits(context: Context, wanted: tuple[int, int]) -> NDArray[np.uint8]:
     """Fair bits (runs, chains, n) of the chains from wanted[0] to wanted[1]."""
     first, last = wanted
     rows = []
     for key in streams.keys(context.keys, streams.Run.STARTS):
         bits = streams.philox(key)
-        rows.append(bits.integers(0, 2, (last, context.n_visible), dtype=np.uint8)[first:])
+        rows.append(bits.integers(0, 2, (last, context.problem.n_visible), dtype=np.uint8)[first:])
     return np.ascontiguousarray(np.stack(rows))
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mc.estimators.settings import GlobalMovesGradient
 from mc.estimators.tensor_networks import FittedNetworks
 from tnqbm.base.teams import share
 from tnqbm.core import streams
-from tnqbm.training.phases import PhaseContext
+from tnqbm.training.estimators import Context
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -24,24 +25,19 @@ State = dict[str, NDArray[np.generic]]
 
 
 class GlobalMoves:
-    """Every ``settings.global_moves`` updates, one proposal to every chain of a training.
+    """Every ``global_moves`` updates, one proposal to every chain of a training.
 
     The chains of a team are divided as :func:`tnqbm.base.teams.share` says. Its own clock counts
     the updates: :meth:`advance` must be called once in each.
     """
 
-    def __init__(self, context: PhaseContext) -> None:
-        if context.settings.global_moves < 1:
-            raise ValueError(
-                f"global_moves: must be at least 1 here, got {context.settings.global_moves}"
-            )
-        self._context = context
-        self._every = context.settings.global_moves
+    def __init__(self, settings: GlobalMovesGradient, context: Context) -> None:
+        self._team, self._every = context.team, settings.global_moves
         self._networks = FittedNetworks(
-            context, streams.keys(context.keys, streams.Run.MOVE_NETWORKS)
+            settings, context, streams.keys(context.keys, streams.Run.MOVE_NETWORKS)
         )
         self._keys = streams.keys(context.keys, streams.Run.MOVES)
-        self._first = share(context.settings.chains, context.team)[0]
+        self._first = share(settings.chains, context.team)[0]
 
     def advance(self, theta: Float, rows: Rows, chains: States) -> None:
         """Count an update and, if moves are due, move ``chains`` (B, C, n) in place.
@@ -60,7 +56,7 @@ class GlobalMoves:
         place = {int(run): k for k, run in enumerate(rows)}
 
         def everyone(wanted: Rows) -> States:
-            return self._context.team.gather(chains[[place[int(run)] for run in wanted]])
+            return self._team.gather(chains[[place[int(run)] for run in wanted]])
 
         networks = self._networks.current(theta, rows, everyone)
         if not chains.shape[1]:

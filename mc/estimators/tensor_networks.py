@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
 from tnqbm.core import streams
-from tnqbm.training.phases import PhaseContext
+from tnqbm.training.estimators import Context
 
 if TYPE_CHECKING:
+    from mc.estimators.settings import GlobalMovesGradient, Tensor
     from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
+    from tnqbm.training.problems import SqRBMProblem
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -99,10 +101,12 @@ class FittedNetworks:
     which fits for itself. ``updates`` is the clock, which the owner advances.
     """
 
-    def __init__(self, context: PhaseContext, keys: NDArray[np.uint64]) -> None:
-        settings = context.settings
-        self._shape = context.shape
-        self._model = context.model
+    def __init__(
+        self, settings: GlobalMovesGradient | Tensor, context: Context, keys: NDArray[np.uint64]
+    ) -> None:
+        problem: SqRBMProblem = context.problem  # type: ignore[assignment]
+        self._shape = problem.shape
+        self._model = problem.paper_model
         self._max_bond, self._refit = settings.max_bond, settings.refit
         self._keys = keys
         self._weigher = Sweeper(self._shape, "collapsed")
@@ -110,7 +114,7 @@ class FittedNetworks:
         self._networks: list[AmplitudeMPS | None] = [None] * runs
         self._fitted_at = np.full(runs, -1, dtype=np.int64)
         self._share = np.zeros(runs)
-        self._probes = np.zeros((runs, PROBES, context.n_visible), dtype=np.uint8)
+        self._probes = np.zeros((runs, PROBES, problem.n_visible), dtype=np.uint8)
         self._log_q = np.zeros((runs, PROBES))
         self._warned = np.zeros(runs, dtype=bool)
         self.updates = 0

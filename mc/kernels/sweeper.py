@@ -15,9 +15,9 @@ from mc.kernels.measured import measured_chains
 from mc.kernels.thermal import thermal_chains
 from mc.kernels.uncorrected import uncorrected_chains
 from tnqbm.core.shape import Shape
+from tnqbm.kernels.finite import all_within
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
-from tnqbm.training.optimizers import all_within
 
 
 class _Sweep(NamedTuple):

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mc.running.checkpoint import begun, usable_checkpoints
 from mc.running.provenance import build, study_provenance
 from mc.running.ranks import Ranks
-from mc.running.team import most_members, team_size_error
+from mc.running.team import team_size_error
 from mc.running.workspace import Earlier, Workspace, identity_text
-from mc.studies.checks import unsaid_repeats
+from mc.studies.combinations import unsaid_repeats
 from mc.studies.identity import (
     SETTINGS,
     data_of,
@@ -132,7 +132,8 @@ def _other_build(earlier: Earlier) -> list[str]:
 def idle_members(study: Study) -> list[str]:
     """Warnings of gradients that leave some ranks of a team without work."""
     size = study.run.ranks_per_run
-    most = {label: most_members(study.settings(label)) for label in study.labels()}
+    all_settings = {label: study.settings(label) for label in study.labels()}
+    most = {label: s.gradient.members(s) for label, s in all_settings.items()}
     return [
         f"run.ranks_per_run = {size}: the chains and minibatches of {label!r} occupy at most "
         f"{count} of them"
@@ -209,7 +210,8 @@ def _earlier_identity(study: Study, out: Path, earlier: Earlier) -> dict[str, An
     try:
         raw = tomllib.loads(earlier.study_text)
         text = earlier.study_text
-        return study_identity(check_study(raw, text=text, folder=study.folder, where=str(out)))
+        made_by = check_study(raw, text=text, folder=study.folder, where=str(out), archived=True)
+        return study_identity(made_by)
     except (tomllib.TOMLDecodeError, StudyError) as error:
         raise StudyError(
             f"{out} cannot be resumed: it does not say which settings made it, and its study "

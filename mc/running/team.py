@@ -10,19 +10,15 @@ that a member that has failed can say so while others still exchange numbers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mc.running.failures import FailedAlone, MemberFailed, error_report
 from mc.running.ranks import Ranks, wait_until
-from mc.studies.gradients import WITHOUT_CHAINS
-from tnqbm.base.teams import SHARD, Alone, Team
+from tnqbm.base.teams import Alone, Team
 from tnqbm.base.text import cause_of
-
-if TYPE_CHECKING:
-    from tnqbm.training.settings import TrainingSettings
 
 PATIENCE_SECONDS = 5.0
 """How long a member that failed waits for the others to come to the same end."""
@@ -151,16 +147,6 @@ def team_size_error(ranks: int, size: int) -> str:
         f"{' or '.join(f'mpiexec -n {count}' for count in near)}, or change the key, on which no "
         "number depends"
     )
-
-
-def most_members(settings: TrainingSettings) -> int:
-    """Ranks that find work in one run, by the shards of its chains and minibatches."""
-    if settings.negative_phase in WITHOUT_CHAINS:
-        return 1
-    chains = settings.chains
-    if settings.negative_phase == "cd" and settings.batch_size:
-        chains = 0  # they start at the rows of the minibatch
-    return max(1, -(-max(chains, settings.batch_size) // SHARD))
 
 
 def team_text(ranks: int, size: int) -> str:

@@ -51,22 +51,19 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     from mc.estimators.provide import provide
     from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
+    from tnqbm.training.problems import SqRBMProblem
+    from tnqbm.training.settings import TrainingSettings
     from tnqbm.training.trainer import Trainer
 
     provide()
-    quick = dataclasses.replace(
-        settings,
-        iterations=1,
-        learning_rate=0.0,  # whatever the study's is: this training must not fail
-        batch_size=min(2, settings.batch_size),
-        chains=min(2, settings.chains),
-        ais_chains=min(2, settings.ais_chains),
-        ais_betas=min(3, settings.ais_betas),
-    )
+    # Whatever the study's learning rate is, this training must not fail.
+    quick: dict[str, Any] = settings.flat() | {"iterations": 1, "learning_rate": 0.0}
+    most = {"batch_size": 2, "chains": 2, "ais_chains": 2, "ais_betas": 3}
+    quick |= {name: min(most[name], quick[name]) for name in most if name in quick}
     target = Target.from_dense(np.full(4, 0.25))
     for letters in paulis:
         model = SqRBM.uniform(2, 1, letters, seed=0)
-        trainer = Trainer([model, model], [target, target], quick)
+        trainer = Trainer(SqRBMProblem([model] * 2, [target] * 2), TrainingSettings(**quick))
         while not trainer.finished:
             trainer.advance(1)
         trainer.trajectories()
@@ -252,6 +249,7 @@ def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
     import numpy as np
 
     from mc.estimators.provide import provide
+    from tnqbm.training.problems import SqRBMProblem
     from tnqbm.training.trainer import Trainer
 
     provide()
@@ -264,16 +262,8 @@ def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
     tests = None if test is None else [test] * len(models)
     valids = None if valid is None else [valid] * len(models)
     frozen = study.frozen(coordinates)
-    return lambda: Trainer(
-        models,
-        targets,
-        settings,
-        keys=keys,
-        team=context.team,
-        tests=tests,
-        valids=valids,
-        frozen=frozen,
-    )
+    problem = SqRBMProblem(models, targets, tests=tests, valids=valids, frozen=frozen)
+    return lambda: Trainer(problem, settings, keys=keys, team=context.team)
 
 
 def _store(

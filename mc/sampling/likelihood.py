@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper
 from mc.sampling.log_z.annealing import Schedule, anneal, choose_kernel
 from mc.sampling.log_z.estimate import SIGMAS, Estimate, EstimateWarning
-from mc.sampling.path import matching_fields
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.teams import Team
@@ -26,9 +25,6 @@ from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
-
-if TYPE_CHECKING:
-    from tnqbm.training.phases import PhaseContext
 
 Float = NDArray[np.float64]
 Evaluator = Callable[[Float, NDArray[np.intp], int], tuple[Float, Float]]
@@ -248,31 +244,6 @@ def log_partition_evaluator(
         return found.log_z, found.standard_error
 
     return evaluate
-
-
-def ais_log_partition(context: PhaseContext) -> Evaluator:
-    """The evaluator "ais" of training: chains and temperatures from its settings.
-
-    Annealing starts at the first moments of the training data.
-    """
-    settings = context.settings
-    reference = matching_fields(context.states, context.probabilities)
-    runs = len(context.keys)
-    if reference.shape[0] == 1:
-        reference = reference[0]
-    elif reference.shape[0] != runs:
-        raise ValueError(f"{reference.shape[0]} lists of data for {runs} runs")
-    return log_partition_evaluator(
-        context.n_visible,
-        context.n_hidden,
-        context.n_paulis,
-        keys=streams.keys(context.keys, streams.Run.EVALUATION),
-        n_chains=settings.ais_chains,
-        n_betas=settings.ais_betas,
-        precision=context.precision,
-        reference=reference,
-        team=context.team,
-    )
 
 
 def _log_z(estimate: Estimate | WithError) -> tuple[float, float]:

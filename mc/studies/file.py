@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mc.studies import sections
-from mc.studies.checks import EXAMPLES, near_value, study_problems, too_large
-from mc.studies.gradients import OWN_LABEL
+from mc.studies.checks import EXAMPLES, study_problems, too_large
+from mc.studies.gradients import OWN_LABEL, parse_label
 from mc.studies.limits import (
     MAX_BYTES,
     MAX_PROBLEMS,
@@ -28,35 +28,46 @@ from mc.studies.limits import (
     dotted,
     shown,
 )
+from mc.studies.messages import near_value
 from mc.studies.study import Study
 from mc.studies.toml_text import dump_toml, parse_toml
 from tnqbm.base.errors import StudyError
+from tnqbm.training.schema import complaint
 
 Section = TypeVar("Section", bound=BaseModel)
 
-SECTIONS: dict[str, type[BaseModel]] = {
-    "model": sections.ModelSection,
-    "data": sections.DataSection,
-    "training": sections.TrainingSection,
-    "output": sections.OutputSection,
-    "run": sections.RunSection,
-}
+
+def schemas() -> dict[str, type[BaseModel]]:
+    """What the tables of a study file may hold, by name."""
+    return {
+        "model": sections.ModelSection,
+        "data": sections.DataSection,
+        "training": sections.training_schema(),
+        "output": sections.OutputSection,
+        "run": sections.RunSection,
+    }
+
+
+_RENAMED = {"method": "gradient"}
+"""Keys of [gradients.NAME] in earlier versions, and what they are called now."""
 
 PAULI_CHOICES = [
     "".join(letters) for k in (3, 2, 1) for letters in itertools.permutations("XYZ", k)
 ]
 
 
-def load_study(source: str | Path | Mapping[str, Any]) -> Study:
+def load_study(source: str | Path | Mapping[str, Any], *, archived: bool = False) -> Study:
     """Read and check a study: a path, the TOML text itself (with a line break), or a mapping.
 
+    ``archived`` says that it is the text of a study in an archive, where keys of earlier versions
+    are understood.
     Raises StudyError listing every problem found. Combinations of data and sizes and data files
     are checked too, so that a study that loads can run.
     """
     raw, text, folder, where = read_source(source)
-    study = check_study(raw, text=text, folder=folder, where=where)
+    study = check_study(raw, text=text, folder=folder, where=where, archived=archived)
     if not isinstance(source, Mapping) and "\n" not in str(source):
-        study._file = str(Path(source).resolve())
+        study.place(file=str(Path(source).resolve()))
     return study
 
 
@@ -108,11 +119,14 @@ def _read(path: Path) -> str:
         raise StudyError(f"study file {name} cannot be read: {error}") from None
 
 
-def check_study(raw: dict[str, Any], *, text: str, folder: Path, where: str) -> Study:
+def check_study(
+    raw: dict[str, Any], *, text: str, folder: Path, where: str, archived: bool = False
+) -> Study:
     """Validate raw values into a Study; StudyError lists all problems, one a line."""
     problems = Problems()
+    raw = upgraded(raw) if archived else raw
     clean: dict[str, Any] = {}
-    for name, section in SECTIONS.items():
+    for name, section in schemas().items():
         value = raw.get(name, {})
         if not isinstance(value, Mapping):
             problems.add(
@@ -125,16 +139,18 @@ def check_study(raw: dict[str, Any], *, text: str, folder: Path, where: str) -> 
         elif name == "training":
             # Its well-formed values can still be checked for sense.
             clean[name] = section.model_validate(_well_formed(section, value))
+    if "training" in clean:
+        clean["training"] = sections.gathered(sections.TrainingSection, clean["training"])
     grids = _check_grids(raw.get("grid", []), problems)
     gradients = _check_gradients(raw.get("gradients", {}), problems)
-    apart = {*SECTIONS, "grid", "gradients"}
+    apart = {*schemas(), "grid", "gradients"}
     top = {key: value for key, value in raw.items() if key not in apart}
     study = _validated(Study, top, (), problems)
     # With a wrong name or wrong seeds the rest can still be checked, on a stand-in.
     study = study or Study(name="-", seeds=[1])
     parts = {"grid": grids or [], "gradients": gradients or {}}
     study = study.model_copy(update={**clean, **parts})
-    study._text, study._folder = text, str(folder)
+    study.place(text=text, folder=str(folder))
     sizes = too_large(study)
     problems.add(sizes)
     if not sizes:
@@ -143,6 +159,7 @@ def check_study(raw: dict[str, Any], *, text: str, folder: Path, where: str) -> 
                 study,
                 products=grids is not None and {"model", "data"} <= clean.keys(),
                 labels=grids is not None and gradients is not None,
+                archived=archived,
             )
         )
     if problems.count:
@@ -184,9 +201,30 @@ def _check_gradients(value: Any, problems: Problems) -> dict[str, sections.Gradi
             found[name] = None
         else:
             path = ("gradients", name)
-            found[name] = _validated(sections.GradientSection, table, path, problems)
+            schema = sections.gradient_schema()
+            keys = _validated(schema, table, path, problems)
+            if keys is None:
+                # Its well-formed values can still be checked for sense, if they name an estimator.
+                good_keys = _well_formed(schema, table)
+                if "gradient" in good_keys or parse_label(name) is not None:
+                    keys = schema.model_validate(good_keys)
+            checked = None if keys is None else sections.gathered(sections.GradientSection, keys)
+            found[name] = checked
     good = {name: table for name, table in found.items() if table is not None}
     return good if len(good) == len(found) else None
+
+
+def upgraded(raw: dict[str, Any]) -> dict[str, Any]:
+    """A study of an earlier version in the keys of this one, see :data:`_RENAMED`."""
+    tables = raw.get("gradients")
+    if not isinstance(tables, Mapping):
+        return raw
+    renamed = {
+        label: {_RENAMED.get(key, key): value for key, value in table.items()}
+        for label, table in tables.items()
+        if isinstance(table, Mapping)
+    }
+    return {**raw, "gradients": {**tables, **renamed}}
 
 
 def _validated(
@@ -196,7 +234,7 @@ def _validated(
     problems: Problems,
 ) -> Section | None:
     try:
-        return section.model_validate(dict(value))
+        return section.model_validate({k: v for k, v in value.items() if v is not None})
     except ValidationError as error:
         entries = error.errors(include_url=False)
         lines = [_explain(section, value, path, entry) for entry in entries[:MAX_PROBLEMS]]
@@ -241,12 +279,8 @@ def _explain(
     if entry["type"] == "extra_forbidden":
         return f"{key}: unknown key{_near_key(section, str(kept[-1]))}"
     value = entry["input"]
-    if entry["type"] == "value_error":
-        message = str(entry["ctx"]["error"])
-    else:
-        message = entry["msg"].replace("Input should be", "must be").replace("Field", "the field")
-        if entry["type"] == "too_short":
-            message = "is empty"
+    message = "is empty" if entry["type"] == "too_short" else complaint(entry, shown=False)
+    message = message.removeprefix("is ") if message.startswith("is not one of") else message
     if location and "paulis" in str(location) and isinstance(value, str):
         message += near_value(value.upper(), PAULI_CHOICES)
     return f"{key} = {shown(value)}: {message}"
@@ -254,15 +288,16 @@ def _explain(
 
 def _near_key(section: type[BaseModel], key: str) -> str:
     known = list(section.model_fields)
-    near = difflib.get_close_matches(key, known, 1)
+    renamed = _RENAMED.get(key, "")
+    near = [renamed] if renamed in known else difflib.get_close_matches(key, known, 1)
     if near:
         return f"; did you mean {near[0]!r}?"
-    for name, other in SECTIONS.items():
+    for name, other in schemas().items():
         if other is not section and key in other.model_fields:
             return f"; {key!r} belongs to [{name}]"
     if section is not Study and key in Study.model_fields:
         return f"; {key!r} belongs to the top of the file, above every [table]"
-    for name, other in SECTIONS.items():
+    for name, other in schemas().items():
         near = difflib.get_close_matches(key, list(other.model_fields), 1, 0.8)
         if other is not section and near:
             return f"; did you mean {near[0]!r}, which belongs to [{name}]?"

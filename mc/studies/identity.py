@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from mc.studies.gradients import EXACT, WITHOUT_CHAINS, methods, parse_label
+from mc.studies.gradients import label_settings, parse_label
 from mc.studies.study import Study, is_data_file
 from tnqbm.base.errors import StudyError
 from tnqbm.core.connectivity import DENSE
@@ -19,11 +18,6 @@ from tnqbm.core.connectivity import DENSE
 _ALWAYS = (
     "optimizer", "learning_rate", "beta1", "beta2", "epsilon", "momentum", "schedule", "decay",
     "decay_steps", "iterations", "patience", "min_delta", "precision",
-)  # fmt: skip
-_SAMPLING = (
-    "steps", "chains", "kernel", "inertia", "temperatures", "max_bond", "refit", "global_moves",
-    "shots", "trotter_steps", "strategy", "backend", "evaluate", "evaluations",
-    "ais_chains", "ais_betas",
 )  # fmt: skip
 _FIRST_METRICS = ("kl", "tvd", "nll", "gradient_norm")
 _ABSENT = object()
@@ -37,7 +31,7 @@ def study_identity(study: Study) -> dict[str, Any]:
 
     Two studies with equal identities may share an archive; [run] is not part of it.
     """
-    from tnqbm.training.settings import TrainingSettings
+    from tnqbm.training.settings import default_of
 
     found: dict[str, Any] = {"seed": study.seed, "model.scale": study.model.scale}
     if study.model.fields != "uniform":
@@ -50,13 +44,9 @@ def study_identity(study: Study) -> dict[str, Any]:
             found[f"data.{key}"] = value
     if (parts.test or parts.valid) and parts.repeats != "anywhere":
         found["data.repeats"] = parts.repeats
-    defaults = dataclasses.asdict(TrainingSettings())
-    kept: dict[str, Any] = {"records": study.output.records, "snapshots": study.output.snapshots}
-    base = dataclasses.asdict(TrainingSettings(**study.training.given(), **kept))
+    base = _values(study.training.given)
     for name, value in base.items():
-        if name in ("negative_phase", *kept):
-            continue
-        if name in _ALWAYS or value != defaults[name]:
+        if name in _ALWAYS or value != default_of(name):
             found[f"training.{name}"] = value
     labels = study.labels()
     if len(labels) == 1:
@@ -64,11 +54,10 @@ def study_identity(study: Study) -> dict[str, Any]:
     for label in labels:
         if label not in study.gradients:
             continue
-        own = dataclasses.asdict(study.settings(label))
-        method = own.pop("negative_phase")
-        if parse_label(label, methods()) is None:
-            found[f"gradients.{label}.method"] = method
-        for name, value in own.items():
+        own = label_settings(label, study.training, study.gradients)
+        if parse_label(label) is None:
+            found[f"gradients.{label}.method"] = own["gradient"]
+        for name, value in _values({**study.training.given, **own}).items():
             if value != base[name]:
                 found[f"gradients.{label}.{name}"] = value
     found |= {f"output.{key}": value for key, value in study.output.model_dump().items()}
@@ -81,9 +70,21 @@ def study_identity(study: Study) -> dict[str, Any]:
     return found
 
 
+def _values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of all settings of trainings that can decide numbers, defaults filled in.
+
+    Settings of all estimators and optimizers, in the order in which these are known, whichever are
+    used: so it has been since the first archives.
+    """
+    from tnqbm.training.settings import all_settings, default_of
+
+    apart = ("gradient", "records", "snapshots")
+    return {name: given.get(name, default_of(name)) for name in all_settings() if name not in apart}
+
+
 def labels_of(coordinates: Iterable[str]) -> set[str]:
     """Labels of gradients among runs, given their coordinates as canonical JSON."""
-    return {str(json.loads(text).get("gradient", EXACT)) for text in coordinates}
+    return {str(json.loads(text).get("gradient", "exact")) for text in coordinates}
 
 
 def data_of(coordinates: Iterable[str]) -> set[str]:
@@ -119,7 +120,7 @@ def same_numbers(before: str, now: str, coordinates: Mapping[str, Any]) -> bool:
         old, new = json.loads(before), json.loads(now)
     except ValueError:
         return False
-    label, data = str(coordinates.get("gradient", EXACT)), str(coordinates.get("data", ""))
+    label, data = str(coordinates.get("gradient", "exact")), str(coordinates.get("data", ""))
     return not identity_changes(old, new, [label], [data])
 
 
@@ -165,7 +166,7 @@ def identity_changes(
         else:
             default = _default(key)
             if section == "training":
-                if name in _SAMPLING and earlier <= set(WITHOUT_CHAINS):
+                if not any(_concerns(name, label) for label in earlier):
                     continue
                 if not any(_differ(before, now, label, name) for label in earlier):
                     continue
@@ -175,8 +176,25 @@ def identity_changes(
             lines.append(f"{key} was {_shown(old)} and is not known to this version")
             continue
         old, new = (default if value is _ABSENT else value for value in (old, new))
+        if section == "gradients" and name == "method":  # what identities call it, as ever
+            key = f"gradients.{label}.gradient"
         lines.append(f"{key} was {_shown(old)} and is now {_shown(new)}")
     return lines
+
+
+def _concerns(name: str, label: str) -> bool:
+    """Whether a setting may decide numbers of runs with a label, as far as the label tells."""
+    from tnqbm.training.estimators import GRADIENTS
+    from tnqbm.training.settings import all_settings
+
+    meant, setting = parse_label(label), all_settings().get(name)
+    if meant is None or setting is None:
+        return True
+    gradient = GRADIENTS.find(meant["gradient"])
+    if name in ("evaluate", "evaluations") or "evaluate" in setting.owners:
+        return not gradient.exact
+    owners = setting.owners.get("gradient")
+    return not owners or gradient.name in owners
 
 
 def _differ(before: Mapping[str, Any], now: Mapping[str, Any], label: str, name: str) -> bool:
@@ -197,11 +215,11 @@ _DEFAULTS: dict[str, Any] = {
 
 def _default(key: str) -> Any:
     """The value of a key that an identity leaves out, or _ABSENT for one that is always there."""
-    from tnqbm.training.settings import TrainingSettings
+    from tnqbm.training.settings import all_settings, default_of
 
     section, _, name = key.partition(".")
-    if section == "training" and name not in _ALWAYS and name in TrainingSettings.names():
-        return getattr(TrainingSettings(), name)
+    if section == "training" and name not in _ALWAYS and name in all_settings():
+        return default_of(name)
     return _DEFAULTS.get(key, _ABSENT)
 
 

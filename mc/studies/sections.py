@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Any, Literal, NamedTuple
+from functools import cache
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from mc.studies.limits import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
 from tnqbm.base.limits import MAX_PARAMETER
@@ -120,14 +121,34 @@ class Section(BaseModel):
 class ModelSection(Section):
     """[model]: which machines are trained, and how their parameters start."""
 
-    paulis: PaulisList | None = None
-    visible: CountList | None = None
-    hidden: CountList | None = None
-    hidden_by_paulis: dict[Paulis, CountList] = Field(default_factory=dict)
-    scale: Annotated[float, BeforeValidator(_scale)] = 1.0
-    fields: Literal["uniform", "data"] = "uniform"
-    connectivity: Annotated[str, BeforeValidator(_connectivity)] = connectivity.DENSE
-    couple: Paulis | None = None
+    paulis: PaulisList | None = Field(
+        None, description='one or several sets such as `"Z"`, `"XZ"`, `"XYZ"`'
+    )
+    visible: CountList | None = Field(None, description="numbers of visible units, one or a list")
+    hidden: CountList | None = Field(None, description="numbers of hidden qubits, one or a list")
+    hidden_by_paulis: dict[Paulis, CountList] = Field(
+        default_factory=dict,
+        description="other lists of `hidden` for some of the sets, e.g. `Z = [4, 8]`",
+    )
+    scale: Annotated[float, BeforeValidator(_scale)] = Field(
+        1.0, description="initial parameters are uniform in [-scale, scale]"
+    )
+    fields: Literal["uniform", "data"] = Field(
+        "uniform",
+        description='`"uniform"`, or `"data"`: visible fields start at those that match the first '
+        "moments of the data",
+    )
+    connectivity: Annotated[str, BeforeValidator(_connectivity)] = Field(
+        connectivity.DENSE,
+        description='which visible units a hidden qubit couples to: `"dense"` (all), `"line-4"`, '
+        '`"ring-4"`, `"lattice-8x8-2x2"`, `"torus-8x8-2x2"`: see below',
+    )
+    couple: Paulis | None = Field(
+        None,
+        description="which Paulis couple to visible units, all if left out; the others are fields "
+        'only, their w stay 0: `"Z"` with `paulis = "XZ"` is the RBM with a transverse field on '
+        "its hidden units. Runs that lack couplings have `couple` as a coordinate",
+    )
 
 
 class Parts(NamedTuple):
@@ -142,10 +163,26 @@ class Parts(NamedTuple):
 class DataSection(Section):
     """[data]: built-in data sets by name, or files relative to the study file."""
 
-    name: NameList | None = None
-    test_fraction: Annotated[float, BeforeValidator(_fraction)] = 0.0
-    valid_fraction: Annotated[float, BeforeValidator(_fraction)] = 0.0
-    repeats: Literal["together", "anywhere"] | None = None
+    name: NameList | None = Field(
+        None,
+        description="`bas`, `on2`, `cardinality`, `parity`, `digits`, `ising-T2.269` (any "
+        "temperature), or paths (relative to the study file) of .csv, .npy, .h5 files of 0/1 rows; "
+        "one or a list",
+    )
+    test_fraction: Annotated[float, BeforeValidator(_fraction)] = Field(
+        0.0,
+        description="share of the rows held out, the same rows in all runs; their likelihood is "
+        "recorded as `test_nll`",
+    )
+    valid_fraction: Annotated[float, BeforeValidator(_fraction)] = Field(
+        0.0,
+        description="share of the rows held out to choose settings with, recorded as `valid_nll`",
+    )
+    repeats: Literal["together", "anywhere"] | None = Field(
+        None,
+        description='where equal rows fall: `"together"` in one part, or `"anywhere"`, right for '
+        "independent draws. To be said if held-out rows are trained with otherwise",
+    )
 
     @property
     def parts(self) -> Parts:
@@ -165,83 +202,112 @@ class GridSection(Section):
     couple: Paulis | None = None
 
 
-class TrainingKeys(Section):
-    """Fields of tnqbm.training.trainer.TrainingSettings; None means that the next table decides."""
+class TrainingSection(Section):
+    """[training]: how all models are trained, and by which estimators of the gradient.
 
-    optimizer: str | None = None
-    learning_rate: float | None = None
-    beta1: float | None = None
-    beta2: float | None = None
-    epsilon: float | None = None
-    momentum: float | None = None
-    schedule: str | None = None
-    decay: float | None = None
-    decay_steps: int | None = None
-    iterations: int | None = None
-    patience: int | None = None
-    min_delta: float | None = None
-    precision: str | None = None
-    batch_size: int | None = None
-    centred: bool | None = None
-    weight_decay: float | None = None
-    clip: float | None = None
-    metric: str | None = None
-    damping: float | None = None
-    damping_rule: str | None = None
-    trust_radius: float | None = None
-    solver: str | None = None
-    cg_iterations: int | None = None
-    cg_tolerance: float | None = None
-    inner_iterations: int | None = None
-    inner_tolerance: float | None = None
-    inner_solver: str | None = None
-    steps: int | None = None
-    chains: int | None = None
-    kernel: str | None = None
-    inertia: float | None = None
-    temperatures: int | None = None
-    max_bond: int | None = None
-    refit: int | None = None
-    global_moves: int | None = None
-    shots: int | None = None
-    trotter_steps: int | None = None
-    strategy: str | None = None
-    backend: str | None = None
-    evaluate: str | None = None
-    evaluations: int | None = None
-    ais_chains: int | None = None
-    ais_betas: int | None = None
-
-    def given(self) -> dict[str, Any]:
-        """The settings that are given, in the names of TrainingSettings."""
-        return self.model_dump(exclude_none=True, include=set(TrainingKeys.model_fields))
-
-
-class TrainingSection(TrainingKeys):
-    """[training]: how all models are trained, and by which estimators of the gradient."""
+    ``given`` are the settings that the table gives, by name.
+    """
 
     gradient: NameList = ["exact"]
+    given: dict[str, Any] = Field(default_factory=dict)
 
 
-class GradientSection(TrainingKeys):
+class GradientSection(Section):
     """[gradients.NAME]: an estimator under a name of one's own, and where it is trained otherwise
-    than [training] says."""
+    than [training] says: ``given`` by name."""
 
-    method: Name | None = None
+    gradient: Name | None = None
+    given: dict[str, Any] = Field(default_factory=dict)
+
+
+_ELSEWHERE = ("gradient", "records", "snapshots")
+"""Settings of trainings that have a key in another table, or another meaning."""
+
+
+def settings_keys() -> dict[str, Any]:
+    """Keys of [training] and [gradients.NAME] with their types: the settings of trainings."""
+    from mc.estimators.provide import provide
+    from tnqbm.training.settings import PARTS, all_settings
+
+    provide()
+    keys: dict[str, Any] = {}
+    for name, (field, _) in all_settings().items():
+        if name in _ELSEWHERE:
+            continue
+        kind: Any = str
+        if name not in PARTS:
+            kind = field.annotation
+            for validator in field.metadata:
+                kind = Annotated[kind, validator]
+        keys[name] = (kind, Field(None, description=field.description))
+    return keys
+
+
+def training_schema() -> type[Section]:
+    """What [training] may hold: the fields of :class:`TrainingSection` but ``given``, and the
+    settings of trainings."""
+    return _schemas()[0]
+
+
+def gradient_schema() -> type[Section]:
+    """What [gradients.NAME] may hold."""
+    return _schemas()[1]
+
+
+def _schemas() -> tuple[type[Section], type[Section]]:
+    from mc.estimators.provide import provide
+    from tnqbm.training.settings import known_parts
+
+    provide()
+    return _schemas_of(known_parts())
+
+
+@cache
+def _schemas_of(parts: tuple[tuple[str, ...], ...]) -> tuple[type[Section], type[Section]]:
+    several = (NameList, Field(["exact"], description="estimators of the gradient, one or a list"))
+    single = (Name, Field(None, description="the estimator, where the name does not say it"))
+    keys = settings_keys()
+    return (
+        create_model("TrainingKeys", __base__=Section, gradient=several, **keys),
+        create_model("GradientKeys", __base__=Section, gradient=single, **keys),
+    )
+
+
+S = TypeVar("S", TrainingSection, GradientSection)
+
+
+def gathered(section: type[S], keys: BaseModel) -> S:
+    """A section from keys that were checked by its schema."""
+    given = {name: getattr(keys, name) for name in keys.model_fields_set}
+    own = {"gradient": given.pop("gradient")} if "gradient" in given else {}
+    return section(**own, given=given)
 
 
 class OutputSection(Section):
     """[output]: what is kept of each run."""
 
-    records: Annotated[int | None, BeforeValidator(_records)] = DEFAULT_RECORDS
-    snapshots: Annotated[int, Field(ge=0)] = 0
-    metrics: Annotated[list[str], BeforeValidator(_metrics)] | None = None
-    model: bool = True
+    records: Annotated[int | None, BeforeValidator(_records)] = Field(
+        DEFAULT_RECORDS,
+        description='metric rows kept per run, log-spaced over the updates, or `"all"`',
+    )
+    snapshots: int = Field(0, ge=0, description="parameter snapshots kept per run, log-spaced")
+    metrics: Annotated[list[str], BeforeValidator(_metrics)] | None = Field(
+        None,
+        description=f"any of {', '.join(f'`{name}`' for name in METRICS)}; if left out all that "
+        "are known, log Z only for estimated gradients",
+    )
+    model: bool = Field(True, description="keep the final parameters")
 
 
 class RunSection(Section):
     """[run]: how the work is done; nothing here changes a number."""
 
-    batch: Count | None = None
-    ranks_per_run: Count = 1
-    checkpoint_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 60.0
+    batch: Count | None = Field(
+        None, description="seeds trained together, changes no number; by cost if left out"
+    )
+    ranks_per_run: Count = Field(
+        1, description="MPI ranks that share one run, changes no number: see below"
+    )
+    checkpoint_seconds: float = Field(
+        60.0, ge=0, allow_inf_nan=False, description="time between checkpoints of unfinished tasks"
+    )

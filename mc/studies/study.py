@@ -6,20 +6,12 @@ import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field, PrivateAttr
 
-from mc.studies.gradients import CONTRACTION, EXACT, WITHOUT_CHAINS, label_settings
-from mc.studies.schedule import (
-    Key,
-    Task,
-    contraction_cost,
-    curvature_cost,
-    make_tasks,
-    run_cost,
-    sampling_cost,
-)
+from mc.studies.gradients import label_settings
+from mc.studies.schedule import Key, Task, make_tasks
 from mc.studies.sections import (
     DataSection,
     GradientSection,
@@ -46,6 +38,7 @@ if TYPE_CHECKING:
     from tnqbm.archive import PlannedGroup
     from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
+    from tnqbm.training.estimators import Size
     from tnqbm.training.settings import TrainingSettings
 
 __all__ = [
@@ -89,9 +82,9 @@ class Study(Section):
     Study is immutable and can be sent to other processes.
     """
 
-    name: Name
-    seeds: Seeds
-    seed: Annotated[int, Field(ge=0, lt=2**128)] = 0
+    name: Name = Field(description="name of the study, shown in progress and figures")
+    seeds: Seeds = Field(description="a number (20 means 1 to 20) or a list of whole numbers")
+    seed: int = Field(0, ge=0, lt=2**128, description="root of all random streams")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     training: TrainingSection = TrainingSection()
@@ -110,6 +103,12 @@ class Study(Section):
         return f"Study({self.name!r}, {len(self.combinations())} combinations, {seeds})"
 
     __str__ = __repr__
+
+    def place(self, *, text: str = "", folder: str = "", file: str = "") -> None:
+        """Set what the study was read from, where it is given; no number depends on it."""
+        self._text = text or self._text
+        self._folder = folder or self._folder
+        self._file = file or self._file
 
     @property
     def text(self) -> str:
@@ -153,7 +152,7 @@ class Study(Section):
         """
         if self.output.metrics is not None:
             return list(self.output.metrics)
-        if self.settings(gradient).negative_phase not in WITHOUT_CHAINS:
+        if not self.settings(gradient).gradient.exact:
             return list(METRICS)
         return [name for name in METRICS if not name.startswith("log_partition")]
 
@@ -229,22 +228,16 @@ class Study(Section):
         )
 
     def _cost(self, coordinates: Mapping[str, Coordinate]) -> float:
-        settings = self.settings(str(coordinates["gradient"]))
-        more = curvature_cost(coordinates, settings)
-        if CONTRACTION in (settings.negative_phase, settings.evaluate):
-            seconds = self._contraction_seconds(coordinates)
-            return more + contraction_cost(coordinates, settings, seconds)
-        if settings.negative_phase == EXACT and not settings.batch_size:
-            return more + run_cost(coordinates, settings.iterations)
-        return more + sampling_cost(coordinates, settings)
+        from tnqbm.training.costs import run_cost
 
-    def _contraction_seconds(self, coordinates: Mapping[str, Coordinate]) -> float:
-        """Forecast of one contraction of a run's model with all averages."""
-        from tnqbm.training.contraction import plan
+        return run_cost(self.size(coordinates), self.settings(str(coordinates["gradient"])))
+
+    def size(self, coordinates: Mapping[str, Coordinate]) -> Size:
+        """The size of the models of a run."""
+        from tnqbm.training.estimators import Size
 
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
-        found = plan(self.mask(coordinates), n, m, len(str(coordinates["paulis"])))
-        return float(found.forecast.seconds)
+        return Size(n, m, len(str(coordinates["paulis"])), self.mask(coordinates))
 
     def data_source(self, data: str) -> str:
         """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""
@@ -312,7 +305,7 @@ class Study(Section):
             int(coordinates["hidden"]),
             str(coordinates["paulis"]),
             scale=self.model.scale,
-            seed=initial_stream(self.seed, {**alike, "gradient": EXACT}, seed),
+            seed=initial_stream(self.seed, {**alike, "gradient": "exact"}, seed),
             mask=self.mask(coordinates),
         )
         frozen = self.frozen(coordinates)

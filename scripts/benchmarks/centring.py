@@ -122,7 +122,7 @@ def main() -> None:
                     begin = time.process_time()
                     model = start(paulis, HIDDEN[name][paulis], train, fields, seed)
                     run = tnqbm.train(
-                        model, train, negative_phase="pcd", seed=seed, precision="single",
+                        model, train, gradient="pcd", seed=seed, precision="single",
                         iterations=arguments.iterations, evaluate="none", records=1, **settings,
                     )  # fmt: skip
                     seconds += time.process_time() - begin

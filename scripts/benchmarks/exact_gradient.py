@@ -33,6 +33,7 @@ from peers import jax_gradient, numpy_gradient, torch_gradient  # noqa: E402
 from tnqbm import SqRBM, TrainingSettings, datasets  # noqa: E402
 from tnqbm.core.shape import Shape  # noqa: E402
 from tnqbm.exact.enumerator import Enumerator  # noqa: E402
+from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
 
 
@@ -87,7 +88,9 @@ def iterations(n: int, m: int, batch: int) -> float:
     steps = max(50, int(2e-1 / (batch * (1 << n) * m * 2e-9)))
     best = np.inf
     for _ in range(5):
-        trainer = Trainer(models, [target] * batch, TrainingSettings(iterations=steps, records=5))
+        trainer = Trainer(
+            SqRBMProblem(models, [target] * batch), TrainingSettings(iterations=steps, records=5)
+        )
         trainer.advance(5)
         start = time.perf_counter()
         trainer.advance(steps - 6)

@@ -20,6 +20,7 @@ one_thread()
 
 from mc.running.train_task import warm_up  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
+from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
 
 PCD = {"gradient": "pcd-1", "chains": 200}
@@ -84,7 +85,7 @@ def measure(case: str, iterations: int) -> tuple[float, float]:
     models = [study.initial_model(task.coordinates, seed) for seed in task.seeds]
     targets = study.targets(task.coordinates, list(task.seeds))
     start = time.process_time()
-    trainer = Trainer(models, targets, settings)
+    trainer = Trainer(SqRBMProblem(models, targets), settings)
     while not trainer.finished:
         trainer.advance(iterations)
     return 1e-9 * task.cost, time.process_time() - start

@@ -35,6 +35,7 @@ from mc.estimators.provide import provide  # noqa: E402
 from mc.running.ranks import connect  # noqa: E402
 from mc.running.team import join  # noqa: E402
 from tnqbm import Trainer, TrainingSettings  # noqa: E402
+from tnqbm.training import SqRBMProblem  # noqa: E402
 
 
 def main() -> None:
@@ -44,12 +45,12 @@ def main() -> None:
     n, m = ARGS.visible, ARGS.hidden
     rows = np.random.default_rng(1).integers(0, 2, (1000, n), dtype=np.uint8)
     settings = TrainingSettings(
-        negative_phase="pcd", batch_size=100, chains=ARGS.chains, steps=ARGS.steps,
+        gradient="pcd", batch_size=100, chains=ARGS.chains, steps=ARGS.steps,
         optimizer="sgd", learning_rate=0.01, precision=ARGS.precision, records=1, evaluate="none",
         iterations=1_000_000,
     )  # fmt: skip
     model = tnqbm.SqRBM.uniform(n, m, ARGS.paulis, scale=0.05, seed=1)
-    trainer = Trainer([model], [tnqbm.Target.from_samples(rows)], settings, team=team)
+    trainer = Trainer(SqRBMProblem([model], [tnqbm.Target.from_samples(rows)]), settings, team=team)
     trainer.advance(2)  # compiles
     best = np.inf
     for _ in range(ARGS.rounds):

@@ -17,6 +17,7 @@ from timing import add_options, best_seconds, one_thread, print_json, print_rows
 one_thread()
 
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets  # noqa: E402
+from tnqbm.training import SqRBMProblem  # noqa: E402
 
 UPDATES = 20
 N = M = 64
@@ -32,7 +33,7 @@ def trainer(paulis: str, name: str) -> Trainer:
     """One run, some updates from its start."""
     chosen = TRAINERS[name]
     settings = TrainingSettings(
-        negative_phase="pcd",
+        gradient="pcd",
         steps=1,
         chains=200,
         batch_size=100,
@@ -43,7 +44,7 @@ def trainer(paulis: str, name: str) -> Trainer:
         **((NATURAL | chosen) if name != "sgd" else chosen),
     )
     start = SqRBM.uniform(N, M, paulis, scale=0.02, seed=1)
-    found = Trainer([start], [datasets.load("digits", N)], settings)
+    found = Trainer(SqRBMProblem([start], [datasets.load("digits", N)]), settings)
     found.advance(100)
     return found
 

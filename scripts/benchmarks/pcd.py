@@ -39,6 +39,7 @@ from peers_pcd import Learner, RbmsTrain, Training, make  # noqa: E402
 import mc.estimators.provide  # noqa: E402
 from mc.sampling.partition import log_partition  # noqa: E402
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets  # noqa: E402
+from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.minibatches import epoch_rows  # noqa: E402
 
 N = 64
@@ -53,7 +54,7 @@ class Ours:
         mc.estimators.provide.provide()
         self._model = model
         settings = TrainingSettings(
-            negative_phase="pcd",
+            gradient="pcd",
             optimizer="sgd",
             learning_rate=training.learning_rate,
             iterations=10**9,
@@ -64,7 +65,7 @@ class Ours:
             records=1,
             evaluate="none",
         )
-        self._trainer = Trainer([model], [target], settings)
+        self._trainer = Trainer(SqRBMProblem([model], [target]), settings)
 
     def advance(self, updates: int) -> None:
         self._trainer.advance(updates)

@@ -30,6 +30,7 @@ from mc.studies.study import Study  # noqa: E402
 from tnqbm.figures.layout import data_order, data_title, grid, require_matplotlib, style  # noqa: E402
 from tnqbm.figures.styles import paulis_name  # noqa: E402
 from tnqbm.files.storage import read_tree, write_tree  # noqa: E402
+from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
 
 STUDY = Path(__file__).parents[1] / "studies" / "trainers.toml"
@@ -50,7 +51,7 @@ def measure(study: Study, coordinates: dict[str, Any]) -> dict[str, np.ndarray]:
     """KL, TVD and passes (seeds, records), step and seconds of one run (records,)."""
     settings = study.settings(str(coordinates["gradient"]))
     models = [study.initial_model(coordinates, seed) for seed in study.seeds]
-    trainer = Trainer(models, study.targets(coordinates, list(study.seeds)), settings)
+    trainer = Trainer(SqRBMProblem(models, study.targets(coordinates, list(study.seeds))), settings)
     seconds = []
     start = time.process_time()
     for step in settings.recorded_steps:

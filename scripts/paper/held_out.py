@@ -59,7 +59,7 @@ class Group:
 
 def evaluate(archive: tnqbm.Archive, runs: list[Run], chains: int, betas: int) -> Group:
     """Log-likelihoods of the runs of one group."""
-    study = mc.load_study(archive.study_text + "\n")
+    study = mc.load_study(archive.study_text + "\n", archived=True)
     test = study.test_target(runs[0].coordinates)
     if test is None or test.counts is None:
         raise SystemExit("the study holds no samples out for a test")

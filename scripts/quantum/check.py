@@ -246,9 +246,7 @@ def training() -> Iterator[Line]:
         assert reference is not None
         finals = []
         for seed in range(3):
-            found = train(
-                start, target, negative_phase="quantum", shots=1_000_000, seed=seed, **common
-            )
+            found = train(start, target, gradient="quantum", shots=1_000_000, seed=seed, **common)
             assert found.tvd is not None
             finals.append(found.tvd[-1])
         mean, error = float(np.mean(finals)), float(np.std(finals, ddof=1) / np.sqrt(3.0))

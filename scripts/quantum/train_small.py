@@ -38,7 +38,7 @@ def run(paulis: str, way: str, seed: int, iterations: int) -> Trajectory:
     start = SqRBM.uniform(4, 2, paulis, scale=0.1, seed=seed)
     settings = dict(WAYS[way])
     if settings:
-        settings["negative_phase"] = "quantum"
+        settings["gradient"] = "quantum"
     began = time.perf_counter()
     found = train(
         start,

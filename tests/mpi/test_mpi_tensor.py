@@ -39,7 +39,7 @@ def study(team: int = 1) -> dict[str, Any]:
             "max_bond": 8,
             "refit": 9,
         },
-        "gradients": {"moving": {"method": "pcd", "global_moves": 4}},
+        "gradients": {"moving": {"gradient": "pcd", "global_moves": 4}},
         "output": {"records": 6, "snapshots": 2},
         "run": {"batch": 2, "ranks_per_run": team},
     }

@@ -67,7 +67,8 @@ class Run:
     @property
     def model(self) -> SqRBM | None:
         """The final model, None if it was not kept."""
-        return self.trajectory.model
+        model: SqRBM | None = self.trajectory.model
+        return model
 
     @property
     def snapshots(self) -> list[tuple[int, SqRBM]]:

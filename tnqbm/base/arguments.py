@@ -229,8 +229,8 @@ _ALSO = {
     "lr": "learning_rate", "eta": "learning_rate", "alpha": "learning_rate",
     "rate": "learning_rate", "epochs": "iterations", "n_iter": "iterations",
     "max_iter": "iterations", "updates": "iterations", "k": "steps", "sweeps": "steps",
-    "n_chains": "chains", "n_ladders": "chains", "gradient": "negative_phase",
-    "method": "negative_phase", "eps": "epsilon", "l2": "weight_decay", "betas": "ais_betas",
+    "n_chains": "chains", "n_ladders": "chains", "negative_phase": "gradient",
+    "method": "gradient", "eps": "epsilon", "l2": "weight_decay", "betas": "ais_betas",
     "n_betas": "ais_betas", "n_temperatures": "temperatures", "centered": "centred",
     "batch": "batch_size", "batchsize": "batch_size", "dtype": "precision",
 }  # fmt: skip

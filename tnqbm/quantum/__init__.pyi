@@ -12,7 +12,6 @@ from .gibbs import GibbsCircuit as GibbsCircuit
 from .gibbs import Postselected as Postselected
 from .gibbs import gibbs_circuit as gibbs_circuit
 from .gibbs import postselect as postselect
-from .hamiltonian_phase import HamiltonianPhase as HamiltonianPhase
 from .imaginary_time import PauliAverages as PauliAverages
 from .resources import RandomModel as RandomModel
 from .resources import Resources as Resources

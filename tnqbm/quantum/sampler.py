@@ -39,9 +39,9 @@ from tnqbm.quantum.imaginary_time import (
     measured_averages,
     sign_error,
 )
+from tnqbm.quantum.settings import STRATEGIES
 from tnqbm.quantum.thermal import thermal_angles, thermal_template
 from tnqbm.quantum.usage import Usage
-from tnqbm.training.settings import STRATEGIES
 
 if TYPE_CHECKING:
     from qiskit.primitives import BaseSamplerV2

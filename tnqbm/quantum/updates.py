@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tnqbm.core import streams
 from tnqbm.quantum.usage import Ledger, TooFewShotsError, Usage
-from tnqbm.training.phases import Estimate
+from tnqbm.training.estimators import Averages
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
@@ -33,7 +33,7 @@ class MeasuredUpdates:
         theta: Float,
         rows: NDArray[np.intp],
         measure: Callable[[Float, int, np.random.SeedSequence], tuple[Float, Usage]],
-    ) -> Estimate:
+    ) -> Averages:
         """Averages like theta (B, K) of the runs ``rows`` (B,), each measured by itself.
 
         ``measure`` takes a run's parameters, its number and its stream, and returns its averages
@@ -54,7 +54,7 @@ class MeasuredUpdates:
             spent.append(took)
             self._ledger.add(run, took)
         self.count += 1
-        return Estimate(moments, failures=failures, spent=self._ledger.of_update(spent))
+        return Averages(moments, failures=failures, spent=self._ledger.of_update(spent))
 
     def report(self, rows: NDArray[np.intp]) -> State:
         """What each of the runs has taken so far, see docs/quantum.md."""

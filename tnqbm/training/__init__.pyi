@@ -1,7 +1,8 @@
+from . import estimators as estimators
 from . import optimizers as optimizers
-from . import phases as phases
-from . import second_order as second_order
+from .fitting import train as train
+from .hamiltonians import HamiltonianProblem as HamiltonianProblem
+from .problems import SqRBMProblem as SqRBMProblem
 from .settings import TrainingSettings as TrainingSettings
 from .trainer import Trainer as Trainer
-from .trainer import train as train
 from .trajectory import Trajectory as Trajectory

@@ -32,9 +32,9 @@ def refuse_nothing_to_watch(settings: TrainingSettings, n_visible: int, evaluate
     rows = settings.evaluated_steps.size
     if not evaluated:
         raise ValueError(
-            f"patience: nothing to watch: with evaluate = {settings.evaluate!r} and {n_visible} "
-            "visible units no likelihood is recorded; give evaluate = 'ais' (annealing), "
-            "or patience = 0"
+            f"patience: nothing to watch: with evaluate = {settings.evaluate.name!r} and "
+            f"{n_visible} visible units no likelihood is recorded; give evaluate = 'ais' "
+            "(annealing), or patience = 0"
         )
     if settings.iterations and rows < 2:
         raise ValueError(

@@ -12,9 +12,6 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM, same_mask
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
-from tnqbm.training import phases
-from tnqbm.training.phases import LogPartition, PhaseContext
-from tnqbm.training.settings import EXACT_EVALUATION, TrainingSettings
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -128,12 +125,10 @@ def uncoupled(n: int, m: int, paulis: str, couple: str) -> NDArray[np.bool_]:
     return flags
 
 
-def checked_frozen(
-    frozen: ArrayLike | None, size: int, settings: TrainingSettings
-) -> NDArray[np.bool_]:
+def checked_frozen(frozen: ArrayLike | None, size: int) -> NDArray[np.bool_]:
     """A copy (size,) of the flags of parameters that do not move, none by default.
 
-    TypeError if they are not booleans, ValueError for another shape or for the centred gradient.
+    TypeError if they are not booleans, ValueError for another shape.
     """
     if frozen is None:
         return np.zeros(size, dtype=np.bool_)
@@ -144,14 +139,4 @@ def checked_frozen(
         raise ValueError(
             f"frozen must have shape ({size},), one flag for each parameter, got {flags.shape}"
         )
-    if settings.centred and flags.any():
-        raise ValueError("centred: the centred gradient mixes all parameters, none can be frozen")
     return flags
-
-
-def evaluator(context: PhaseContext) -> LogPartition | None:
-    """What finds log Z of recorded rows if the negative phase does not know it."""
-    name = context.settings.evaluate
-    if name == "auto":
-        name = "exact" if context.n_visible <= EXACT_EVALUATION else "none"
-    return None if name == "none" else phases.log_partition(name, context)

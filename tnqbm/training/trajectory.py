@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core.model import SqRBM
-
 METRICS = (
     "kl", "tvd", "nll", "gradient_norm", "log_partition", "log_partition_error", "test_nll",
     "valid_nll", "log_partition_bound",
@@ -68,8 +66,8 @@ class Trajectory:
     test_nll: NDArray[np.float64] | None = None
     valid_nll: NDArray[np.float64] | None = None
     log_partition_bound: NDArray[np.float64] | None = None
-    model: SqRBM | None = None
-    snapshots: list[tuple[int, SqRBM]] = field(default_factory=list)
+    model: Any = None
+    snapshots: list[tuple[int, Any]] = field(default_factory=list)
     model_step: int | None = None
     stopped: str = "iterations"
     cause: str = ""

@@ -15,20 +15,19 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from mc.estimators.divergence import cd, pcd, tempered
+from mc.estimators.settings import CD, PCD, Tempered
 from tests.mc_twins import LETTERS, gibbs_matrix
-from tests.tnqbm.training.test_sampled_training import Together
+from tests.together import Together
 from tests.twins import all_states, averages, enumerate_model
-from tnqbm import SqRBM, TrainingSettings
-from tnqbm.base.teams import Team, share
-from tnqbm.training.phases import NegativePhase, PhaseContext
+from tnqbm import SqRBM, Target
+from tnqbm.base.teams import Alone, Team, share
+from tnqbm.training.estimators import Context, GradientEstimator
+from tnqbm.training.problems import SqRBMProblem
 
-FACTORIES: dict[str, Callable[[PhaseContext], NegativePhase]] = {
-    "cd": cd, "pcd": pcd, "tempered": tempered,
-}  # fmt: skip
+ESTIMATORS: dict[str, type[CD | PCD | Tempered]] = {"cd": CD, "pcd": PCD, "tempered": Tempered}
 N, M = 4, 3
 STATES = all_states(N)
-every = pytest.mark.parametrize("name", list(FACTORIES))
+every = pytest.mark.parametrize("name", list(ESTIMATORS))
 
 
 def data(seed: int = 3, n: int = N) -> np.ndarray:
@@ -45,16 +44,23 @@ def make(
     team: Team | None = None,
     precision: str = "double",
     probabilities: np.ndarray | None = None,
+    batch_size: int = 0,
     **settings: Any,
-) -> NegativePhase:
-    q = (data() if probabilities is None else probabilities)[None]
-    options: dict[str, Any] = {} if team is None else {"team": team}
-    context = PhaseContext(
-        N, M, p, precision, STATES[None], q,
-        keys=np.arange(50, 50 + runs, dtype=np.uint64) if keys is None else keys,
-        settings=TrainingSettings(negative_phase=name, **settings), **options,
-    )  # fmt: skip
-    return FACTORIES[name](context)
+) -> GradientEstimator:
+    q = data() if probabilities is None else probabilities
+    context = Context(
+        SqRBMProblem([model_of(p)] * runs, [Target.from_dense(q)] * runs),
+        np.arange(50, 50 + runs, dtype=np.uint64) if keys is None else keys,
+        precision,
+        batch_size,
+        team=team or Alone(),
+    )
+    return ESTIMATORS[name](**settings).make(context)
+
+
+def of(name: str, **settings: Any) -> dict[str, Any]:
+    """Those of the settings that an estimator has."""
+    return {key: settings[key] for key in settings if key in ESTIMATORS[name].model_fields}
 
 
 def model_of(p: int, scale: float = 0.6, seed: int = 1) -> SqRBM:
@@ -115,18 +121,18 @@ def test_long_chains_give_the_exact_gradient(
     name: str, settings: dict[str, Any], p: int, precision: str
 ) -> None:
     model = model_of(p)
-    phase = make(name, p, 16, chains=1000, precision=precision, **settings)
-    estimate = phase.estimate(repeated(model, 16), np.arange(16))
+    estimator = make(name, p, 16, chains=1000, precision=precision, **settings)
+    estimate = estimator.estimate(repeated(model, 16), np.arange(16))
     assert estimate.log_partition is None
-    assert agrees(estimate.moments, model, distribution(model), 1000)
+    assert agrees(estimate.model, model, distribution(model), 1000)
 
 
 @pytest.mark.parametrize("p", [2, 3])
 def test_the_uncorrected_kernel_gives_another(p: int) -> None:
     """Negative control: a biased sampler does not pass."""
     model = model_of(p, scale=0.9)
-    phase = make("pcd", p, 16, chains=1000, steps=60, kernel="thermal-uncorrected")
-    found = phase.estimate(repeated(model, 16), np.arange(16)).moments
+    estimator = make("pcd", p, 16, chains=1000, steps=60, kernel="thermal-uncorrected")
+    found = estimator.estimate(repeated(model, 16), np.arange(16)).model
     error = np.sqrt(variances(model, distribution(model)) / 16_000)
     z = (found.mean(axis=0) - enumerate_model(model)[1]) / error
     assert np.abs(z).max() > 10
@@ -152,8 +158,8 @@ def test_contrastive_divergence_is_biased_by_what_its_chains_lack(
         assert np.linalg.norm(averages(model, STATES, after) - exact) == pytest.approx(
             bias, abs=1e-3
         )
-        phase = make("cd", p, 16, chains=1000, steps=k, kernel="collapsed")
-        found = phase.estimate(repeated(model, 16), np.arange(16)).moments
+        estimator = make("cd", p, 16, chains=1000, steps=k, kernel="collapsed")
+        found = estimator.estimate(repeated(model, 16), np.arange(16)).model
         assert agrees(found, model, after, 1000)
         biases.append(np.linalg.norm(found.mean(axis=0) - exact))
     noise = np.sqrt(variances(model, distribution(model)).sum() / 16_000)
@@ -166,10 +172,11 @@ def test_contrastive_divergence_is_biased_by_what_its_chains_lack(
 def test_persistent_chains_forget_where_they_began(p: int) -> None:
     model = model_of(p, scale=1.0)
     exact = enumerate_model(model)[1]
-    phase = make("pcd", p, 8, chains=2000, steps=1, kernel="collapsed")
+    estimator = make("pcd", p, 8, chains=2000, steps=1, kernel="collapsed")
     theta, rows = repeated(model, 8), np.arange(8)
     errors = [
-        np.linalg.norm(phase.estimate(theta, rows).moments.mean(axis=0) - exact) for _ in range(40)
+        np.linalg.norm(estimator.estimate(theta, rows).model.mean(axis=0) - exact)
+        for _ in range(40)
     ]
     assert errors[0] > 5 * errors[-1]
 
@@ -180,8 +187,8 @@ def test_one_state_of_data_is_where_the_chains_begin() -> None:
     q[5] = 1.0  # 0101
     a = 30.0 * (2.0 * STATES[5] - 1.0)  # the model's only likely state as well
     model = SqRBM(a, np.zeros((2, M)), np.zeros((2, N, M)), "XZ")
-    phase = make("cd", 2, 1, chains=100, probabilities=q)
-    found = phase.estimate(repeated(model, 1), np.arange(1)).moments[0]
+    estimator = make("cd", 2, 1, chains=100, probabilities=q)
+    found = estimator.estimate(repeated(model, 1), np.arange(1)).model[0]
     np.testing.assert_array_equal(found[:N], [1, -1, 1, -1])
 
 
@@ -192,8 +199,8 @@ def test_minibatches_are_where_the_chains_begin() -> None:
     rows[0, 20:] = 1  # both states of all equal spins are modes that sweeps do not leave
     rows[1, 60:] = 1
     before = rows.copy()
-    phase = make("cd", 1, 2, batch_size=70, kernel="collapsed", steps=3)
-    found = phase.estimate(repeated(model, 2), np.arange(2), rows).moments
+    estimator = make("cd", 1, 2, batch_size=70, kernel="collapsed", steps=3)
+    found = estimator.estimate(repeated(model, 2), np.arange(2), rows).model
     np.testing.assert_allclose(found[0, :N], (20 - 50) / 70, atol=1e-12)
     np.testing.assert_allclose(found[1, :N], (60 - 10) / 70, atol=1e-12)
     np.testing.assert_array_equal(rows, before)
@@ -201,10 +208,10 @@ def test_minibatches_are_where_the_chains_begin() -> None:
 
 def test_every_update_draws_anew() -> None:
     model = model_of(2)
-    for name in FACTORIES:
-        phase = make(name, 2, 2, chains=100)
+    for name in ESTIMATORS:
+        estimator = make(name, 2, 2, chains=100)
         theta, rows = repeated(model, 2), np.arange(2)
-        one, two = (phase.estimate(theta, rows).moments for _ in range(2))
+        one, two = (estimator.estimate(theta, rows).model for _ in range(2))
         assert (one != two).any(axis=1).all()
         assert (one[0] != one[1]).any()  # nor do runs share their numbers
 
@@ -225,26 +232,24 @@ def walk(count: int, runs: int, p: int) -> np.ndarray:
 @pytest.mark.parametrize("p", [1, 3])
 def test_runs_do_not_depend_on_their_batch(name: str, p: int) -> None:
     thetas = walk(5, 4, p)
-    settings = {"chains": 70, "steps": 2, "temperatures": 3}
+    settings = of(name, chains=70, steps=2, temperatures=3)
     whole = make(name, p, 4, **settings)
     some = make(name, p, 4, **settings)
     alone = make(name, p, 1, keys=np.array([53], np.uint64), **settings)
     rows, one = np.array([1, 3]), np.arange(1)
     for theta in thetas:
-        together = whole.estimate(theta, np.arange(4)).moments
-        np.testing.assert_array_equal(some.estimate(theta[rows], rows).moments, together[rows])
-        np.testing.assert_array_equal(alone.estimate(theta[3:], one).moments[0], together[3])
+        together = whole.estimate(theta, np.arange(4)).model
+        np.testing.assert_array_equal(some.estimate(theta[rows], rows).model, together[rows])
+        np.testing.assert_array_equal(alone.estimate(theta[3:], one).model[0], together[3])
 
 
 @every
 @pytest.mark.parametrize("precision", ["double", "single"])
 def test_restoring_a_checkpoint_changes_nothing(name: str, precision: str) -> None:
     thetas = walk(7, 3, 2)
-    settings: dict[str, Any] = {
-        "chains": 70, "steps": 2, "temperatures": 4, "precision": precision,
-    }  # fmt: skip
+    settings = of(name, chains=70, steps=2, temperatures=4) | {"precision": precision}
     whole = make(name, 2, 3, **settings)
-    expected = [whole.estimate(theta, np.arange(3)).moments for theta in thetas]
+    expected = [whole.estimate(theta, np.arange(3)).model for theta in thetas]
     for stop in (0, 1, 4):
         first = make(name, 2, 3, **settings)
         for theta in thetas[:stop]:
@@ -255,7 +260,7 @@ def test_restoring_a_checkpoint_changes_nothing(name: str, precision: str) -> No
         second.estimate(thetas[0], np.arange(3))
         second.restore(state)
         for theta, wanted in zip(thetas[stop:], expected[stop:], strict=True):
-            np.testing.assert_array_equal(second.estimate(theta, np.arange(3)).moments, wanted)
+            np.testing.assert_array_equal(second.estimate(theta, np.arange(3)).model, wanted)
 
 
 @every
@@ -267,13 +272,13 @@ def test_chains_without_global_moves_keep_what_they_always_kept(name: str) -> No
 
 @every
 def test_a_state_is_a_copy(name: str) -> None:
-    phase = make(name, 2, 2, chains=70)
-    state = phase.state()
+    estimator = make(name, 2, 2, chains=70)
+    state = estimator.state()
     before = {key: value.copy() for key, value in state.items()}
-    phase.estimate(walk(1, 2, 2)[0], np.arange(2))
+    estimator.estimate(walk(1, 2, 2)[0], np.arange(2))
     for key, value in before.items():
         np.testing.assert_array_equal(state[key], value)
-    later = phase.state()
+    later = estimator.state()
     assert any((later[key] != value).any() for key, value in before.items())
 
 
@@ -282,12 +287,12 @@ def test_a_state_is_a_copy(name: str) -> None:
     [("cd", "updates"), ("pcd", "chains"), ("tempered", "chains"), ("tempered", "counters")],
 )
 def test_a_damaged_state_is_refused(name: str, missing: str) -> None:
-    phase = make(name, 2, 2, chains=70)
-    state = phase.state()
+    estimator = make(name, 2, 2, chains=70)
+    state = estimator.state()
     with pytest.raises(ValueError, match=f"{missing} of the chains has shape nothing"):
-        phase.restore({key: value for key, value in state.items() if key != missing})
+        estimator.restore({key: value for key, value in state.items() if key != missing})
     with pytest.raises(ValueError, match="expected"):
-        phase.restore({**state, missing: np.zeros((1, 2, 3, 4, 5))})
+        estimator.restore({**state, missing: np.zeros((1, 2, 3, 4, 5))})
 
 
 @pytest.mark.parametrize("name", ["pcd", "tempered"])  # the others keep no chains
@@ -337,25 +342,25 @@ def test_a_team_gives_the_numbers_of_one(
     rows = np.random.default_rng(4).integers(0, 2, (5, runs, max(batch, 1), N), dtype=np.uint8)
     build: dict[str, Any] = {"steps": 2, "precision": precision, **settings}
 
-    def follow(phase: NegativePhase, part: slice, thetas: np.ndarray) -> list[np.ndarray]:
+    def follow(estimator: GradientEstimator, part: slice, thetas: np.ndarray) -> list[np.ndarray]:
         found = []
         for theta, minibatch in zip(thetas, rows, strict=False):
             mine = minibatch[:, part] if batch else None
-            found.append(phase.estimate(theta, np.arange(runs), mine).moments)
+            found.append(estimator.estimate(theta, np.arange(runs), mine).model)
             if not batch:
                 some = np.array([0, 2])
-                found.append(phase.estimate(theta[some], some).moments)
+                found.append(estimator.estimate(theta[some], some).model)
         return found
 
     def work(team: Team | None) -> tuple[list[np.ndarray], Any, list[np.ndarray]]:
         part = slice(*share(batch, team)) if batch and team else slice(None)
-        phase = make(name, p, runs, team=team, **build)
-        first = follow(phase, part, thetas[:3])
-        state = phase.state()
+        estimator = make(name, p, runs, team=team, **build)
+        first = follow(estimator, part, thetas[:3])
+        state = estimator.state()
         # On from a checkpoint, in a new object.
-        phase = make(name, p, runs, team=team, **build)
-        phase.restore(state)
-        return first, state, follow(phase, part, thetas[3:])
+        estimator = make(name, p, runs, team=team, **build)
+        estimator.restore(state)
+        return first, state, follow(estimator, part, thetas[3:])
 
     alone = work(None)
     for member in in_a_team(size, work):
@@ -369,23 +374,25 @@ def test_a_team_gives_the_numbers_of_one(
 def test_a_team_goes_on_from_the_checkpoint_of_one_and_back() -> None:
     thetas, runs = walk(4, 2, 3), np.arange(2)
     for name in ("pcd", "tempered"):
-        settings = {"chains": 150, "temperatures": 3}
+        settings = of(name, chains=150, temperatures=3)
         whole = make(name, 3, 2, **settings)
-        expected = [whole.estimate(theta, runs).moments for theta in thetas]
+        expected = [whole.estimate(theta, runs).model for theta in thetas]
         first = make(name, 3, 2, **settings)
         first.estimate(thetas[0], runs)
         state = first.state()
 
-        def work(team: Team, name: str = name, state: Any = state) -> Any:
-            phase = make(name, 3, 2, team=team, chains=150, temperatures=3)
-            phase.restore(state)
-            return [phase.estimate(theta, runs).moments for theta in thetas[1:3]], phase.state()
+        def work(team: Team, name: str = name, state: Any = state, settings: Any = settings) -> Any:
+            estimator = make(name, 3, 2, team=team, **settings)
+            estimator.restore(state)
+            return [
+                estimator.estimate(theta, runs).model for theta in thetas[1:3]
+            ], estimator.state()
 
         for found, later in in_a_team(2, work):
             np.testing.assert_array_equal(found, expected[1:3])
             last = make(name, 3, 2, **settings)
             last.restore(later)
-            np.testing.assert_array_equal(last.estimate(thetas[3], runs).moments, expected[3])
+            np.testing.assert_array_equal(last.estimate(thetas[3], runs).model, expected[3])
 
 
 def test_ladders_that_cannot_be_shared_are_refused() -> None:

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -20,10 +20,9 @@ from tnqbm.archive import Archive
 from tnqbm.base.errors import StudyError
 from tnqbm.base.text import PAGE
 from tnqbm.exact.enumerator import Enumerator
-from tnqbm.training import phases
-from tnqbm.training.phases import Estimate, PhaseContext
+from tnqbm.training.estimators import GRADIENTS, Averages, Context, GradientSettings
 
-WILD = {"method": "exact", "optimizer": "sgd", "learning_rate": 1e300}
+WILD = {"gradient": "exact", "optimizer": "sgd", "learning_rate": 1e300}
 
 
 def study(**changes: Any) -> dict[str, Any]:
@@ -85,7 +84,7 @@ def test_runs_that_diverge_are_marked_and_block_nothing(tmp_path: Path, good: li
     assert fingerprints(again) == fingerprints(archive)
 
     # The settings of a gradient of which no run has finished may change.
-    calm = study(gradients__wild={"method": "exact", "learning_rate": 0.05})
+    calm = study(gradients__wild={"gradient": "exact", "learning_rate": 0.05})
     mended = Archive(run_study(calm, out, resume=True, progress=False))
     assert mended.failures() == []
     assert fingerprints(mended, gradient="exact") == good
@@ -95,13 +94,13 @@ def test_runs_that_diverge_are_marked_and_block_nothing(tmp_path: Path, good: li
 
 def test_what_is_taken_out_stays_and_is_remembered(tmp_path: Path, good: list[str]) -> None:
     out = tmp_path / "out.h5"
-    calm = study(gradients__wild={"method": "exact", "learning_rate": 0.05})
+    calm = study(gradients__wild={"gradient": "exact", "learning_rate": 0.05})
     both = fingerprints(Archive(run_study(calm, out, progress=False)))
     fewer = tiny(model__paulis="XYZ", model__hidden=1, seeds=2)
     archive = Archive(run_study(fewer, out, resume=True, progress=False))
     assert archive.progress == (6, 6)
     assert sorted(fingerprints(archive)) == sorted(both)
-    other = study(gradients__wild={"method": "exact", "learning_rate": 0.5})
+    other = study(gradients__wild={"gradient": "exact", "learning_rate": 0.5})
     with pytest.raises(StudyError, match=r"wild.learning_rate was 0\.05 and is now 0\.5"):
         run_study(other, out, resume=True, progress=False)
     # Nor may what all of them rest on.
@@ -123,7 +122,7 @@ def test_a_change_for_one_gradient_leaves_checkpoints_of_the_others(
             run_study(study(), out, progress=False)
     (path,) = Workspace(out).checkpoints.glob("*.h5")
     assert "exact" in path.name
-    calm = study(gradients__wild={"method": "exact", "learning_rate": 0.05})
+    calm = study(gradients__wild={"gradient": "exact", "learning_rate": 0.05})
     with monkeypatch.context() as patch:
         resumed = Disturbance(patch, -1, lambda: None)
         archive = Archive(run_study(calm, out, resume=True, progress=False))
@@ -160,19 +159,19 @@ class Brittle:
 
     key, error, reporting = 0, staticmethod(ERRORS["empty"]), False
 
-    def __init__(self, context: PhaseContext) -> None:
+    def __init__(self, context: Context) -> None:
         self.keys = context.keys
-        self.exact = Enumerator(context.shape)
+        self.exact = Enumerator(context.problem.shape)  # type: ignore[attr-defined]
         self.asked = 0
 
     def estimate(
         self, theta: np.ndarray, rows: np.ndarray, data: np.ndarray | None = None
-    ) -> Estimate:
+    ) -> Averages:
         self.asked += 1
         if self.asked == 4 and not self.reporting and self.key in self.keys[rows]:
             raise self.error()
         log_z, moments = self.exact.log_partition_and_moments(theta)
-        return Estimate(moments, log_z)
+        return Averages(moments, log_partition=log_z)
 
     def report(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         if self.reporting and self.key in self.keys[rows]:
@@ -186,6 +185,16 @@ class Brittle:
         self.asked = int(state["asked"])
 
 
+class BrittleGradient(GradientSettings):
+    """The estimator by name."""
+
+    name: ClassVar[str] = "brittle"
+    knows_log_partition: ClassVar[bool] = True
+
+    def make(self, context: Context) -> Brittle:
+        return Brittle(context)
+
+
 RAW = tiny(
     model__paulis="XYZ", model__hidden=1, training__gradient="brittle",
     training__evaluate="exact", run__batch=3,
@@ -195,7 +204,7 @@ RAW = tiny(
 @pytest.fixture
 def brittle(monkeypatch: pytest.MonkeyPatch) -> type[Brittle]:
     """The estimator by name, raising in the run of seed 2."""
-    monkeypatch.setitem(phases._FACTORIES, "brittle", Brittle)
+    monkeypatch.setitem(GRADIENTS._classes, "brittle", BrittleGradient)
     loaded = load_study(RAW)
     monkeypatch.setattr(Brittle, "key", loaded.key(loaded.combinations()[0], 2))
     return Brittle
@@ -247,10 +256,11 @@ def test_a_report_that_raises_costs_that_run_alone(
 def test_an_estimator_that_cannot_be_made_costs_its_own_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: list[str]
 ) -> None:
-    def refuse(context: PhaseContext) -> Brittle:
-        raise KeyError("no such device")
+    class Refusing(BrittleGradient):
+        def make(self, context: Context) -> Brittle:
+            raise KeyError("no such device")
 
-    monkeypatch.setitem(phases._FACTORIES, "brittle", refuse)
+    monkeypatch.setitem(GRADIENTS._classes, "brittle", Refusing)
     raw = study(training__gradient=["exact", "brittle"], gradients__wild=None)
     archive = warned(raw, tmp_path / "out.h5", "3 of 6 runs failed")
     assert fingerprints(archive, gradient="exact") == good

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mc.estimators.annealing import annealed_log_partition
 from mc.sampling.likelihood import (
     WithError,
-    ais_log_partition,
     compare_likelihoods,
     log_likelihood,
     log_likelihoods,
@@ -25,8 +25,8 @@ from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core import streams
 from tnqbm.datasets import Target, load, load_split
-from tnqbm.training.phases import PhaseContext
-from tnqbm.training.settings import TrainingSettings
+from tnqbm.training.estimators import Context
+from tnqbm.training.problems import SqRBMProblem
 
 
 @pytest.fixture(scope="module")
@@ -228,22 +228,17 @@ def test_evaluator_answers_for_rows_and_steps() -> None:
 
 def test_evaluator_of_a_training_context() -> None:
     theta, exact = thetas(2)
+    models = [SqRBM.from_vector(row, 7, 4, "XYZ") for row in theta]
     data = np.random.default_rng(1).integers(0, 2, (2, 9, 7), dtype=np.uint8)
-    options: dict[str, Any] = {
-        "keys": np.array([5, 6], dtype=np.uint64),
-        "settings": TrainingSettings(ais_chains=100, ais_betas=100),
-    }
-    for states in (data[:1], data):
-        q = np.full(states.shape[:2], 1 / 9)
-        context = PhaseContext(7, 4, 3, "double", states, q, **options)
-        log_z, error = ais_log_partition(context)(theta, np.arange(2), 3)
+    keys = np.array([5, 6], dtype=np.uint64)
+    one, other = (Target.uniform(states) for states in data)
+    for targets in ([one, one], [one, other]):
+        context = Context(SqRBMProblem(models, targets), keys)
+        log_z, error = annealed_log_partition(context, 100, 100)(theta, np.arange(2), 3)
         assert (np.abs(log_z - exact) < 4 * error).all()  # false alarm 2.4e-4
         # Row 1 of the batch alone, with its own data.
-        own = states if states.shape[0] == 1 else states[1:]
-        single = PhaseContext(
-            7, 4, 3, "double", own, q[:1], **{**options, "keys": options["keys"][1:]}
-        )
-        alone, _ = ais_log_partition(single)(theta[1:], np.arange(1), 3)
+        single = Context(SqRBMProblem(models[1:], targets[1:]), keys[1:])
+        alone, _ = annealed_log_partition(single, 100, 100)(theta[1:], np.arange(1), 3)
         assert alone[0] == log_z[1]
 
 

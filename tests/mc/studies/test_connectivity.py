@@ -14,12 +14,13 @@ from mc import StudyInterrupted, load_study, run_study
 from mc.running.workspace import identity_text
 from mc.studies.gradients import parse_label
 from mc.studies.identity import study_identity
-from mc.studies.schedule import contraction_cost
 from tests.mc.studies.samples import changed, interrupted, problems_of, run
 from tnqbm import SqRBM, exact
 from tnqbm.archive import Archive
 from tnqbm.base.errors import StudyError
 from tnqbm.core import connectivity
+from tnqbm.training.costs import run_cost, update_cost
+from tnqbm.training.estimators import Size, contraction
 from tnqbm.training.settings import TrainingSettings
 
 TEXT = """
@@ -92,7 +93,9 @@ def test_only_local_studies_have_it_in_their_identity() -> None:
     assert {k: v for k, v in local.items() if k != "model.connectivity"} == dense
     # What archives of earlier versions hold.
     assert not {"training.max_bond", "training.refit", "training.global_moves"} & set(dense)
-    changed = study_identity(load_study(study_dict(training__global_moves=3)))
+    changed = study_identity(
+        load_study(study_dict(training__gradient="pcd-1", training__global_moves=3))
+    )
     assert changed["training.global_moves"] == 3
 
 
@@ -136,7 +139,11 @@ def test_only_local_studies_have_it_in_their_identity() -> None:
         ),
         (
             {"model__visible": 64, "data__name": "digits", "model__hidden": 62},
-            ["model.visible = 64: exact enumeration", "'contraction', also as evaluate"],
+            [
+                "'exact' with visible = 64, hidden = 62",
+                "exact enumeration",
+                "'contraction', also as evaluate",
+            ],
         ),
         (
             {
@@ -156,7 +163,7 @@ def test_only_local_studies_have_it_in_their_identity() -> None:
                 "model__hidden": 62,
                 "training__gradient": "contraction",
             },
-            ["'contraction' with visible = 64, hidden = 62, 1 Pauli and", "multiply-adds"],
+            ["'contraction' with visible = 64, hidden = 62, paulis = 'Z'", "multiply-adds"],
         ),
         (
             {
@@ -167,16 +174,23 @@ def test_only_local_studies_have_it_in_their_identity() -> None:
                 "training__gradient": "pcd",
                 "training__evaluate": "contraction",
             },
-            ["'pcd' with visible = 64", "connectivity = 'dense'", "multiply-adds"],
+            ["'pcd' with visible = 64", "evaluate = 'contraction': ", "multiply-adds"],
         ),
         ({"training__evaluate": "contracted"}, ["did you mean 'contraction'"]),
-        ({"training__gradient": "contraction-5"}, ["take no steps", "did you mean 'contraction'"]),
+        (
+            {"training__gradient": "contraction-5"},
+            ["'contraction' takes no steps", "did you mean 'contraction'"],
+        ),
         ({"training__gradient": "contracton"}, ["did you mean 'contraction'"]),
         (
             {"training__gradient": ["contraction", "pcd"], "run__ranks_per_run": 2},
             ["run.ranks_per_run = 2: 'contraction' contracts a network, which several ranks"],
         ),
         ({"training__refit": 0}, ["training.refit = 0"]),
+        (
+            {"training__temperatures": 5},
+            ["training.temperatures = 5: nothing in this study has such a setting", "'tempered'"],
+        ),
     ],
 )
 def test_bad_input_is_named(changes: dict[str, Any], words: list[str]) -> None:
@@ -194,8 +208,8 @@ def test_dense_studies_of_many_units_hear_nothing_of_contraction() -> None:
 
 
 def test_labels_without_sweeps() -> None:
-    assert parse_label("contraction", ("exact", "contraction")) == {"negative_phase": "contraction"}
-    assert parse_label("contraction-2", ("exact", "contraction")) is None
+    assert parse_label("contraction") == {"gradient": "contraction"}
+    assert parse_label("contraction-2") is None
 
 
 def test_large_local_studies_are_planned_quickly() -> None:
@@ -214,16 +228,18 @@ def test_large_local_studies_are_planned_quickly() -> None:
     assert all(0 < cost < 1e12 for cost in costs.values())
 
 
-def test_what_contraction_costs() -> None:
-    coordinates = {"paulis": "XYZ", "visible": 64, "hidden": 49}
-    quick, slow = (
-        contraction_cost(coordinates, TrainingSettings(negative_phase="contraction"), seconds)
-        for seconds in (0.001, 0.1)
-    )
+def test_what_contraction_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = Size(64, 49, 3, connectivity.named("lattice-8x8-2x2", 64, 49))
+    settings = TrainingSettings(gradient="contraction")
+    evaluated = TrainingSettings(gradient="pcd", evaluate="contraction", evaluations=10)
+    found = []
+    for seconds in (0.001, 0.1):
+        monkeypatch.setattr(contraction, "_seconds", lambda size, seconds=seconds: seconds)
+        found.append((run_cost(size, settings), run_cost(size, evaluated)))
+        assert settings.gradient.cost(size, settings) > update_cost(size, settings)
+    (quick, one), (slow, two) = found
     assert slow - quick == pytest.approx(2000 * 0.099e9)
-    evaluated = TrainingSettings(negative_phase="pcd", evaluate="contraction", evaluations=10)
-    one, two = (contraction_cost(coordinates, evaluated, seconds) for seconds in (0.0, 0.1))
-    assert two - one == pytest.approx(10 * 0.05e9)
+    assert two - one == pytest.approx(10 * 0.5 * 0.099e9)
 
 
 # --- running -----------------------------------------------------------------------------------
@@ -275,6 +291,8 @@ def test_interrupted_local_studies_resume_to_the_same_bits(
     tmp_path: Path, archive: Archive, gradient: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw, out = study_dict(training__gradient=gradient), tmp_path / "out.h5"
+    if gradient == "contraction":
+        del raw["training"]["chains"]
     raw["run"] = {"checkpoint_seconds": 0}
 
     with interrupted(monkeypatch, 9), pytest.raises((KeyboardInterrupt, StudyInterrupted)):
@@ -286,7 +304,8 @@ def test_interrupted_local_studies_resume_to_the_same_bits(
 
 
 def test_resuming_with_another_connectivity_is_refused(tmp_path: Path) -> None:
-    small = {"training__gradient": "contraction", "model__hidden": 6, "model__paulis": "Z"}
+    small: dict[str, Any] = {"training__gradient": "contraction", "training__chains": None}
+    small |= {"model__hidden": 6, "model__paulis": "Z"}
     out = tmp_path / "out.h5"
     run(study_dict(**small), out)
     for name in ("dense", "ring-3"):

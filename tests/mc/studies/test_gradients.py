@@ -7,23 +7,24 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from mc import load_study, run_study
+from mc.estimators.settings import PCD
 from mc.running.workspace import identity_text
 from mc.studies.gradients import parse_label
 from mc.studies.identity import identity_changes, study_identity
-from mc.studies.schedule import run_cost, sampling_cost
 from mc.studies.seeds import chain_stream
 from tests.mc.studies.samples import Disturbance, changed, problems_of, run, tiny
-from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tests.tnqbm.training.noisy_estimator import NoisyEstimator, NoisyGradient
 from tnqbm import SqRBM, datasets, exact
 from tnqbm.archive import Archive
 from tnqbm.base.errors import StudyError
-from tnqbm.training import phases
+from tnqbm.training.costs import enumerated_update_cost, run_cost
+from tnqbm.training.estimators import GRADIENTS, Context, Size
 from tnqbm.training.settings import TrainingSettings
 
 TEXT = """
@@ -41,7 +42,7 @@ iterations = 50
 steps = 4
 batch_size = 3
 [gradients.slow]
-method = "pcd"
+gradient = "pcd"
 steps = 20
 learning_rate = 0.01
 centred = true
@@ -52,20 +53,37 @@ def study_dict(**changes: Any) -> dict[str, Any]:
     return changed(tomllib.loads(TEXT), changes)
 
 
+class Noisy(NoisyGradient):
+    """Has steps, which stand in labels and do nothing."""
+
+    sweeps: ClassVar[bool] = True
+    size: ClassVar[float] = 0.05
+
+    steps: int = 1
+
+    def make(self, context: Context) -> NoisyEstimator:
+        return NoisyEstimator(context, self.size)
+
+
+class Noisier(Noisy):
+    name: ClassVar[str] = "noisier"
+    size: ClassVar[float] = 0.5
+
+
 @contextmanager
-def noisy_phases() -> Iterator[None]:
+def noisy_estimators() -> Iterator[None]:
     """Two more estimators, which are quick and keep a state."""
-    phases._FACTORIES["noisy"] = NoisyPhase
-    phases._FACTORIES["noisier"] = lambda context: NoisyPhase(context, 0.5)
+    GRADIENTS.register(Noisy)
+    GRADIENTS.register(Noisier)
     try:
         yield
     finally:
-        del phases._FACTORIES["noisy"], phases._FACTORIES["noisier"]
+        del GRADIENTS._classes["noisy"], GRADIENTS._classes["noisier"]
 
 
 @pytest.fixture
 def noisy() -> Iterator[None]:
-    with noisy_phases():
+    with noisy_estimators():
         yield
 
 
@@ -80,7 +98,7 @@ def estimated(**changes: Any) -> dict[str, Any]:
     """The same with exact and two noisy gradients, one under a name of its own: 18 runs."""
     raw = only_exact()
     raw["training"]["gradient"] = ["exact", "noisy-2", "mine"]
-    raw["gradients"] = {"mine": {"method": "noisier", "batch_size": 3, "iterations": 20}}
+    raw["gradients"] = {"mine": {"gradient": "noisier", "batch_size": 3, "iterations": 20}}
     for dotted, value in changes.items():
         *tables, key = dotted.split("__")
         place = raw
@@ -105,11 +123,11 @@ def test_labels_have_their_settings() -> None:
     study = load_study(TEXT)
     common = {"iterations": 50, "batch_size": 3, "records": 200}
     expected = {
-        "exact": TrainingSettings(**common, steps=4),
-        "cd-1": TrainingSettings(**common, negative_phase="cd", steps=1),
-        "pcd": TrainingSettings(**common, negative_phase="pcd", steps=4),
+        "exact": TrainingSettings(**common),  # which has no steps
+        "cd-1": TrainingSettings(**common, gradient="cd", steps=1),
+        "pcd": TrainingSettings(**common, gradient="pcd", steps=4),
         "slow": TrainingSettings(
-            **common, negative_phase="pcd", steps=20, learning_rate=0.01, centred=True
+            **common, gradient="pcd", steps=20, learning_rate=0.01, centred=True
         ),
     }
     assert {label: study.settings(label) for label in study.labels()} == expected
@@ -119,10 +137,10 @@ def test_labels_have_their_settings() -> None:
 @pytest.mark.parametrize(
     ("label", "expected"),
     [
-        ("exact", {"negative_phase": "exact"}),
-        ("cd", {"negative_phase": "cd"}),
-        ("cd-10", {"negative_phase": "cd", "steps": 10}),
-        ("tempered-5", {"negative_phase": "tempered", "steps": 5}),
+        ("exact", {"gradient": "exact"}),
+        ("cd", {"gradient": "cd"}),
+        ("cd-10", {"gradient": "cd", "steps": 10}),
+        ("tempered-5", {"gradient": "tempered", "steps": 5}),
         ("exact-5", None),
         ("cd-0", None),
         ("cd-", None),
@@ -132,7 +150,7 @@ def test_labels_have_their_settings() -> None:
     ],
 )
 def test_what_labels_mean(label: str, expected: dict[str, Any] | None) -> None:
-    assert parse_label(label, ("exact", "cd", "pcd", "tempered")) == expected
+    assert parse_label(label) == expected
 
 
 def test_grids_may_have_gradients_of_their_own() -> None:
@@ -146,8 +164,8 @@ def test_grids_may_have_gradients_of_their_own() -> None:
 def test_a_table_may_complete_a_label() -> None:
     raw = study_dict(gradients={"pcd-10": {"chains": 7}}, training__gradient=["pcd-10", "pcd-5"])
     study = load_study(raw)
-    assert (study.settings("pcd-10").steps, study.settings("pcd-10").chains) == (10, 7)
-    assert (study.settings("pcd-5").steps, study.settings("pcd-5").chains) == (5, 100)
+    one, other = (study.settings(label).gradient for label in ("pcd-10", "pcd-5"))
+    assert (one, other) == (PCD(steps=10, chains=7), PCD(steps=5, chains=100))
 
 
 @pytest.mark.parametrize(
@@ -156,34 +174,42 @@ def test_a_table_may_complete_a_label() -> None:
         ({"training__gradient": ["exact", "pdc-10", "slow"]},
          ["training.gradient = 'pdc-10': not an estimator", "did you mean 'pcd-10'"]),
         ({"training__gradient": ["slwo", "slow"]}, ["'slwo'", "did you mean 'slow'"]),
-        ({"training__gradient": ["exact-3", "slow"]}, ["exact gradients take no steps", "'exact'"]),
+        ({"training__gradient": ["exact-3", "slow"]},
+         ["'exact' takes no steps", "did you mean 'exact'"]),
         ({"training__gradient": ["cd-0", "slow"]}, ["'cd-0'", "at least 1"]),
         ({"training__gradient": ["qqq", "slow"]}, ["choose from slow, exact", "pcd-10"]),
         ({"training__gradient": []}, ["training.gradient", "empty"]),
         ({"training__gradient": 3}, ["training.gradient = 3", "string"]),
         ({"training__gradient": "cd"}, ["gradients.slow: not used", "training.gradient"]),
         ({"grid": [{"gradient": ["slow", "cdd"]}]}, ["grid[0].gradient = 'cdd'", "'cd'"]),
-        ({"gradients__slow__method": "pdc"}, ["gradients.slow.method = 'pdc'", "'pcd'"]),
-        ({"gradients__slow__method": None}, ["gradients.slow.method: missing", "pcd"]),
+        ({"gradients__slow__gradient": "pdc"}, ["gradients.slow.gradient = 'pdc'", "'pcd'"]),
+        ({"gradients__slow__gradient": None}, ["gradients.slow.gradient: missing", "pcd"]),
         ({"gradients__slow__step": 3}, ["gradients.slow.step: unknown key", "'steps'"]),
         ({"gradients__slow__steps": 0}, ["gradients.slow.steps = 0", ">= 1"]),
-        ({"gradients__slow__gradient": "cd"}, ["gradients.slow.gradient: unknown key"]),
-        ({"gradients__pcd": {"method": "cd"}}, ["gradients.pcd.method = 'cd'", "name 'pcd' says"]),
+        ({"gradients__slow__method": "cd"},
+         ["gradients.slow.method: unknown key; did you mean 'gradient'?"]),
+        ({"gradients__pcd": {"gradient": "cd"}},
+         ["gradients.pcd.gradient = 'cd'", "name 'pcd' says"]),
         ({"gradients__cd-1": {"steps": 3}}, ["gradients.cd-1.steps = 3", "name 'cd-1' says"]),
-        ({"gradients": {"a b": {"method": "cd"}}}, ["gradients.'a b'", "letters"]),
+        ({"gradients": {"a b": {"gradient": "cd"}}}, ["gradients.'a b'", "letters"]),
         ({"gradients": 3}, ["gradients = 3", "[gradients.NAME]"]),
         ({"gradients__slow": 3}, ["gradients.slow = 3", "[gradients.slow]"]),
         ({"training__evaluate": "aiss"}, ["training.evaluate = 'aiss'", "'ais'"]),
         ({"gradients__slow__evaluate": "exat"}, ["gradients.slow.evaluate = 'exat'", "'exact'"]),
         ({"training__chains": 0}, ["training.chains = 0"]),
-        ({"training__centred": "yes"}, ["training.centred = 'yes'", "valid boolean"]),
-        ({"training__kernel": "blok"}, ["kernel = 'blok' of 'cd-1'", "block"]),
-        ({"training__kernel": "block"}, ["kernel = 'block' of 'cd-1'", "model.paulis = 'XYZ'"]),
+        ({"training__centred": "yes"}, ["training.centred = 'yes'", "must be true or false"]),
+        ({"training__kernel": "blok"}, ["'cd-1' with visible = 6", "kernel: 'blok'", "block"]),
+        ({"training__kernel": "block"},
+         ["'cd-1' with visible = 6, hidden = 2, paulis = 'XYZ'", "'block'"]),
         ({"training__batch_size": 6}, ["batch_size = 6", "5 rows of 'bas' with 6"]),
         ({"model__fields": "date"}, ["model.fields = 'date'", "'data'"]),
         ({"data__test_fraction": 1.0}, ["data.test_fraction = 1.0", "below 1"]),
         ({"data__test_fraction": 0.5}, ["data.name = 'bas' with model.visible", "known exactly"]),
         ({"run__ranks_per_run": 0}, ["run.ranks_per_run = 0"]),
+        ({"training__gradient": "exact", "gradients": {}},
+         ["training.steps = 4: nothing in this study has such a setting", "'pcd'"]),
+        ({"gradients__slow__temperatures": 5},
+         ["gradients.slow.temperatures = 5: gradient 'pcd' has no such setting", "'tempered'"]),
         ({"training__weigth_decay": 0.1}, ["training.weigth_decay", "'weight_decay'"]),
         ({"model__chains": 3}, ["model.chains", "belongs to [training]"]),
     ],
@@ -199,7 +225,7 @@ def test_every_problem_is_listed_at_once() -> None:
         study_dict(
             training__gradient=["pdc-10", "slow"],
             training__clip=-1.0,
-            gradients__slow__method="pdc",
+            gradients__slow__gradient="pdc",
             gradients__slow__chains=0,
             model__fields="both",
             grid=[{"gradient": "other"}],
@@ -219,9 +245,10 @@ def test_only_exact_gradients_and_evaluations_are_bound_to_enumeration() -> None
     data = {"data__name": "on2", "training__batch_size": 0}
     small = study_dict(**data, model__visible=40, training__gradient=["cd-1", "slow"])
     assert load_study(small).plan()
-    assert "model.visible = 40" in problems_of(study_dict(**data, model__visible=40))
+    assert "'exact' with visible = 40" in problems_of(study_dict(**data, model__visible=40))
     message = problems_of({**small, "training": {**small["training"], "evaluate": "exact"}})
-    assert "model.visible = 40: evaluate = 'exact'" in message
+    assert "'cd-1' with visible = 40" in message
+    assert ": evaluate = 'exact'" in message
 
 
 # --- streams, starts and data ------------------------------------------------------------------
@@ -229,7 +256,7 @@ def test_only_exact_gradients_and_evaluations_are_bound_to_enumeration() -> None
 
 def test_all_gradients_start_from_the_same_parameters() -> None:
     study = load_study(TEXT)
-    alone = load_study(study_dict(training__gradient="exact", gradients=None))
+    alone = load_study(study_dict(training__gradient="exact", training__steps=None, gradients=None))
     starts = [study.initial_model(c, 2) for c in study.combinations() if c["paulis"] == "XYZ"]
     assert len(starts) == 4
     assert all(model == starts[0] for model in starts)
@@ -319,7 +346,7 @@ OLD_IDENTITY = (
 def test_the_identity_of_studies_of_old_has_not_changed() -> None:
     assert identity_text(study_identity(load_study(tiny()))) == OLD_IDENTITY
     explicit = tiny(training={"iterations": 30, "chains": 100, "clip": 0.0, "gradient": ["exact"]})
-    assert identity_text(study_identity(load_study(explicit))) == OLD_IDENTITY
+    assert identity_text(study_identity(load_study(explicit, archived=True))) == OLD_IDENTITY
 
 
 @pytest.mark.parametrize(
@@ -334,7 +361,7 @@ def test_the_identity_of_studies_of_old_has_not_changed() -> None:
         ({"model__fields": "data"}, ["model.fields was 'uniform' and is now 'data'"]),
         ({"training__beta1": 0.5}, ["training.beta1 was 0.9 and is now 0.5"]),
         (
-            {"training__gradient": ["exact", "own"], "gradients__own": {"method": "cd"}},
+            {"training__gradient": ["exact", "own"], "gradients__own": {"gradient": "cd"}},
             [],
         ),
         (
@@ -366,13 +393,13 @@ def test_what_changes_for_estimated_gradients_is_named() -> None:
     assert changes(training__batch_size=2) == ["training.batch_size was 3 and is now 2"]
     assert changes(training__batch_size=None) == ["training.batch_size was 3 and is now 0"]
     assert changes(gradients__slow__steps=9) == ["gradients.slow.steps was 20 and is now 9"]
-    assert changes(gradients__slow__method="cd") == [
-        "gradients.slow.method was 'pcd' and is now 'cd'"
+    assert changes(gradients__slow__gradient="cd") == [
+        "gradients.slow.gradient was 'pcd' and is now 'cd'"
     ]
     assert (
         changes(
             training__gradient=["exact", "cd-1", "pcd", "slow", "new"],
-            gradients__new={"method": "tempered"},
+            gradients__new={"gradient": "tempered"},
         )
         == []
     )
@@ -386,20 +413,20 @@ def test_what_changes_for_estimated_gradients_is_named() -> None:
 
 
 def test_cost_grows_with_the_work() -> None:
-    at: dict[str, Any] = {"visible": 64, "hidden": 64, "paulis": "XYZ"}
+    size = Size(64, 64, 3)
 
     def cost(**settings: Any) -> float:
-        given = {"negative_phase": "cd", "batch_size": 100, "iterations": 100} | settings
-        return sampling_cost(at, TrainingSettings(**given))
+        given = {"gradient": "cd", "batch_size": 100, "iterations": 100} | settings
+        return run_cost(size, TrainingSettings(**given))
 
     base = cost()
     for more in (
         {"steps": 10}, {"batch_size": 1000}, {"iterations": 200},
-        {"negative_phase": "tempered"}, {"evaluate": "ais"},
+        {"gradient": "tempered"}, {"evaluate": "ais"},
     ):  # fmt: skip
         assert cost(**more) > 1.2 * base
     assert cost(chains=500) == base  # chains of CD start at the rows of a minibatch
-    assert cost(negative_phase="pcd", chains=500) > 1.2 * cost(negative_phase="pcd", chains=100)
+    assert cost(gradient="pcd", chains=500) > 1.2 * cost(gradient="pcd", chains=100)
     assert cost(precision="single") < base
     assert cost(evaluate="ais", evaluations=2) < cost(evaluate="ais")
 
@@ -407,7 +434,8 @@ def test_cost_grows_with_the_work() -> None:
 def test_exact_tasks_are_cut_as_ever() -> None:
     study = load_study(tiny(run={}, seeds=40))
     one = study.tasks()[0]
-    assert one.cost == run_cost(one.coordinates, 30) * len(one.seeds)
+    size = study.size(one.coordinates)
+    assert one.cost == 30 * enumerated_update_cost(size) * len(one.seeds)
 
 
 # --- running -----------------------------------------------------------------------------------
@@ -415,7 +443,7 @@ def test_exact_tasks_are_cut_as_ever() -> None:
 
 @pytest.fixture(scope="module")
 def reference_run(tmp_path_factory: pytest.TempPathFactory) -> str:
-    with noisy_phases():
+    with noisy_estimators():
         return run(estimated(), tmp_path_factory.mktemp("whole") / "out.h5").fingerprint()
 
 
@@ -457,7 +485,7 @@ def test_chains_of_this_package_are_found_by_name(tmp_path: Path) -> None:
     raw["training"]["gradient"] = ["exact", "cd-1", "pcd-2", "tempered", "minibatches"]
     raw["gradients"] = {
         "minibatches": {
-            "method": "cd", "batch_size": 5, "centred": True, "evaluate": "ais",
+            "gradient": "cd", "batch_size": 5, "centred": True, "evaluate": "ais",
             "evaluations": 2, "ais_chains": 20, "ais_betas": 10,
         }
     }  # fmt: skip

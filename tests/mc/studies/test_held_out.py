@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mc import load_study, run_study
-from mc.studies.checks import unsaid_repeats
+from mc.studies.combinations import unsaid_repeats
 from mc.studies.identity import identity_changes, study_identity
 from tests.mc.studies.samples import problems_of, run, tiny
 from tnqbm import SqRBM, datasets, exact
@@ -101,7 +101,7 @@ def test_the_key_is_part_of_the_identity(rows: Path) -> None:
 @pytest.mark.parametrize("name", ["ising", "digits", "trainers-digits"])
 def test_archived_studies_keep_their_identity_and_their_data(name: str) -> None:
     archive = Archive(RESULTS / f"{name}.h5")
-    study = load_study(archive.study_text + "\n")
+    study = load_study(archive.study_text + "\n", archived=True)
     recorded = json.loads(archive.provenance["settings"])
     assert json.loads(json.dumps(study_identity(study))) == recorded
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import os
 import re
@@ -12,10 +11,10 @@ from typing import Any
 import pytest
 
 from mc import load_study
-from mc.studies import checks, limits
+from mc.studies import combinations, limits
 from tests.mc.studies.samples import ROOT, changed, problems_of, tiny
 from tnqbm.base.limits import MAX_COUNTS
-from tnqbm.training.settings import TrainingSettings
+from tnqbm.training.settings import TrainingSettings, all_settings, default_of
 
 TEXT = """name = "x"
 seeds = {seeds}
@@ -40,7 +39,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("tnqbm.datasets.load", never)
     monkeypatch.setattr("mc.studies.study.Study.combinations", never)
-    monkeypatch.setattr(checks, "named", never)
+    monkeypatch.setattr(combinations, "named", never)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +82,7 @@ def test_absurd_studies_are_refused_before_any_work(text: str, words: str) -> No
         TEXT.format(seeds=1, hidden=[-k for k in range(900)]),
         PLAIN.replace('"bas"', ", ".join(f'"no{k}"' for k in range(900))),
         PLAIN + f"gradient = {[f'no{k}' for k in range(900)]}\n",
-        PLAIN + "".join(f"[gradients.no{k}]\nmethod = 'pcd'\n" for k in range(900)),
+        PLAIN + "".join(f"[gradients.no{k}]\ngradient = 'pcd'\n" for k in range(900)),
     ],
     ids=["keys", "values", "data", "gradients", "labels"],
 )
@@ -118,11 +117,13 @@ def test_a_mapping_inside_itself() -> None:
 
 
 def test_every_count_has_a_limit_that_is_refused_by_name() -> None:
+    settings = all_settings()
     for name, largest in MAX_COUNTS.items():
+        parts = {kind: names[0] for kind, names in settings[name].owners.items()}
         with pytest.raises(ValueError, match=f"^{name}: "):
-            TrainingSettings(**{name: largest + 1})
-    settings = dataclasses.asdict(TrainingSettings())
-    assert {name for name, value in settings.items() if type(value) is int} <= set(MAX_COUNTS)
+            TrainingSettings(**parts, **{name: largest + 1})
+    whole = {name for name in settings if type(default_of(name)) is int}
+    assert whole <= set(MAX_COUNTS)
 
 
 def test_the_page_lists_all_limits() -> None:

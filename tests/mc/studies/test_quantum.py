@@ -36,7 +36,7 @@ iterations = 3
 shots = 500
 chains = 10
 [gradients.enhanced]
-method = "quantum"
+gradient = "quantum"
 strategy = "enhanced"
 """
 
@@ -195,7 +195,7 @@ def test_settings_are_in_the_identity_where_they_differ() -> None:
         ({"strategy": "enhance"}, "training.strategy = 'enhance'"),
         ({"shots": 0}, "training.shots = 0"),
         ({"shots": 10}, "training.shots = 10"),
-        ({"chains": 1}, "'enhanced': chains = 1"),
+        ({"chains": 1}, "chains = 1; strategy 'enhanced'"),
         ({"trotter_step": 2}, "trotter_steps"),
         ({"gradient": "quantun"}, "'quantum'"),
     ],

@@ -10,10 +10,12 @@ import pytest
 
 from mc import load_study
 from mc.studies.identity import study_identity
-from mc.studies.schedule import curvature_cost
 from tests.mc.studies.samples import interrupted, run, tiny
 from tnqbm import SqRBM, datasets
 from tnqbm.base.errors import StudyError
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.costs import run_cost
+from tnqbm.training.estimators import Size
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
 
@@ -26,11 +28,13 @@ def study(**changes: Any) -> dict[str, Any]:
         training__iterations=8,
     )
     raw["gradients"] = {
-        "fisher": {"method": "exact", "optimizer": "natural", "learning_rate": 1.0},
-        "kubo": {"method": "exact", "optimizer": "natural", "metric": "kubo-mori", "solver": "cg"},
-        "em": {"method": "exact", "optimizer": "em", "inner_iterations": 5},
+        "fisher": {"gradient": "exact", "optimizer": "natural", "learning_rate": 1.0},
+        "kubo": {
+            "gradient": "exact", "optimizer": "natural", "metric": "kubo-mori", "solver": "cg",
+        },
+        "em": {"gradient": "exact", "optimizer": "em", "inner_iterations": 5},
         "sampled": {
-            "method": "pcd", "chains": 20, "optimizer": "natural", "trust_radius": 0.3,
+            "gradient": "pcd", "chains": 20, "optimizer": "natural", "trust_radius": 0.3,
             "learning_rate": 0.3,
         },
     }  # fmt: skip
@@ -74,9 +78,15 @@ def test_interrupted_studies_end_alike(tmp_path: Path, monkeypatch: pytest.Monke
     [
         ({"fisher__optimizer": "naturel"}, "did you mean 'natural'"),
         ({"fisher__metric": "kubo"}, "gradients.fisher.metric = 'kubo': .*did you mean"),
-        ({"fisher__momentum": 0.5}, "gradients.fisher.momentum = 0.5: not with"),
-        ({"sampled__damping_rule": "adaptive"}, "'sampled': damping_rule: 'adaptive' compares"),
-        ({"em__method": "pcd"}, "'em': optimizer: 'em' needs log Z"),
+        (
+            {"fisher__momentum": 0.5},
+            "gradients.fisher.momentum = 0.5: optimizer 'natural' has no such setting.*'sgd'",
+        ),
+        (
+            {"sampled__damping_rule": "adaptive"},
+            "gradients.sampled.damping_rule = 'adaptive': .*compares losses",
+        ),
+        ({"em__gradient": "pcd"}, "gradients.em.optimizer = 'em': .*needs log Z.*got 'pcd'"),
     ],
 )
 def test_impossible_combinations_are_reported(changes: dict[str, Any], message: str) -> None:
@@ -103,12 +113,14 @@ def test_earlier_identities_stay() -> None:
 
 
 def test_costs_count_the_curvature() -> None:
-    coordinates = {"visible": 8, "hidden": 4, "paulis": "XYZ", "data": "bas", "gradient": "x"}
+    size = Size(8, 4, 3)
     plain = TrainingSettings()
     natural = TrainingSettings(optimizer="natural")
     em = TrainingSettings(optimizer="em")
-    assert curvature_cost(coordinates, plain) == 0
-    assert 0 < curvature_cost(coordinates, natural) < curvature_cost(coordinates, em)
+    assert plain.optimizer.cost(size, plain) == 0
+    assert 0 < natural.optimizer.cost(size, natural) < em.optimizer.cost(size, em)
+    added = run_cost(size, natural) - run_cost(size, plain)
+    assert added == pytest.approx(2000 * natural.optimizer.cost(size, natural))
 
 
 class Place:
@@ -129,13 +141,9 @@ def test_members_of_a_team_see_the_metric_of_all_chains() -> None:
     """The samples handed out are the gathered ones, not the member's share."""
     whole = np.random.default_rng(0).integers(0, 2, (1, 128, 4), np.uint8)
     settings = TrainingSettings(
-        negative_phase="pcd", chains=128, optimizer="natural", damping=0.1, iterations=1
+        gradient="pcd", chains=128, optimizer="natural", damping=0.1, iterations=1
     )
-    one = Trainer(
-        [SqRBM.uniform(4, 2, "XZ", seed=1)],
-        [datasets.load("bas", 4)],
-        settings,
-        team=Place(whole),
-    )
-    one.advance(1)
-    assert one._estimate.states is whole
+    problem = SqRBMProblem([SqRBM.uniform(4, 2, "XZ", seed=1)], [datasets.load("bas", 4)])
+    trainer = Trainer(problem, settings, team=Place(whole))
+    averages = trainer._estimator.estimate(problem.theta, np.arange(1))
+    assert averages.states is whole

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import h5py
 import numpy as np
@@ -12,10 +12,11 @@ import pytest
 
 from tests.archive_samples import PROVENANCE, assert_same_trajectory, coordinates, make_archive
 from tests.archive_samples import record as plain
-from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tests.tnqbm.training.noisy_estimator import NoisyEstimator
 from tnqbm import SqRBM, Target, TrainingSettings
 from tnqbm.archive import Archive, RunRecord, merge, write_block
-from tnqbm.training.phases import Estimate, PhaseContext
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.estimators import Averages, Context, GradientSettings
 from tnqbm.training.trainer import Trainer
 
 WHERE = coordinates(gradient="quantum")
@@ -136,19 +137,19 @@ def test_reports_that_do_not_belong_together_are_refused(tmp_path: Path) -> None
         write_block(tmp_path / "a.h5", [dataclasses.replace(two, trajectory=path)], PROVENANCE)
 
 
-class Counting(NoisyPhase):
+class Counting(NoisyEstimator):
     """It reports how often it was asked, and cannot answer from some update on, for one run."""
 
-    def __init__(self, context: PhaseContext, fails: dict[int, int]) -> None:
+    def __init__(self, context: Context, fails: dict[int, int]) -> None:
         super().__init__(context)
         self._fails = fails
 
     def estimate(
         self, theta: np.ndarray, rows: np.ndarray, data: np.ndarray | None = None
-    ) -> Estimate:
+    ) -> Averages:
         found = super().estimate(theta, rows, data)
         lost = {int(run) for run in rows if self._clock[run] > self._fails.get(int(run), 99)}
-        found.moments[[run in lost for run in rows]] = np.nan
+        found.model[[run in lost for run in rows]] = np.nan
         return dataclasses.replace(
             found,
             failures=dict.fromkeys(lost, "the dog ate it"),
@@ -159,16 +160,24 @@ class Counting(NoisyPhase):
         return {"asked": self._clock[rows]}
 
 
+class CountingGradient(GradientSettings):
+    """Settings of :class:`Counting`."""
+
+    name: ClassVar[str] = "counting"
+    fails: dict[int, int]
+
+    def make(self, context: Context) -> Counting:
+        return Counting(context, self.fails)
+
+
 def trainer(fails: dict[int, int], **settings: Any) -> Trainer:
     rng = np.random.default_rng(1)
     targets = [Target.from_dense(rng.dirichlet(np.ones(8))) for _ in range(3)]
     models = [SqRBM.uniform(3, 1, "XZ", seed=k) for k in range(3)]
     keys = np.arange(1, 4, dtype=np.uint64)
-    chosen = TrainingSettings(**{"iterations": 6, "learning_rate": 0.05, **settings})
-    states = np.stack([target.states for target in targets])
-    weights = np.stack([target.probabilities for target in targets])
-    context = PhaseContext(3, 1, 2, "double", states, weights, keys=keys, settings=chosen)
-    return Trainer(models, targets, chosen, phase=Counting(context, fails), keys=keys)
+    given = {"iterations": 6, "learning_rate": 0.05, **settings}
+    chosen = TrainingSettings(gradient=CountingGradient(fails=fails), **given)
+    return Trainer(SqRBMProblem(models, targets), chosen, keys=keys)
 
 
 @pytest.mark.parametrize("settings", [{}, {"records": 3, "clip": 0.5}, {"centred": True}])

@@ -19,12 +19,14 @@ import scipy.sparse
 import mc
 import tnqbm
 from tnqbm.base import arguments
+from tnqbm.training import HamiltonianProblem, SqRBMProblem
 
 ROWS = np.array([[0, 1, 1, 0], [1, 1, 0, 0], [0, 1, 1, 0], [1, 0, 0, 1]], dtype=np.uint8)
 MASKED = np.ma.array(ROWS, mask=ROWS * 0)
 MASKED[1, 2] = np.ma.masked
 MODEL = tnqbm.SqRBM.uniform(4, 2, "XZ", scale=0.3, seed=1)
 TARGET = tnqbm.Target.from_samples(ROWS)
+HAMILTONIAN = tnqbm.PauliHamiltonian({"ZZII": 1.0}, 4)
 
 MISTAKES: dict[str, Any] = {
     "None": None,
@@ -72,15 +74,27 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "train": (
         tnqbm.train,
         {"model": MODEL, "target": TARGET, "iterations": 1, "seed": 0, "test": TARGET,
-         "learning_rate": 0.1, "optimizer": "sgd", "records": 2, "negative_phase": "exact",
+         "learning_rate": 0.1, "optimizer": "sgd", "records": 2, "gradient": "exact",
          "frozen": np.zeros(24, bool), "callback": None},
     ),
     "Trainer": (
         tnqbm.Trainer,
-        {"models": [MODEL], "targets": [TARGET], "settings": tnqbm.TrainingSettings(iterations=1),
-         "keys": np.array([1], np.uint64), "tests": [TARGET]},
+        {"problem": SqRBMProblem([MODEL], [TARGET]),
+         "settings": tnqbm.TrainingSettings(iterations=1), "keys": np.array([1], np.uint64)},
     ),
-    "TrainingSettings": (tnqbm.TrainingSettings, {"chains": 100, "learning_rate": 0.1}),
+    "SqRBMProblem": (
+        SqRBMProblem,
+        {"models": [MODEL], "targets": [TARGET], "tests": [TARGET], "valids": [TARGET],
+         "frozen": np.zeros(24, bool)},
+    ),
+    "HamiltonianProblem": (
+        HamiltonianProblem,
+        {"hamiltonians": [HAMILTONIAN], "targets": [TARGET], "tests": [TARGET],
+         "valids": [TARGET]},
+    ),
+    "TrainingSettings": (
+        tnqbm.TrainingSettings, {"gradient": "pcd", "chains": 100, "learning_rate": 0.1}
+    ),
     "equivalent": (
         tnqbm.equivalent, {"first": MODEL, "second": MODEL, "tolerance": 1e-9, "samples": ROWS}
     ),
@@ -131,7 +145,11 @@ FINE = {
     ("SqRBM.uniform", "mask"): {"None"},
     ("SqRBM.uniform", "scale"): {"fraction", "huge"},
     ("Trainer", "keys"): {"None"},
-    ("Trainer", "tests"): {"None"},
+    ("SqRBMProblem", "tests"): {"None"},
+    ("SqRBMProblem", "valids"): {"None"},
+    ("SqRBMProblem", "frozen"): {"None"},
+    ("HamiltonianProblem", "tests"): {"None"},
+    ("HamiltonianProblem", "valids"): {"None"},
     ("TrainingSettings", "learning_rate"): {"fraction"},
     ("equivalent", "samples"): {"None", "array", "pair"},
     ("equivalent", "tolerance"): {"fraction", "huge"},
@@ -204,8 +222,12 @@ def test_warnings_point_at_the_call() -> None:
         ("train", {"epochs": 3}, ["no setting 'epochs'", "did you mean 'iterations'"]),
         ("train", {"learning_rat": 3}, ["did you mean 'learning_rate'"]),
         ("TrainingSettings", {"lr": 0.1}, ["no setting 'lr'", "did you mean 'learning_rate'"]),
-        ("train", {"model": tnqbm.PauliHamiltonian({"ZZ": 1.0}, 2)}, ["tnqbm.hamiltonian.train"]),
-        ("Trainer", {"targets": [TARGET, ROWS]}, ["targets entry 1 must be a Target"]),
+        ("train", {"model": ROWS}, ["model must be an SqRBM or PauliHamiltonian", "(4, 4)"]),
+        ("Trainer", {"problem": [MODEL]}, ["problem must be a problem", "SqRBMProblem(models, "]),
+        ("SqRBMProblem", {"targets": [TARGET, ROWS]}, ["targets entry 1 must be a Target"]),
+        ("HamiltonianProblem", {"hamiltonians": [MODEL]}, ["entry 0 must be a PauliHamiltonian"]),
+        ("TrainingSettings", {"chains": 0}, ["chains: must be an integer >= 1, got 0"]),
+        ("TrainingSettings", {"gradient": "exact"}, ["chains: gradient 'exact' has no such"]),
         ("mc.log_likelihood", {"estimate": 12.5}, ["estimate must be", "give (12.5, 0.0)"]),
         ("mc.total_variation", {"target": ROWS}, ["target must be a Target"]),
         ("exact.gradient", {"target": ROWS}, ["target must be a Target"]),

@@ -50,10 +50,10 @@ def test_advised_methods_exist() -> None:
 
 def test_advised_gradient_exists() -> None:
     from mc.estimators.provide import provide
-    from tnqbm.training import phases
+    from tnqbm.training.estimators import GRADIENTS
 
     provide()
-    assert "pcd" in phases.names()
+    assert "pcd" in GRADIENTS.names()
 
 
 def test_the_smaller_of_machine_and_container(

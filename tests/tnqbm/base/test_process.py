@@ -26,8 +26,8 @@ start = tnqbm.SqRBM.uniform(4, 1, "Z", seed=1)
 print(round(tnqbm.exact.log_partition(start), 3))
 {rest}
 """
-PCD = 'tnqbm.train(start, target, negative_phase="pcd", iterations=2)'
-AIS = 'tnqbm.training.phases.log_partition("ais", None)'
+PCD = 'tnqbm.train(start, target, gradient="pcd", iterations=2)'
+AIS = 'tnqbm.train(start, target, evaluate="ais", iterations=2)'
 
 
 def python(*words: str | Path, folder: Path, launcher: tuple[str, ...] = ()) -> str:

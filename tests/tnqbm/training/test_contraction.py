@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tests.tnqbm.training.noisy_estimator import know_noisy
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, train
 from tnqbm.core import connectivity
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import ising
 from tnqbm.networks.contraction import cache
-from tnqbm.training import phases
-from tnqbm.training.phases import PhaseContext
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.estimators import EVALUATORS, GRADIENTS, Context, GradientEstimator
 from tnqbm.training.trainer import Trainer
 from tnqbm.training.trajectory import METRICS
 
@@ -33,15 +33,16 @@ MASKS = {
 }
 
 
-def context(mask: NDArray[np.bool_], n_paulis: int, **settings: Any) -> PhaseContext:
+def context(mask: NDArray[np.bool_], paulis: str) -> Context:
     n, m = mask.shape
-    return PhaseContext(
-        n, m, n_paulis, "double",
-        np.zeros((1, 1, n), np.uint8), np.ones((1, 1)),
-        keys=np.zeros(2, np.uint64),
-        settings=TrainingSettings(negative_phase="contraction", **settings),
-        mask=None if mask.all() else mask,
-    )  # fmt: skip
+    given = None if mask.all() else mask
+    model = SqRBM.uniform(n, m, paulis, seed=0, mask=given)
+    target = Target(np.zeros((1, n), np.uint8), np.ones(1))
+    return Context(SqRBMProblem([model] * 2, [target] * 2), np.zeros(2, np.uint64))
+
+
+def estimator(mask: NDArray[np.bool_], paulis: str) -> GradientEstimator:
+    return GRADIENTS.find("contraction")().make(context(mask, paulis))
 
 
 def run(trainer: Trainer, chunk: int = 1000) -> list[Any]:
@@ -70,15 +71,16 @@ def test_estimates_are_those_of_enumeration(name: str, paulis: str) -> None:
     free = Shape(*mask.shape, len(paulis)).free(mask)
     models = [SqRBM.uniform(*mask.shape, paulis, scale=s, seed=3, mask=mask) for s in (0.5, 2.0)]
     theta = np.stack([model.to_vector() for model in models])
-    found = phases.make("contraction", context(mask, len(paulis))).estimate(theta, np.arange(2))
-    evaluate = phases.log_partition("contraction", context(mask, len(paulis)))
+    found = estimator(mask, paulis).estimate(theta, np.arange(2))
+    evaluate = EVALUATORS.find("contraction")().make(context(mask, paulis))
+    assert evaluate is not None
     log_z, error = evaluate(theta, np.arange(2), 0)
     assert found.log_partition is not None
     for k, model in enumerate(models):
         expected_log_z, expected, _ = enumerate_model(model)
         assert found.log_partition[k] == pytest.approx(expected_log_z, abs=1e-10)
-        np.testing.assert_allclose(found.moments[k, free], expected[free], atol=1e-10)
-        assert not found.moments[k, ~free].any()
+        np.testing.assert_allclose(found.model[k, free], expected[free], atol=1e-10)
+        assert not found.model[k, ~free].any()
     np.testing.assert_allclose(log_z, found.log_partition, atol=1e-11)
     assert error.tolist() == [0.0, 0.0]
 
@@ -91,8 +93,8 @@ def test_training_follows_exact_training(name: str) -> None:
     model = SqRBM.uniform(n, m, "XYZ", seed=1, mask=mask)
     options = {"iterations": 60, "optimizer": "sgd", "centred": True, "snapshots": 2}
     exact, contracted = (
-        train(model, target, negative_phase=phase, **options)  # type: ignore[arg-type]
-        for phase in ("exact", "contraction")
+        train(model, target, gradient=name, **options)  # type: ignore[arg-type]
+        for name in ("exact", "contraction")
     )
     for metric in ("kl", "tvd", "nll", "gradient_norm", "log_partition"):
         np.testing.assert_allclose(
@@ -112,11 +114,12 @@ def test_training_follows_exact_training(name: str) -> None:
 
 def local(runs: int = 3, **settings: Any) -> Trainer:
     mask = connectivity.line(40, 3)
-    given = {"iterations": 12, "negative_phase": "contraction", "snapshots": 3} | settings
+    given = {"iterations": 12, "gradient": "contraction", "snapshots": 3} | settings
     models = [SqRBM.uniform(40, 38, "XZ", scale=0.3, seed=k, mask=mask) for k in range(runs)]
     rows = np.random.default_rng(0).integers(0, 2, (200, 40), dtype=np.uint8)
     keys = np.arange(5, 5 + runs, dtype=np.uint64)
-    return Trainer(models, [Target.from_samples(rows)] * runs, TrainingSettings(**given), keys=keys)
+    problem = SqRBMProblem(models, [Target.from_samples(rows)] * runs)
+    return Trainer(problem, TrainingSettings(**given), keys=keys)
 
 
 @pytest.mark.parametrize("batch_size", [0, 64])
@@ -137,12 +140,12 @@ def test_bits_do_not_depend_on_batches_interruptions_or_threads(batch_size: int)
     assert all(same(one, two) for one, two in zip(whole, rest, strict=True))
 
 
-def test_a_state_of_another_phase_is_refused() -> None:
-    phase = phases.make("contraction", context(MASKS["line"], 2))
-    assert phase.state() == {}
-    phase.restore({})
+def test_a_state_of_another_estimator_is_refused() -> None:
+    contraction = estimator(MASKS["line"], "XZ")
+    assert contraction.state() == {}
+    contraction.restore({})
     with pytest.raises(ValueError, match="keeps no state"):
-        phase.restore({"chains": np.zeros(3)})
+        contraction.restore({"chains": np.zeros(3)})
 
 
 def test_one_plan_serves_all_trainers_of_a_mask() -> None:
@@ -153,11 +156,11 @@ def test_one_plan_serves_all_trainers_of_a_mask() -> None:
 
 
 def test_log_z_of_estimated_gradients_by_contraction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(phases._FACTORIES, "noisy", NoisyPhase)
+    know_noisy(monkeypatch)
     model = SqRBM.uniform(7, 5, "XYZ", seed=1, mask=MASKS["line"])
     target = datasets.load("on2", 7, seed=1)
     kept = [
-        train(model, target, negative_phase="noisy", iterations=5, evaluate=name)
+        train(model, target, gradient="noisy", iterations=5, evaluate=name)
         for name in ("contraction", "exact")
     ]
     np.testing.assert_allclose(kept[0].nll, kept[1].nll, atol=1e-10)
@@ -170,17 +173,22 @@ def test_log_z_of_estimated_gradients_by_contraction(monkeypatch: pytest.MonkeyP
 def test_what_is_too_wide_is_refused_with_a_forecast() -> None:
     model = SqRBM.uniform(64, 40, "XYZ", scale=0.1, seed=0)
     target = Target.from_samples(np.eye(64, dtype=np.uint8))
-    for settings in ({"negative_phase": "contraction"}, {"evaluate": "contraction"}):
-        given: dict[str, Any] = {"negative_phase": "cd", "iterations": 1, **settings}
+    for settings in ({"gradient": "contraction"}, {"evaluate": "contraction"}):
+        given: dict[str, Any] = {"gradient": "cd", "iterations": 1, **settings}
         with pytest.raises((ValueError, MemoryError), match="multiply-adds"):
             train(model, target, **given)
 
 
 def test_names_are_known_without_the_heavy_libraries() -> None:
     code = (
-        "import sys; from tnqbm.training import phases; assert 'contraction' in phases.names(); "
-        "assert 'contraction' in phases.log_partition_names(); "
-        "assert not {'quimb', 'cotengra', 'tnqbm.training.contraction'} & set(sys.modules)"
+        "import sys; from tnqbm.training.estimators import EVALUATORS, GRADIENTS; "
+        "assert 'contraction' in GRADIENTS.names(); "
+        "assert 'contraction' in EVALUATORS.names(); "
+        "assert not {'quimb', 'cotengra', 'tnqbm.training.estimators.contraction'} "
+        "& set(sys.modules); "
+        "[GRADIENTS.find(name)() for name in ('exact', 'contraction', 'quantum')]; "
+        "from tnqbm.training.settings import all_settings; all_settings(); "
+        "assert not {'quimb', 'cotengra', 'qiskit', 'mc.kernels'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -215,7 +223,7 @@ def test_a_line_of_100_units_learns_a_markov_chain() -> None:
     result = train(
         model,
         Target.from_samples(rows),
-        negative_phase="contraction",
+        gradient="contraction",
         iterations=120,
         learning_rate=0.1,
         schedule="cosine",
@@ -239,7 +247,7 @@ def test_a_lattice_of_8_by_8_units_learns_the_ising_model() -> None:
     result = train(
         model,
         Target.from_samples(rows),
-        negative_phase="contraction",
+        gradient="contraction",
         iterations=60,
         learning_rate=0.1,
         schedule="cosine",

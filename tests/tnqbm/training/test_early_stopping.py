@@ -18,6 +18,7 @@ from tnqbm import SqRBM, Target, Trainer, TrainingSettings, Trajectory, exact, t
 from tnqbm.archive import Archive, RunRecord
 from tnqbm.archive.summaries import likelihood_curves
 from tnqbm.report.findings import findings
+from tnqbm.training import SqRBMProblem
 from tnqbm.training.early_stopping import watched
 from tnqbm.training.trajectory import ran_away
 
@@ -75,12 +76,12 @@ def test_runs_without_patience_give_their_last_model() -> None:
 
 def test_a_checkpoint_keeps_the_best_model() -> None:
     settings = TrainingSettings(iterations=400, patience=30)
-    whole = Trainer([START], [TRAIN], settings, tests=[TEST])
+    whole = Trainer(SqRBMProblem([START], [TRAIN], tests=[TEST]), settings)
     whole.advance(1000)
-    first = Trainer([START], [TRAIN], settings, tests=[TEST])
+    first = Trainer(SqRBMProblem([START], [TRAIN], tests=[TEST]), settings)
     best = int(whole.trajectories()[0].model_step or 0)
     first.advance(best + 5)
-    second = Trainer([START], [TRAIN], settings, tests=[TEST])
+    second = Trainer(SqRBMProblem([START], [TRAIN], tests=[TEST]), settings)
     second.restore(first.state())
     second.advance(1000)
     one, two = whole.trajectories()[0], second.trajectories()[0]

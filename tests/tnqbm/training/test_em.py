@@ -10,9 +10,9 @@ import mc.estimators.provide
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity, metrics
-from tnqbm.training.second_order import project
-from tnqbm.training.second_order.em import LONGEST
-from tnqbm.training.second_order.objective import Objective
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.optimizers.em import LONGEST, project
+from tnqbm.training.optimizers.objective import Objective
 from tnqbm.training.trainer import Trainer
 
 mc.estimators.provide.provide()
@@ -128,7 +128,7 @@ def test_contraction_serves_the_m_step_of_models_beyond_enumeration():
     target = Target.from_samples(np.repeat(rng.integers(0, 2, (200, n // 2), np.uint8), 2, axis=1))
     model = SqRBM.uniform(n, 22, "XZ", scale=0.3, seed=1, mask=mask)
     run = train(
-        model, target, negative_phase="contraction", optimizer="em", iterations=3,
+        model, target, gradient="contraction", optimizer="em", iterations=3,
         inner_iterations=5,
     )  # fmt: skip
     assert (np.diff(run.nll) < 0).all()
@@ -157,8 +157,8 @@ def test_bits_do_not_depend_on_batch_or_interruption(inner):
     models = [SqRBM.uniform(6, 2, "XYZ", seed=k) for k in range(3)]
     targets = [datasets.load("on2", 6, seed=k) for k in range(3)]
     settings = TrainingSettings(optimizer="em", iterations=5, inner_solver=inner)
-    whole, first, second = (Trainer(models, targets, settings) for _ in range(3))
-    alone = Trainer(models[:1], targets[:1], settings)
+    whole, first, second = (Trainer(SqRBMProblem(models, targets), settings) for _ in range(3))
+    alone = Trainer(SqRBMProblem(models[:1], targets[:1]), settings)
     whole.advance(9)
     first.advance(2)
     second.restore(first.state())
@@ -175,7 +175,7 @@ def test_bits_do_not_depend_on_batch_or_interruption(inner):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"negative_phase": "pcd"}, "optimizer: 'em' needs log Z"),
+        ({"gradient": "pcd"}, "optimizer: 'em' needs log Z"),
         ({"batch_size": 10}, "optimizer: 'em' needs log Z"),
         ({"centred": True}, "centred: not with"),
         ({"inner_solver": "bfgs"}, "did you mean 'l-bfgs'"),

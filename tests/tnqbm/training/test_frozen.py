@@ -10,6 +10,7 @@ import pytest
 import tnqbm
 from tnqbm import datasets, hamiltonian
 from tnqbm.core import connectivity
+from tnqbm.training import SqRBMProblem
 from tnqbm.training.inputs import uncoupled
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
@@ -46,7 +47,7 @@ def test_transverse_fields_agree_with_the_hamiltonian(seed: int) -> None:
     )  # fmt: skip
     how: dict[str, Any] = {"iterations": 40}
     one = tnqbm.train(model, target, frozen=frozen, **how)
-    two = hamiltonian.train(fields, target, **how)
+    two = tnqbm.train(fields, target, **how)
     for name in ("kl", "tvd", "gradient_norm"):
         np.testing.assert_allclose(one.metric(name), two.metric(name), atol=1e-8)
     assert not one.model.w[0].any()
@@ -59,7 +60,7 @@ def test_transverse_fields_agree_with_the_hamiltonian(seed: int) -> None:
     [
         {"optimizer": "adam", "epsilon": 0.0},
         {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.3, "clip": 0.5},
-        {"negative_phase": "pcd", "chains": 16, "weight_decay": 0.1},
+        {"gradient": "pcd", "chains": 16, "weight_decay": 0.1},
         {"patience": 5, "records": 31},
         {"optimizer": "natural", "learning_rate": 0.5},
         {"optimizer": "em"},
@@ -86,7 +87,7 @@ def test_checkpoints_of_a_training_with_frozen_parameters() -> None:
     settings = TrainingSettings(iterations=20)
 
     def trainer() -> Trainer:
-        return Trainer([model, model], [target, target], settings, frozen=frozen)
+        return Trainer(SqRBMProblem([model, model], [target, target], frozen=frozen), settings)
 
     whole, first, second = trainer(), trainer(), trainer()
     whole.advance(30)

@@ -9,7 +9,7 @@ from tests.twins import averages, enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact
 from tnqbm.core import connectivity
 from tnqbm.core.shape import Shape
-from tnqbm.training import gradients
+from tnqbm.training import SqRBMProblem, gradients
 from tnqbm.training.trainer import Trainer
 
 N, M = 4, 3
@@ -109,7 +109,7 @@ def test_flipping_a_visible_bit_of_data_and_model_flips_the_training() -> None:
     settings = TrainingSettings(iterations=40, centred=True)
     ends = []
     for start, data in ((model, target), (mirrored(model), Target.uniform(states))):
-        trainer = Trainer([start], [data], settings)
+        trainer = Trainer(SqRBMProblem([start], [data]), settings)
         trainer.advance(40)
         ends.append(trainer.trajectories()[0])
     np.testing.assert_allclose(ends[0].kl, ends[1].kl, atol=1e-9)
@@ -147,7 +147,7 @@ def test_training_applies_decay_and_then_clips() -> None:
     settings = TrainingSettings(
         iterations=1, optimizer="sgd", learning_rate=0.5, weight_decay=0.3, clip=0.2
     )
-    trainer = Trainer([model], [target], settings)
+    trainer = Trainer(SqRBMProblem([model], [target]), settings)
     trainer.advance(1)
     positive, negative = moments(model, target)
     gradient = positive - negative
@@ -165,6 +165,7 @@ def test_training_applies_decay_and_then_clips() -> None:
 def test_centred_training_learns() -> None:
     target = datasets.load("bas", N)
     model = SqRBM.uniform(N, M, "XYZ", seed=1)
-    trainer = Trainer([model], [target], TrainingSettings(iterations=300, centred=True))
+    settings = TrainingSettings(iterations=300, centred=True)
+    trainer = Trainer(SqRBMProblem([model], [target]), settings)
     trainer.advance(300)
     assert trainer.trajectories()[0].tvd[-1] < 0.1

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from tnqbm import SqRBM, Target, TrainingSettings, datasets
-from tnqbm import train as train_sqrbm
-from tnqbm.hamiltonian import HamiltonianTrainer, qrbm, sqbm, tfim, train
+from tnqbm import SqRBM, Target, Trainer, TrainingSettings, datasets, train
+from tnqbm.hamiltonian import qrbm, sqbm, tfim
+from tnqbm.training import HamiltonianProblem
 
 
 def random_target(n, seed=1):
@@ -18,13 +18,13 @@ def test_an_sqrbm_trains_alike_either_way(options):
     target, test = random_target(3), random_target(3, 2)
     common = {"iterations": 20, "snapshots": 3, "test": test, **options}
     ours = train(model.hamiltonian(), target, **common)
-    theirs = train_sqrbm(model, target, **common)
+    theirs = train(model, target, **common)
     for name in ("kl", "tvd", "nll", "gradient_norm", "log_partition", "test_nll"):
         assert np.allclose(ours.metric(name), theirs.metric(name), atol=1e-9), name
     assert np.array_equal(ours.step, theirs.step)
-    assert np.allclose(ours.hamiltonian.to_vector(), theirs.model.to_vector(), atol=1e-8)
-    assert [step for step, _ in ours.hamiltonians] == [step for step, _ in theirs.snapshots]
-    assert ours.hamiltonians[0][1] == model.hamiltonian()
+    assert np.allclose(ours.model.to_vector(), theirs.model.to_vector(), atol=1e-8)
+    assert [step for step, _ in ours.snapshots] == [step for step, _ in theirs.snapshots]
+    assert ours.snapshots[0][1] == model.hamiltonian()
     assert ours.stopped == "iterations"
 
 
@@ -43,7 +43,7 @@ def test_training_learns(h):
     target = Target.from_dense(h.with_coefficients(other).probabilities())
     path = train(h, target, iterations=120, learning_rate=0.05)
     assert path.kl[-1] < 0.02 * path.kl[0]
-    final = path.hamiltonian
+    final = path.model
     assert list(final.terms) == list(h.terms)
     p = final.probabilities()
     assert path.final["tvd"] == pytest.approx(0.5 * np.abs(p - target.dense()).sum(), abs=1e-9)
@@ -55,11 +55,11 @@ def test_runs_of_a_batch_do_not_mix_and_continue_from_checkpoints():
     start = [tfim(2, 1, seed=k) for k in (0, 1)]
     targets = [random_target(2, k) for k in (3, 4)]
     settings = TrainingSettings(iterations=10)
-    whole = HamiltonianTrainer(start, targets, settings)
+    whole = Trainer(HamiltonianProblem(start, targets), settings)
     whole.advance(4)
     state = whole.state()
     whole.advance(6)
-    again = HamiltonianTrainer(start, targets, settings)
+    again = Trainer(HamiltonianProblem(start, targets), settings)
     again.restore(state)
     with pytest.raises(RuntimeError, match="not finished"):
         again.trajectories()
@@ -68,7 +68,7 @@ def test_runs_of_a_batch_do_not_mix_and_continue_from_checkpoints():
         alone = train(start[k], targets[k], iterations=10)
         for trainer in (whole, again):
             path = trainer.trajectories()[k]
-            assert path.hamiltonian == alone.hamiltonian
+            assert path.model == alone.model
             assert np.array_equal(path.kl, alone.kl)
 
 
@@ -85,7 +85,7 @@ def test_plateaus_stop_and_callbacks_are_called():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"negative_phase": "cd"}, "negative_phase"),
+        ({"gradient": "cd"}, "gradient"),
         ({"batch_size": 2}, "batch_size"),
         ({"centred": True}, "centred"),
         ({"precision": "single"}, "precision"),
@@ -98,17 +98,19 @@ def test_settings_that_do_not_apply(settings, message):
 
 
 def test_what_does_not_fit_together():
-    h, settings = tfim(2, 1, seed=0), TrainingSettings(iterations=1)
+    h = tfim(2, 1, seed=0)
     with pytest.raises(ValueError, match="visible units"):
         train(h, random_target(3))
     with pytest.raises(ValueError, match="at least one"):
-        HamiltonianTrainer([], [], settings)
+        HamiltonianProblem([], [])
     with pytest.raises(ValueError, match="same terms"):
-        HamiltonianTrainer([h, qrbm(2, 1, seed=0)], [random_target(2)] * 2, settings)
+        HamiltonianProblem([h, qrbm(2, 1, seed=0)], [random_target(2)] * 2)
     pair = [random_target(2), datasets.load("cardinality", 2)]
     with pytest.raises(ValueError, match="one size"):
-        HamiltonianTrainer([h, h], pair, settings)
-    with pytest.raises(TypeError, match=r"tnqbm\.hamiltonian\.train"):
-        train_sqrbm(h, random_target(2))
+        HamiltonianProblem([h, h], pair)
+    with pytest.raises(TypeError, match="model must be an SqRBM or PauliHamiltonian, got a dict"):
+        train({"ZZ": 1.0}, random_target(2))
+    with pytest.raises(ValueError, match="frozen: parameters of an sqRBM only"):
+        train(h, random_target(2), frozen=np.zeros(len(h.terms), bool))
     with pytest.raises(ValueError, match="would take about"):
         train(tfim(30, 30, seed=0), datasets.Target.uniform(np.eye(30, dtype=np.uint8)))

@@ -8,22 +8,28 @@ from scipy.stats import special_ortho_group
 from threadpoolctl import threadpool_limits
 
 import mc.estimators.provide
+from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity
 from tnqbm.core.shape import Shape
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.estimators import Averages
 from tnqbm.training.inputs import uncoupled
-from tnqbm.training.second_order import Scores, enumerated, solve
+from tnqbm.training.optimizers.scores import Scores, enumerated
+from tnqbm.training.optimizers.solvers import solve
 from tnqbm.training.trainer import Trainer
 
 mc.estimators.provide.provide()
 
 NATURAL = {"optimizer": "natural", "learning_rate": 1.0}
+GRADIENTS = [{"gradient": "exact"}, {"gradient": "pcd", "chains": 30, "steps": 2}]
 
 
 def trainer(runs=4, data="on2", paulis="XYZ", mask=None, **settings):
     models = [SqRBM.uniform(6, 4, paulis, seed=k, mask=mask) for k in range(runs)]
     targets = [datasets.load(data, 6, seed=k) for k in range(runs)]
-    return Trainer(models, targets, TrainingSettings(**(NATURAL | {"iterations": 8} | settings)))
+    given = NATURAL | {"iterations": 8} | settings
+    return Trainer(SqRBMProblem(models, targets), TrainingSettings(**given))
 
 
 def finish(one, chunk=100):
@@ -99,9 +105,9 @@ def test_update_commutes_with_rotations_of_the_hidden_axes():
         np.testing.assert_allclose(exact.probabilities(one), exact.probabilities(two), atol=1e-9)
 
 
-@pytest.mark.parametrize("phase", ["exact", "pcd"])
-def test_interrupted_training_ends_with_the_same_bits(phase):
-    settings = {"negative_phase": phase, "chains": 30, "steps": 2, "iterations": 9}
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_interrupted_training_ends_with_the_same_bits(gradient):
+    settings = {**gradient, "iterations": 9}
     whole = finish(trainer(**settings))
     first = trainer(**settings)
     first.advance(4)
@@ -114,9 +120,9 @@ def test_interrupted_training_ends_with_the_same_bits(phase):
 
 
 @pytest.mark.parametrize("solver", ["dense", "cg"])
-@pytest.mark.parametrize("phase", ["exact", "pcd"])
-def test_bits_do_not_depend_on_batch_or_threads(phase, solver):
-    settings = {"negative_phase": phase, "chains": 30, "steps": 2, "solver": solver}
+@pytest.mark.parametrize("gradient", GRADIENTS)
+def test_bits_do_not_depend_on_batch_or_threads(gradient, solver):
+    settings = {**gradient, "solver": solver}
     together = finish(trainer(runs=3, **settings))
     with threadpool_limits(limits=2, user_api="blas"):
         again = finish(trainer(runs=3, **settings))
@@ -142,7 +148,7 @@ def test_absent_and_frozen_parameters_stay(solver):
     frozen[:3] = True
     target = datasets.load("bas", 6)
     settings = TrainingSettings(iterations=4, solver=solver, **NATURAL)
-    one = Trainer(models, [target], settings, frozen=frozen)
+    one = Trainer(SqRBMProblem(models, [target], frozen=frozen), settings)
     found = finish(one)[0]
     before, after = models[0].to_vector(), found.model.to_vector()
     held = frozen | ~Shape(*mask.shape, 3).free(mask)
@@ -157,7 +163,7 @@ def test_samples_of_persistent_chains_give_the_metric(solver):
     target = datasets.load("bas", 4)
     model = SqRBM.uniform(4, 3, "XYZ", scale=0.3, seed=1)
     run = train(
-        model, target, negative_phase="pcd", chains=400, steps=3, optimizer="natural",
+        model, target, gradient="pcd", chains=400, steps=3, optimizer="natural",
         learning_rate=0.3, damping=0.02, trust_radius=0.3, solver=solver, iterations=60, seed=5,
     )  # fmt: skip
     assert run.kl[-1] < 0.1 < run.kl[0]
@@ -169,7 +175,7 @@ def test_solvers_agree_in_training_on_samples():
         found = [
             finish(
                 trainer(
-                    runs=1, mask=masked, negative_phase="pcd", chains=40, solver=solver,
+                    runs=1, mask=masked, gradient="pcd", chains=40, solver=solver,
                     damping=0.05, cg_tolerance=1e-12, cg_iterations=500, iterations=3,
                 )
             )[0].model.to_vector()
@@ -194,7 +200,7 @@ def test_weighted_samples_and_minibatches_are_taken():
     target = datasets.load("bas", 6)
     model = SqRBM.uniform(6, 2, "XZ", scale=0.1, seed=1)
     settings = {"optimizer": "natural", "learning_rate": 0.3, "trust_radius": 0.5, "iterations": 10}
-    for more in ({"negative_phase": "tensor", "chains": 50}, {"batch_size": 3}):
+    for more in ({"gradient": "tensor", "chains": 50}, {"batch_size": 3}):
         run = train(model, target, **settings, **more)
         assert run.kl[-1] < run.kl[0]
 
@@ -220,14 +226,14 @@ def test_plateau_of_parity_is_left():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"momentum": 0.5}, "momentum: not with"),
+        ({"momentum": 0.5}, "momentum: optimizer 'natural' has no such setting.*'sgd'"),
         ({"centred": True}, "centred: not with"),
         ({"clip": 1.0}, "clip: not with .* trust_radius"),
         ({"metric": "fischer"}, "did you mean 'fisher'"),
         ({"damping": 0.0}, "damping: must be above 0"),
-        ({"damping_rule": "adaptive", "negative_phase": "pcd"}, "damping_rule: 'adaptive'"),
+        ({"damping_rule": "adaptive", "gradient": "pcd"}, "damping_rule: 'adaptive'"),
         ({"metric": "kubo-mori", "solver": "kernel"}, "solver: 'kernel'"),
-        ({"negative_phase": "quantum"}, "optimizer: 'natural' needs samples"),
+        ({"gradient": "quantum"}, "optimizer: 'natural' needs samples"),
         ({"cg_iterations": 0}, "cg_iterations: must be an integer >= 1"),
     ],
 )
@@ -236,30 +242,55 @@ def test_impossible_settings_are_refused(settings, message):
         TrainingSettings(optimizer="natural", **settings)
 
 
-def test_phases_without_samples_are_refused():
+def test_estimators_without_samples_are_refused():
     class Silent:
         def estimate(self, theta, rows, data=None):
-            from tnqbm.training.phases import Estimate
-
-            return Estimate(np.zeros_like(theta))
+            return Averages(np.zeros_like(theta))
 
         def state(self):
             return {}
 
     target, model = datasets.load("bas", 4), SqRBM.uniform(4, 1, "Z", seed=0)
     with pytest.raises(ValueError, match="hands out none"):
-        train(model, target, negative_phase=Silent(), iterations=1, **NATURAL)
+        train(model, target, gradient=Silent(), iterations=1, **NATURAL)
     with pytest.raises(ValueError, match="needs log Z at every update"):
-        train(model, target, negative_phase=Silent(), optimizer="em", iterations=1)
+        train(model, target, gradient=Silent(), optimizer="em", iterations=1)
+
+
+def test_given_estimators_may_hand_out_states():
+    """All states with their probabilities: the exact metric, and so the exact updates."""
+
+    class Weighted:
+        def estimate(self, theta, rows, data=None):
+            models = [SqRBM.from_vector(row, 4, 2, "XZ") for row in theta]
+            return Averages(
+                np.stack([exact.moments(model).to_vector() for model in models]),
+                states=np.stack([all_states(4)] * len(models)),
+                weights=np.stack([exact.probabilities(model) for model in models]),
+            )
+
+        def state(self):
+            return {}
+
+    target, model = datasets.load("bas", 4), SqRBM.uniform(4, 2, "XZ", scale=0.3, seed=1)
+    settings = {
+        "optimizer": "natural", "learning_rate": 0.2, "damping": 0.5, "damping_rule": "fixed",
+        "solver": "dense", "iterations": 3,
+    }  # fmt: skip
+    given, expected = (
+        train(model, target, gradient=gradient, **settings).model.to_vector()
+        for gradient in (Weighted(), "exact")
+    )
+    np.testing.assert_allclose(given, expected, atol=1e-7)
 
 
 def test_sizes_and_models_that_cannot_be_enumerated_are_refused():
-    from tnqbm import hamiltonian
-
     large = SqRBM.uniform(17, 1, "Z", seed=0)
     target = Target(np.zeros((1, 17), np.uint8), np.ones(1))
     with pytest.raises(ValueError, match="limit is n = 16"):
         train(large, target, iterations=1, **NATURAL)
     h = SqRBM.uniform(3, 1, "XZ", seed=0).hamiltonian()
-    with pytest.raises(ValueError, match="not for Hamiltonians"):
-        hamiltonian.train(h, datasets.load("parity", 3), iterations=1, **NATURAL)
+    with pytest.raises(
+        ValueError, match="'natural' does not serve models of the kind 'hamiltonian'"
+    ):
+        train(h, datasets.load("parity", 3), iterations=1, **NATURAL)

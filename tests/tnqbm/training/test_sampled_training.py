@@ -1,20 +1,30 @@
-"""Training with estimated gradients: minibatches, stateful phases, teams, what is recorded."""
+"""Training with estimated gradients: minibatches, stateful estimators, teams, what is recorded."""
 
 from __future__ import annotations
 
 import threading
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
-from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tests.tnqbm.training.noisy_estimator import NoisyEstimator, know_noisy, known
+from tests.together import Together
 from tests.twins import averages, enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.base.teams import Alone, Team
 from tnqbm.core import metrics
-from tnqbm.training import phases
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.estimators import (
+    EVALUATORS,
+    GRADIENTS,
+    Context,
+    EvaluatorSettings,
+    LogPartition,
+)
+from tnqbm.training.optimizers import OPTIMIZERS
+from tnqbm.training.registry import Registry
 from tnqbm.training.settings import log_spaced
 from tnqbm.training.trainer import Trainer
 from tnqbm.training.trajectory import METRICS
@@ -24,7 +34,7 @@ RUNS = 4
 
 @pytest.fixture(autouse=True)
 def noisy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(phases, "_FACTORIES", {**phases._FACTORIES, "noisy": NoisyPhase})
+    know_noisy(monkeypatch)
 
 
 def samples(count: int = 300, n: int = 6, seed: int = 0) -> Target:
@@ -33,12 +43,13 @@ def samples(count: int = 300, n: int = 6, seed: int = 0) -> Target:
 
 
 def make(runs: int = RUNS, target: Target | None = None, **settings: Any) -> Trainer:
-    given = {"iterations": 30, "negative_phase": "noisy"} | settings
-    options = {name: given.pop(name) for name in ("team", "tests") if name in given}
+    given = {"iterations": 30, "gradient": "noisy"} | settings
+    team, tests = given.pop("team", None), given.pop("tests", None)
     models = [SqRBM.uniform(6, 2, "XZ", seed=k) for k in range(runs)]
     keys = np.arange(10, 10 + runs, dtype=np.uint64)
     targets = [target or samples()] * runs
-    return Trainer(models, targets, TrainingSettings(**given), keys=keys, **options)
+    problem = SqRBMProblem(models, targets, tests=tests)
+    return Trainer(problem, TrainingSettings(**given), keys=keys, team=team)
 
 
 def run(trainer: Trainer, chunk: int = 1000) -> list[Any]:
@@ -75,7 +86,7 @@ def test_restoring_a_checkpoint_changes_nothing(stop: int, batch_size: int) -> N
         assert same(one, two)
 
 
-def test_losing_the_phase_state_would_be_noticed() -> None:
+def test_losing_the_state_of_an_estimator_would_be_noticed() -> None:
     whole = run(make())
     first = make()
     first.advance(10)
@@ -90,16 +101,16 @@ def test_losing_the_phase_state_would_be_noticed() -> None:
 def test_a_run_does_not_depend_on_its_batch(batch_size: int) -> None:
     together = run(make(batch_size=batch_size))
     model = SqRBM.uniform(6, 2, "XZ", seed=2)
-    settings = TrainingSettings(iterations=30, negative_phase="noisy", batch_size=batch_size)
+    settings = TrainingSettings(iterations=30, gradient="noisy", batch_size=batch_size)
     keys = np.array([12], dtype=np.uint64)
-    alone = run(Trainer([model], [samples()], settings, keys=keys), 11)[0]
+    alone = run(Trainer(SqRBMProblem([model], [samples()]), settings, keys=keys), 11)[0]
     assert same(alone, together[2])
 
 
 def test_runs_with_other_keys_differ() -> None:
     model, target = SqRBM.uniform(6, 2, "XZ", seed=2), samples()
     options: dict[str, Any] = {
-        "negative_phase": "noisy", "iterations": 10, "batch_size": 20, "records": 2,
+        "gradient": "noisy", "iterations": 10, "batch_size": 20, "records": 2,
     }  # fmt: skip
     one, again, other = (train(model, target, seed=seed, **options) for seed in (1, 1, 2))
     assert same(one, again)
@@ -109,13 +120,13 @@ def test_runs_with_other_keys_differ() -> None:
 
 
 def test_a_checkpoint_with_fewer_metrics_is_completed() -> None:
-    whole = run(make(negative_phase="exact"))
-    first = make(negative_phase="exact")
+    whole = run(make(gradient="exact"))
+    first = make(gradient="exact")
     first.advance(12)
     state = first.state()
     state["metrics"] = state["metrics"][:4]  # kl, tvd, nll, gradient_norm
     del state["known"]
-    second = make(negative_phase="exact")
+    second = make(gradient="exact")
     second.restore(state)
     for one, two in zip(whole, run(second), strict=True):
         assert all(np.array_equal(one.metric(k), two.metric(k)) for k in METRICS[:4])
@@ -123,41 +134,6 @@ def test_a_checkpoint_with_fewer_metrics_is_completed() -> None:
 
 
 # --- teams -------------------------------------------------------------------------------------
-
-
-class Together:
-    """Threads that act as the members of a team: each calls its own, and all wait for all.
-
-    Only one works at a time, since not all of Numba's threading layers take calls from several.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.turn = threading.Lock()
-        self._barrier = threading.Barrier(size, timeout=1800)
-        self._parts: list[Any] = [None] * size
-        self.members = [_Member(self, rank, size) for rank in range(size)]
-
-    def exchange(self, rank: int, part: Any) -> list[Any]:
-        self._parts[rank] = part
-        self.turn.release()
-        try:
-            self._barrier.wait()
-            parts = list(self._parts)
-            self._barrier.wait()
-        finally:
-            self.turn.acquire()
-        return parts
-
-
-class _Member:
-    def __init__(self, team: Together, rank: int, size: int) -> None:
-        self._team, self.rank, self.size = team, rank, size
-
-    def add(self, sums: np.ndarray) -> None:
-        sums[...] = np.sum(self._team.exchange(self.rank, sums.copy()), axis=0)
-
-    def gather(self, part: np.ndarray) -> np.ndarray:
-        return np.concatenate(self._team.exchange(self.rank, part), axis=1)
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -186,18 +162,18 @@ def test_a_team_gives_the_numbers_of_one(size: int) -> None:
 # --- minibatches -------------------------------------------------------------------------------
 
 
-def test_the_phase_is_given_the_minibatch_and_nothing_else() -> None:
+def test_the_estimator_is_given_the_minibatch_and_nothing_else() -> None:
     trainer = make(batch_size=25, iterations=3)
     run(trainer)
-    assert trainer._phase.seen == [(RUNS, 25, 6)] * 4  # three updates and the last record
+    assert trainer._estimator.seen == [(RUNS, 25, 6)] * 4  # three updates and the last record
     trainer = make(iterations=3)
     run(trainer)
-    assert trainer._phase.seen == [None] * 4
+    assert trainer._estimator.seen == [None] * 4
 
 
 def test_the_gradient_of_a_minibatch_is_that_of_its_rows() -> None:
     target = samples()
-    trainer = make(runs=1, negative_phase="exact", batch_size=70, iterations=1, target=target)
+    trainer = make(runs=1, gradient="exact", batch_size=70, iterations=1, target=target)
     assert trainer._batches is not None
     rows = trainer._batches.rows(0, 0)
     model = SqRBM.uniform(6, 2, "XZ", seed=0)
@@ -246,7 +222,7 @@ def test_the_records_of_an_estimated_gradient_are_exact_where_they_can_be() -> N
 
 def test_exact_training_records_log_z_and_test_data_too() -> None:
     test = samples(seed=9)
-    result = run(make(negative_phase="exact", tests=[test] * RUNS))[0]
+    result = run(make(gradient="exact", tests=[test] * RUNS))[0]
     assert np.isfinite(result.test_nll).all()
     assert np.isfinite(result.log_partition).all()
     assert result.log_partition_error is None
@@ -257,31 +233,31 @@ def test_exact_training_records_log_z_and_test_data_too() -> None:
     ("records", "evaluations", "count"), [(None, 4, 4), (9, 3, 3), (9, 50, 9), (9, 1, 1)]
 )
 def test_log_z_is_evaluated_at_some_of_the_rows(
-    records: int | None, evaluations: int, count: int
+    records: int | None, evaluations: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps: list[int] = []
 
-    def evaluator(context: phases.PhaseContext) -> phases.LogPartition:
-        def log_z(theta: Any, rows: Any, step: int) -> Any:
-            steps.append(step)
-            return np.full(len(theta), 7.0) + rows, np.full(len(theta), 0.25)
+    class Sevens(EvaluatorSettings):
+        name: ClassVar[str] = "sevens"
 
-        return log_z
+        def make(self, context: Context) -> LogPartition:
+            def log_z(theta: Any, rows: Any, step: int) -> Any:
+                steps.append(step)
+                return np.full(len(theta), 7.0) + rows, np.full(len(theta), 0.25)
 
-    phases._EVALUATORS["sevens"] = evaluator
-    try:
-        results = run(make(evaluate="sevens", evaluations=evaluations, records=records))
-    finally:
-        del phases._EVALUATORS["sevens"]
+            return log_z
+
+    known(monkeypatch, EVALUATORS, Sevens)
+    results = run(make(evaluate="sevens", evaluations=evaluations, records=records))
     assert len(steps) == count
     assert steps[-1] == 30
     for k, result in enumerate(results):
-        known = ~np.isnan(result.log_partition)
-        assert result.step[known].tolist() == steps
-        assert (result.log_partition[known] == 7.0 + k).all()
-        assert (result.log_partition_error[known] == 0.25).all()
-        assert np.isfinite(result.kl[known]).all()
-        assert np.isnan(result.kl[~known]).all()
+        evaluated = ~np.isnan(result.log_partition)
+        assert result.step[evaluated].tolist() == steps
+        assert (result.log_partition[evaluated] == 7.0 + k).all()
+        assert (result.log_partition_error[evaluated] == 0.25).all()
+        assert np.isfinite(result.kl[evaluated]).all()
+        assert np.isnan(result.kl[~evaluated]).all()
         assert np.isfinite(result.gradient_norm).all()
 
 
@@ -290,11 +266,11 @@ def test_auto_enumerates_small_models_only() -> None:
     assert run(make(iterations=2, evaluate="none"))[0].kl is None
     target = Target.uniform(np.eye(17, dtype=np.uint8))
     model = SqRBM.uniform(17, 1, "Z", seed=0)
-    result = train(model, target, negative_phase="noisy", iterations=1)
+    result = train(model, target, gradient="noisy", iterations=1)
     assert result.kl is None
     assert result.nll is None
     assert result.gradient_norm is not None
-    explicit = train(model, target, negative_phase="noisy", iterations=1, evaluate="exact")
+    explicit = train(model, target, gradient="noisy", iterations=1, evaluate="exact")
     assert explicit.nll[0] == pytest.approx(
         exact.log_partition(model) - target.probabilities @ model.log_weight(target.states)
     )
@@ -339,47 +315,86 @@ def test_evaluated_steps_are_recorded_steps(records: int | None, evaluations: in
 def test_names_are_found_among_the_entry_points_of_other_packages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    place = "tests.tnqbm.training.noisy_phase:NoisyPhase"
-    points = {"elsewhere": EntryPoint("elsewhere", place, phases.PHASE_GROUP)}
-    monkeypatch.setattr(
-        phases, "_installed", lambda group: points if group == phases.PHASE_GROUP else {}
-    )
-    assert phases.names()[-1] == "elsewhere"
-    trainer = make(negative_phase="elsewhere", iterations=1)
-    assert type(trainer._phase).__name__ == "NoisyPhase"
-    context = trainer._phase.context
-    assert context.settings.negative_phase == "elsewhere"
-    assert context.keys.tolist() == [10, 11, 12, 13]
-    assert isinstance(context.team, Alone)
+    place = "tests.tnqbm.training.noisy_estimator:ElsewhereGradient"
+    point = EntryPoint("elsewhere", place, GRADIENTS.group)
+    monkeypatch.setitem(GRADIENTS._entry_points, "elsewhere", point)
+    assert GRADIENTS.names()[-1] == "elsewhere"
+    try:
+        trainer = make(gradient="elsewhere", iterations=1)
+    finally:
+        GRADIENTS._classes.pop("elsewhere", None)
+    estimator = trainer._estimator
+    assert isinstance(estimator, NoisyEstimator)
+    assert estimator.context.keys.tolist() == [10, 11, 12, 13]
+    assert estimator.context.problem is trainer.problem
+    assert isinstance(estimator.context.team, Alone)
 
 
-def test_names_are_given_once() -> None:
-    with pytest.raises(ValueError, match="exists already"):
-        phases.register("exact", NoisyPhase)
-    for name in ("exact", "auto", "none"):
-        with pytest.raises(ValueError, match="exists already"):
-            phases.register_log_partition(name, lambda context: None)  # type: ignore[arg-type,return-value]
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("NoisyEstimator", "NoisyEstimator is not a subclass of GradientSettings"),
+        ("NoisyGradient", "NoisyGradient is named 'noisy', not 'elsewhere'"),
+    ],
+)
+def test_wrong_entry_points_are_refused(
+    monkeypatch: pytest.MonkeyPatch, what: str, message: str
+) -> None:
+    place = f"tests.tnqbm.training.noisy_estimator:{what}"
+    point = EntryPoint("elsewhere", place, GRADIENTS.group)
+    monkeypatch.setitem(GRADIENTS._entry_points, "elsewhere", point)
+    with pytest.raises(TypeError, match=message):
+        make(gradient="elsewhere", iterations=1)
+
+
+@pytest.mark.parametrize("registry", [GRADIENTS, EVALUATORS, OPTIMIZERS])
+def test_names_are_given_once(registry: Registry[Any]) -> None:
+    for name in registry.names():
+        with pytest.raises(ValueError, match=f"{registry.kind}: the name {name!r} is taken"):
+            registry.register(registry.find(name))
+
+
+def test_settings_of_a_part_that_is_given_can_be_replaced() -> None:
+    settings = TrainingSettings(gradient="pcd", chains=7, steps=3, optimizer="sgd")
+    other = settings.replace(chains=8, ais_chains=20, evaluate="ais")
+    assert other.gradient == settings.gradient.replace(chains=8)
+    assert other.flat()["steps"] == 3
+    assert TrainingSettings(**other.flat()) == other
+    assert other.replace(ais_betas=9).flat()["ais_chains"] == 20
+    with pytest.raises(ValueError, match="ais_betas: must be an integer >= 2, got 1"):
+        other.replace(ais_betas=1)
+    with pytest.raises(ValueError, match="chains: must be an integer >= 1, got 0"):
+        settings.replace(chains=0)
+
+
+def test_a_setting_of_another_part_says_whose_it_is() -> None:
+    with pytest.raises(ValueError, match=r"chains: gradient 'exact' has no such setting.*'pcd'"):
+        TrainingSettings(gradient="exact", chains=7)
+    with pytest.raises(ValueError, match=r"momentum: optimizer 'em' has no such setting.*'sgd'"):
+        TrainingSettings(optimizer="em", momentum=0.5)
+    with pytest.raises(ValueError, match=r"ais_chains: evaluate 'none' has no such.*'ais'"):
+        TrainingSettings(evaluate="none", ais_chains=7)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"negative_phase": "nosy"}, "did you mean 'noisy'"),
-        ({"evaluate": "exat", "negative_phase": "noisy"}, "evaluate: 'exat'.*did you mean 'exact'"),
-        ({"evaluate": 3}, "evaluate: must be a name"),
-        ({"kernel": ""}, "kernel: must be a name"),
+        ({"gradient": "nosy"}, "did you mean 'noisy'"),
+        ({"evaluate": "exat", "gradient": "noisy"}, "evaluate: 'exat'.*did you mean 'exact'"),
+        ({"evaluate": 3}, "evaluate must be a name or settings of one, got 3"),
+        ({"gradient": "pcd", "kernel": ""}, "kernel: must be a name"),
         ({"batch_size": -1}, "batch_size: must be an integer >= 0"),
         ({"batch_size": 2.0}, "batch_size"),
         ({"centred": 1}, "centred: must be true or false"),
         ({"weight_decay": -0.1}, "weight_decay"),
         ({"clip": float("nan")}, "clip"),
-        ({"steps": 0}, "steps: must be an integer >= 1"),
-        ({"chains": 0}, "chains"),
-        ({"inertia": -1.0}, "inertia"),
-        ({"temperatures": 1}, "temperatures: must be an integer >= 2"),
+        ({"gradient": "cd", "steps": 0}, "steps: must be an integer >= 1"),
+        ({"gradient": "cd", "chains": 0}, "chains"),
+        ({"gradient": "cd", "inertia": -1.0}, "inertia"),
+        ({"gradient": "tempered", "temperatures": 1}, "temperatures: must be an integer >= 2"),
         ({"evaluations": 0}, "evaluations: must be an integer >= 1"),
-        ({"ais_chains": 0}, "ais_chains"),
-        ({"ais_betas": 1}, "ais_betas"),
+        ({"evaluate": "ais", "ais_chains": 0}, "ais_chains"),
+        ({"evaluate": "ais", "ais_betas": 1}, "ais_betas"),
         ({"learning_rat": 1}, "learning_rat"),
     ],
 )
@@ -392,12 +407,15 @@ def test_keys_and_test_data_must_fit() -> None:
     model, bas = SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4)
     settings = TrainingSettings(iterations=1)
     with pytest.raises(ValueError, match=r"keys must be an array \(1,\) of uint64"):
-        Trainer([model], [bas], settings, keys=np.array([1, 2], dtype=np.uint64))
+        Trainer(SqRBMProblem([model], [bas]), settings, keys=np.array([1, 2], dtype=np.uint64))
     with pytest.raises(ValueError, match="keys must be"):
-        Trainer([model], [bas], settings, keys=np.array([1]))
+        Trainer(SqRBMProblem([model], [bas]), settings, keys=np.array([1]))
     with pytest.raises(ValueError, match="test data for each of the 1 models, got 2"):
-        Trainer([model], [bas], settings, tests=[bas, bas])
+        Trainer(SqRBMProblem([model], [bas], tests=[bas, bas]), settings)
     with pytest.raises(ValueError, match="test data have 6 visible units, the model 4"):
         train(model, bas, test=datasets.load("bas", 6))
     with pytest.raises(ValueError, match="test data of runs trained together"):
-        Trainer([model] * 2, [bas] * 2, settings, tests=[bas, Target.uniform(np.eye(4)[:2])])
+        Trainer(
+            SqRBMProblem([model] * 2, [bas] * 2, tests=[bas, Target.uniform(np.eye(4)[:2])]),
+            settings,
+        )

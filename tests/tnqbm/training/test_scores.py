@@ -13,8 +13,8 @@ from tnqbm.core import connectivity
 from tnqbm.core.fields import tanh_ratio, tanh_ratio_slope
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins
-from tnqbm.training.second_order import Scores, enumerated, solve
-from tnqbm.training.second_order.solvers import chosen
+from tnqbm.training.optimizers.scores import Scores, enumerated
+from tnqbm.training.optimizers.solvers import chosen, solve
 
 SHAPES = [("Z", 4, 3), ("XZ", 4, 2), ("XYZ", 3, 2), ("XYZ", 1, 1), ("YZ", 3, 0)]
 

@@ -1,12 +1,15 @@
 import numpy as np
 import pytest
 
-from tests.tnqbm.training.noisy_phase import NoisyPhase
+from tests.tnqbm.training.noisy_estimator import NoisyGradient, known
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity, metrics
 from tnqbm.core.shape import Shape
-from tnqbm.training import phases
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.estimators import GRADIENTS, Averages
+from tnqbm.training.estimators.exact import Enumeration, ExactGradient
+from tnqbm.training.estimators.given import GivenGradient
 from tnqbm.training.settings import log_spaced
 from tnqbm.training.trainer import Trainer
 
@@ -16,7 +19,8 @@ def small(data="bas", paulis="XYZ", runs=5, **settings):
     targets = [datasets.load(data, 6, seed=k) for k in range(runs)]
     if data != "on2":
         targets = [targets[0]] * runs
-    return Trainer(models, targets, TrainingSettings(**({"iterations": 40} | settings)))
+    given = {"iterations": 40} | settings
+    return Trainer(SqRBMProblem(models, targets), TrainingSettings(**given))
 
 
 def run(trainer, chunk=1000):
@@ -73,12 +77,21 @@ def test_amsgrad_follows_the_textbook():
     np.testing.assert_allclose(result.model.to_vector(), theta, rtol=1e-9)
 
 
-@pytest.mark.parametrize("optimizer", ["amsgrad", "adam", "sgd"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        {"optimizer": "amsgrad"},
+        {"optimizer": "adam"},
+        {"optimizer": "sgd"},
+        {"optimizer": "sgd", "momentum": 0.5},
+    ],
+    ids=["amsgrad", "adam", "sgd", "momentum"],
+)
 @pytest.mark.parametrize("schedule", ["constant", "exponential", "cosine", "step"])
 def test_every_optimizer_and_schedule_descends(optimizer, schedule):
     result = train(
         SqRBM.uniform(4, 3, "XYZ", seed=1), datasets.load("parity", 4), iterations=150,
-        optimizer=optimizer, schedule=schedule, decay=0.5, decay_steps=50, momentum=0.5,
+        schedule=schedule, decay=0.5, decay_steps=50, **optimizer,
     )  # fmt: skip
     assert result.kl[-1] < result.kl[0]
 
@@ -90,7 +103,7 @@ def test_a_run_does_not_depend_on_its_batch(data, precision):
     for k in (0, 3):
         model, target = SqRBM.uniform(6, 2, "XYZ", seed=k), datasets.load(data, 6, seed=k)
         settings = TrainingSettings(iterations=40, snapshots=3, precision=precision)
-        assert same(run(Trainer([model], [target], settings), 7)[0], batch[k])
+        assert same(run(Trainer(SqRBMProblem([model], [target]), settings), 7)[0], batch[k])
 
 
 @pytest.mark.parametrize("optimizer", ["amsgrad", "adam", "sgd"])
@@ -126,10 +139,10 @@ def test_early_stopping_ends_runs_apart():
         assert same(alone, result)
 
 
-def test_a_custom_negative_phase_is_used():
+def test_a_custom_estimator_is_used():
     class Frozen:
         def estimate(self, theta, rows):
-            return phases.Estimate(np.zeros_like(theta))
+            return Averages(np.zeros_like(theta))
 
         def state(self):
             return {}
@@ -138,7 +151,7 @@ def test_a_custom_negative_phase_is_used():
             pass
 
     result = train(
-        SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), negative_phase=Frozen(),
+        SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), gradient=Frozen(),
         iterations=3, evaluate="none",
     )  # fmt: skip
     assert result.kl is None  # without log Z there is no divergence
@@ -159,12 +172,12 @@ class Spoilt:
     """Exact averages, but those of run 1 are no numbers at the third update."""
 
     def __init__(self):
-        self.exact, self.asked = phases.ExactPhase(6, 2, 3), 0
+        self.exact, self.asked = Enumeration(Shape(6, 2, 3)), 0
 
     def estimate(self, theta, rows, data=None):
         found, self.asked = self.exact.estimate(theta, rows), self.asked + 1
         if self.asked == 3:
-            found.moments[rows == 1] = np.nan
+            found.model[rows == 1] = np.nan
         return found
 
     def state(self):
@@ -174,15 +187,16 @@ class Spoilt:
         self.asked = int(state["asked"])
 
 
-def batch(phase, runs=2, **settings):
+def batch(estimator, runs=2, **settings):
     models = [SqRBM.uniform(6, 2, "XYZ", seed=k) for k in range(runs)]
     target = datasets.load("bas", 6)
-    return Trainer(models, [target] * runs, TrainingSettings(iterations=6, **settings), phase=phase)
+    given = TrainingSettings(gradient=GivenGradient(estimator=estimator), iterations=6, **settings)
+    return Trainer(SqRBMProblem(models, [target] * runs), given)
 
 
 @pytest.mark.parametrize("records", [None, 1])
 def test_a_run_that_diverges_ends_alone_with_the_parameters_it_had(records):
-    expected = batch(phases.ExactPhase(6, 2, 3), records=records)
+    expected = batch(Enumeration(Shape(6, 2, 3)), records=records)
     expected.advance(2)
     before = expected.parameters[1].copy()
     whole = run(expected)
@@ -206,7 +220,7 @@ def test_a_run_that_diverges_ends_alone_with_the_parameters_it_had(records):
 
 
 def test_abandoned_runs_keep_what_they_have():
-    trainer = batch(phases.ExactPhase(6, 2, 3))
+    trainer = batch(Enumeration(Shape(6, 2, 3)))
     trainer.advance(2)
     before = trainer.parameters.copy()
     trainer.abandon("a bell\a rang\n" + 5000 * "x")
@@ -231,7 +245,7 @@ def test_abandoned_runs_keep_what_they_have():
         ({"records": 0}, "records"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
         ({"precision": "half"}, "precision"),
-        ({"negative_phase": "pdc"}, "negative_phase"),
+        ({"gradient": "pdc"}, "gradient"),
     ],
 )
 def test_bad_settings_name_their_field(settings, message):
@@ -241,17 +255,13 @@ def test_bad_settings_name_their_field(settings, message):
 
 def test_mismatched_batches_are_refused():
     bas = datasets.load("bas", 4)
-    settings = TrainingSettings(iterations=1)
     with pytest.raises(ValueError, match="one shape"):
-        Trainer([SqRBM.uniform(4, m, "Z", seed=0) for m in (1, 2)], [bas, bas], settings)
+        SqRBMProblem([SqRBM.uniform(4, m, "Z", seed=0) for m in (1, 2)], [bas, bas])
     with pytest.raises(ValueError, match="visible units"):
-        Trainer([SqRBM.uniform(6, 1, "Z", seed=0)], [bas], settings)
+        SqRBMProblem([SqRBM.uniform(6, 1, "Z", seed=0)], [bas])
+    models = [SqRBM.uniform(4, 1, "Z", seed=0)] * 2
     with pytest.raises(ValueError, match="one size"):
-        Trainer(
-            [SqRBM.uniform(4, 1, "Z", seed=0)] * 2,
-            [bas, Target.uniform(np.eye(4)[:2])],
-            settings,
-        )
+        SqRBMProblem(models, [bas, Target.uniform(np.eye(4)[:2])])
     with pytest.raises(ValueError, match="lacks"):
         small().restore({"iteration": np.array(1)})
     with pytest.raises(ValueError, match="shape"):
@@ -297,7 +307,8 @@ LINE = connectivity.line(6, 3, copies=2)
 def local(runs=3, mask=LINE, paulis="XZ", **settings):
     models = [SqRBM.uniform(6, 8, paulis, seed=k, mask=mask) for k in range(runs)]
     targets = [datasets.load("bas", 6)] * runs
-    return Trainer(models, targets, TrainingSettings(**({"iterations": 30} | settings)))
+    given = {"iterations": 30} | settings
+    return Trainer(SqRBMProblem(models, targets), TrainingSettings(**given))
 
 
 @pytest.mark.parametrize(
@@ -357,16 +368,19 @@ def test_a_mask_of_everything_trains_as_none():
     )
 
 
-def test_the_mask_is_told_to_the_negative_phase(monkeypatch):
+def test_the_mask_is_told_to_the_estimator(monkeypatch):
     seen = []
 
-    def factory(context):
-        seen.append(context.mask)
-        return phases._exact(context)
+    class Spy(ExactGradient):
+        name = "spy"
 
-    monkeypatch.setitem(phases._FACTORIES, "spy", factory)
-    local(negative_phase="spy")
-    local(mask=None, negative_phase="spy")
+        def make(self, context):
+            seen.append(context.problem.mask)
+            return super().make(context)
+
+    known(monkeypatch, GRADIENTS, Spy)
+    local(gradient="spy")
+    local(mask=None, gradient="spy")
     assert np.array_equal(seen[0], LINE)
     assert seen[1] is None
 
@@ -377,15 +391,17 @@ def test_models_of_different_masks_are_not_trained_together():
     for other in masks[1:]:
         models = [SqRBM.uniform(6, 8, "Z", seed=0, mask=mask) for mask in (LINE, LINE, other)]
         with pytest.raises(ValueError, match="that of model 2 differs"):
-            Trainer(models, [bas] * 3, TrainingSettings())
+            SqRBMProblem(models, [bas] * 3)
 
 
 def test_an_estimated_log_z_may_come_with_its_error():
     class Estimated:
         def estimate(self, theta, rows):
             batch = theta.shape[0]
-            return phases.Estimate(
-                np.zeros_like(theta), np.full(batch, 5.0), log_partition_error=np.full(batch, 0.25)
+            return Averages(
+                np.zeros_like(theta),
+                log_partition=np.full(batch, 5.0),
+                log_partition_error=np.full(batch, 0.25),
             )
 
         def state(self):
@@ -395,7 +411,7 @@ def test_an_estimated_log_z_may_come_with_its_error():
             pass
 
     result = train(
-        SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), negative_phase=Estimated(),
+        SqRBM.uniform(4, 1, "Z", seed=0), datasets.load("bas", 4), gradient=Estimated(),
         iterations=2, evaluate="none",
     )  # fmt: skip
     assert result.log_partition.tolist() == [5.0] * 3
@@ -407,13 +423,9 @@ def test_an_estimated_log_z_is_recorded_with_its_lower_bound() -> None:
     states = all_states(4)
     target, test = Target.uniform(states[:6]), Target.uniform(states[4:9])
     model = SqRBM.uniform(4, 2, "XZ", seed=1)
-    options = {"iterations": 3, "negative_phase": "noisy-bound", "evaluate": "exact"}
-    phases.register("noisy-bound", NoisyPhase)
-    try:
-        path = train(model, target, test=test, **options)
-        alone = train(model, target, **options)
-    finally:
-        del phases._FACTORIES["noisy-bound"]
+    options = {"iterations": 3, "gradient": NoisyGradient(), "evaluate": "exact"}
+    path = train(model, target, test=test, **options)
+    alone = train(model, target, **options)
     assert path.log_partition_bound is not None
     assert alone.log_partition_bound is not None
     for found, count in ((path, 9), (alone, 6)):
@@ -428,7 +440,8 @@ def test_checkpoints_with_fewer_metrics_go_on() -> None:
     """Those of earlier versions did not know the metrics at the end of the list."""
     target = Target.uniform(all_states(3)[:4])
     settings = TrainingSettings(iterations=8)
-    whole, halved = (Trainer([SqRBM.uniform(3, 1, "Z", seed=1)], [target], settings) for _ in "ab")
+    problem = SqRBMProblem([SqRBM.uniform(3, 1, "Z", seed=1)], [target])
+    whole, halved = (Trainer(problem, settings) for _ in "ab")
     whole.advance(4)
     state = whole.state()
     earlier = {**state, "metrics": state["metrics"][:7], "known": state["known"][:7]}

@@ -13,9 +13,10 @@ import pytest
 pytest.importorskip("qiskit")
 
 from tnqbm import MissingExtraError, SqRBM, datasets, train
-from tnqbm.quantum.phase import QuantumPhase
-from tnqbm.training import phases
-from tnqbm.training.phases import PhaseContext
+from tnqbm.quantum.estimators import MeasuredMoments, measured
+from tnqbm.quantum.settings import QuantumGradient
+from tnqbm.training import SqRBMProblem
+from tnqbm.training.estimators import GRADIENTS, Context
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
 
@@ -28,9 +29,9 @@ def models(count: int, paulis: str = "XZ") -> list[SqRBM]:
 
 
 def trainer(strategy: str, count: int = 2, keys: list[int] | None = None) -> Trainer:
-    settings = TrainingSettings(negative_phase="quantum", strategy=strategy, **SHORT)
+    settings = TrainingSettings(gradient="quantum", strategy=strategy, **SHORT)
     named = np.array(keys or range(1, count + 1), dtype=np.uint64)
-    return Trainer(models(count), [BAS] * count, settings, keys=named)
+    return Trainer(SqRBMProblem(models(count), [BAS] * count), settings, keys=named)
 
 
 @pytest.mark.parametrize("paulis", ["XZ", "XYZ"])
@@ -43,7 +44,7 @@ def test_training_follows_the_exact_one_within_shot_noise(paulis: str) -> None:
     common: dict[str, Any] = {"iterations": 30, "learning_rate": 0.05}
     start = models(1, paulis)[0]
     exact = train(start, BAS, **common)
-    found = train(start, BAS, negative_phase="quantum", shots=200_000, **common)
+    found = train(start, BAS, gradient="quantum", shots=200_000, **common)
     assert exact.tvd is not None
     assert found.tvd is not None
     assert exact.tvd[0] - exact.tvd[-1] > 0.5  # there is something to follow
@@ -53,7 +54,7 @@ def test_training_follows_the_exact_one_within_shot_noise(paulis: str) -> None:
 @pytest.mark.parametrize("strategy", ["enhanced", "thermal"])
 def test_training_with_chains_descends(strategy: str) -> None:
     found = train(
-        models(1)[0], BAS, negative_phase="quantum", strategy=strategy, chains=100, steps=2,
+        models(1)[0], BAS, gradient="quantum", strategy=strategy, chains=100, steps=2,
         iterations=20, learning_rate=0.05,
     )  # fmt: skip
     assert found.tvd is not None
@@ -81,20 +82,23 @@ def test_training_is_resumed_and_batched_without_a_trace(strategy: str) -> None:
     assert (other.trajectories()[0].model.to_vector() != expected[0]).any()
 
 
-def context(**settings: Any) -> PhaseContext:
-    return PhaseContext(
-        4, 2, 2, "double", BAS.states[None], BAS.probabilities[None],
-        keys=np.array([5], dtype=np.uint64), settings=TrainingSettings(**settings),
-    )  # fmt: skip
+def context() -> Context:
+    return Context(SqRBMProblem(models(1), [BAS]), np.array([5], dtype=np.uint64))
+
+
+def estimator(**settings: Any) -> MeasuredMoments:
+    made = measured(QuantumGradient(**settings), context())
+    assert isinstance(made, MeasuredMoments)
+    return made
 
 
 def test_what_runs_took_is_reported() -> None:
-    phase = QuantumPhase(context(shots=300))
+    gradient = estimator(shots=300)
     theta = models(1)[0].to_vector()[None]
     for _ in range(2):
-        estimate = phase.estimate(theta, np.array([0]))
-    assert estimate.moments.shape == theta.shape
-    found = {name: values[0].item() for name, values in phase.report(np.array([0])).items()}
+        estimate = gradient.estimate(theta, np.array([0]))
+    assert estimate.model.shape == theta.shape
+    found = {name: values[0].item() for name, values in gradient.report(np.array([0])).items()}
     assert found["shots"] == 2 * 2 * 300
     assert 0 < found["kept_shots"] < found["shots"]
     assert found["success_rate"] == found["kept_shots"] / found["shots"]
@@ -106,17 +110,17 @@ def test_what_runs_took_is_reported() -> None:
     assert "acceptance_rate" not in found
     assert estimate.spent["shots"] == [600.0]
     assert 0 < estimate.spent["kept_shots"][0] < found["kept_shots"]
-    again = QuantumPhase(context(shots=300))
-    again.restore(phase.state())
+    again = estimator(shots=300)
+    again.restore(gradient.state())
     assert {k: v[0].item() for k, v in again.report(np.array([0])).items()} == found
 
 
 def test_chains_report_what_they_accepted() -> None:
-    phase = QuantumPhase(context(strategy="enhanced", chains=10, steps=3))
+    gradient = estimator(strategy="enhanced", chains=10, steps=3)
     theta = models(1)[0].to_vector()[None]
-    first = phase.estimate(theta, np.array([0]))
-    second = phase.estimate(theta, np.array([0]))
-    found = phase.report(np.array([0]))
+    first = gradient.estimate(theta, np.array([0]))
+    second = gradient.estimate(theta, np.array([0]))
+    found = gradient.report(np.array([0]))
     assert found["shots"][0] == (20 + 3) * 10 + 3 * 10  # the burn-in of the first update
     assert found["success_rate"][0] == 1.0
     each = [one.spent["acceptance_rate"][0] for one in (first, second)]
@@ -126,9 +130,9 @@ def test_chains_report_what_they_accepted() -> None:
 
 def test_jobs_are_counted() -> None:
     pytest.importorskip("qiskit_aer")
-    phase = QuantumPhase(context(backend="aer", shots=200, trotter_steps=1))
-    phase.estimate(models(1)[0].to_vector()[None], np.array([0]))
-    found = phase.report(np.array([0]))
+    gradient = estimator(backend="aer", shots=200, trotter_steps=1)
+    gradient.estimate(models(1)[0].to_vector()[None], np.array([0]))
+    found = gradient.report(np.array([0]))
     assert (found["jobs"][0], found["job_retries"][0]) == (1, 0)
     assert found["backend"][0] == "aer"
 
@@ -157,21 +161,21 @@ def test_reports_do_not_depend_on_batches_and_interruptions() -> None:
 
 
 def test_foreign_checkpoints_are_refused() -> None:
-    state = QuantumPhase(context()).state()
+    state = estimator().state()
     with pytest.raises(ValueError, match="states"):
-        QuantumPhase(context(strategy="enhanced")).restore(state)
+        estimator(strategy="enhanced").restore(state)
     with pytest.raises(ValueError, match="states"):
-        QuantumPhase(context()).restore({})
+        estimator().restore({})
     with pytest.raises(ValueError, match="account of shots"):
-        QuantumPhase(context()).restore(state | {"spent": np.zeros((2, 3))})
+        estimator().restore(state | {"spent": np.zeros((2, 3))})
 
 
 def test_a_run_without_shots_fails_alone() -> None:
     """Weights of 6 leave nothing of 50 shots, nor of 800; the other run is as if it were alone."""
     large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1)
-    settings = TrainingSettings(negative_phase="quantum", **SHORT)
+    settings = TrainingSettings(gradient="quantum", **SHORT)
     keys = np.array([9, 1], dtype=np.uint64)
-    both = Trainer([large, models(1)[0]], [BAS] * 2, settings, keys=keys)
+    both = Trainer(SqRBMProblem([large, models(1)[0]], [BAS] * 2), settings, keys=keys)
     both.advance(10)
     lost, found = both.trajectories()
     assert "update 1: only" in both.failures[0]
@@ -192,21 +196,21 @@ def test_a_run_without_shots_fails_alone() -> None:
 def test_training_one_model_warns_and_keeps_what_there_is() -> None:
     large = SqRBM.uniform(4, 2, "XZ", scale=6.0, seed=1)
     with pytest.warns(RuntimeWarning, match=r"training stopped: update 1: only .* survived"):
-        found = train(large, BAS, negative_phase="quantum", shots=50, iterations=3)
+        found = train(large, BAS, gradient="quantum", shots=50, iterations=3)
     assert found.stopped == "failed"
     assert found.model == large
 
 
 def test_failed_jobs_still_end_a_training() -> None:
     """A device that does not answer is not the model's fault: nothing is marked, all resumes."""
-    phase = QuantumPhase(context(shots=300))
+    gradient = estimator(shots=300)
 
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("the job failed once")
 
-    phase._gibbs.measure_moments = fail  # type: ignore[assignment]
+    gradient._gibbs.measure_moments = fail  # type: ignore[assignment]
     with pytest.raises(RuntimeError, match="run 0, update 1: the job failed"):
-        phase.estimate(models(1)[0].to_vector()[None], np.array([0]))
+        gradient.estimate(models(1)[0].to_vector()[None], np.array([0]))
 
 
 def test_teams_are_refused() -> None:
@@ -216,14 +220,14 @@ def test_teams_are_refused() -> None:
     import dataclasses
 
     with pytest.raises(ValueError, match="several ranks"):
-        QuantumPhase(dataclasses.replace(context(), team=Pair()))  # type: ignore[arg-type]
+        measured(QuantumGradient(), dataclasses.replace(context(), team=Pair()))
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "quantum" in phases.names()
+    assert "quantum" in GRADIENTS.names()
     monkeypatch.setitem(sys.modules, "qiskit", None)
     with pytest.raises(MissingExtraError, match="the extra 'quantum' of tnqbm"):
-        train(models(1)[0], BAS, negative_phase="quantum", iterations=1)
+        train(models(1)[0], BAS, gradient="quantum", iterations=1)
     train(models(1)[0], BAS, iterations=1)
 
 
@@ -234,7 +238,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
 )  # fmt: skip
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        TrainingSettings(**wrong)
+        TrainingSettings(gradient="quantum", **wrong)
 
 
 def test_examples_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:

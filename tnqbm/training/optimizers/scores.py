@@ -40,7 +40,7 @@ def enumerated(n: int) -> Float:
     if n > MAX_ENUMERATED:
         raise ValueError(
             f"a metric over all 2**{n} visible states is out of reach (the limit is n = "
-            f"{MAX_ENUMERATED}); use a negative phase that samples, such as 'pcd'"
+            f"{MAX_ENUMERATED}); use a sampled gradient, such as 'pcd'"
         )
     return spins(states_of(np.arange(1 << n), n))
 
@@ -82,7 +82,7 @@ class Scores:
         check_memory(
             6 * 8 * count * m * n_paulis,
             f"the metric of {m} hidden units over {count} states",
-            "use fewer visible units, or a negative phase that samples",
+            "use fewer visible units, or a sampled gradient",
         )
         self.n, self.m, self.n_paulis = n, m, n_paulis
         self.free = free
@@ -108,6 +108,11 @@ class Scores:
         else:
             self.log_partition = float("nan")
             self.p = weights
+
+    @property
+    def n_fields(self) -> int:
+        """Numbers that the fields of all states are."""
+        return int(self.p.size) * self.m * self.n_paulis
 
     @property
     def size(self) -> int:

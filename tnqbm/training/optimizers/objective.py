@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.states import index_of
-from tnqbm.training.second_order.scores import Scores, enumerated
+from tnqbm.training.optimizers.scores import Scores, enumerated
 
 Float = NDArray[np.float64]
 

@@ -10,12 +10,21 @@ import pytest
 
 pytest.importorskip("qiskit")
 
-from tnqbm import MissingExtraError, PauliHamiltonian, SqRBM, Target, TrainingSettings, datasets
-from tnqbm import train as train_sqrbm
-from tnqbm.hamiltonian import HamiltonianTrainer, qrbm, sqbm, tfim, train
+from tnqbm import (
+    MissingExtraError,
+    PauliHamiltonian,
+    SqRBM,
+    Target,
+    Trainer,
+    TrainingSettings,
+    datasets,
+    train,
+)
+from tnqbm.hamiltonian import qrbm, sqbm, tfim
+from tnqbm.training import HamiltonianProblem
 
 SETTINGS: dict[str, Any] = {
-    "negative_phase": "quantum", "shots": 3000, "trotter_steps": 2, "iterations": 4,
+    "gradient": "quantum", "shots": 3000, "trotter_steps": 2, "iterations": 4,
     "learning_rate": 0.05,
 }  # fmt: skip
 
@@ -42,8 +51,8 @@ def test_gradients_are_the_exact_ones_within_shot_noise(h: PauliHamiltonian) -> 
     """
     target = reachable(h)
     step = {"optimizer": "sgd", "learning_rate": 1.0, "iterations": 1}
-    found = train(h, target, negative_phase="quantum", shots=50_000, trotter_steps=6, **step)
-    gradient = h.to_vector() - found.hamiltonian.to_vector()
+    found = train(h, target, gradient="quantum", shots=50_000, trotter_steps=6, **step)
+    gradient = h.to_vector() - found.model.to_vector()
     exact = np.array([*h.gradient(target).values()])
     error = 1.0 / np.sqrt(found.estimator_records["kept_shots"][0] / 5)
     assert np.abs(gradient - exact).max() < 5 * error
@@ -80,7 +89,7 @@ def test_training_follows_the_exact_one(kind: str) -> None:
     target = reachable(h, 5)
     common: dict[str, Any] = {"iterations": 15, "learning_rate": 0.05}
     exact = train(h, target, **common)
-    found = train(h, target, negative_phase="quantum", shots=30_000, trotter_steps=4, **common)
+    found = train(h, target, gradient="quantum", shots=30_000, trotter_steps=4, **common)
     assert exact.kl is not None
     assert found.kl is not None
     assert exact.kl[-1] < 0.3 * exact.kl[0]
@@ -94,10 +103,10 @@ def test_an_sqrbm_is_measured_alike_either_way() -> None:
     model = SqRBM.uniform(2, 1, "XZ", scale=0.3, seed=4)
     target = datasets.load("cardinality", 2)
     common: dict[str, Any] = {
-        "negative_phase": "quantum", "shots": 50_000, "iterations": 8, "learning_rate": 0.05,
+        "gradient": "quantum", "shots": 50_000, "iterations": 8, "learning_rate": 0.05,
     }  # fmt: skip
     one = train(model.hamiltonian(), target, **common)
-    two = train_sqrbm(model, target, **common)
+    two = train(model, target, **common)
     assert one.tvd is not None
     assert two.tvd is not None
     assert np.abs(one.tvd - two.tvd).max() < 0.03
@@ -109,19 +118,19 @@ def test_training_is_resumed_and_batched_without_a_trace() -> None:
     targets = [reachable(start[0], k) for k in (3, 4)]
     settings = TrainingSettings(**SETTINGS)
     keys = np.array([5, 6], dtype=np.uint64)
-    whole = HamiltonianTrainer(start, targets, settings, keys=keys)
+    whole = Trainer(HamiltonianProblem(start, targets), settings, keys=keys)
     whole.advance(2)
-    again = HamiltonianTrainer(start, targets, settings, keys=keys)
+    again = Trainer(HamiltonianProblem(start, targets), settings, keys=keys)
     again.restore(whole.state())
     whole.advance(10)
     again.advance(10)
-    alone = HamiltonianTrainer(start[1:], targets[1:], settings, keys=keys[1:])
+    alone = Trainer(HamiltonianProblem(start[1:], targets[1:]), settings, keys=keys[1:])
     alone.advance(10)
     expected = whole.trajectories()
     for one, two in zip(
         [*again.trajectories(), *alone.trajectories()], [*expected, expected[1]], strict=True
     ):
-        assert one.hamiltonian == two.hamiltonian
+        assert one.model == two.model
         assert one.estimator == two.estimator
         np.testing.assert_array_equal(one.kl, two.kl)
         for name, values in one.estimator_records.items():
@@ -133,7 +142,7 @@ def test_running_out_of_shots_keeps_what_there_is() -> None:
     with pytest.warns(RuntimeWarning, match="training stopped: update 1: only"):
         found = train(h, reachable(h), **{**SETTINGS, "shots": 20})
     assert found.stopped == "failed"
-    assert found.hamiltonian == h
+    assert found.model == h
     assert found.estimator["shot_retries"] > 0
 
 
@@ -144,7 +153,7 @@ def test_running_out_of_shots_keeps_what_there_is() -> None:
         ({"evaluate": "ais"}, "evaluate"),
         ({"backend": "ear"}, "did you mean 'aer'"),
         ({"batch_size": 2}, "batch_size"),
-        ({"negative_phase": "quantun"}, "negative_phase"),
+        ({"gradient": "quantun"}, "gradient"),
     ],
 )
 def test_settings_that_do_not_apply(wrong: dict[str, Any], message: str) -> None:

@@ -22,7 +22,6 @@ iteration changes a parameter by more than :data:`LONGEST`, and weight decay kee
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,12 +30,13 @@ from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
 from tnqbm.base.text import short_repr
-from tnqbm.training.second_order.objective import ROUNDING, Objective
-from tnqbm.training.second_order.scores import Scores
-from tnqbm.training.second_order.solvers import chosen, solve
+from tnqbm.training.optimizers.objective import ROUNDING, Objective
+from tnqbm.training.optimizers.scores import Scores
+from tnqbm.training.optimizers.solvers import chosen, solve
 
 if TYPE_CHECKING:
-    from tnqbm.training.settings import TrainingSettings
+    from tnqbm.training.optimizers.protocol import OptimizerContext, Step
+    from tnqbm.training.optimizers.second_order import Em
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
@@ -49,9 +49,6 @@ RIDGE = 1e-10
 
 ARMIJO = 1e-4
 """Share of the decrease promised by the slope that a step must reach."""
-
-Averages = Callable[[Float, int], tuple[float, Float, Float]]
-"""(theta, run) -> log Z, the model's averages and the data's, both (n_parameters,)."""
 
 
 @short_repr
@@ -88,7 +85,7 @@ def project(
     ``clamped`` (n_parameters,) are the averages mu that the model is to have. It ends when the
     gradient's norm has fallen to ``tolerance`` times its first value, when no step makes progress
     beyond rounding, or after so many ``iterations``. ``solver``, ``cg_iterations`` and
-    ``cg_tolerance`` as in :func:`tnqbm.training.second_order.solvers.solve`; ``start`` the scores
+    ``cg_tolerance`` as in :func:`tnqbm.training.optimizers.solvers.solve`; ``start`` the scores
     at theta.
     """
     here = start or objective.scores(theta)
@@ -141,32 +138,28 @@ def project(
 class EmAlgorithm:
     """The optimizer "em" for a batch of runs: an update is one e-step and one m-step.
 
-    Rows never mix. ``averages`` asks an exact negative phase about one run; it serves the m-step by
-    L-BFGS (scipy), which needs no metric and so works wherever log Z and averages are exact, while
-    ``objective``, the sum over all states, serves Newton's.
+    Rows never mix. M-steps by L-BFGS (scipy) ask the estimator alone, so they work wherever log Z
+    and averages are exact; Newton's sum over all states.
     """
 
-    def __init__(
-        self,
-        settings: TrainingSettings,
-        runs: int,
-        *,
-        objective: Objective | None,
-        averages: Averages,
-        decayed: slice,
-        free: NDArray[np.bool_] | None = None,
-    ) -> None:
-        self._settings = settings
-        self._objective, self._averages = objective, averages
-        self._free, self._decayed = free, decayed
-        self.passes = np.zeros(runs, dtype=np.int64)
+    def __init__(self, settings: Em, context: OptimizerContext) -> None:
+        self._settings, self._ask, self._free = settings, context.ask, context.free
+        self._decay = context.training.weight_decay
+        self._decayed = context.problem.couplings
+        self._objective: Objective | None = None
+        if settings.newton(context.problem.n_visible):
+            self._objective = context.problem.objective(self._decay, context.free)
+        self.passes = np.zeros(context.runs, dtype=np.int64)
         """Passes over the states that the updates of each run took besides their gradients."""
 
-    def update(self, theta: Float, rows: NDArray[np.intp]) -> None:
-        """Replace theta (B, n_parameters) of the runs ``rows`` (B,) by their m-steps, in place."""
-        settings = self._settings
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Nothing to forget: what is remembered goes by the runs' numbers."""
+
+    def update(self, step: Step) -> None:
+        """Replace the parameters of the runs by their m-steps, in place; takes no learning rate."""
+        settings, theta = self._settings, step.theta
         with one_thread():
-            for k, run in enumerate(rows):
+            for k, run in enumerate(step.rows):
                 if self._objective is None:
                     theta[k] = self._by_lbfgs(theta[k], int(run))
                     continue
@@ -188,12 +181,12 @@ class EmAlgorithm:
     def _by_lbfgs(self, theta: Float, run: int) -> Float:
         from scipy.optimize import minimize
 
-        start, decay, w = theta.copy(), self._settings.weight_decay, self._decayed
-        _, _, clamped = self._averages(start, run)
+        start, decay, w = theta.copy(), self._decay, self._decayed
+        _, _, clamped = self._ask(start, run)
 
         def value(x: Float) -> tuple[float, Float]:
             self.passes[run] += 1
-            log_z, moments, _ = self._averages(x, run)
+            log_z, moments, _ = self._ask(x, run)
             gradient = clamped - moments
             gradient[w] += decay * x[w]
             if self._free is not None:

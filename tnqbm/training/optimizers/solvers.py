@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.training.second_order.scores import Scores
+from tnqbm.training.optimizers.scores import Scores
 
 Float = NDArray[np.float64]
 

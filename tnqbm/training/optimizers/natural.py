@@ -1,7 +1,7 @@
 """Natural gradient descent: theta <- theta - rate (M + damping)^-1 dL/dtheta.
 
 M is the Fisher metric of p(v) (Amari 1998) or the Kubo-Mori metric of the Gibbs state, see
-:mod:`tnqbm.training.second_order.scores`. At parameters whose p(v) is the data the Fisher metric is
+:mod:`tnqbm.training.optimizers.scores`. At parameters whose p(v) is the data the Fisher metric is
 the Hessian of L, so that the updates become Newton's; the Kubo-Mori metric is never smaller than
 the Hessian's part that log Z is responsible for, and an update with it and rate 1 is one Newton
 step of the m-step of the em algorithm.
@@ -21,14 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.blas import one_thread
-from tnqbm.core.states import spins
-from tnqbm.training.second_order.objective import ROUNDING, Objective
-from tnqbm.training.second_order.scores import Scores
-from tnqbm.training.second_order.solvers import chosen, solve
+from tnqbm.training.optimizers.objective import ROUNDING, Objective
+from tnqbm.training.optimizers.scores import Scores
+from tnqbm.training.optimizers.solvers import chosen, solve
 
 if TYPE_CHECKING:
-    from tnqbm.training.phases import Estimate
-    from tnqbm.training.settings import TrainingSettings
+    from tnqbm.training.estimators.protocol import Averages
+    from tnqbm.training.optimizers.protocol import OptimizerContext, Step
+    from tnqbm.training.optimizers.second_order import Natural
 
 Float = NDArray[np.float64]
 State = dict[str, NDArray[np.generic]]
@@ -47,28 +47,19 @@ LOWEST, HIGHEST = 1e-10, 1e8
 class NaturalGradient:
     """The optimizer "natural" for a batch of runs; rows never mix.
 
-    ``objective``: of runs whose log Z is known exactly. Without it the metric is that of the
-    samples that the negative phase hands out with its averages. ``adaptive`` says whether the
-    gradients are the objective's own, so that the damping can be adapted.
+    With exact gradients the metric is a sum over all states, else one over the samples behind the
+    averages.
     """
 
-    def __init__(
-        self,
-        settings: TrainingSettings,
-        runs: int,
-        m: int,
-        n_paulis: int,
-        *,
-        objective: Objective | None,
-        adaptive: bool,
-        free: NDArray[np.bool_] | None = None,
-    ) -> None:
-        self._settings = settings
-        self._m, self._n_paulis = m, n_paulis
-        self._objective, self._free = objective, free
-        self._adaptive = adaptive and settings.damping_rule != "fixed"
-        self._damping = np.full(runs, float(settings.damping))
-        self.passes = np.zeros(runs, dtype=np.int64)
+    def __init__(self, settings: Natural, context: OptimizerContext) -> None:
+        self._settings, self._problem, self._free = settings, context.problem, context.free
+        training = context.training
+        self._objective: Objective | None = None
+        if training.gradient.exact:
+            self._objective = context.problem.objective(training.weight_decay, context.free)
+        self._adaptive = settings.adaptive(training)
+        self._damping = np.full(context.runs, float(settings.damping))
+        self.passes = np.zeros(context.runs, dtype=np.int64)
         """Passes over the states that the updates of each run took besides their gradients."""
         self._cached: dict[int, tuple[Float, Scores]] = {}
 
@@ -77,29 +68,24 @@ class NaturalGradient:
         """The damping of every run, (runs,)."""
         return self._damping.copy()
 
-    def update(
-        self,
-        theta: Float,
-        gradient: Float,
-        rate: float,
-        rows: NDArray[np.intp],
-        estimate: Estimate,
-        places: NDArray[np.intp],
-    ) -> None:
-        """Change theta (B, n_parameters) of the runs ``rows`` (B,) in place.
+    def update(self, step: Step) -> None:
+        """Change the parameters of the runs in place.
 
-        ``estimate`` is what the negative phase said about these parameters, at ``places`` (B,).
-        ValueError if its samples are needed and not there.
+        ValueError if the samples behind the averages are needed and not there.
         """
+        theta, gradient, rate = step.theta, step.gradient, step.learning_rate
         with one_thread():
-            for k, (run, place) in enumerate(zip(rows, places, strict=True)):
+            for k, (run, place) in enumerate(zip(step.rows, step.places, strict=True)):
                 if self._objective is None:
-                    scores = self._sampled(theta[k], estimate, int(place))
+                    scores = self._sampled(theta[k], step.averages, int(place))
                     move, _ = self._move(scores, gradient[k], rate, int(run))
                     self.passes[run] += scores.passes
                     theta[k] += move
                 else:
                     theta[k] = self._exact(self._objective, theta[k], gradient[k], rate, int(run))
+
+    def keep(self, rows: NDArray[np.bool_]) -> None:
+        """Nothing to forget: what is remembered goes by the runs' numbers."""
 
     def _exact(
         self, objective: Objective, theta: Float, gradient: Float, rate: float, run: int
@@ -122,7 +108,7 @@ class NaturalGradient:
             self._adapt(run, gained / promised)
             if gained <= 0:
                 found = theta + move
-                if there.p.size * self._m * self._n_paulis <= KEPT:
+                if there.n_fields <= KEPT:
                     self._cached[run] = (found.copy(), there)
                 break
         self.passes[run] += here.passes - before
@@ -172,19 +158,14 @@ class NaturalGradient:
             return known[1]
         return objective.scores(theta)
 
-    def _sampled(self, theta: Float, estimate: Estimate, place: int) -> Scores:
-        if estimate.states is None:
+    def _sampled(self, theta: Float, averages: Averages, place: int) -> Scores:
+        if averages.states is None:
             raise ValueError(
-                "optimizer: 'natural' needs the samples behind the averages, and this negative "
-                "phase hands out none; use 'exact', 'cd', 'pcd', 'tempered' or 'tensor'"
+                "optimizer: 'natural' needs the samples behind the averages, and this estimator "
+                "hands out none"
             )
-        states = estimate.states[place]
-        weights = np.full(states.shape[0], 1.0 / states.shape[0])
-        if estimate.weights is not None:
-            weights = estimate.weights[place]
-        return Scores(
-            theta, spins(states), self._m, self._n_paulis, weights=weights, free=self._free
-        )
+        weights = None if averages.weights is None else averages.weights[place]
+        return self._problem.scores(theta, averages.states[place], weights, self._free)
 
     def state(self) -> State:
         """What the next update depends on, and the passes so far."""

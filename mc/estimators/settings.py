@@ -1,0 +1,219 @@
+"""The estimators of this package, and the evaluator "ais", as trainings and studies know them.
+
+Settings only, so that names can be known without compiling anything: what they make is imported
+when it is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from tnqbm.base.limits import MAX_COUNTS
+from tnqbm.base.teams import SHARD
+from tnqbm.training.costs import averages_cost, update_cost
+from tnqbm.training.estimators import EvaluatorSettings, GradientSettings, Size
+from tnqbm.training.schema import Name, number, whole
+
+if TYPE_CHECKING:
+    from tnqbm.training.estimators import Context, GradientEstimator, LogPartition
+    from tnqbm.training.settings import TrainingSettings
+
+SINGLE = 0.45
+"""Time of a sweep in single precision, in that of double."""
+
+SWEEP = {"block": 0.09, "bloch": 0.4, "thermal": 0.4, "measured": 0.6}
+"""Nanoseconds of one pair of units in a sweep of one chain; collapsed ones take the most."""
+
+COLLAPSED = 1.25
+
+
+def sweep_cost(size: Size, kernel: str, precision: str) -> float:
+    """Nanoseconds of one sweep of one chain."""
+    if kernel == "auto" and size.n_paulis == 1:
+        kernel = "block"
+    pair = SWEEP.get(kernel, COLLAPSED) * (SINGLE if precision == "single" else 1.0)
+    units = size.n_visible + size.n_hidden
+    return 60.0 + 0.5 * units + pair * size.n_visible * size.n_hidden
+
+
+class ChainGradient(GradientSettings):
+    """What estimators from Markov chains have in common."""
+
+    sweeps: ClassVar[bool] = True
+    gives_states: ClassVar[bool] = True
+
+    steps: Annotated[int, whole(1, MAX_COUNTS["steps"])] = Field(
+        1, description="sweeps of the chains per update, the k of CD-k"
+    )
+    chains: Annotated[int, whole(1, MAX_COUNTS["chains"])] = Field(
+        100, description="number of Markov chains"
+    )
+    kernel: Name = Field(
+        "auto",
+        description="what a sweep does: `auto`, `collapsed`, `block` (one Pauli only), `bloch`, "
+        "`thermal`, `measured`, `thermal-uncorrected` (biased for two and three Paulis, for "
+        "comparison)",
+    )
+
+    @property
+    def sample_size(self) -> int:
+        return self.chains
+
+    def members(self, training: TrainingSettings) -> int:
+        return _shards(max(self.chains, training.batch_size))
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        if self.kernel != "auto":
+            from mc.kernels import check_kernel
+
+            check_kernel(self.kernel, size.n_paulis)
+
+    def cost(self, size: Size, training: TrainingSettings) -> float:
+        each = self.moves_cost(size, training) + averages_cost(size, training)
+        return update_cost(size, training) + self.moved(training) * each
+
+    def moved(self, training: TrainingSettings) -> int:
+        """Chains that an update moves."""
+        return self.chains
+
+    def moves_cost(self, size: Size, training: TrainingSettings) -> float:
+        """Nanoseconds of an update's moves of one chain."""
+        return self.steps * sweep_cost(size, self.kernel, training.precision)
+
+
+class CD(ChainGradient):
+    """Contrastive divergence: chains start at the data in every update (Hinton 2002)."""
+
+    name: ClassVar[str] = "cd"
+
+    inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
+
+    def members(self, training: TrainingSettings) -> int:
+        # With minibatches the chains start at the rows of them.
+        return _shards(training.batch_size or self.chains)
+
+    def moved(self, training: TrainingSettings) -> int:
+        return training.batch_size or self.chains
+
+    def make(self, context: Context) -> GradientEstimator:
+        from mc.estimators.divergence import ContrastiveDivergence
+
+        return ContrastiveDivergence(self, context)
+
+
+class GlobalMovesGradient(ChainGradient):
+    """Persistent chains, to which states of a tensor network may be proposed now and then."""
+
+    max_bond: Annotated[int, whole(1, MAX_COUNTS["max_bond"])] = Field(
+        64, description="largest bond dimension of the tensor network that proposes states"
+    )
+    refit: Annotated[int, whole(1, MAX_COUNTS["refit"])] = Field(
+        100, description="updates after which the network is fitted again at the latest"
+    )
+    global_moves: Annotated[int, whole(0, MAX_COUNTS["global_moves"])] = Field(
+        0, description="every so many updates each chain gets one proposal of the network; 0: never"
+    )
+
+
+class PCD(GlobalMovesGradient):
+    """Persistent contrastive divergence: chains go on from update to update (Tieleman 2008)."""
+
+    name: ClassVar[str] = "pcd"
+
+    inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
+
+    def make(self, context: Context) -> GradientEstimator:
+        from mc.estimators.divergence import PersistentChains
+
+        return PersistentChains(self, context)
+
+
+class Tempered(GlobalMovesGradient):
+    """PCD with a ladder of temperatures for every chain (Desjardins et al. 2010)."""
+
+    name: ClassVar[str] = "tempered"
+
+    temperatures: Annotated[int, whole(2, MAX_COUNTS["temperatures"])] = Field(
+        10, description="rungs of the ladder of every chain"
+    )
+
+    def most_members(self, training: TrainingSettings) -> int | None:
+        return self.members(training)
+
+    def moves_cost(self, size: Size, training: TrainingSettings) -> float:
+        # Weights at other temperatures: a logarithm for every hidden unit, two for a swap.
+        sweep = sweep_cost(size, self.kernel, training.precision)
+        return self.steps * self.temperatures * (1.15 * sweep + 16.0 * size.n_hidden)
+
+    def make(self, context: Context) -> GradientEstimator:
+        from mc.estimators.divergence import TemperedChains
+
+        return TemperedChains(self, context)
+
+
+class Tensor(GradientSettings):
+    """Weighted independent samples of an amplitude network, see :mod:`mc.estimators.tensor`."""
+
+    name: ClassVar[str] = "tensor"
+    gives_states: ClassVar[bool] = True
+    knows_log_partition: ClassVar[bool] = True
+
+    chains: Annotated[int, whole(1, MAX_COUNTS["chains"])] = Field(
+        100, description="samples of an update"
+    )
+    max_bond: Annotated[int, whole(1, MAX_COUNTS["max_bond"])] = Field(
+        64, description="largest bond dimension of the network"
+    )
+    refit: Annotated[int, whole(1, MAX_COUNTS["refit"])] = Field(
+        100, description="updates after which the network is fitted again at the latest"
+    )
+
+    @property
+    def sample_size(self) -> int:
+        return self.chains
+
+    def members(self, training: TrainingSettings) -> int:
+        return _shards(max(self.chains, training.batch_size))
+
+    def cost(self, size: Size, training: TrainingSettings) -> float:
+        # Samples of a network of bond chi, and fits, at least so often: more where models drift.
+        n, m, p, chi = size.n_visible, size.n_hidden, size.n_paulis, self.max_bond
+        sample = n * (2.0 * chi**2 + p * m)
+        fit = 40.0 * n * chi * (chi**2 + m * p * chi)
+        samples = self.chains * (sample + averages_cost(size, training))
+        return update_cost(size, training) + samples + fit / self.refit
+
+    def make(self, context: Context) -> GradientEstimator:
+        from mc.estimators.tensor import WeightedSamples
+
+        return WeightedSamples(self, context)
+
+
+class AIS(EvaluatorSettings):
+    """log Z by annealed importance sampling, see :mod:`mc.sampling.likelihood`."""
+
+    name: ClassVar[str] = "ais"
+    prefix: ClassVar[str] = "ais_"
+
+    chains: Annotated[int, whole(1, MAX_COUNTS["ais_chains"])] = Field(
+        200, description="chains of annealing"
+    )
+    betas: Annotated[int, whole(2, MAX_COUNTS["ais_betas"])] = Field(
+        500, description="inverse temperatures of annealing"
+    )
+
+    def cost(self, size: Size, training: TrainingSettings) -> float:
+        kernel = getattr(training.gradient, "kernel", "auto")
+        sweep = sweep_cost(size, kernel, training.precision)
+        return self.chains * self.betas * (1.1 * sweep + 8.0 * size.n_hidden)
+
+    def make(self, context: Context) -> LogPartition:
+        from mc.estimators.annealing import annealed_log_partition
+
+        return annealed_log_partition(context, self.chains, self.betas)
+
+
+def _shards(states: int) -> int:
+    return max(1, -(-states // SHARD))

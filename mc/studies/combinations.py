@@ -1,0 +1,200 @@
+"""Whether data, sizes, Paulis and gradients of a study fit each other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from mc.studies.messages import failure, near_value
+from mc.studies.seeds import Coordinate
+from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
+from tnqbm.core.connectivity import DENSE, hidden_units, named
+from tnqbm.training.settings import TrainingSettings
+
+
+def wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) -> list[str]:
+    """Data, sizes, Paulis and gradients that do not fit each other, each reported once."""
+    problems: dict[str, None] = {}
+    for k, product in enumerate(study.products()):
+        at = f"grid[{k}]." if study.grid else ""
+        visible_key = f"{at}visible" if study.grid else "model.visible"
+        data_key = f"{at}data" if study.grid else "data.name"
+        hidden_key = f"{at}hidden" if at else "model.hidden"
+        for line in _wrong_connectivity(study, product, visible_key, hidden_key):
+            problems[line] = None
+        for line in _wrong_coupling(study, product, k, settings):
+            problems[line] = None
+        too_large: set[int] = set()
+        if not problems:
+            for line, n in _wrong_sizes(study, product, settings):
+                problems[line] = None
+                too_large.add(n)
+        fitting = [n for n in dict.fromkeys(product.visible) if n not in too_large]
+        for name in dict.fromkeys(product.data):
+            for line in _wrong_data(study, name, data_key, visible_key, fitting):
+                problems[line] = None
+        if not problems:
+            for line in _wrong_batches(study, product, settings):
+                problems[line] = None
+    return list(problems)
+
+
+def _wrong_sizes(
+    study: Study, product: Product, settings: Mapping[str, TrainingSettings]
+) -> Iterator[tuple[str, int]]:
+    """Models that an estimator, optimizer or evaluator cannot do with, and their visible units.
+
+    Each complaint once for each label, at the first size that it is about.
+    """
+    seen = set()
+    for label, n, paulis in itertools.product(product.gradient, product.visible, product.paulis):
+        training = settings.get(label)
+        if training is None:
+            continue
+        for m in product.hidden_by_paulis.get(paulis, product.hidden):
+            coordinates: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
+            size = study.size(coordinates)
+            checks = [training.gradient.check, training.optimizer.check]
+            if not training.gradient.knows_log_partition:
+                checks.append(training.evaluate.check)
+            for check in checks:
+                message = failure(check, size, training).removeprefix("MemoryError: ")
+                if message and (label, message) not in seen:
+                    seen.add((label, message))
+                    at = f"visible = {n}, hidden = {m}, paulis = {paulis!r}"
+                    if study.model.connectivity != DENSE:
+                        at += f", connectivity = {study.model.connectivity!r}"
+                    yield f"{label!r} with {at}: {message}", n
+
+
+def _wrong_connectivity(
+    study: Study, product: Product, visible_key: str, hidden_key: str
+) -> Iterator[str]:
+    """Sizes that the connectivity of the study does not fit."""
+    name = study.model.connectivity
+    if name == DENSE:
+        return
+    for n, paulis in itertools.product(product.visible, product.paulis):
+        key = f"model.connectivity = {name!r} with {visible_key} = {n}"
+        message = failure(hidden_units, name, n)
+        if message:
+            yield f"{key}: {message.removeprefix(f'connectivity {name!r} ')}"
+            continue
+        for m in product.hidden_by_paulis.get(paulis, product.hidden):
+            message = failure(named, name, n, m)
+            if message:
+                message = message.removeprefix(f"connectivity {name!r} ")
+                yield f"{key} and {hidden_key} = {m}: {message}"
+
+
+def _wrong_coupling(
+    study: Study, product: Product, k: int, settings: Mapping[str, TrainingSettings]
+) -> Iterator[str]:
+    """Pauli sets of which nothing couples, and gradients that move what is held fixed."""
+    if product.couple is None:
+        return
+    own = bool(study.grid) and study.grid[k].couple is not None
+    key = f"{f'grid[{k}]' if own else 'model'}.couple = {product.couple!r}"
+    for paulis in dict.fromkeys(product.paulis):
+        coupled = coupled_paulis(paulis, product.couple)
+        if not coupled:
+            yield f"{key}: none of these couples in paulis = {paulis!r}; no unit would be coupled"
+        if coupled in ("", paulis):
+            continue
+        for label in product.gradient:
+            if label in settings and settings[label].centred:
+                yield (
+                    f"{key}: {label!r} is centred, which mixes all parameters; give centred = false"
+                )
+
+
+def _wrong_data(
+    study: Study, name: str, data_key: str, visible_key: str, sizes: Sequence[int]
+) -> Iterator[str]:
+    from tnqbm import datasets
+
+    from_file = is_data_file(name)
+    if not from_file and not datasets.is_name(name):
+        near = near_value(name, datasets.NAMES)
+        why = ""
+        if name.startswith("ising"):
+            near, why = "", "; the Ising model is named by its temperature, as in 'ising-T2.269'"
+        yield f"{data_key} = {name!r}: no such data set, nor a data file{near}{why}"
+        return
+    check: Callable[..., Any] = datasets.load if from_file else datasets.check
+    for n in sizes:
+        message = failure(check, study.data_source(name), n)
+        if not message and (study.data.test_fraction or study.data.valid_fraction):
+            message = _wrong_split(study, name, n)
+        if message:
+            yield f"{data_key} = {name!r} with {visible_key} = {n}: {message}"
+
+
+def _wrong_split(study: Study, name: str, n: int) -> str:
+    """Why a data set cannot be split as the study says."""
+    from tnqbm import datasets
+
+    parts = study.data.parts
+    if parts.test + parts.valid >= 1:
+        return f"test_fraction + valid_fraction = {parts.test + parts.valid:g} must be below 1"
+    # Samples of the Ising model take a while to make, and can always be split.
+    if not is_data_file(name) and name not in datasets.NAMES:
+        return ""
+    return failure(study.target, {"data": name, "visible": n}, 0)
+
+
+def unsaid_repeats(study: Study) -> list[str]:
+    """One line for each data set of which held-out rows are trained with, where the study does not
+    say that they may be.
+
+    Not among :func:`study_problems`: studies in archives that were made before the key existed
+    must load, and go on as they began.
+    """
+    from tnqbm import datasets
+
+    if study.data.repeats is not None:
+        return []
+    lines: dict[str, None] = {}
+    for product in study.products():
+        for name, n in itertools.product(product.data, product.visible):
+            source = study.data_source(name)
+            if datasets.is_exact(source) or datasets.natural_repeats(source) == "anywhere":
+                continue
+            where: dict[str, str | int | float] = {"data": name, "visible": n}
+            train = {row.tobytes() for row in study.target(where, 0).states}
+            held_out = {"test": study.test_target(where), "valid": study.valid_target(where)}
+            for kind, target in held_out.items():
+                states = [] if target is None else [row.tobytes() for row in target.states]
+                shared = len(train.intersection(states))
+                if shared:
+                    line = (
+                        f"data.repeats: missing; {shared} of the {len(states)} distinct {kind} "
+                        f"rows of {name!r} are among those to train with. repeats = "
+                        '"together" keeps equal rows in one part; repeats = "anywhere" lets each '
+                        "fall where it falls, which is right for independent draws"
+                    )
+                    lines[line] = None
+    return list(lines)
+
+
+def _wrong_batches(
+    study: Study, product: Product, settings: Mapping[str, TrainingSettings]
+) -> Iterator[str]:
+    """Minibatches that are larger than the data, which have to be loaded for that."""
+    from tnqbm.training.minibatches import epoch_rows
+
+    asked = {settings[label].batch_size: label for label in product.gradient if label in settings}
+    largest = max(asked, default=0)
+    if not largest:
+        return
+    for name in dict.fromkeys(product.data):
+        for n in dict.fromkeys(product.visible):
+            seed = study.seeds[0] if name in SEEDED_DATA else 0
+            target = study.target({"data": name, "visible": n}, seed)
+            rows = epoch_rows(target.probabilities)
+            if rows is not None and rows.size < largest:
+                yield (
+                    f"batch_size = {largest} of {asked[largest]!r} is more than the {rows.size} "
+                    f"rows of {name!r} with {n} visible units; 0 uses all of them in every update"
+                )

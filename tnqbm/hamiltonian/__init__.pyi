@@ -1,0 +1,4 @@
+from .models import qrbm as qrbm
+from .models import sqbm as sqbm
+from .models import tfim as tfim
+from .operator import PauliHamiltonian as PauliHamiltonian

@@ -1,0 +1,69 @@
+"""The estimator "quantum": averages from shots of circuits (:mod:`tnqbm.quantum`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from tnqbm.training.estimators import Context, GradientEstimator, GradientSettings, Size
+from tnqbm.training.schema import Name, choice, whole
+
+if TYPE_CHECKING:
+    from tnqbm.training.settings import TrainingSettings
+
+STRATEGIES = ("imaginary-time", "enhanced", "thermal")
+
+
+class QuantumGradient(GradientSettings):
+    """Averages measured on circuits, see docs/quantum.md."""
+
+    name: ClassVar[str] = "quantum"
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    alone: ClassVar[str] = "measures circuits"
+
+    shots: Annotated[int, whole(16, 10**9)] = Field(
+        4096,
+        description="shots for each Pauli matrix and update, up to 16 times as many where too few "
+        "are kept",
+    )
+    trotter_steps: Annotated[int, whole(1, 10**5)] = Field(
+        2, description="steps of the product formula"
+    )
+    strategy: Annotated[str, choice(*STRATEGIES)] = Field(
+        "imaginary-time", description="`imaginary-time`, `enhanced` or `thermal`"
+    )
+    backend: Name = Field(
+        "statevector", description="`statevector`, `aer`, `aer:noisy`, `fake:NAME` or `ibm:NAME`"
+    )
+    chains: Annotated[int, whole(1, 10**7)] = Field(
+        100, description="Markov chains, of strategies that have any"
+    )
+    steps: Annotated[int, whole(1, 10**6)] = Field(1, description="moves of every chain per update")
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        from tnqbm.quantum.conventions import need_qiskit
+        from tnqbm.quantum.devices import check_backend
+
+        check_backend(self.backend)
+        need_qiskit("gradient 'quantum'")
+        if self.has_chains and self.chains < 2:
+            raise ValueError(f"chains = 1; strategy {self.strategy!r} needs at least 2")
+
+    @property
+    def has_chains(self) -> bool:
+        """Whether the strategy keeps Markov chains from update to update."""
+        return self.strategy != "imaginary-time"
+
+    def cost(self, size: Size, training: TrainingSettings) -> float:
+        if self.strategy == "enhanced":  # a move of all chains, by all proposal probabilities
+            circuits = self.steps * (2.5e6 + 1.2 * 8.0 ** min(size.n_visible, 10))
+        else:
+            qubits = min(size.n_visible + size.n_hidden, 40)
+            circuits = 4e7 + 30.0 * self.shots + 2e3 * 2.0**qubits
+        return super().cost(size, training) + circuits
+
+    def make(self, context: Context) -> GradientEstimator:
+        from tnqbm.quantum.estimators import measured
+
+        return measured(self, context)

@@ -1,0 +1,53 @@
+"""What updates of training cost, in nanoseconds of one core of a current processor.
+
+Fits to measured times (scripts/benchmarks/forecast.py says how good they are), right to a factor of
+two or so. Only ratios matter: they order the tasks of a study and weigh its progress display, whose
+clock measures the real rate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tnqbm.training.estimators.protocol import Size
+
+if TYPE_CHECKING:
+    from tnqbm.training.settings import TrainingSettings
+
+ROWS = 1000
+"""Rows of data assumed where an update uses all of them and their number is not known."""
+
+
+def enumeration_cost(size: Size) -> float:
+    """One sum over all visible states, for log Z and all averages; 0 beyond any enumeration."""
+    n, m, p = size.n_visible, size.n_hidden, size.n_paulis
+    return float(2.0**n * (m * (0.4 * p + 1.3) + 4.0)) if n <= 40 else 0.0
+
+
+def enumerated_update_cost(size: Size) -> float:
+    """One update with averages of data and model in one sum over all visible states."""
+    n, m, p = size.n_visible, size.n_hidden, size.n_paulis
+    sums = 2.0**n * (m * (0.4 * p + 1.3) + 4.0)
+    return sums + 35.0 * p * m * (n + 1) + 7500.0
+
+
+def averages_cost(size: Size, training: TrainingSettings) -> float:
+    """Averages over one visible state."""
+    single = 0.6 if training.precision == "single" else 1.0
+    return 50.0 + 0.1 * size.n_paulis * size.n_visible * size.n_hidden * single
+
+
+def update_cost(size: Size, training: TrainingSettings) -> float:
+    """One update without the model's averages: those of the data, and the step."""
+    rows = training.batch_size or size.rows or min(ROWS, 2.0 ** min(size.n_visible, 40))
+    step = 5.0 * size.n_paulis * size.n_hidden * (size.n_visible + 1) + 2e4
+    return rows * averages_cost(size, training) + step
+
+
+def run_cost(size: Size, training: TrainingSettings) -> float:
+    """A whole run: its updates, and log Z of the rows that are recorded."""
+    gradient, evaluations = training.gradient, 0
+    if not gradient.knows_log_partition:
+        evaluations = training.evaluated_steps.size
+    update = gradient.cost(size, training) + training.optimizer.cost(size, training)
+    return training.iterations * update + evaluations * training.evaluate.cost(size, training)

@@ -1,0 +1,133 @@
+"""Training one model: :func:`train`, the short way to :class:`tnqbm.Trainer`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from math import nan
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from tnqbm.base import arguments
+from tnqbm.base.arguments import checked, one_of
+from tnqbm.core.model import SqRBM
+from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
+from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.training.estimators import GradientEstimator, GradientSettings
+from tnqbm.training.estimators.given import GivenGradient
+from tnqbm.training.hamiltonians import HamiltonianProblem
+from tnqbm.training.inputs import run_keys
+from tnqbm.training.optimizers import OptimizerSettings
+from tnqbm.training.problems import Problem, SqRBMProblem
+from tnqbm.training.settings import TrainingSettings
+from tnqbm.training.trainer import Trainer
+from tnqbm.training.trajectory import Trajectory, ran_away
+
+
+def _gradient(value: object) -> Exception | None:
+    """Kind of estimators: a name, settings of one, or an object with the protocol."""
+    if isinstance(value, str | GradientSettings) or hasattr(value, "estimate"):
+        return None
+    return TypeError(
+        "must be the name of an estimator, settings of one, or an object with the protocol "
+        f"tnqbm.training.estimators.GradientEstimator, got {arguments.shown(value)}"
+    )
+
+
+@checked(
+    model=one_of(SqRBM, PauliHamiltonian),
+    target=TARGET,
+    gradient=_gradient,
+    seed=arguments.seed,
+    test=TARGET,
+    valid=TARGET,
+    callback=arguments.function,
+)
+def train(
+    model: SqRBM | PauliHamiltonian,
+    target: Target,
+    *,
+    gradient: str | GradientSettings | GradientEstimator = "exact",
+    optimizer: str | OptimizerSettings = "amsgrad",
+    learning_rate: float = 0.1,
+    iterations: int = 2000,
+    records: int | None = None,
+    snapshots: int = 0,
+    seed: int | np.random.SeedSequence = 0,
+    test: Target | None = None,
+    valid: Target | None = None,
+    frozen: ArrayLike | None = None,
+    callback: Callable[[int], None] | None = None,
+    **settings: Any,
+) -> Trajectory:
+    """Train a model on a target by minimising the negative log-likelihood.
+
+    ``gradient`` and ``optimizer`` are names, or settings of one; ``gradient`` may also be an object
+    with the protocol :class:`tnqbm.training.estimators.GradientEstimator`. The other settings are
+    those of :class:`TrainingSettings` and of the parts that are named. The start is ``model``
+    itself, an sqRBM or any :class:`tnqbm.PauliHamiltonian`, all coefficients of which are trained;
+    ``seed`` names the random stream of chains and minibatches, and exact training on all data draws
+    nothing from it. The negative log-likelihoods of ``test`` and ``valid`` data are recorded, too.
+    ``frozen`` (n_parameters,) bool says which parameters of an sqRBM keep the values they start
+    with, in the order of :meth:`SqRBM.to_vector`. ``callback`` is called with the number of updates
+    done, after each.
+
+    Raises ValueError on impossible settings or if model and target differ in size,
+    FloatingPointError if the parameters stop being finite. A gradient that cannot be estimated any
+    more ends the training with a RuntimeWarning, and the trajectory is marked "failed"; another one
+    says that the model ended worse than fair coins. With ``patience`` the model is the best one
+    seen, see :class:`TrainingSettings`.
+    """
+    if not isinstance(gradient, str | GradientSettings):
+        gradient = GivenGradient(estimator=gradient)
+    checked_settings = TrainingSettings(
+        gradient=gradient,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        iterations=iterations,
+        records=records,
+        snapshots=snapshots,
+        **settings,
+    )
+    tests = None if test is None else [test]
+    valids = None if valid is None else [valid]
+    problem: Problem
+    if isinstance(model, SqRBM):
+        problem = SqRBMProblem([model], [target], tests=tests, valids=valids, frozen=frozen)
+    elif frozen is not None:
+        raise ValueError("frozen: parameters of an sqRBM only can be held fixed")
+    else:
+        problem = HamiltonianProblem([model], [target], tests=tests, valids=valids)
+    trainer = Trainer(problem, checked_settings, keys=run_keys(seed, 1))
+    while not trainer.finished:
+        trainer.advance(1)
+        if callback is not None:
+            callback(trainer.iteration)
+    warn_of_failures(trainer)
+    path = trainer.trajectories()[0]
+    warn_if_ran_away(path, model.n_visible)
+    return path
+
+
+def warn_if_ran_away(path: Trajectory, n_visible: int) -> None:
+    """A RuntimeWarning if a training ended worse than fair coins are, and than it began."""
+    what = ran_away(path.final, n_visible)
+    start, end = ([nan if v is None else v[k] for v in (path.nll, path.test_nll)] for k in (0, -1))
+    if what and any(b > a + 1.0 for a, b in zip(start, end, strict=True)):
+        warnings.warn(
+            f"training ran away: {what}; lower the learning rate, follow the centred gradient "
+            "(centred=True), or take more steps, and stop early (patience)",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+
+
+def warn_of_failures(trainer: Trainer) -> None:
+    """A RuntimeWarning for each run that failed; FloatingPointError for one that diverged."""
+    for run in trainer.diverged:
+        raise FloatingPointError(trainer.failures[run])
+    for reason in trainer.failures.values():
+        warnings.warn(f"training stopped: {reason}", RuntimeWarning, stacklevel=4)

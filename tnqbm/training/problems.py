@@ -1,0 +1,224 @@
+"""What is trained: a batch of models of one kind and shape, each on its own target.
+
+:class:`tnqbm.Trainer` asks a problem for everything that depends on the kind of model;
+:class:`SqRBMProblem` is one for sqRBMs, and
+:class:`tnqbm.training.hamiltonians.HamiltonianProblem` one for other Hamiltonians.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tnqbm.base.arguments import checked, several
+from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.paulis import PAPER_SETS
+from tnqbm.core.shape import Shape
+from tnqbm.core.states import spins
+from tnqbm.datasets import Target
+from tnqbm.datasets.targets import TARGET
+from tnqbm.exact.averages import StateAverages
+from tnqbm.training import gradients
+from tnqbm.training.inputs import (
+    checked_frozen,
+    common_mask,
+    common_shape,
+    stacked,
+    stacked_apart,
+)
+from tnqbm.training.optimizers.objective import Objective
+from tnqbm.training.optimizers.scores import Scores
+
+if TYPE_CHECKING:
+    from tnqbm.base.teams import Team
+    from tnqbm.training.estimators.protocol import Context, GradientEstimator, LogPartition
+    from tnqbm.training.settings import TrainingSettings
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
+States = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
+Selection = slice | NDArray[np.bool_]
+
+
+class DataAverages(Protocol):
+    """What a trainer asks about weighted states: :class:`StateAverages` for sqRBMs."""
+
+    def moments(self, theta: Float, rows: Rows) -> Float:
+        """The data's part of the gradient, (B, n_parameters)."""
+
+    def log_weights(self, theta: Float, rows: Rows) -> Float:
+        """log p~(v) of every state of the data, (B, K)."""
+
+    def moments_and_log_weights(self, theta: Float, rows: Rows) -> tuple[Float, Float]:
+        """Both at once."""
+
+
+class Problem(Protocol):
+    """A batch of models to be trained, and their data.
+
+    ``theta`` (B, n_parameters) are the starting parameters; ``frozen`` (n_parameters,) says which
+    of them never change, and ``couplings`` which of them weight decay acts on. ``states``
+    (1 or B, K, n) and ``probabilities`` (1 or B, K) are the data, and ``held_out`` {"test",
+    "valid": the same} data whose likelihoods are recorded only. One array serves all runs where
+    their data are the same.
+    """
+
+    family: str
+    n_visible: int
+    n_parameters: int
+    theta: Float
+    frozen: Flags
+    couplings: Selection
+    states: States
+    probabilities: Float
+    held_out: dict[str, tuple[States, Float]]
+
+    def check(self, training: TrainingSettings) -> None:
+        """ValueError "field: what is wrong" for settings that do not go with the problem."""
+
+    def averages(
+        self, states: States, probabilities: Float, training: TrainingSettings
+    ) -> DataAverages:
+        """What is asked about weighted states."""
+
+    def batch_averages(
+        self, theta: Float, data: States, training: TrainingSettings, team: Team
+    ) -> Float:
+        """The data's averages over a minibatch, of which this process has a share."""
+
+    def centred(self, data: Float, model: Float) -> Float:
+        """The centred gradient from both averages, each (B, n_parameters)."""
+
+    def exact_estimator(self, context: Context) -> GradientEstimator:
+        """The estimator "exact" of these models."""
+
+    def exact_evaluator(self, context: Context) -> LogPartition:
+        """The evaluator "exact" of these models."""
+
+    def objective(self, decay: float, free: Flags | None) -> Objective:
+        """The loss over all states, with its curvature."""
+
+    def scores(
+        self, theta: Float, states: States, weights: Float | None, free: Flags | None
+    ) -> Scores:
+        """Score functions of one model over sampled states (K, n), equally weighted if None."""
+
+    def model(self, theta: Float) -> Any:
+        """The model of one row of parameters."""
+
+
+class SqRBMProblem:
+    """sqRBMs of one shape and mask, each with a target.
+
+    All targets must have supports of one size. ``tests`` and ``valids`` are data apart from the
+    targets, one for each run and of one size. ``frozen`` (n_parameters,) bool names parameters that
+    keep the values which each model starts with, in the order of :meth:`SqRBM.to_vector`
+    (:func:`tnqbm.training.inputs.uncoupled` makes one); couplings outside the mask stay zero.
+    Raises ValueError if shapes, masks or sizes differ.
+    """
+
+    family = "sqrbm"
+
+    @checked(
+        models=several(MODEL),
+        targets=several(TARGET),
+        tests=several(TARGET),
+        valids=several(TARGET),
+    )
+    def __init__(
+        self,
+        models: Sequence[SqRBM],
+        targets: Sequence[Target],
+        *,
+        tests: Sequence[Target] | None = None,
+        valids: Sequence[Target] | None = None,
+        frozen: ArrayLike | None = None,
+    ) -> None:
+        self.n_visible, n_hidden, self.paulis = common_shape(models, targets)
+        self.shape = Shape(self.n_visible, n_hidden, len(self.paulis))
+        self.mask = common_mask(models)
+        self.states, self.probabilities = stacked(targets)
+        parts = {"test": tests, "valid": valids}
+        self.held_out = stacked_apart(parts, len(models), self.n_visible)
+        self.theta = np.stack([model.to_vector() for model in models])
+        self.n_parameters = self.shape.size
+        self._given_frozen = checked_frozen(frozen, self.n_parameters)
+        self.frozen = self._given_frozen.copy()
+        if self.mask is not None:
+            self.frozen |= ~self.shape.free(self.mask)
+        self.couplings: Selection = self.shape.w
+        self._moments: Any = None
+
+    def check(self, training: TrainingSettings) -> None:
+        if training.centred and self._given_frozen.any():
+            raise ValueError(
+                "centred: the centred gradient mixes all parameters, none can be frozen"
+            )
+
+    def averages(
+        self, states: States, probabilities: Float, training: TrainingSettings
+    ) -> DataAverages:
+        return StateAverages(states, probabilities, self.shape, training.precision)
+
+    def batch_averages(
+        self, theta: Float, data: States, training: TrainingSettings, team: Team
+    ) -> Float:
+        if self._moments is None:
+            from tnqbm.training.sample_moments import SampleMoments
+
+            self._moments = SampleMoments(self.shape, training.precision)
+        sums = self._moments.sums(theta, data)
+        team.add(sums)
+        return np.asarray(self._moments.mean(sums, training.batch_size))
+
+    def centred(self, data: Float, model: Float) -> Float:
+        return gradients.centred(data, model, *self.shape, self.mask)
+
+    def exact_estimator(self, context: Context) -> GradientEstimator:
+        from tnqbm.training.estimators.exact import enumeration
+
+        return enumeration(context, self.shape, self.states, self.probabilities)
+
+    def exact_evaluator(self, context: Context) -> LogPartition:
+        from tnqbm.training.estimators.exact import enumerated_log_partition
+
+        return enumerated_log_partition(context, self.shape)
+
+    def objective(self, decay: float, free: Flags | None) -> Objective:
+        return Objective(
+            self.states,
+            self.probabilities,
+            self.shape.n_hidden,
+            self.shape.n_paulis,
+            decay=decay,
+            free=free,
+        )
+
+    def scores(
+        self, theta: Float, states: States, weights: Float | None, free: Flags | None
+    ) -> Scores:
+        if weights is None:
+            weights = np.full(states.shape[0], 1.0 / states.shape[0])
+        return Scores(
+            theta,
+            spins(states),
+            self.shape.n_hidden,
+            self.shape.n_paulis,
+            weights=weights,
+            free=free,
+        )
+
+    def model(self, theta: Float) -> SqRBM:
+        return SqRBM.from_vector(theta, self.n_visible, self.shape.n_hidden, self.paulis, self.mask)
+
+    def paper_model(self, theta: Float) -> SqRBM:
+        """The model of one row of parameters with the paper's Paulis of their number.
+
+        No average depends on which Paulis they are.
+        """
+        letters = PAPER_SETS[self.shape.n_paulis]
+        return SqRBM.from_vector(theta, self.n_visible, self.shape.n_hidden, letters, self.mask)
