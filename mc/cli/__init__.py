@@ -1,4 +1,8 @@
-"""The `tnqbm` command; one module per group of commands."""
+"""The command line ``tnqbm``: one module per command, which parses, calls and prints.
+
+Imports everything, but only when a command needs it. Start with :mod:`~mc.cli.command`; what
+commands share is in :mod:`~mc.cli.options` and :mod:`~mc.cli.common`.
+"""
 
 from mc.cli.command import cli, main
 
