@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import re
@@ -13,6 +14,8 @@ from typing import Any
 
 import click
 
+from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
+from tnqbm.base.process import launcher_rank
 from tnqbm.base.text import printable
 
 Value = str | int | float
@@ -81,15 +84,12 @@ def _drop_output() -> None:
 
 def is_first_rank() -> bool:
     """Whether this process is the one that prints. Does not import MPI."""
-    from tnqbm.base.process import launcher_rank
-
     return launcher_rank() == 0
 
 
 def explain(error: Exception) -> str | None:
     """The message of an error that the user can correct; None for an error of the program."""
     from mc.running.failures import RunFailed, StudyInterrupted
-    from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
 
     if isinstance(error, KeyError):
         return str(error.args[0]) if error.args else "a key is missing"
@@ -118,8 +118,6 @@ def echo(text: str, *, err: bool = False) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON document; numbers that are not finite become null, as JSON has none."""
-    import json
-
     click.echo(json.dumps(plain(value), indent=2, allow_nan=False))
 
 

@@ -13,6 +13,7 @@ import click
 from mc.cli import options
 from mc.cli.common import echo, number, print_json, print_table
 from mc.cli.which_model import NamedModel, named_model
+from tnqbm import exact
 
 if TYPE_CHECKING:
     from mc.sampling.amplitude.fit import Feed
@@ -115,7 +116,6 @@ def logz(
       tnqbm logz model.h5 --method all --data bas --json
     """
     from mc.sampling import partition
-    from tnqbm import exact
 
     named = named_model(path, [*run, *more])
     model = named.model

@@ -9,6 +9,7 @@ import click
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, print_json, print_table
 from mc.cli.which_model import named_model
+from tnqbm import figures
 
 if TYPE_CHECKING:
     from tnqbm.model_tools.structure import StructureReport
@@ -69,7 +70,6 @@ def structure(
       tnqbm structure model.h5 --twin -o structure.png
       tnqbm structure results.h5 --run paulis=XYZ visible=8 hidden=3 data=bas seed=1 --json
     """
-    from tnqbm import figures
     from tnqbm.figures.layout import require_matplotlib
     from tnqbm.figures.styles import paulis_name
     from tnqbm.model_tools import structure as measure

@@ -16,6 +16,7 @@ from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate, canonical_json
 from tnqbm.base.errors import ArchiveError
+from tnqbm.files.storage import read_tree, write_tree
 
 KIND = "checkpoint"
 
@@ -35,8 +36,6 @@ def save_checkpoint(
     path: Path, task: Task, started: str, identity: str, state: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write or replace a checkpoint atomically; OSError as for any file."""
-    from tnqbm.files.storage import write_tree
-
     attributes = {
         "coordinates": canonical_json(task.coordinates),
         "started": started,
@@ -49,8 +48,6 @@ def save_checkpoint(
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint; ArchiveError if it is damaged, FileNotFoundError if there is none."""
-    from tnqbm.files.storage import read_tree
-
     arrays, attributes = read_tree(path, kind=KIND)
     try:
         seeds = [int(seed) for seed in arrays.pop("seeds")]

@@ -6,6 +6,7 @@ which argument is wrong, what it is, and what to do, instead of an error from in
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import os
@@ -206,8 +207,6 @@ def plain_array(value: object, name: str) -> NDArray[Any]:
 
 def check_choice(name: str, value: object, choices: Collection[str]) -> None:
     """ValueError for a value that is none of the choices, with the one that was probably meant."""
-    import difflib
-
     if value not in choices:
         near = difflib.get_close_matches(str(value).lower(), choices, 1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
@@ -216,8 +215,6 @@ def check_choice(name: str, value: object, choices: Collection[str]) -> None:
 
 def unknown_names(given: Collection[str], known: Collection[str], what: str) -> None:
     """TypeError for the first name that is not known, with the one that was probably meant."""
-    import difflib
-
     for name in given:
         if name not in known:
             near = _ALSO.get(name) or next(iter(difflib.get_close_matches(name, known, 1)), None)

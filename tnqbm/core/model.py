@@ -24,6 +24,8 @@ from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import PAULI_MATRICES, check_paulis
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states, spins
+from tnqbm.files import gate
+from tnqbm.files.storage import read_tree, write_tree
 
 if TYPE_CHECKING:
     from tnqbm.hamiltonian.operator import PauliHamiltonian
@@ -244,7 +246,6 @@ class SqRBM:
         cannot be written.
         """
         from tnqbm.files.outputs import MODEL, check_output
-        from tnqbm.files.storage import write_tree
 
         check_output(path, MODEL)
 
@@ -263,9 +264,6 @@ class SqRBM:
     @checked(path=arguments.path)
     def load(cls, path: str | Path) -> SqRBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
-        from tnqbm.files import gate
-        from tnqbm.files.storage import read_tree
-
         arrays, attributes = read_tree(path, kind="model")
         with gate.reading(str(path)):
             paulis = attributes["paulis"]

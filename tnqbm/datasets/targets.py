@@ -21,6 +21,7 @@ from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
+from tnqbm.files.storage import open_hdf5, read_group
 
 MAX_STATES = 1 << 22
 """Largest support built for ``cardinality`` and ``parity``."""
@@ -303,8 +304,6 @@ def _ising_temperature(name: str | Path) -> float | None:
 
 
 def _digits() -> NDArray[np.uint8]:
-    from tnqbm.files.storage import open_hdf5, read_group
-
     path = packaged_file("digits.h5")
     with open_hdf5(path) as file:
         arrays, _ = read_group(file, str(path))

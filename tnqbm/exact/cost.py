@@ -17,6 +17,7 @@ from tnqbm.base.coefficients import nanoseconds
 from tnqbm.base.forecast import Forecast, Forecasts
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM, coupling_mask
+from tnqbm.exact import quadrature as method
 
 METHODS = ("enumeration", "contraction", "quadrature")
 
@@ -65,8 +66,6 @@ def enumeration(model: SqRBM, *, moments: bool = False) -> Forecast:
 
 def quadrature(model: SqRBM, *, moments: bool = False) -> Forecast:
     """Tuples of nodes on the sphere, one node per hidden qubit."""
-    from tnqbm.exact import quadrature as method
-
     return method.forecast(model, moments=moments)
 
 

@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.arguments import check_choice, checked, flag, text
+from tnqbm.base.forecast import table
 from tnqbm.base.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
 from tnqbm.core.model import MODEL, SqRBM, coupling_mask
 from tnqbm.core.moments import Gradient, Moments
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.exact import cost, quadrature
 
 if TYPE_CHECKING:
     from tnqbm.base.forecast import Forecasts
@@ -73,8 +75,6 @@ def log_partition(
         return float(_enumerator(model, precision).log_partition(model.to_vector()[None])[0])
     if method == "contraction":
         return _contraction(model, engine).log_partition(model)
-    from tnqbm.exact import quadrature
-
     return quadrature.log_partition(model)
 
 
@@ -174,8 +174,6 @@ def forecasts(
     core. Contraction is planned for it, which takes seconds for large models; the plan is cached,
     and the note says which engine would do the arithmetic.
     """
-    from tnqbm.exact import cost
-
     _check_engine(engine)
     return cost.all_methods(model, moments=moments, pairs=pairs, engine=engine)
 
@@ -189,8 +187,6 @@ def _moments(model: SqRBM, method: str, engine: str, precision: str, pairs: Pair
         )
     if method == "contraction":
         return _contraction(model, engine).moments(model, pairs=pairs)
-    from tnqbm.exact import quadrature
-
     return quadrature.moments(model)
 
 
@@ -226,9 +222,6 @@ def _check_engine(engine: str) -> None:
 
 def _cheapest(model: SqRBM, moments: bool, pairs: Pairs) -> str:
     """The cheapest method that fits; ValueError with all forecasts if none does."""
-    from tnqbm.base.forecast import table
-    from tnqbm.exact import cost
-
     enumeration = cost.enumeration(model, moments=moments)
     if enumeration.fits and enumeration.seconds <= ENOUGH:
         return "enumeration"

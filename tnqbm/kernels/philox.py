@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -23,8 +24,6 @@ ROUNDS = 10
 
 def draws_per_call(dtype: Any) -> int:
     """Uniform vectors that one call of :func:`uniforms` returns: 2 in double precision, else 4."""
-    import numpy as np
-
     return 2 if np.dtype(dtype).itemsize == 8 else 4
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tnqbm import datasets
+from tnqbm import datasets, exact
 from tnqbm.archive import Run
 from tnqbm.archive.summaries import leading_metrics
 from tnqbm.core import streams
@@ -43,8 +43,6 @@ def picture_shape(data: str, visible: int) -> tuple[int, int] | None:
 
 def exact_draw(model: SqRBM, target: Target, seed: int) -> Draw:
     """Independent samples (1, N, n) from the model's own probabilities, by enumeration."""
-    from tnqbm import exact
-
     probabilities = exact.probabilities(model)
     rng = streams.generator((seed, model.n_visible))
     drawn = rng.choice(probabilities.size, size=CHAINS * DRAWS, p=probabilities)

@@ -22,6 +22,8 @@ from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
+from tnqbm.files.outputs import NETWORK, check_output
+from tnqbm.files.storage import read_tree, write_tree
 from tnqbm.networks.amplitude.fit import FitReport, Fitter, Overlap, overlap
 from tnqbm.networks.amplitude.matrix_product import (
     CHUNK,
@@ -285,9 +287,6 @@ class AmplitudeMPS:
         Raises FileExistsError if the file exists, ValueError for another ending, OSError if it
         cannot be written.
         """
-        from tnqbm.files.outputs import NETWORK, check_output
-        from tnqbm.files.storage import write_tree
-
         check_output(path, NETWORK)
 
         write_tree(path, self.arrays(), {}, kind="network", overwrite=False)
@@ -295,8 +294,6 @@ class AmplitudeMPS:
     @classmethod
     def load(cls, path: str | Path) -> AmplitudeMPS:
         """Read a network written by :meth:`save`; ArchiveError if it is damaged or none."""
-        from tnqbm.files.storage import read_tree
-
         arrays, _ = read_tree(path, kind="network")
         try:
             return cls.from_arrays(arrays)
