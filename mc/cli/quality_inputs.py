@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tnqbm.core import streams
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -70,6 +68,8 @@ def data_reader(
         def draw(size: tuple[int, int] | None) -> QualityData:
 
             count, seed = size or (target.n_states, 0)
+            from tnqbm.core import streams
+
             rng = streams.generator((seed, streams.Second.DATA))
             chosen = rng.choice(target.n_states, count, p=target.probabilities)
             return QualityData(name, target.states[chosen], None, target, drawn=True)
