@@ -231,11 +231,13 @@ def settings_keys() -> dict[str, Any]:
 
     provide()
     keys: dict[str, Any] = {}
-    for name, (field, _) in all_settings().items():
+    for name, (field, _, alike) in all_settings().items():
         if name in _ELSEWHERE:
             continue
         kind: Any = str
-        if name not in PARTS:
+        if not alike:
+            kind = Any  # checked with the part that it is for
+        elif name not in PARTS:
             kind = field.annotation
             for validator in field.metadata:
                 kind = Annotated[kind, validator]

@@ -90,6 +90,7 @@ def test_natural_gradients_are_those_of_all_members_chains(tmp_path: Path, metri
         "metric": metric,
         "trust_radius": 0.3,
         "iterations": 6,
+        "temperatures": None,
     }
     alone = finish(0, tmp_path / "alone.h5", study(1, **natural))
     together = finish(2, tmp_path / "together.h5", study(2, **natural))

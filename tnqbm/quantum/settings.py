@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.training.estimators import Context, GradientEstimator, GradientSettings, Size
 from tnqbm.training.schema import Name, choice, whole
 
@@ -22,12 +23,12 @@ class QuantumGradient(GradientSettings):
     families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
     alone: ClassVar[str] = "measures circuits"
 
-    shots: Annotated[int, whole(16, 10**9)] = Field(
+    shots: Annotated[int, whole(16, MAX_COUNTS["shots"])] = Field(
         4096,
         description="shots for each Pauli matrix and update, up to 16 times as many where too few "
         "are kept",
     )
-    trotter_steps: Annotated[int, whole(1, 10**5)] = Field(
+    trotter_steps: Annotated[int, whole(1, MAX_COUNTS["trotter_steps"])] = Field(
         2, description="steps of the product formula"
     )
     strategy: Annotated[str, choice(*STRATEGIES)] = Field(
@@ -36,10 +37,12 @@ class QuantumGradient(GradientSettings):
     backend: Name = Field(
         "statevector", description="`statevector`, `aer`, `aer:noisy`, `fake:NAME` or `ibm:NAME`"
     )
-    chains: Annotated[int, whole(1, 10**7)] = Field(
+    chains: Annotated[int, whole(1, MAX_COUNTS["chains"])] = Field(
         100, description="Markov chains, of strategies that have any"
     )
-    steps: Annotated[int, whole(1, 10**6)] = Field(1, description="moves of every chain per update")
+    steps: Annotated[int, whole(1, MAX_COUNTS["steps"])] = Field(
+        1, description="moves of every chain per update"
+    )
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         from tnqbm.quantum.conventions import need_qiskit

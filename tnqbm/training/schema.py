@@ -6,6 +6,7 @@ import difflib
 import math
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated, Any, Self
 
 import numpy as np
@@ -72,6 +73,7 @@ def complaint(entry: Any, *, shown: bool) -> str:
     return f"{message}, got {value!r}"
 
 
+@cache
 def whole(low: int, high: int) -> BeforeValidator:
     """Accepts integers from ``low`` to ``high``, NumPy's included, and no booleans."""
 
@@ -85,6 +87,7 @@ def whole(low: int, high: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+@cache
 def number(low: float = 0.0, below: float = math.inf) -> BeforeValidator:
     """Accepts finite numbers from ``low`` on and, if given, below a bound."""
 
@@ -100,6 +103,7 @@ def number(low: float = 0.0, below: float = math.inf) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+@cache
 def choice(*allowed: str) -> BeforeValidator:
     """Accepts one of some words."""
 

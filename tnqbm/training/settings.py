@@ -21,7 +21,7 @@ from tnqbm.base.arguments import unknown_names
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.training.estimators import EVALUATORS, GRADIENTS, EvaluatorSettings, GradientSettings
 from tnqbm.training.optimizers import OPTIMIZERS, OptimizerSettings
-from tnqbm.training.registry import Registry
+from tnqbm.training.registry import Part, Registry
 from tnqbm.training.schema import Flag, Settings, choice, number, whole
 
 PARTS: dict[str, Registry[Any]] = {
@@ -106,6 +106,11 @@ class TrainingSettings(Settings):
     def __init__(self, **values: Any) -> None:
         for kind, registry in PARTS.items():
             values[kind] = registry.make(values.get(kind, DEFAULT_PARTS[kind]), values)
+            for name in _clash(type(values[kind])):
+                raise ValueError(
+                    f"{name}: {kind} {values[kind].name!r} has a setting of this name, which is "
+                    "one of training itself: rename that of the estimator or optimizer"
+                )
         refuse_foreign(values, tuple(values[kind] for kind in PARTS))
         super().__init__(**values)
         if self.recorded_rows > MAX_COUNTS["records"]:
@@ -196,10 +201,14 @@ def has_setting(parts: Mapping[str, Any], name: str) -> bool:
 
 
 class Setting(NamedTuple):
-    """One setting of trainings: its field, and whose it is: {kind: names of parts}, or {}."""
+    """One setting of trainings: its field, and whose it is: {kind: names of parts}, or {}.
+
+    ``alike`` says whether all parts that have it take the same values.
+    """
 
     field: FieldInfo
     owners: dict[str, list[str]]
+    alike: bool = True
 
 
 def default_of(name: str) -> Any:
@@ -229,15 +238,25 @@ def _all_settings() -> Iterator[tuple[str, Setting]]:
     shared: dict[str, Setting] = {}
     for kind, registry in PARTS.items():
         for part in registry:
+            if _clash(part):
+                continue  # an error where it is used
             for name, field in part.flat_fields().items():
                 setting = shared.setdefault(name, Setting(field, {}))
                 setting.owners.setdefault(kind, []).append(part.name)
+                if _kind_of(field) != _kind_of(setting.field):
+                    shared[name] = setting._replace(alike=False)
     for name, field in TrainingSettings.model_fields.items():
-        if name in shared:
-            owners = shared.pop(name).owners
-            raise ValueError(f"{owners}: the setting {name!r} is one of training itself")
         yield name, Setting(field, {})
     yield from shared.items()
+
+
+def _kind_of(field: FieldInfo) -> tuple[Any, list[Any]]:
+    return field.annotation, field.metadata
+
+
+def _clash(part: type[Part]) -> list[str]:
+    """Settings of a part that are named like one of training itself."""
+    return [name for name in part.flat_fields() if name in TrainingSettings.model_fields]
 
 
 def log_spaced(last: int, count: int | None) -> NDArray[np.int64]:

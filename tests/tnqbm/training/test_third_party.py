@@ -7,11 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import pytest
+from pydantic import Field
 
 from tests.mpi.launching import ROOT, drive, needs_mpiexec
+from tnqbm.training import TrainingSettings
+from tnqbm.training.estimators import GRADIENTS, GradientSettings
+from tnqbm.training.schema import number, whole
+from tnqbm.training.settings import all_settings
 
 PACKAGE = '''
 """Exact sums over all visible states, cut into pieces that processes share."""
@@ -237,3 +242,37 @@ def test_ranks_that_share_a_run(folder: Path, studied: dict[str, Any], tmp_path:
     assert code == 0, (reports, stderr)
     assert reports[0]["fingerprint"] == studied["fingerprint"]
     assert "occupy at most" not in stderr
+
+
+class _Halves(GradientSettings):
+    name: ClassVar[str] = "halves"
+    steps: Annotated[float, number()] = Field(0.5, description="not whole")
+
+
+class _Recorder(GradientSettings):
+    name: ClassVar[str] = "recorder"
+    records: Annotated[int, whole(1, 9)] = Field(3, description="named like one of training")
+
+
+@pytest.fixture
+def clashing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two estimators whose settings have names that others have, too."""
+    monkeypatch.setattr(GRADIENTS, "_classes", dict(GRADIENTS._classes))
+    for estimator in (_Halves, _Recorder):
+        GRADIENTS.register(estimator)
+
+
+@pytest.mark.usefixtures("clashing")
+def test_settings_that_share_a_name_are_checked_with_the_part_they_are_for() -> None:
+    assert not all_settings()["steps"].alike
+    assert all_settings()["chains"].alike
+    assert TrainingSettings(gradient="halves", steps=0.25).flat()["steps"] == 0.25
+    with pytest.raises(ValueError, match="steps: must be an integer"):
+        TrainingSettings(gradient="pcd", steps=0.25)
+
+
+@pytest.mark.usefixtures("clashing")
+def test_a_setting_named_like_one_of_training_is_refused_where_it_is_used() -> None:
+    assert TrainingSettings(gradient="exact", records=5).records == 5
+    with pytest.raises(ValueError, match="records: gradient 'recorder' has a setting of this name"):
+        TrainingSettings(gradient="recorder")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.training.estimators.protocol import Size
 from tnqbm.training.optimizers.protocol import OptimizerContext, OptimizerSettings
 from tnqbm.training.optimizers.scores import MAX_ENUMERATED
@@ -32,7 +33,7 @@ class SecondOrder(OptimizerSettings):
         description="how systems with the metric are solved: `cg`, `dense`, `kernel` (Fisher "
         "metric alone), or by size, `auto`",
     )
-    cg_iterations: Annotated[int, whole(1, 10**6)] = Field(
+    cg_iterations: Annotated[int, whole(1, MAX_COUNTS["cg_iterations"])] = Field(
         100, description="most conjugate-gradient iterations of a solution"
     )
     cg_tolerance: Annotated[float, number()] = Field(
@@ -129,7 +130,7 @@ class Em(SecondOrder):
 
     name: ClassVar[str] = "em"
 
-    inner_iterations: Annotated[int, whole(1, 10**6)] = Field(
+    inner_iterations: Annotated[int, whole(1, MAX_COUNTS["inner_iterations"])] = Field(
         20, description="most iterations of an m-step"
     )
     inner_tolerance: Annotated[float, number()] = Field(
