@@ -42,7 +42,7 @@ class MeasuredUpdates:
         """
         moments = np.full_like(theta, np.nan)
         failures: dict[int, str] = {}
-        spent: list[Usage] = []
+        used: list[Usage] = []
         for k, run in enumerate(map(int, rows)):
             key = streams.sequence(self._keys[run], streams.Run.MEASUREMENTS, self.count)
             try:
@@ -51,10 +51,10 @@ class MeasuredUpdates:
                 failures[run], took = str(error), error.usage
             except RuntimeError as error:
                 raise RuntimeError(f"run {run}, update {self.count + 1}: {error}") from error
-            spent.append(took)
+            used.append(took)
             self._ledger.add(run, took)
         self.count += 1
-        return Averages(moments, failures=failures, spent=self._ledger.of_update(spent))
+        return Averages(moments, failures=failures, usage=self._ledger.of_update(used))
 
     def report(self, rows: NDArray[np.intp]) -> State:
         """What each of the runs has taken so far, see docs/quantum.md."""

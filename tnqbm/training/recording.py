@@ -28,7 +28,7 @@ class Recorder:
         self._known = np.zeros(len(METRICS), dtype=np.int64)  # metrics recorded at least once
         self._recorded = np.zeros(runs, dtype=np.int64)
         self._snapshots = np.full((runs, self._snapshot_steps.size, n_parameters), np.nan)
-        self._spent: dict[str, Float] = {}  # by name (runs, steps)
+        self._usage: dict[str, Float] = {}  # by name (runs, steps)
 
     def due(self, iteration: int) -> bool:
         """Whether a metric row belongs to this number of updates."""
@@ -39,7 +39,7 @@ class Recorder:
         iteration: int,
         rows: Rows,
         values: Mapping[str, Float],
-        spent: Mapping[str, Float],
+        usage: Mapping[str, Float],
     ) -> None:
         """A row of metrics by name, (B,) each, and of what the estimate took, for runs ``rows``."""
         at = self._place(iteration)
@@ -47,10 +47,10 @@ class Recorder:
             if name in values:
                 self._metrics[k, rows, at] = values[name]
                 self._known[k] = 1
-        for name, taken in spent.items():
-            if name not in self._spent:
-                self._spent[name] = np.full(self._metrics.shape[1:], np.nan)
-            self._spent[name][rows, at] = taken
+        for name, used in usage.items():
+            if name not in self._usage:
+                self._usage[name] = np.full(self._metrics.shape[1:], np.nan)
+            self._usage[name][rows, at] = used
         self._recorded[rows] = at + 1
 
     def keep_snapshot(self, iteration: int, rows: Rows, theta: Float) -> None:
@@ -75,7 +75,7 @@ class Recorder:
         }
         rows["step"] = steps.copy()
         rows["estimator_records"] = {
-            name: values[run, :count].copy() for name, values in self._spent.items()
+            name: values[run, :count].copy() for name, values in self._usage.items()
         }
         return rows
 
@@ -87,7 +87,7 @@ class Recorder:
     def state(self) -> State:
         """Copies of everything, as arrays."""
         found: State = {name: getattr(self, "_" + name).copy() for name in _ARRAYS}
-        return found | {_SPENT + name: values.copy() for name, values in self._spent.items()}
+        return found | {_SPENT + name: values.copy() for name, values in self._usage.items()}
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over what :meth:`state` returned; ValueError if it is of another training."""
@@ -100,7 +100,7 @@ class Recorder:
         for name in _ARRAYS:
             current = getattr(self, "_" + name)
             setattr(self, "_" + name, np.array(state[name], dtype=current.dtype))
-        self._spent = {
+        self._usage = {
             name.removeprefix(_SPENT): np.array(values, dtype=np.float64)
             for name, values in state.items()
             if name.startswith(_SPENT)

@@ -250,12 +250,12 @@ class Trainer:
         values = {"gradient_norm": np.sqrt((gradient * gradient).sum(axis=1))}
         if log_z is not None and log_weights is not None:
             values |= self._likelihoods.values(theta, rows, log_weights, log_z, error)
-        spent = dict(averages.spent)
+        usage = dict(averages.usage)
         passes = getattr(self._optimizer, "passes", None)
         if passes is not None:
             # Passes over the states up to here: one gradient per update, and what updates took.
-            spent["passes"] = self.iteration + passes[rows].astype(np.float64)
-        self._recorder.keep(self.iteration, rows, values, spent)
+            usage["passes"] = self.iteration + passes[rows].astype(np.float64)
+        self._recorder.keep(self.iteration, rows, values, usage)
 
     def _stop_diverged(self, theta: Float, rate: float) -> None:
         """Take ``theta`` over; runs whose row is not finite end with the parameters they had."""

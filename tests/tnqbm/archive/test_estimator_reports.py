@@ -153,7 +153,7 @@ class Counting(NoisyEstimator):
         return dataclasses.replace(
             found,
             failures=dict.fromkeys(lost, "the dog ate it"),
-            spent={"asked": self._clock[rows].astype(np.float64)},
+            usage={"asked": self._clock[rows].astype(np.float64)},
         )
 
     def report(self, rows: np.ndarray) -> dict[str, np.ndarray]:

@@ -108,8 +108,8 @@ def test_what_runs_took_is_reported() -> None:
     assert (found["strategy"], found["backend"]) == ("imaginary-time", "statevector")
     assert found["key"] == 5
     assert "acceptance_rate" not in found
-    assert estimate.spent["shots"] == [600.0]
-    assert 0 < estimate.spent["kept_shots"][0] < found["kept_shots"]
+    assert estimate.usage["shots"] == [600.0]
+    assert 0 < estimate.usage["kept_shots"][0] < found["kept_shots"]
     again = estimator(shots=300)
     again.restore(gradient.state())
     assert {k: v[0].item() for k, v in again.report(np.array([0])).items()} == found
@@ -123,7 +123,7 @@ def test_chains_report_what_they_accepted() -> None:
     found = gradient.report(np.array([0]))
     assert found["shots"][0] == (20 + 3) * 10 + 3 * 10  # the burn-in of the first update
     assert found["success_rate"][0] == 1.0
-    each = [one.spent["acceptance_rate"][0] for one in (first, second)]
+    each = [one.usage["acceptance_rate"][0] for one in (first, second)]
     assert found["acceptance_rate"][0] == pytest.approx(np.mean(each))
     assert 0 < found["acceptance_rate"][0] <= 1
 

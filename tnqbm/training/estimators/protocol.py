@@ -40,13 +40,12 @@ class Averages:
     (B,) the standard error of an estimated log Z. Averages of couplings that the models do not
     have (see :class:`Context`) may have any finite value.
 
-    ``failures`` {run: why} are runs of which no averages could be had, so that they cannot go on:
-    their training ends, marked "failed", and that of the others does not; their averages are NaN.
-    All processes of a team must say the same. ``states`` (B, K, n) uint8 are the visible states
-    behind the averages, those of all processes of a team, and ``weights`` (B, K) their weights,
-    which sum to 1, or None for equal ones; given where :attr:`Context.wants_states` asks for them,
-    None otherwise. ``spent`` {name: (B,)} is what this estimate took or found out about itself,
-    kept with the rows that are recorded.
+    ``failures`` {run: why} are runs whose averages could not be estimated: their averages are NaN,
+    and their training ends, marked "failed", while that of the others goes on. All processes of a
+    team must agree. ``states`` (B, K, n) uint8 are the visible states behind the averages, those of
+    all processes of a team, and ``weights`` (B, K) their weights, which sum to 1, or None for equal
+    ones; given where :attr:`Context.wants_states` asks for them, None otherwise. ``usage``
+    {name: (B,)} is what this estimate used, or diagnostics of it, kept with recorded rows.
     """
 
     model: Float
@@ -54,7 +53,7 @@ class Averages:
     log_partition: Float | None = None
     log_partition_error: Float | None = None
     failures: Mapping[int, str] = field(default_factory=dict)
-    spent: Mapping[str, Float] = field(default_factory=dict)
+    usage: Mapping[str, Float] = field(default_factory=dict)
     states: NDArray[np.uint8] | None = None
     weights: Float | None = None
 
