@@ -43,7 +43,7 @@ def wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) -
 def _wrong_sizes(
     study: Study, product: Product, settings: Mapping[str, TrainingSettings]
 ) -> Iterator[tuple[str, int]]:
-    """Models that an estimator, optimizer or evaluator cannot do with, and their visible units.
+    """Models that an estimator, optimizer or evaluator does not support, and their visible units.
 
     Each complaint once for each label, at the first size that it is about.
     """

@@ -102,7 +102,7 @@ def _key(mask: NDArray[np.bool_], n_paulis: int, options: dict[str, Any]) -> Key
 
 
 def _remember(known: OrderedDict[Key, Value], key: Key, value: Value, most: int) -> Value:
-    """The value, now the latest of ``known``, which forgets the oldest ones beyond ``most``."""
+    """Make the value the latest of ``known`` and drop the oldest ones beyond ``most``."""
     known[key] = value
     known.move_to_end(key)
     while len(known) > most:

@@ -88,7 +88,7 @@ class NoEvaluation(EvaluatorSettings):
 
 
 class AutomaticEvaluation(EvaluatorSettings):
-    """Exact log Z where that takes no time to speak of (n <= 16), none above."""
+    """Exact log Z up to n = 16, where it takes negligible time; none above."""
 
     name: ClassVar[str] = "auto"
     families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")

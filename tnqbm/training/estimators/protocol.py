@@ -1,9 +1,9 @@
-"""The question that training asks of every estimator of gradients, and of evaluators of log Z.
+"""The protocols of estimators of gradients and of evaluators of log Z.
 
-An estimator (enumeration, Markov chains, tensor networks, circuits) answers with the model's
-averages, for a batch of models. Where it does not find log Z on the way, an evaluator finds it for
-the rows that are recorded. Both are declared by a class of settings, :class:`GradientSettings` and
-:class:`EvaluatorSettings`, which says what the thing is, what it costs, and makes it.
+An estimator (enumeration, Markov chains, tensor networks, circuits) gives the averages of a batch of
+models. If it does not give log Z as well, an evaluator finds it for recorded rows. Both are declared
+by a class of settings, :class:`GradientSettings` and :class:`EvaluatorSettings`, which describes the
+estimator, forecasts its cost, and makes it.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class GradientEstimator(Protocol):
 
 
 class Reporting(Protocol):
-    """What an estimator may have on top: a report on each run, kept in the archive."""
+    """Optional part of an estimator: a report on each run, kept in the archive."""
 
     def report(self, rows: Rows) -> State:
         """What runs ``rows`` (B,) have taken so far: arrays (B,) of numbers or text, by name.
@@ -109,7 +109,7 @@ LogPartition = Callable[[Float, Rows, int], tuple[Float, Float]]
 @short_repr
 @dataclass(frozen=True)
 class Context:
-    """What an estimator or evaluator may know when it is made: the problem, and the runs.
+    """What an estimator or evaluator is made from: the problem, and the runs.
 
     ``keys`` (B,) uint64 names the random stream of each run, from which everything random must
     follow. The processes of ``team`` share every run. ``batch_size`` is the rows of a minibatch, 0

@@ -61,7 +61,7 @@ class Optimizer(Protocol):
 
 @dataclass(frozen=True)
 class OptimizerContext:
-    """What an optimizer may know when it is made.
+    """What an optimizer is made from.
 
     ``free`` (n_parameters,) says which parameters may change, None if all may; ``ask`` asks the
     estimator and the data about one run, for exact estimators.
