@@ -168,7 +168,7 @@ class Second(IntEnum):
 
 
 def sequence(seed: Seed, *path: int) -> np.random.SeedSequence:
-    """The stream ``path`` below ``seed``; nothing is taken from a SeedSequence.
+    """The stream ``path`` below ``seed``; a SeedSequence that is given does not change.
 
     Raises TypeError or ValueError if ``seed`` is no whole number from 0 on and no SeedSequence.
     """

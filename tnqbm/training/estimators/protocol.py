@@ -1,9 +1,9 @@
 """The protocols of estimators of gradients and of evaluators of log Z.
 
-An estimator (enumeration, Markov chains, tensor networks, circuits) gives the averages of a batch of
-models. If it does not give log Z as well, an evaluator finds it for recorded rows. Both are declared
-by a class of settings, :class:`GradientSettings` and :class:`EvaluatorSettings`, which describes the
-estimator, forecasts its cost, and makes it.
+An estimator (enumeration, Markov chains, tensor networks, circuits) gives the averages of a batch
+of models. If it does not give log Z as well, an evaluator finds it for recorded rows. Both are
+declared by a class of settings, :class:`GradientSettings` and :class:`EvaluatorSettings`, which
+describes the estimator, forecasts its cost, and makes it.
 """
 
 from __future__ import annotations
