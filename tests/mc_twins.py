@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy.stats import chi2
 
+from mc.sampling.log_z.estimate import Estimate
+from mc.sampling.partition import log_partition
+from mc.sampling.policies import (
+    ESTIMATORS,
+    SAMPLERS,
+    Policy,
+    policy_of,
+    settings,
+    with_settings,
+)
+from mc.sampling.sample import sample
 from tnqbm import SqRBM
 from tnqbm.core.fields import log_2cosh, tanh_ratio
 from tnqbm.core.states import index_of, spins
@@ -17,6 +29,27 @@ LANES = {"double": 8, "single": 16}
 
 BITS, HIDDEN, TEST = 0, 1, 2
 """Purposes of random numbers within a sweep."""
+
+# --- options by name ------------------------------------------------------------------------------
+
+
+def _divided(policy: Policy, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The policy with those of the options that it has, and the others."""
+    others = {name: value for name, value in options.items() if name not in settings(policy)}
+    return with_settings(policy, options), others
+
+
+def sample_by(model: SqRBM, samples: int, method: str = "chains", **options: Any) -> Any:
+    """``mc.sample`` with settings of the method among its keywords."""
+    policy, others = _divided(policy_of(method, SAMPLERS), options)
+    return sample(model, samples, policy, **others)
+
+
+def log_partition_by(model: SqRBM, method: str = "auto", **options: Any) -> Estimate:
+    """``mc.log_partition`` with settings of the method among its keywords."""
+    policy, others = _divided(policy_of(method, ESTIMATORS), options)
+    return log_partition(model, policy, **others)
+
 
 # --- random numbers ------------------------------------------------------------------------------
 

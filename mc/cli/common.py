@@ -8,7 +8,8 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from traceback import walk_tb
 from typing import Any
 
@@ -114,6 +115,19 @@ def explain(error: Exception) -> str | None:
 def echo(text: str, *, err: bool = False) -> None:
     """Print a message of one or more lines, with control characters of quoted text escaped."""
     click.echo(printable(text, keep="\n"), err=err)
+
+
+@contextlib.contextmanager
+def warnings_as_messages(*kinds: type[Warning]) -> Iterator[None]:
+    """Warnings of certain kinds as messages on standard error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        if issubclass(one.category, kinds):
+            echo(f"Warning: {one.message}", err=True)
+        else:
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
 
 
 def print_json(value: Any) -> None:

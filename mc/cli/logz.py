@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import echo, number, print_json, print_table
+from mc.cli.common import echo, number, print_json, print_table, warnings_as_messages
 from mc.cli.which_model import NamedModel, named_model
 from tnqbm import exact
 
 if TYPE_CHECKING:
-    from mc.sampling.amplitude.fit import Feed
     from mc.sampling.log_z.estimate import Estimate, Gap
     from tnqbm.base.forecast import Forecasts
     from tnqbm.datasets import Target
@@ -25,7 +23,7 @@ METHODS = (
     "auto", "ais", "ais-reverse", "both", "tensor",
     "exact", "enumeration", "contraction", "quadrature", "all",
 )  # fmt: skip
-"""Those of mc.sampling.partition, which is not imported to print a help text."""
+"""Those of mc.sampling.policies, which is not imported to print a help text."""
 
 
 @click.command()
@@ -41,28 +39,21 @@ METHODS = (
 @click.option(
     "--engine",
     type=click.Choice(["auto", "quimb", "compiled"]),
-    default="auto",
-    show_default=True,
-    help="What contracts the factor graph, for contraction and exact; auto: the faster one.",
+    help="What contracts the factor graph, for contraction and exact. [default: the faster one]",
 )
-@click.option("--chains", type=int, default=500, show_default=True, help="Annealed chains.")
-@click.option("--betas", type=int, default=1000, show_default=True, help="Inverse temperatures.")
+@click.option("--chains", type=int, help="Annealed chains. [default: 500]")
+@click.option("--betas", type=int, help="Inverse temperatures. [default: 1000]")
 @click.option(
     "--kernel",
-    default="auto",
-    show_default=True,
-    help="block, bloch, thermal, collapsed, measured; auto: block for one Pauli, else collapsed.",
+    help="block, bloch, thermal, collapsed, measured. [default: block for one Pauli, else "
+    "collapsed]",
 )
-@click.option(
-    "--samples", type=int, default=4000, show_default=True, help="Of the tensor network, weighed."
-)
-@click.option("--max-bond", type=int, default=128, show_default=True, help="Of the tensor network.")
+@click.option("--samples", type=int, help="Of the tensor network, weighed. [default: 4000]")
+@click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
 @click.option(
     "--feed",
     type=click.Choice(["chains", "tempered"]),
-    default="chains",
-    show_default=True,
-    help="Where the states come from that the tensor network is fitted to.",
+    help="Where the states come from that the tensor network is fitted to. [default: chains]",
 )
 @options.seed()
 @click.option("--data", metavar="NAME|FILE", help="Data for NLL and TVD. [default: the run's own]")
@@ -80,19 +71,13 @@ def logz(
     more: tuple[str, ...],
     run: tuple[str, ...],
     method: str,
-    engine: str,
-    chains: int,
-    betas: int,
-    kernel: str,
-    samples: int,
-    max_bond: int,
-    feed: Feed,
     seed: int,
     data: str | None,
     data_seed: int,
     reference: bool,
     no_progress: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Estimate log Z (in nats) with an error bar; with data, also NLL and TVD.
 
@@ -115,35 +100,25 @@ def logz(
       tnqbm logz model.h5 --method contraction --engine quimb
       tnqbm logz model.h5 --method all --data bas --json
     """
-    from mc.sampling import partition
+    from mc.sampling.log_z.estimate import EstimateWarning
+    from mc.sampling.partition import log_partition
+    from mc.sampling.policies import ESTIMATORS, All, Exact
 
+    policy = options.policy(ESTIMATORS, method)
     named = named_model(path, [*run, *more])
     model = named.model
     target = _target(named, data, data_seed)
     costs = None
-    if method in (*partition.EXACT, "all"):
-        costs = exact.forecasts(model, engine=engine)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = partition.log_partition(
+    if isinstance(policy, Exact | All):
+        costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))
+    with warnings_as_messages(EstimateWarning):
+        found = log_partition(
             model,
-            method=method,
-            engine=engine,
-            n_chains=chains,
-            n_betas=betas,
-            kernel=kernel,
-            n_samples=samples,
-            max_bond=max_bond,
-            feed=feed,
-            reference=target if reference else None,
+            policy,
+            data=target if reference else None,
             seed=seed,
             progress=not no_progress,
         )
-    for one in caught:
-        if issubclass(one.category, partition.EstimateWarning):
-            echo(f"Warning: {one.message}", err=True)
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
     rows_found = _rows(found)
     result: dict[str, Any] = {
         "model": path,
@@ -198,10 +173,10 @@ def _agree(found: Estimate) -> bool | None:
 
 
 def _compare(named: NamedModel, target: Target, best: Estimate) -> dict[str, float]:
-    from mc.sampling.likelihood import log_likelihood, total_variation
+    from mc.sampling.likelihood import log_likelihood, total_variation_on_support
 
     likelihood = log_likelihood(named.model, target, best)
-    tvd = total_variation(named.model, target, best)
+    tvd = total_variation_on_support(named.model, target, best)
     return {
         "nll": -likelihood.value,
         "nll_error": likelihood.standard_error,
@@ -225,8 +200,8 @@ def _print(
                 f"{one.value:.10g}",
                 _error(one.standard_error),
                 number(one.ess, 1),
-                str(one.n_chains) if one.n_chains else "–",
-                str(one.n_betas) if one.n_betas else "–",
+                str(one.chains) if one.chains else "–",
+                "–" if one.betas is None else str(one.betas.size),
                 f"{one.seconds:.1f}",
                 _note(one),
             )
@@ -278,8 +253,8 @@ def _note(one: Estimate) -> str:
     facts = [] if one.trusted else ["not reliable"]
     if one.method == "tensor-reverse":
         facts.append("check by chains")
-    if one.n_samples:
-        facts.append(f"{one.n_samples} samples")
+    if one.samples:
+        facts.append(f"{one.samples} samples")
     if one.max_bond is not None:
         facts.append(f"bond {one.max_bond}")
     if one.pareto_k is not None and math.isfinite(one.pareto_k):

@@ -260,10 +260,11 @@ def _pair(text: str) -> tuple[int, int]:
 
 def _samples(source: SqRBM, count: int, seed: int) -> NDArray[np.uint8]:
     """Samples (chains, K, n) of the model, some ``count`` in all."""
+    from mc.sampling.policies import Chains
     from mc.sampling.sample import sample
 
     chains = min(100, max(2, count // 20))
-    return sample(source, max(1, count // chains), n_chains=chains, seed=seed)[0]
+    return sample(source, max(1, count // chains), Chains(chains=chains), seed=seed)[0]
 
 
 def _print(new: SqRBM, out: str, path: str, report: dict[str, Any], as_json: bool) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from mc.cli.common import PATH
 
+if TYPE_CHECKING:
+    from mc.sampling.policies import Policy
+
+P = TypeVar("P", bound="Policy")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -37,3 +42,45 @@ def named_model(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = decorate(command)
     return command
+
+
+def given() -> dict[str, Any]:
+    """The options that were given on the command line, by name."""
+    context = click.get_current_context()
+    default = ParameterSource.DEFAULT
+    return {
+        name: value
+        for name, value in context.params.items()
+        if context.get_parameter_source(name) is not default
+    }
+
+
+def policy(methods: Mapping[str, P], method: str) -> P:
+    """The policy of a method with the options given; UsageError for those of other methods only.
+
+    An option belongs to the methods whose policies have a setting of its name.
+    """
+    from mc.sampling.policies import settings, with_settings
+
+    values = {name: value for name, value in given().items() if name != "method"}
+    for name in values:
+        owners = [key for key, policy in methods.items() if name in settings(policy)]
+        if owners and method not in owners:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')} is an option of --method {', '.join(owners)}, not of "
+                f"--method {method}"
+            )
+    try:
+        return with_settings(methods[method], values)
+    except (TypeError, ValueError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def sides(shape: str, n: int) -> tuple[int, int]:
+    """Height and width of a picture of n units, from the text HxW."""
+    height, times, width = shape.lower().partition("x")
+    if not (times and height.isdecimal() and width.isdecimal()):
+        raise click.UsageError(f"--shape: {shape!r} is not of the form HxW, for example 8x8")
+    if int(height) * int(width) != n:
+        raise click.UsageError(f"--shape {shape} has not as many pixels as visible units ({n})")
+    return int(height), int(width)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, print_json, print_table
+from mc.cli.common import PATH, echo, print_json, print_table, warnings_as_messages
 from mc.cli.quality_inputs import QualityData, data_reader, read_chains
 from mc.cli.which_model import NamedModel, named_model
 
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mc.sampling.policies import Chains, Tempered
     from tnqbm.quality import Quality
 
     States = NDArray[np.uint8]
 
-TEMPERED = "tempered"
-"""Not a kernel, but parallel tempering with the kernel that suits the model."""
-
 FIGURES = ("moments", "energies", "adversarial", "coverage", "grid")
-CHAINS, LADDERS, PER_CHAIN = 100, 20, 100
+SAMPLES = 100
+"""Samples kept of each chain unless another number is asked for."""
 
-_SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
+_SAMPLING = ("method", "chains", "samples", "sweeps", "kernel", "init")
 
 
 @click.command()
@@ -41,16 +40,23 @@ _SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
     help="Share of rows held out. [default: as the run's study, or 0]",
 )
 @click.option("--split-seed", type=int, help="Of the split. [default: the run's study's, or 0]")
-@click.option("--samples", "file", type=PATH, metavar="SAMPLES.h5", help="Take these samples.")
-@click.option("--chains", type=int, help="Chains to sample. [default: 100; 20 if tempered]")
-@click.option("--per-chain", type=int, help="Samples kept of each chain. [default: 100]")
+@click.option("--samples-file", type=PATH, metavar="SAMPLES.h5", help="Take these samples.")
+@click.option(
+    "--method",
+    type=click.Choice(["chains", "tempered"]),
+    default="chains",
+    show_default=True,
+    help="How to sample: Markov chains, or parallel tempering.",
+)
+@click.option("--chains", type=int, help="Chains to sample. [default: 100; tempered: 20]")
+@click.option("-n", "--samples", type=int, help="Samples kept of each chain. [default: 100]")
 @click.option(
     "--sweeps", type=int, help="Of each chain; half are left out. [default: from a pilot run]"
 )
 @click.option(
     "--kernel",
-    help="block, bloch, thermal, collapsed, measured, or tempered for parallel tempering. "
-    "[default: auto, the fastest here]",
+    help="block, bloch, thermal, collapsed, measured. [default: auto, the fastest here; tempered: "
+    "block or collapsed]",
 )
 @click.option(
     "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"
@@ -61,9 +67,7 @@ _SAMPLING = ("chains", "per_chain", "sweeps", "kernel", "init")
 @options.overwrite("figures that exist")
 @options.no_progress
 @options.as_json
-@click.pass_context
 def quality(
-    context: click.Context,
     path: str,
     more: tuple[str, ...],
     run: tuple[str, ...],
@@ -71,11 +75,10 @@ def quality(
     data_seed: int,
     test_fraction: float | None,
     split_seed: int | None,
-    file: str | None,
-    chains: int | None,
-    per_chain: int | None,
+    samples_file: str | None,
+    method: str,
+    samples: int | None,
     sweeps: int | None,
-    kernel: str | None,
     init: str | None,
     seed: int,
     prefix: str | None,
@@ -83,6 +86,7 @@ def quality(
     overwrite: bool,
     no_progress: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Compare a model's samples with data: what they get right and wrong, beyond log Z.
 
@@ -97,39 +101,32 @@ def quality(
     \b
     Examples:
       tnqbm quality model.h5 --data digits --test-fraction 0.2 -o digits
-      tnqbm quality results.h5 --run paulis=XYZ hidden=64 seed=1 --kernel tempered
-      tnqbm quality model.h5 --data bas --samples samples.h5 --json
+      tnqbm quality results.h5 --run paulis=XYZ hidden=64 seed=1 --method tempered
+      tnqbm quality model.h5 --data bas --samples-file samples.h5 --json
     """
-    given = [name for name in _SAMPLING if context.params[name] is not None]
-    if file is not None and given:
-        words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise click.UsageError(f"--samples are there already; leave {words} away")
+    if samples_file is not None and (asked := [key for key in options.given() if key in _SAMPLING]):
+        words = ", ".join(f"--{name}" for name in asked)
+        raise click.UsageError(f"--samples-file has samples already; leave {words} away")
     if shape and prefix is None:
         raise click.UsageError("--shape is about the figures; say where they go: -o PREFIX")
-    if kernel == TEMPERED and init is not None:
-        raise click.UsageError("tempered chains start at random; leave --init away")
-    for name, value in (("chains", chains), ("per-chain", per_chain), ("sweeps", sweeps)):
-        if value is not None and value < 1:
-            raise click.UsageError(f"--{name} must be at least 1, got {value}")
+    policy = _policy(method, samples or SAMPLES, sweeps)
     if seed < 0 or data_seed < 0 or (split_seed or 0) < 0:
         raise click.UsageError("seeds must be 0 or more")
     if prefix is not None:
-        _check_figures(prefix, overwrite, [one for one in (path, file, data) if one is not None])
+        read = [name for name in (path, samples_file, data) if name is not None]
+        _check_figures(prefix, overwrite, read)
     named = named_model(path, [*run, *more])
     n = named.model.n_visible
-    sides = _sides(shape, n) if shape else None
+    sides = options.sides(shape, n) if shape else None
     take = data_reader(named, data, data_seed, test_fraction, split_seed)
-    if file is not None:
-        states, how = read_chains(file, n)
+    if samples_file is not None:
+        states, how = read_chains(samples_file, n)
     else:
-        start = take(None) if init == "data" or kernel == TEMPERED else None
-        count = chains or (LADDERS if kernel == TEMPERED else CHAINS)
         states, how = _draw_samples(
             named,
-            (count, per_chain or PER_CHAIN),
-            sweeps=sweeps,
-            kernel=kernel or "auto",
-            start=start,
+            samples or SAMPLES,
+            policy,
+            start=take(None) if init == "data" or method == "tempered" else None,
             seed=seed,
             progress=not no_progress,
         )
@@ -177,51 +174,43 @@ def _check_figures(prefix: str, overwrite: bool, inputs: list[str]) -> None:
         figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite, inputs=inputs)
 
 
-def _sides(shape: str, n: int) -> tuple[int, int]:
-    from mc.cli.sample import _sides as sides
+def _policy(method: str, samples: int, sweeps: int | None) -> Chains | Tempered:
+    """How to sample, from the options; a number of sweeps is divided into halves."""
+    from mc.sampling.policies import Chains, Tempered
 
-    return sides(shape, n)
+    for name, value in (("samples", samples), ("sweeps", sweeps)):
+        if value is not None and value < 1:
+            raise click.UsageError(f"--{name} must be at least 1, got {value}")
+    methods: dict[str, Chains | Tempered] = {"chains": Chains(), "tempered": Tempered(chains=20)}
+    policy = options.policy(methods, method)
+    if sweeps is None:
+        return policy
+    if sweeps < samples:
+        raise click.UsageError(f"--sweeps {sweeps} are too few for {samples} samples per chain")
+    thin = max(1, (sweeps - sweeps // 2) // samples)
+    return replace(policy, burn_in=sweeps - thin * samples, thin=thin)
 
 
 def _draw_samples(
     named: NamedModel,
-    size: tuple[int, int],
+    samples: int,
+    policy: Chains | Tempered,
     *,
-    sweeps: int | None,
-    kernel: str,
     start: QualityData | None,
     seed: int,
     progress: bool,
 ) -> tuple[States, dict[str, Any]]:
     """Samples (chains, samples, n) and how they came about; warnings go to standard error."""
-    from mc.sampling.sample import MixingWarning, sample
-    from mc.sampling.tempering.sample import TemperingWarning, sample_tempered
+    from mc.sampling.info import MixingWarning
+    from mc.sampling.policies import Tempered
+    from mc.sampling.sample import sample
 
-    chains, kept = size
-    options: dict[str, Any] = {"seed": seed, "progress": progress}
-    if sweeps is not None:
-        if sweeps < kept:
-            raise click.UsageError(f"--sweeps {sweeps} are too few for {kept} samples per chain")
-        thin = max(1, (sweeps - sweeps // 2) // kept)
-        options |= {"burn_in": sweeps - thin * kept, "thin": thin}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        if kernel == TEMPERED:
-            reference = None if start is None else start.target or start.rows
-            states, tempered = sample_tempered(
-                named.model, kept, n_ladders=chains, reference=reference, **options
-            )
-            facts = {**tempered.as_dict(), "tempered": True}
-        else:
-            options |= {} if start is None else {"init": "data", "data": start.rows}
-            states, info = sample(named.model, kept, n_chains=chains, kernel=kernel, **options)
-            facts = {**info.as_dict(), "tempered": False}
-    for one in caught:
-        if issubclass(one.category, MixingWarning | TemperingWarning):
-            echo(f"Warning: {one.message}", err=True)
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
-    return states, {"file": None, "chains": chains, "samples_per_chain": kept, **facts}
+    tempered = isinstance(policy, Tempered)
+    data = None if start is None else (start.target if tempered else None) or start.rows
+    with warnings_as_messages(MixingWarning):
+        states, info = sample(named.model, samples, policy, data=data, seed=seed, progress=progress)
+    how = {"file": None, "chains": policy.chains, "samples_per_chain": samples}
+    return states, {**how, **info.as_dict(), "tempered": tempered}
 
 
 def _draw_figures(

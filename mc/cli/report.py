@@ -90,29 +90,24 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 
     The chains are of the kernel "collapsed", which is exact for every model, from random states.
     """
-    from mc.sampling.sample import FALLBACK, MixingWarning, sample
+    from mc.sampling.chains.sample import FALLBACK
+    from mc.sampling.info import MixingWarning
+    from mc.sampling.policies import Chains
+    from mc.sampling.sample import sample
     from tnqbm.report import Draw
     from tnqbm.report.samples import CHAINS, DRAWS
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # told by the report itself
-        states, info = sample(
-            model,
-            DRAWS,
-            n_chains=CHAINS,
-            kernel=FALLBACK,
-            init="random",
-            burn_in=BURN_IN,
-            thin=THIN,
-            seed=seed,
-        )
+        policy = Chains(chains=CHAINS, kernel=FALLBACK, burn_in=BURN_IN, thin=THIN)
+        states, info = sample(model, DRAWS, policy, seed=seed)
     return Draw(
         samples=states,
         method=f"{states.shape[0]} chains of kernel {info.kernel}, {info.sweeps} sweeps",
-        rhat_energy=info.rhat_energy,
-        rhat_visible=info.rhat_visible,
-        ess_energy=info.ess_energy,
-        ess_visible=info.ess_visible,
+        rhat_energy=info.mixing.rhat_energy,
+        rhat_visible=info.mixing.rhat_visible,
+        ess_energy=info.mixing.ess_energy,
+        ess_visible=info.mixing.ess_visible,
         acceptance=info.acceptance,
         mixed=info.mixed,
         warnings=info.warnings,
@@ -123,18 +118,13 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
     from mc.sampling.log_z.estimate import EstimateWarning
     from mc.sampling.partition import log_partition
+    from mc.sampling.policies import Annealing
     from tnqbm.report import LogZ
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimateWarning)
-        found = log_partition(
-            model,
-            method="ais",
-            n_chains=AIS_CHAINS,
-            n_betas=AIS_BETAS,
-            reference=target,
-            seed=seed,
-        )
+        policy = Annealing(chains=AIS_CHAINS, betas=AIS_BETAS)
+        found = log_partition(model, policy, data=target, seed=seed)
     return LogZ(
         found.value, found.standard_error, found.method, found.trusted, tuple(found.warnings)
     )

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, print_json
-from mc.cli.sample_report import print_chains, print_perfect
+from mc.cli.common import PATH, print_json, warnings_as_messages
+from mc.cli.sample_report import print_samples
 from mc.cli.which_model import NamedModel, named_model
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mc.sampling.amplitude.fit import Feed
     from tnqbm.datasets import Target
 
 PICTURES = 100
@@ -32,52 +26,51 @@ PICTURES = 100
 @options.named_model
 @click.option(
     "--method",
-    type=click.Choice(["chains", "tensor"]),
+    type=click.Choice(["chains", "tempered", "perfect"]),
     default="chains",
     show_default=True,
-    help="Markov chains, or independent weighted samples of a tensor network.",
+    help="Markov chains, parallel tempering, or independent weighted samples of a tensor network.",
 )
 @click.option(
-    "-n", "--samples", type=int, help="Per chain; tensor: in all. [default: 100; tensor: 4000]"
+    "-n", "--samples", type=int, help="Per chain; perfect: in all. [default: 100; perfect: 4000]"
 )
-@click.option("--chains", type=int, default=100, show_default=True, help="Independent chains.")
+@click.option("--chains", type=int, help="Independent chains. [default: 100; tempered: 10]")
 @click.option(
     "--kernel",
-    default="auto",
-    show_default=True,
-    help="block, bloch, thermal, collapsed, measured; tensor: collapsed with global moves; auto "
-    "takes the fastest here of all but that.",
+    help="block, bloch, thermal, collapsed, measured; tensor: collapsed with global moves. "
+    "[default: auto, the fastest here of all but tensor; tempered: block or collapsed]",
+)
+@click.option(
+    "--temperatures", type=int, help="Of tempering, evenly spaced. [default: as many as it takes]"
 )
 @click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
 @click.option(
     "--feed",
     type=click.Choice(["chains", "tempered"]),
-    help="Where the states come from that the network of --method tensor is fitted to.",
+    help="Where the states come from that the network of --method perfect is fitted to.",
 )
-@click.option(
-    "--resample", is_flag=True, help="With --method tensor: an equally weighted subset instead."
-)
-@click.option("--burn-in", type=int, help="Sweeps left out. [default: from a pilot run]")
-@click.option("--thin", type=int, help="Sweeps per kept sample. [default: from a pilot run]")
+@click.option("--resample", is_flag=True, help="Perfect samples that count alike, but fewer.")
+@click.option("--burn-in", type=int, help="Sweeps left out. [default: found out]")
+@click.option("--thin", type=int, help="Sweeps per kept sample. [default: found out]")
 @click.option("--clamp", metavar="UNIT=BIT,...", help="Hold units fixed; the first is 0.")
 @click.option("--clamp-file", type=PATH, help="One row of 0, 1 and -1 (free), .csv or .npy.")
 @click.option(
     "--init",
     type=click.Choice(["random", "data"]),
-    default="random",
-    show_default=True,
-    help="Where chains start.",
+    help="Where chains start. [default: random]",
 )
-@click.option("--data", metavar="NAME|FILE", help="Data to start from. [default: the run's own]")
+@click.option(
+    "--data",
+    metavar="NAME|FILE",
+    help="What the model was trained on. [default, if needed: the run's own]",
+)
 @options.data_seed
 @click.option(
     "--precision",
     type=click.Choice(["double", "single"]),
-    default="double",
-    show_default=True,
-    help="Arithmetic in the kernels.",
+    help="Arithmetic in the kernels. [default: double]",
 )
-@click.option("--inertia", type=float, default=0.0, show_default=True, help="Of kernel thermal.")
+@click.option("--inertia", type=float, help="Of kernel thermal. [default: 0]")
 @options.seed()
 @click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
 @click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
@@ -93,20 +86,11 @@ def sample(
     run: tuple[str, ...],
     method: str,
     samples: int | None,
-    chains: int,
-    kernel: str,
-    max_bond: int | None,
-    feed: Feed | None,
-    resample: bool,
-    burn_in: int | None,
-    thin: int | None,
     clamp: str | None,
     clamp_file: str | None,
-    init: str,
+    init: str | None,
     data: str | None,
     data_seed: int,
-    precision: str,
-    inertia: float,
     seed: int,
     out: str | None,
     picture: str | None,
@@ -114,6 +98,7 @@ def sample(
     overwrite: bool,
     no_progress: bool,
     as_json: bool,
+    **settings: Any,
 ) -> None:
     """Draw samples of p(v), or complete partly given ones, and say whether the chains mixed.
 
@@ -122,7 +107,7 @@ def sample(
     samples the others from their conditional distribution. The same seed and kernel give the
     same samples; "auto" measures time, and says what it took.
 
-    --method tensor draws independent samples of a matrix product state that approximates the
+    --method perfect draws independent samples of a matrix product state that approximates the
     model. Their log weights are written beside them (dataset log_weights), unless --resample
     turns them into fewer that count alike.
 
@@ -130,23 +115,27 @@ def sample(
     Examples:
       tnqbm sample model.h5 -n 100 --chains 100 -o samples.h5
       tnqbm sample results.h5 --run paulis=XYZ hidden=2 seed=1 --clamp 0=1,5=0 -o samples.csv
+      tnqbm sample model.h5 --method tempered --chains 20 -o samples.h5
       tnqbm sample model.h5 --kernel tensor --max-bond 64 -o samples.h5
-      tnqbm sample model.h5 --method tensor -n 10000 --resample -o samples.npy
+      tnqbm sample model.h5 --method perfect -n 10000 --resample -o samples.npy
       tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
     """
     from mc.cli import samples_file
+    from mc.sampling.info import MixingWarning, PerfectInfo
+    from mc.sampling.log_z.estimate import EstimateWarning
+    from mc.sampling.policies import SAMPLERS
+    from mc.sampling.sample import sample as draw
 
     if clamp and clamp_file:
         raise click.UsageError("--clamp and --clamp-file exclude each other")
     if shape and not picture:
         raise click.UsageError("--shape is about --picture, which is missing")
-    network = method == "tensor"
-    _check_options(network, kernel, max_bond, feed, resample)
+    policy = options.policy(SAMPLERS, method)
     named = named_model(path, [*run, *more])
-    source = _start_source(named, data) if init == "data" else None
+    source = _data_source(named, data) if init == "data" or data is not None else None
     inputs = [file for file in (path, clamp_file, source) if file is not None]
     if out is not None:
-        weighted = network and not resample
+        weighted = method == "perfect" and not settings["resample"]
         samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted, inputs=inputs)
     if picture is not None:
         from tnqbm import figures
@@ -155,46 +144,25 @@ def sample(
         layout.require_matplotlib()
         figures.check_figure_path(picture, overwrite=overwrite, inputs=inputs)
     n = named.model.n_visible
-    sides = _sides(shape, n) if shape else None
+    sides = options.sides(shape, n) if shape else None
     held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
-    start = _start_data(named, data, data_seed) if init == "data" else None
-
-    common: dict[str, Any] = {"data": start, "clamp": held, "seed": seed}
-    if max_bond is not None:
-        common["max_bond"] = max_bond
+    if samples is None:
+        samples = 4000 if method == "perfect" else 100
+    with warnings_as_messages(MixingWarning, EstimateWarning):
+        states, info = draw(
+            named.model,
+            samples,
+            policy,
+            data=None if source is None else _data(named, data, data_seed),
+            clamp=held,
+            seed=seed,
+            progress=not no_progress,
+        )
     log_weights = None
-    with _warnings_as_messages():
-        if network:
-            from mc.sampling.amplitude.sample import sample_tensor
-
-            rows, perfect = sample_tensor(
-                named.model,
-                4000 if samples is None else samples,
-                feed=feed or "chains",
-                resample=resample,
-                **common,
-            )
-            states, facts = rows[None], perfect.as_dict()
-            log_weights = None if resample else perfect.log_weights
-            show: Callable[[dict[str, Any]], None] = partial(print_perfect, info=perfect)
-        else:
-            from mc.sampling.sample import sample as draw
-
-            states, info = draw(
-                named.model,
-                100 if samples is None else samples,
-                n_chains=chains,
-                kernel=kernel,
-                init=init,
-                burn_in=burn_in,
-                thin=thin,
-                precision=precision,
-                inertia=inertia,
-                progress=not no_progress,
-                **common,
-            )
-            facts = {"precision": precision, "inertia": inertia, **info.as_dict()}
-            show = partial(print_chains, info=info)
+    if isinstance(info, PerfectInfo):
+        states = states[None]
+        log_weights = None if info.resampled else info.log_weights
+    arithmetic = ("precision", "inertia")
     result: dict[str, Any] = {
         "model": path,
         "run": named.coordinates or None,
@@ -205,10 +173,11 @@ def sample(
         "chains": states.shape[0],
         "samples_per_chain": states.shape[1],
         "seed": seed,
-        "init": init,
+        "init": getattr(policy, "init", None),
         "data": source,
         "clamp": clamp or clamp_file,
-        **facts,
+        **{name: getattr(policy, name) for name in arithmetic if hasattr(policy, name)},
+        **info.as_dict(),
     }
     if out is not None:
         _write(out, states, log_weights, result, overwrite)
@@ -218,47 +187,7 @@ def sample(
     if as_json:
         print_json(result)
     else:
-        show(result)
-
-
-_OF_CHAINS = ("chains", "kernel", "burn_in", "thin", "precision", "inertia")
-"""Options that perfect samples have no use for."""
-
-
-def _check_options(
-    network: bool, kernel: str, max_bond: int | None, feed: str | None, resample: bool
-) -> None:
-    """UsageError where an option was given that the method does not use."""
-    context = click.get_current_context()
-    if network:
-        for name in _OF_CHAINS:
-            if context.get_parameter_source(name) is not ParameterSource.DEFAULT:
-                raise click.UsageError(
-                    f"--{name.replace('_', '-')} is about Markov chains, which --method tensor has "
-                    "none of"
-                )
-        return
-    if resample or feed:
-        name = "--resample" if resample else "--feed"
-        raise click.UsageError(f"{name} is for --method tensor")
-    if max_bond is not None and kernel != "tensor":
-        raise click.UsageError("--max-bond is for --kernel tensor and --method tensor")
-
-
-@contextmanager
-def _warnings_as_messages() -> Iterator[None]:
-    """Warnings about samples as messages on standard error."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    from mc.sampling.log_z.estimate import EstimateWarning
-    from mc.sampling.sample import MixingWarning
-
-    for one in caught:
-        if issubclass(one.category, (MixingWarning, EstimateWarning)):
-            echo(f"Warning: {one.message}", err=True)
-        else:
-            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+        print_samples(result, info)
 
 
 def _parse_clamp(text: str) -> dict[int, int]:
@@ -284,7 +213,6 @@ def _read_clamp(path: str) -> NDArray[np.float64]:
     if not source.exists():
         raise FileNotFoundError(f"no clamp file {path}")
     check_regular(source)
-    check_regular(source)
     try:
         if source.suffix.lower() == ".npy":
             return np.ravel(np.load(source, allow_pickle=False))
@@ -293,29 +221,19 @@ def _read_clamp(path: str) -> NDArray[np.float64]:
         raise ValueError(f"{path}: expected one row of 0, 1 and -1: {error}") from None
 
 
-def _start_source(named: NamedModel, data: str | None) -> str:
-    """Name or file of the data that chains start from."""
+def _data_source(named: NamedModel, data: str | None) -> str:
+    """Name or file of the data that the model was trained on."""
     if data is None and named.data is None:
         raise click.UsageError("--init data needs --data: a saved model does not know its data")
     return named.own_source() if data is None else data
 
 
-def _start_data(named: NamedModel, data: str | None, data_seed: int) -> Target:
+def _data(named: NamedModel, data: str | None, data_seed: int) -> Target:
     if data is None:
         return named.own_target()
     from tnqbm import datasets
 
     return datasets.load(data, named.model.n_visible, seed=data_seed)
-
-
-def _sides(shape: str, n: int) -> tuple[int, int]:
-    """Height and width of a picture of n units."""
-    height, times, width = shape.lower().partition("x")
-    if not (times and height.isdecimal() and width.isdecimal()):
-        raise click.UsageError(f"--shape: {shape!r} is not of the form HxW, for example 8x8")
-    if int(height) * int(width) != n:
-        raise click.UsageError(f"--shape {shape} has not as many pixels as visible units ({n})")
-    return int(height), int(width)
 
 
 def _write(

@@ -25,8 +25,8 @@ def annealed_log_partition(context: Context, chains: int, betas: int) -> LogPart
     return log_partition_evaluator(
         *problem.shape,
         keys=streams.keys(context.keys, streams.Run.EVALUATION),
-        n_chains=chains,
-        n_betas=betas,
+        chains=chains,
+        betas=betas,
         precision=context.precision,
         reference=reference,
         team=context.team,

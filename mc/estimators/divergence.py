@@ -198,11 +198,11 @@ class TemperedChains:
         self._ladders = Tempering(
             *_shape(context),
             betas=np.linspace(0.0, 1.0, settings.temperatures),
-            n_ladders=last - first,
+            chains=last - first,
             keys=streams.keys(context.keys, streams.Run.SWEEPS),
             kernel=settings.kernel,
             precision=context.precision,
-            first_ladder=first,
+            first_chain=first,
         )
         self._moves = _global_moves(settings, context)
 

@@ -12,13 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.log_z.annealing import Schedule, anneal, choose_kernel
-from mc.sampling.log_z.estimate import SIGMAS, Estimate, EstimateWarning
+from mc.sampling.log_z.annealing import anneal, choose_kernel
+from mc.sampling.log_z.estimate import Estimate, EstimateWarning
+from mc.sampling.policies import Schedule
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.teams import Team
 from tnqbm.core import streams
-from tnqbm.core.bounds import bound_from_weights
+from tnqbm.core.bounds import below_bound, bound_from_weights
 from tnqbm.core.metrics import on_support
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.shape import Shape
@@ -66,39 +67,39 @@ def _estimate(value: object) -> Exception | None:
     )
 
 
-@checked(model=MODEL, rows=arguments.rows(Target), estimate=_estimate)
+@checked(model=MODEL, rows=arguments.rows(Target), log_z=_estimate)
 def log_likelihood(
-    model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
+    model: SqRBM, rows: Target | ArrayLike, log_z: Estimate | WithError
 ) -> LogLikelihood:
     """Mean of log p(v) = log p~(v) - log Z over rows (N, n), repeated rows counted as often.
 
     The rows are a sample, and so is a Target that was made from samples: the mean over them has an
     error (that of one row alone is unknown, nan). A Target that is known exactly has none.
-    ``estimate`` of log Z: from :func:`mc.sampling.partition.log_partition`, or any (value,
+    ``log_z``: from :func:`mc.sampling.partition.log_partition`, or any (value,
     standard_error). Raises ValueError on rows of another width, and warns (EstimateWarning) of a
     log Z that is smaller than what the rows alone weigh.
     """
-    log_z, partition_error = _log_z(estimate)
+    value, partition_error = _log_z(log_z)
     data = _Rows.of(rows, model)
     found = log_weights(model, data.states)
-    _warn_of_excess(found, data.states, log_z, partition_error)
-    return data.mean(found - log_z, partition_error)
+    _warn_of_excess(found, data.states, value, partition_error)
+    return data.mean(found - value, partition_error)
 
 
-@checked(model=MODEL, rows=arguments.rows(Target), estimate=_estimate)
+@checked(model=MODEL, rows=arguments.rows(Target), log_z=_estimate)
 def log_likelihoods(
-    model: SqRBM, rows: Target | ArrayLike, estimate: Estimate | WithError
+    model: SqRBM, rows: Target | ArrayLike, log_z: Estimate | WithError
 ) -> NDArray[np.float64]:
     """log p(v) in nats of every row (N,), or of every state of a Target (K,) in its order.
 
     Arguments and errors are those of :func:`log_likelihood`; the error of log Z moves all of them
     alike.
     """
-    log_z, error = _log_z(estimate)
+    value, error = _log_z(log_z)
     states = _Rows.of(rows, model).states
     found = log_weights(model, states)
-    _warn_of_excess(found, states, log_z, error)
-    return found - log_z
+    _warn_of_excess(found, states, value, error)
+    return found - value
 
 
 @checked(
@@ -170,18 +171,20 @@ def _warn_of_excess(
     log_weight: Float, states: NDArray[np.uint8], log_z: float, error: float
 ) -> None:
     """EstimateWarning if the probabilities of the states would sum to more than one."""
-    gap = float(bound_from_weights(log_weight, states)) - log_z
-    if gap > SIGMAS * error + 1e-9 * (1.0 + abs(log_z)):
+    bound = float(bound_from_weights(log_weight, states))
+    if below_bound(log_z, error, bound):
         warnings.warn(
-            f"log Z = {log_z:.6g} is {gap:.3g} nats below what these rows alone weigh, so it is "
-            "wrong, and likelihoods and distances from it are",
+            f"log Z = {log_z:.6g} is {bound - log_z:.3g} nats below what these rows alone weigh, "
+            "so it is wrong, and likelihoods and distances from it are",
             EstimateWarning,
             stacklevel=4,
         )
 
 
-@checked(model=MODEL, target=TARGET, estimate=_estimate)
-def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError) -> WithError:
+@checked(model=MODEL, target=TARGET, log_z=_estimate)
+def total_variation_on_support(
+    model: SqRBM, target: Target, log_z: Estimate | WithError
+) -> WithError:
     """TVD between target and model, from the target's support alone, in [0, 1].
 
     TVD = 0.5 [sum_S |q - p| + 1 - p(S)]. It rises with log Z, with slope p({v: p(v) < q(v)});
@@ -190,15 +193,15 @@ def total_variation(model: SqRBM, target: Target, estimate: Estimate | WithError
     (EstimateWarning) of a log Z that is smaller than what the support alone weighs: the formula
     then stays in [0, 1] and says nothing.
     """
-    log_z, error = _log_z(estimate)
+    value, error = _log_z(log_z)
     log_weight = log_weights(model, _own(target, model))
-    _warn_of_excess(log_weight, target.states, log_z, error)
+    _warn_of_excess(log_weight, target.states, value, error)
     q = np.asarray(target.probabilities)
 
     def tvd(at: float) -> float:
         return float(on_support(log_weight - at, q)["tvd"])
 
-    return WithError(tvd(log_z), 0.5 * (tvd(log_z + error) - tvd(log_z - error)))
+    return WithError(tvd(value), 0.5 * (tvd(value + error) - tvd(value - error)))
 
 
 def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
@@ -215,9 +218,9 @@ def log_partition_evaluator(
     n_paulis: int,
     *,
     keys: NDArray[np.uint64],
-    n_chains: int = 200,
-    n_betas: int = 500,
-    betas: Schedule | ArrayLike = "adaptive",
+    chains: int = 200,
+    betas: int | ArrayLike = 500,
+    schedule: Schedule = "adaptive",
     kernel: str = "auto",
     precision: str = "double",
     reference: Float | None = None,
@@ -237,7 +240,7 @@ def log_partition_evaluator(
         here = streams.keys(names[rows], step)
         own = reference is not None and reference.ndim == 2
         found = anneal(
-            theta, n, m, n_paulis, keys=here, n_chains=n_chains, n_betas=n_betas, betas=betas,
+            theta, n, m, n_paulis, keys=here, chains=chains, betas=betas, schedule=schedule,
             kernel=kernel, precision=precision, team=team,
             reference=reference[rows] if reference is not None and own else reference,
         )  # fmt: skip
@@ -246,10 +249,10 @@ def log_partition_evaluator(
     return evaluate
 
 
-def _log_z(estimate: Estimate | WithError) -> tuple[float, float]:
-    if isinstance(estimate, Estimate):
-        return estimate.value, estimate.standard_error
-    value, error = estimate
+def _log_z(log_z: Estimate | WithError) -> tuple[float, float]:
+    if isinstance(log_z, Estimate):
+        return log_z.value, log_z.standard_error
+    value, error = log_z
     if not (math.isfinite(value) and error >= 0):
         raise ValueError(f"log Z must be finite with an error >= 0, got {value} +- {error}")
     return float(value), float(error)

@@ -42,7 +42,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", mc.EstimateWarning)
             found = mc.log_partition(
-                model, method="ais", n_chains=ARGS.chains, n_betas=ARGS.betas, seed=k
+                model, mc.Annealing(chains=ARGS.chains, betas=ARGS.betas), seed=k
             )
         exact = float(tnqbm.exact.log_partition(model))
         z = (found.value - exact) / found.standard_error

@@ -65,7 +65,7 @@ def measure(n: int, m: int, scale: float, bond: int, seed: int) -> dict[str, Any
         "cpu s": cpu,
     }
     if ARGS.check:
-        other = mc.log_partition(model, method="ais", seed=1)
+        other = mc.log_partition(model, "ais", seed=1)
         error = np.hypot(other.standard_error, found.standard_error)
         row["gap"] = (found.log_partition - other.value) / error
     return row

@@ -88,9 +88,11 @@ def log_likelihood(model: tnqbm.SqRBM, train: tnqbm.Target, test: Bits, seed: in
         log_z = tnqbm.exact.log_partition(model)
     else:
         log_z = mc.log_partition(
-            model, method="both", n_chains=200, n_betas=1000, reference=train,
-            precision="single", seed=seed,
-        ).value  # fmt: skip
+            model,
+            mc.Annealing("both", chains=200, betas=1000, precision="single"),
+            data=train,
+            seed=seed,
+        ).value
     return float(model.log_weight(test).mean()) - log_z
 
 

@@ -37,7 +37,8 @@ import tnqbm  # noqa: E402
 from mc.sampling.amplitude.fit import log_weight_of  # noqa: E402
 from mc.sampling.amplitude.weights import weigh  # noqa: E402
 from mc.sampling.chains.diagnostics import autocorrelation_time  # noqa: E402
-from mc.sampling.chains.moving import Chains, starting_states  # noqa: E402
+from mc.sampling.chains.moving import MovingChains  # noqa: E402
+from mc.sampling.chains.states import starting_states  # noqa: E402
 
 Indicator = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 
@@ -64,7 +65,7 @@ def two_modes(n: int, strength: float) -> tuple[tnqbm.SqRBM, Indicator, str]:
     return model, lambda v: v.sum(axis=1) * 2 > n, f"two modes {n}, coupling {strength}"
 
 
-def forgetting(chains: Chains, of: Indicator) -> tuple[float, bool, float]:
+def forgetting(chains: MovingChains, of: Indicator) -> tuple[float, bool, float]:
     """Autocorrelation time in sweeps, whether it is only a bound, and seconds per sweep."""
     length = FIRST
     while True:
@@ -91,9 +92,9 @@ def compare(model: tnqbm.SqRBM, of: Indicator, name: str) -> dict[str, Any]:
     weigh_states = log_weight_of(model)
     share = weigh(network, weigh_states, 4000, ARGS.seed).ess / 4000
     start = starting_states("random", ARGS.chains, model.n_visible, data=None, seed=ARGS.seed)
-    plain = Chains(model, "collapsed", start, key=2 * ARGS.seed)
+    plain = MovingChains(model, "collapsed", start, key=2 * ARGS.seed)
     moves = mc.IndependenceMoves(network, weigh_states, 2 * ARGS.seed + 1)
-    both = Chains(model, "collapsed", start, key=2 * ARGS.seed, moves=moves)
+    both = MovingChains(model, "collapsed", start, key=2 * ARGS.seed, moves=moves)
     for chains in (plain, both):
         chains.advance(100)
     slow, bound, slow_seconds = forgetting(plain, of)

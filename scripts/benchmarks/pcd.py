@@ -38,6 +38,7 @@ from peers_pcd import Learner, RbmsTrain, Training, make  # noqa: E402
 
 import mc.estimators.provide  # noqa: E402
 from mc.sampling.partition import log_partition  # noqa: E402
+from mc.sampling.policies import Annealing, Auto  # noqa: E402
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets  # noqa: E402
 from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.minibatches import epoch_rows  # noqa: E402
@@ -89,7 +90,7 @@ def pseudo_likelihood(model: SqRBM, target: datasets.Target) -> float:
 
 def likelihood(model: SqRBM, target: datasets.Target) -> float:
     """Mean log-likelihood of the data, log Z by annealed importance sampling, in nats."""
-    log_z = log_partition(model, n_chains=500, n_betas=1000, reference=target, seed=1)
+    log_z = log_partition(model, Auto(Annealing(chains=500, betas=1000)), data=target, seed=1)
     return float(target.probabilities @ model.log_weight(target.states) - log_z.value)
 
 

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 PAULIS = ("Z", "XZ", "XYZ")
-QUICK = {"n_chains": 200, "n_betas": 200, "n_samples": 1000, "max_bond": 32}
+QUICK = {"chains": 200, "betas": 200, "samples": 1000, "max_bond": 32}
 KINDS = ("random", "trained", "ferromagnet", "hopfield", "trap")
 
 
@@ -143,11 +143,13 @@ class Row(NamedTuple):
 def rows_of(case: Case, method: str, seed: int, **options: Any) -> list[Row]:
     """Estimates of one model's log Z; "both" gives its forward part, "ais", as well."""
     import mc
+    from mc.sampling.policies import ESTIMATORS, with_settings
 
+    policy = with_settings(ESTIMATORS[method], options)
     begun = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mc.EstimateWarning)
-        found = mc.log_partition(case.model, method=method, seed=seed, **options)
+        found = mc.log_partition(case.model, policy, seed=seed)
     spent = time.process_time() - begun
     parts = [found] if found.forward is None else [found, found.forward]
     return [
@@ -236,7 +238,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
     options = {
-        "n_chains": chosen.chains, "n_betas": chosen.betas, "n_samples": chosen.samples,
+        "chains": chosen.chains, "betas": chosen.betas, "samples": chosen.samples,
         "max_bond": chosen.max_bond,
     }  # fmt: skip
     if chosen.quick:

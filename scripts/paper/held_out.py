@@ -71,9 +71,11 @@ def evaluate(archive: tnqbm.Archive, runs: list[Run], chains: int, betas: int) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", mc.EstimateWarning)  # counted below
             log_z = mc.log_partition(
-                run.model, method="both", n_chains=chains, n_betas=betas, reference=train,
-                precision="single", seed=seed,
-            )  # fmt: skip
+                run.model,
+                mc.Annealing("both", chains=chains, betas=betas, precision="single"),
+                data=train,
+                seed=seed,
+            )
             log_p.append(mc.log_likelihoods(run.model, images, log_z))
             train_ll.append(mc.log_likelihood(run.model, train, log_z).value)
         errors.append(log_z.standard_error)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tnqbm import datasets
 from tnqbm.archive.rows import RunRow
-from tnqbm.core.bounds import log_partition_bound
+from tnqbm.core.bounds import SIGMAS, below_bound, log_partition_bound
 
 if TYPE_CHECKING:
     from tnqbm.archive import Run
@@ -29,9 +29,6 @@ LOG_Z_LIMIT = 10**-0.5
 With fewer than 10 effective chains an estimate by annealing is not trusted
 (:mod:`mc.sampling.log_z.estimate`), and so many have a relative error of Z of 1/sqrt(10).
 """
-
-SIGMAS = 3.0
-"""Standard errors by which an estimate may be on the wrong side of a bound."""
 
 MAX_ROWS = 1000
 """More distinct rows of data are not weighed to judge a run that recorded no bound."""
@@ -50,7 +47,7 @@ def untrusted(metrics: Mapping[str, float | None]) -> str:
         return "its standard error is not finite"
     slack = SIGMAS * error
     log_z, bound = metrics.get("log_partition"), metrics.get("log_partition_bound")
-    if log_z is not None and bound is not None and bound - log_z > slack + 1e-9 * abs(log_z):
+    if log_z is not None and bound is not None and below_bound(log_z, error, bound):
         return f"{bound - log_z:.3g} nats below what the rows of the data alone weigh"
     nll, kl, tvd = metrics.get("nll"), metrics.get("kl"), metrics.get("tvd")
     if nll is not None and nll < -slack:

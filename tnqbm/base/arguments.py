@@ -78,6 +78,29 @@ def whole(value: object) -> Exception | None:
     return TypeError(f"must be a whole number, got {shown(value)}{hint}")
 
 
+def at_least(least: int) -> Kind:
+    """Kind of whole numbers from ``least`` on."""
+
+    def kind(value: object) -> Exception | None:
+        wrong = whole(value)
+        if wrong is None and int(value) < least:  # type: ignore[call-overload]
+            return ValueError(f"must be at least {least}, got {shown(value)}")
+        return wrong
+
+    return kind
+
+
+def among(*names: str) -> Kind:
+    """Kind of names out of a list."""
+
+    def kind(value: object) -> Exception | None:
+        if isinstance(value, str) and value not in names:
+            return ValueError(f"must be one of {', '.join(names)}, got {shown(value)}")
+        return text(value)
+
+    return kind
+
+
 def number(value: object) -> Exception | None:
     """Kind of real numbers."""
     if isinstance(value, float | np.floating):

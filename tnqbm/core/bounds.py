@@ -15,6 +15,9 @@ from tnqbm.core.states import as_states
 
 Float = NDArray[np.float64]
 
+SIGMAS = 3.0
+"""Standard errors by which two estimates may differ, or one be on the wrong side of a bound."""
+
 _NUMBERS = 1 << 17
 """Hidden fields computed at a time."""
 
@@ -33,6 +36,16 @@ def log_partition_bound(model: SqRBM, states: ArrayLike) -> float:
     step = max(1, _NUMBERS // max(1, len(model.paulis) * model.n_hidden))
     parts = [model.log_weight(rows[k : k + step]) for k in range(0, len(rows), step)]
     return float(log_sum(np.concatenate([np.empty(0), *parts])))
+
+
+def rounding(log_z: float) -> float:
+    """Differences of log Z up to this one are rounding."""
+    return 1e-9 * (1.0 + abs(log_z))
+
+
+def below_bound(log_z: float, error: float, bound: float) -> bool:
+    """Whether an estimate of log Z with a standard error is too low to be right."""
+    return bound - log_z > SIGMAS * error + rounding(log_z)
 
 
 def bound_from_weights(log_weights: Float, states: NDArray[np.uint8]) -> Float:

@@ -8,21 +8,16 @@ visit them in proportion. A mode that none of them finds is missing from the net
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
 from mc.sampling.amplitude.moves import LogWeight, Proposal, States
-from mc.sampling.chains.moving import (
-    FREE,
-    Chains,
-    Clamp,
-    Seed,
-    clamped_values,
-    starting_states,
-)
+from mc.sampling.chains.moving import MovingChains
+from mc.sampling.chains.states import FREE, Clamp, Seed, clamped_values, starting_states
+from mc.sampling.policies import FEEDS, MAX_BOND, Feed
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
@@ -36,12 +31,6 @@ if TYPE_CHECKING:
     from tnqbm.networks import AmplitudeMPS
 
 Float = NDArray[np.float64]
-Feed = Literal["chains", "tempered"]
-
-FEEDS = ("chains", "tempered")
-
-MAX_BOND = 128
-"""Largest bond dimension unless another one is asked for."""
 CHAINS = 256
 """Chains that find states for the network, or to check it with."""
 BURN_IN, THIN = 200, 10
@@ -54,9 +43,9 @@ STATES_PER_BOND = 8
 
 @checked(
     model=MODEL,
-    max_bond=arguments.whole,
-    samples=arguments.rows(),
-    feed=arguments.text,
+    max_bond=arguments.at_least(1),
+    states=arguments.rows(),
+    feed=arguments.among(*FEEDS),
     data=arguments.rows(Target),
     seed=arguments.seed,
 )
@@ -64,7 +53,7 @@ def fit_amplitude(
     model: SqRBM,
     *,
     max_bond: int = MAX_BOND,
-    samples: ArrayLike | None = None,
+    states: ArrayLike | None = None,
     feed: Feed = "chains",
     data: Target | ArrayLike | None = None,
     clamp: Clamp | None = None,
@@ -73,7 +62,7 @@ def fit_amplitude(
     """The amplitude matrix product state of a model, or of its free units given the clamped ones.
 
     max_bond : largest bond dimension; the fit takes what it needs of it.
-    samples : (K, n) or (chains, draws, n) states to build it from, roughly those of the model;
+    states : (K, n) or (chains, draws, n) states to build it from, roughly those of the model;
         default: found by ``feed``.
     feed : "chains", 256 collapsed chains of 200 sweeps and more; "tempered", 256 ladders of ten
         inverse temperatures, which leave a mode more easily and cost ten times as much.
@@ -87,11 +76,10 @@ def fit_amplitude(
     """
     held = clamped_values(clamp, model.n_visible)
     free = held == FREE
-    max_bond = whole("max_bond", max_bond, 1)
-    if samples is not None:
-        rows = as_states(samples, model.n_visible).reshape(-1, model.n_visible)
+    if states is not None:
+        rows = as_states(states, model.n_visible).reshape(-1, model.n_visible)
         if rows.shape[0] == 0:
-            raise ValueError("samples: there are none; leave them out to have them found")
+            raise ValueError("states: there are none; leave them out to have them found")
     else:
         draws = max(4, -(-STATES_PER_BOND * max_bond // CHAINS))
         found = find_states(
@@ -124,7 +112,6 @@ def find_states(
     key: int,
 ) -> States:
     """States (256, draws, n) of short chains; arguments as for :func:`fit_amplitude`."""
-    check_feed(feed)
     n = model.n_visible
     check_memory(
         CHAINS * draws * n, f"{CHAINS} chains x {draws} states x {n} units", "take a smaller bond"
@@ -138,7 +125,9 @@ def find_states(
         )
     found = np.empty((CHAINS, draws, n), dtype=np.uint8)
     if feed == "chains":
-        chains = Chains(model, "collapsed", start, streams.key(key, streams.Feed.SWEEPS), held=held)
+        chains = MovingChains(
+            model, "collapsed", start, streams.key(key, streams.Feed.SWEEPS), held=held
+        )
         chains.advance(BURN_IN - THIN)
         for k in range(draws):
             chains.advance(THIN)
@@ -152,10 +141,10 @@ def find_states(
         part.n_hidden,
         len(part.paulis),
         betas=np.linspace(0.0, 1.0, TEMPERATURES),
-        n_ladders=CHAINS,
+        chains=CHAINS,
         keys=streams.keys([key], streams.Feed.SWEEPS),
         kernel="collapsed",
-        start=np.ascontiguousarray(start[:, free]),
+        init=np.ascontiguousarray(start[:, free]),
     )
     ladders.advance(theta, BURN_IN - THIN)
     if held is not None:
@@ -194,12 +183,6 @@ def log_weight_of(model: SqRBM) -> LogWeight:
     return log_weight
 
 
-def check_feed(feed: str) -> None:
-    """ValueError unless states to fit to can be found that way."""
-    if feed not in FEEDS:
-        raise ValueError(f"feed: {feed!r} is not one of {', '.join(FEEDS)}")
-
-
 def check_proposal(proposal: Proposal, n: int) -> None:
     """ValueError unless the proposal is about n units, TypeError unless it is a proposal."""
     for name in ("n_visible", "sample", "log_prob"):
@@ -214,12 +197,3 @@ def check_proposal(proposal: Proposal, n: int) -> None:
             "be sampled; with clamped units it must be about the free ones (fit_amplitude(..., "
             "clamp=...))"
         )
-
-
-def whole(name: str, value: object, least: int) -> int:
-    """``value`` as an int; TypeError or ValueError naming the argument."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)

@@ -44,7 +44,7 @@ class Weighed(NamedTuple):
 
 
 def weigh(
-    proposal: Proposal, log_weight: LogWeight, count: int, key: int, *, bootstrap: int = 200
+    proposal: Proposal, log_weight: LogWeight, count: int, key: int, *, resamples: int = 200
 ) -> Weighed:
     """Draw ``count`` samples of ``proposal`` and weigh them with ``log_weight``, log p~.
 
@@ -52,7 +52,7 @@ def weigh(
     """
     n = proposal.n_visible
     check_memory(
-        count * (n + 8 * (2 * bootstrap + 6)),
+        count * (n + 8 * (2 * resamples + 6)),
         f"weighing {count} samples of {n} visible units",
         "take fewer samples",
     )
@@ -66,7 +66,7 @@ def weigh(
     found = summarise(
         log_weights[None],
         streams.keys([key], streams.Weights.BOOTSTRAP),
-        bootstrap=bootstrap,
+        resamples=resamples,
     )
     value, ess = float(found.log_mean[0]), float(found.ess[0])
     shape = pareto_shape(log_weights)

@@ -11,10 +11,10 @@ which chain a state is of, so that the probability of a false alarm stays what i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mc.sampling.chains.diagnostics import (
     MIN_DRAWS,
@@ -23,7 +23,6 @@ from mc.sampling.chains.diagnostics import (
     effective_sample_size,
     split_rhat,
 )
-from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins
 from tnqbm.datasets import Target
@@ -48,7 +47,7 @@ _POOLED = 20_000
 
 
 @dataclass(frozen=True)
-class Judgement:
+class Mixing:
     """What chains show of their mixing.
 
     ``ess_...`` are effective samples, of all that were kept: for the mean energy, for the slowest
@@ -65,8 +64,12 @@ class Judgement:
     rhat_modes: float
     troubles: tuple[str, ...]
 
+    def numbers(self) -> dict[str, float]:
+        """All fields but the troubles by name."""
+        return {name: value for name, value in asdict(self).items() if name != "troubles"}
 
-def judge(
+
+def diagnose(
     states: States,
     energies: Float,
     *,
@@ -75,7 +78,7 @@ def judge(
     units: NDArray[np.intp] | None = None,
     apart: bool = True,
     known: Sequence[str] = (),
-) -> Judgement:
+) -> Mixing:
     """The verdict on states (chains, draws, n) with energies (chains, draws).
 
     kept : draws of each chain that the caller keeps, the last ones.
@@ -123,7 +126,7 @@ def judge(
             troubles.append(
                 f"{chains * kept} samples are worth only {ess:.0f} independent ones for the {what}"
             )
-    return Judgement(
+    return Mixing(
         ess_energy,
         rhat_energy,
         ess_visible,
@@ -182,11 +185,6 @@ def unseen_mode(
     return ratio / (1.0 + ratio)
 
 
-def as_target(data: Target | ArrayLike) -> Target:
-    """Data, a Target or rows (K, n), as a Target."""
-    return data if isinstance(data, Target) else Target.from_samples(data)
-
-
 def _principal(states: States, probabilities: Float | None) -> Float:
     """The first principal directions of states (K, n), weighted by their probabilities."""
     s = spins(states)
@@ -221,33 +219,3 @@ def _threshold(values: NDArray[np.float32]) -> float:
     if at < 0 or between[at] < 0:
         return float(ordered[-1])
     return float(0.5 * (ordered[at] + ordered[at + 1]))
-
-
-def scout_states(model: SqRBM, count: int, data: Target | None, seed: int) -> States:
-    """The states of :func:`spread_states` that are not random bits, (count, n)."""
-    return spread_states(model, 2 * count, data, seed)[1::2]
-
-
-def spread_states(model: SqRBM, count: int, data: Target | None, seed: int) -> States:
-    """States (count, n) far from each other, for chains that should not agree before they mix.
-
-    Every other one is random bits. The others are where hidden units of random signs would send
-    the visible ones, in pairs of opposite signs, and with ``data`` every second pair are rows of
-    it: these are where modes may be that random states fall into rarely.
-    """
-    rng = streams.generator((seed, streams.Second.STARTS))
-    n = model.n_visible
-    found = rng.integers(0, 2, (count, n), dtype=np.uint8)
-    axes = np.linalg.svd(model.w.transpose(2, 1, 0), full_matrices=False)
-    strongest = axes[0][:, :, 0] * axes[1][:, :1] if model.n_hidden else np.zeros((0, n))
-    for pair, first in enumerate(range(1, count, 4)):
-        places = [place for place in (first, first + 2) if place < count]
-        signs = rng.choice([-1.0, 1.0], model.n_hidden)
-        if data is not None and pair % 2:
-            rows = rng.choice(data.n_states, len(places), p=data.probabilities)
-            found[places] = data.states[rows]
-            continue
-        for place, sign in zip(places, (1.0, -1.0), strict=False):
-            field = sign * (signs @ strongest) - model.a
-            found[place] = np.where(field == 0, found[place], field < 0)
-    return found

@@ -1,113 +1,17 @@
-"""Markov chains of one model: where they start, which units they hold fixed, how they advance."""
+"""Chains of one model on their way: sweeps of a kernel, global moves, energies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
 from mc.sampling.amplitude.moves import IndependenceMoves
-from tnqbm.core import streams
+from mc.sampling.chains.states import FREE, States
 from tnqbm.core.model import SqRBM
-from tnqbm.core.states import as_states
-from tnqbm.datasets import Target
-
-States = NDArray[np.uint8]
-Seed = int | np.random.SeedSequence
-Clamp = Mapping[int, int] | ArrayLike
-Start = Literal["random", "data"] | ArrayLike
-
-FREE = -1
-"""Mark of a free unit in an array of clamped values."""
 
 
-def clamped_values(clamp: Clamp | None, n: int) -> NDArray[np.int8]:
-    """What every visible unit is held at: (n,) of 0, 1 or -1 for a free unit.
-
-    ``clamp`` is a mapping {unit: 0 or 1} with units counted from 0, an array (n,) of 0, 1 and -1,
-    or None. Raises ValueError naming the unit that is wrong, and if no unit is left free.
-    """
-    values = np.full(n, FREE, dtype=np.int8)
-    if clamp is None:
-        return values
-    if isinstance(clamp, Mapping):
-        for unit, value in clamp.items():
-            if isinstance(unit, bool) or not isinstance(unit, int | np.integer):
-                raise ValueError(f"clamp: {unit!r} is no visible unit; units are 0 to {n - 1}")
-            if not 0 <= unit < n:
-                raise ValueError(f"clamp: there is no visible unit {unit}; units are 0 to {n - 1}")
-            if value not in (0, 1):
-                raise ValueError(f"clamp: unit {unit} cannot be held at {value!r}, only at 0 or 1")
-            values[unit] = int(value)
-    else:
-        array = np.asarray(clamp)
-        if array.shape != (n,) or array.dtype.kind not in "biuf":
-            raise ValueError(
-                f"clamp must be a mapping {{unit: 0 or 1}} or an array ({n},) of 0, 1 and -1 for "
-                f"free units, got an array of shape {array.shape} and dtype {array.dtype}"
-            )
-        bad = np.flatnonzero(~np.isin(array, (FREE, 0, 1)))
-        if bad.size:
-            raise ValueError(
-                f"clamp: unit {bad[0]} is {array[bad[0]]}; only 0, 1 and -1 (free) may occur"
-            )
-        values[:] = array.astype(np.int8)
-    if not (values == FREE).any():
-        raise ValueError(
-            f"clamp: all {n} visible units are held fixed, so there is nothing to sample; leave "
-            "at least one free"
-        )
-    return values
-
-
-def starting_states(
-    start: Start, chains: int, n: int, *, data: Target | ArrayLike | None, seed: Seed
-) -> States:
-    """States (chains, n) in which the chains start, C-contiguous.
-
-    "random": independent fair bits. "data": rows of ``data`` drawn with replacement (a Target:
-    with its probabilities; an array (N, n): uniformly). An array (chains, n): itself, repeated or
-    cut to ``chains`` rows. Raises ValueError for anything else.
-    """
-    if isinstance(start, str):
-        rng = streams.generator(seed)
-        if start == "random":
-            return rng.integers(0, 2, (chains, n), dtype=np.uint8)
-        if start != "data":
-            raise ValueError(
-                f"init must be 'random', 'data' or an array (chains, n), not {start!r}"
-            )
-        rows, weights = _rows(data, n)
-        return np.ascontiguousarray(rows[rng.choice(rows.shape[0], chains, p=weights)])
-    states = np.asarray(start)
-    if states.ndim != 2 or states.shape[0] == 0:
-        raise ValueError(
-            f"init must be 'random', 'data' or an array (chains, {n}) of 0 and 1, "
-            f"got an array of shape {states.shape}"
-        )
-    return np.resize(as_states(states, n), (chains, n))
-
-
-def _rows(data: Target | ArrayLike | None, n: int) -> tuple[States, NDArray[np.float64] | None]:
-    if data is None:
-        raise ValueError("init = 'data' needs data: a Target or an array (N, n) of 0 and 1")
-    if isinstance(data, Target):
-        rows, weights = data.states, data.probabilities
-    else:
-        rows, weights = np.asarray(data), None
-        if rows.ndim != 2 or rows.shape[0] == 0:
-            raise ValueError(f"data must be a Target or an array (N, {n}), got shape {rows.shape}")
-    if rows.shape[1] != n:
-        raise ValueError(
-            f"the data have {rows.shape[1]} entries per row, but the model has {n} visible units"
-        )
-    return as_states(rows, n), weights
-
-
-class Chains:
+class MovingChains:
     """Chains of one model, all with the same kernel and the same units held fixed.
 
     ``states`` (chains, n) is where they are now; :meth:`advance` changes it in place. With
@@ -150,9 +54,9 @@ class Chains:
         """
         batch = self.states[None]
         if self._moves is None:
-            found = self._sweeper.sweep(self._theta, batch, self._keys, self.sweeps, sweeps)
+            acceptance = self._sweeper.sweep(self._theta, batch, self._keys, self.sweeps, sweeps)
             self.sweeps += sweeps
-            return np.asarray(found[0])
+            return np.asarray(acceptance[0])
         accepted = np.zeros(len(self.states))
         for _ in range(sweeps):
             self._sweeper.sweep(self._theta, batch, self._keys, self.sweeps, 1)

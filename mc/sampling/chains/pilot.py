@@ -10,13 +10,15 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mc.sampling.chains.diagnostics import autocorrelation_time
-from mc.sampling.chains.moving import Chains, States
+from mc.sampling.chains.moving import MovingChains
+from mc.sampling.chains.states import States
 
 CHAINS = 32
 """Chains of a pilot, whatever the number of chains of the run it is for."""
@@ -73,6 +75,10 @@ class Pilot:
             return math.nan
         return CHAINS / (self.time * self.seconds_per_sweep)
 
+    def as_dict(self) -> dict[str, Any]:
+        """All fields and the effective samples per second by name."""
+        return {**asdict(self), "ess_per_second": self.ess_per_second}
+
     @property
     def burn_in(self) -> int:
         """Sweeps to leave out: 20 autocorrelation times, and at least what the pilot left out."""
@@ -87,7 +93,7 @@ class Pilot:
 
 
 def run_pilots(
-    make: Callable[[str], Chains],
+    make: Callable[[str], MovingChains],
     kernels: Sequence[str],
     *,
     size: int,
@@ -113,7 +119,7 @@ def run_pilots(
     )
 
 
-def _seconds_per_sweep(chains: Chains, thin: int) -> float:
+def _seconds_per_sweep(chains: MovingChains, thin: int) -> float:
     calls = max(1, TIMED_SWEEPS // thin)
     began = time.perf_counter()
     for _ in range(calls):
@@ -121,7 +127,7 @@ def _seconds_per_sweep(chains: Chains, thin: int) -> float:
     return max(1e-9, time.perf_counter() - began) / (calls * thin)
 
 
-def _run(chains: Chains, kernel: str, limit: int, free: NDArray[np.bool_]) -> Pilot:
+def _run(chains: MovingChains, kernel: str, limit: int, free: NDArray[np.bool_]) -> Pilot:
     start = chains.states.copy()
     length = FIRST_SWEEPS
     while True:
@@ -132,7 +138,7 @@ def _run(chains: Chains, kernel: str, limit: int, free: NDArray[np.bool_]) -> Pi
 
 
 def _record(
-    chains: Chains, kernel: str, length: int, start: States, free: NDArray[np.bool_]
+    chains: MovingChains, kernel: str, length: int, start: States, free: NDArray[np.bool_]
 ) -> Pilot:
     stride = max(1, length // MAX_RECORDS)
     draws = length // stride

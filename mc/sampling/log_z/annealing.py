@@ -13,7 +13,7 @@ states that lack it, and then both are low.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper, check_kernel, is_exact
 from mc.sampling.log_z.weights import summarise
 from mc.sampling.path import Path, check_betas
+from mc.sampling.policies import Schedule
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
@@ -29,7 +30,6 @@ from tnqbm.core.shape import Shape
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
 Keys = NDArray[np.uint64]
-Schedule = Literal["adaptive", "linear"]
 
 PILOT_CHAINS = 64
 PILOT_SPREAD = 1.0
@@ -84,16 +84,16 @@ def anneal(
     n_paulis: int,
     *,
     keys: Keys,
-    n_chains: int = 500,
-    n_betas: int = 1000,
-    betas: Schedule | ArrayLike = "adaptive",
+    chains: int = 500,
+    betas: int | ArrayLike = 1000,
+    schedule: Schedule = "adaptive",
     kernel: str = "auto",
-    sweeps_per_beta: int = 1,
+    steps: int = 1,
     precision: str = "double",
     reference: Float | None = None,
-    start: States | None = None,
+    init: States | None = None,
     group: int = 1,
-    bootstrap: int = 200,
+    resamples: int = 200,
     team: Team | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Annealed:
@@ -101,20 +101,21 @@ def anneal(
 
     n, m, n_paulis : shape of the models.
     keys : (B,) names of the random streams.
-    n_chains : chains per model.
-    n_betas : number of inverse temperatures, 0 and 1 included.
-    betas : "adaptive" (a pilot run places them, see :func:`adaptive_betas`), "linear", or the
-        inverse temperatures themselves, (K,) or (B, K), rising from 0 to 1.
+    chains : chains per model.
+    betas : number of inverse temperatures, 0 and 1 included, or the inverse temperatures
+        themselves, (K,) or (B, K), rising from 0 to 1.
+    schedule : how a number of them is placed: "adaptive" (by a pilot run, see
+        :func:`adaptive_betas`) or "linear".
     kernel : an exact kernel of :mod:`mc.kernels`; "auto": block for one Pauli, else collapsed.
-    sweeps_per_beta : sweeps at each inverse temperature.
+    steps : sweeps at each inverse temperature.
     precision : arithmetic of the sweeps; weights are always computed in double precision.
     reference : fields of the solvable end, default the models' own; shapes as for
         :class:`mc.sampling.path.Path`.
-    start : (B, C, n) equilibrium states of the models; if given, anneals backwards from them
-        (and n_chains is C).
-    group : so many neighbouring chains of ``start`` are not independent of one another (they come
+    init : (B, C, n) equilibrium states of the models; if given, anneals backwards from them
+        (and ``chains`` is C).
+    group : so many neighbouring chains of ``init`` are not independent of one another (they come
         from one Markov chain); the bootstrap draws them together.
-    bootstrap : number of resamples of chains for the standard error.
+    resamples : number of resamples of chains for the standard error.
     team : processes that share the chains; every member gets the whole result.
     progress : called with 1 after every inverse temperature.
 
@@ -124,54 +125,54 @@ def anneal(
     team = team or Alone()
     path = Path(theta, n, m, n_paulis, reference)
     batch = path.theta.shape[0]
-    if start is not None:
-        if start.ndim != 3 or start.shape[::2] != (batch, n) or start.shape[1] == 0:
-            raise ValueError(f"start must have shape ({batch}, chains, {n}), got {start.shape}")
-        n_chains = start.shape[1]
+    if init is not None:
+        if init.ndim != 3 or init.shape[::2] != (batch, n) or init.shape[1] == 0:
+            raise ValueError(f"init must have shape ({batch}, chains, {n}), got {init.shape}")
+        chains = init.shape[1]
     for name, value, least in (
-        ("n_chains", n_chains, 1),
-        ("n_betas", n_betas, 2),
-        ("sweeps_per_beta", sweeps_per_beta, 1),
-        ("bootstrap", bootstrap, 2),
+        ("chains", chains, 1),
+        ("betas", betas if isinstance(betas, int | np.integer) else 2, 2),
+        ("steps", steps, 1),
+        ("resamples", resamples, 2),
     ):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
-    if group < 1 or n_chains % group:
-        raise ValueError(f"group = {group} does not divide the {n_chains} chains")
-    schedule = _schedule(path, keys, betas, n_betas, kernel, precision)
-    first, last = share(n_chains, team)
+    if group < 1 or chains % group:
+        raise ValueError(f"group = {group} does not divide the {chains} chains")
+    places = _places(path, keys, betas, schedule, kernel, precision)
+    first, last = share(chains, team)
     walker = _Walker(path, kernel, precision, streams.keys(keys, streams.Annealing.CHAINS), first)
-    if start is None:
+    if init is None:
         states = np.zeros((batch, last - first, n), dtype=np.uint8)
-        log_weights = walker.forward(schedule, states, sweeps_per_beta, progress)
+        log_weights = walker.forward(places, states, steps, progress)
     else:
-        states = np.array(start[:, first:last], dtype=np.uint8, order="C")
-        log_weights = walker.reverse(schedule, states.copy(), sweeps_per_beta, progress)
+        states = np.array(init[:, first:last], dtype=np.uint8, order="C")
+        log_weights = walker.reverse(places, states.copy(), steps, progress)
     log_weights = np.ascontiguousarray(team.gather(log_weights))
-    found = summarise(
+    summary = summarise(
         log_weights,
         streams.keys(keys, streams.Annealing.BOOTSTRAP),
-        bootstrap=bootstrap,
+        resamples=resamples,
         group=group,
     )
-    sign = 1.0 if start is None else -1.0
-    log_z = path.log_z0() + sign * found.log_mean
+    sign = 1.0 if init is None else -1.0
+    log_z = path.log_z0() + sign * summary.log_mean
     # The weights are sums of rounded differences: claim no more than double precision has.
-    rounding = np.finfo(np.float64).eps * np.sqrt(schedule.shape[1]) * (1.0 + np.abs(log_z))
-    error = np.maximum(found.standard_error, rounding)
-    return Annealed(log_z, error, found.ess, found.largest, log_weights, schedule, states)
+    rounding = np.finfo(np.float64).eps * np.sqrt(places.shape[1]) * (1.0 + np.abs(log_z))
+    error = np.maximum(summary.standard_error, rounding)
+    return Annealed(log_z, error, summary.ess, summary.largest, log_weights, places, states)
 
 
 def adaptive_betas(
     path: Path,
-    n_betas: int,
+    count: int,
     *,
     keys: Keys,
     kernel: str,
     precision: str = "double",
-    n_chains: int = PILOT_CHAINS,
+    chains: int = PILOT_CHAINS,
 ) -> Float:
-    """Inverse temperatures (B, n_betas) between which the log weights spread evenly.
+    """Inverse temperatures (B, count) between which the log weights spread evenly.
 
     A pilot run of a few chains walks from 0 to 1 in steps whose log weight increments have a
     standard deviation near 1; these lengths, summed, measure the path (thermodynamic length,
@@ -182,7 +183,7 @@ def adaptive_betas(
     """
     batch = path.theta.shape[0]
     walker = _Walker(path, kernel, precision, streams.keys(keys, streams.Annealing.PILOT), 0)
-    states = np.zeros((batch, n_chains, path.n), dtype=np.uint8)
+    states = np.zeros((batch, chains, path.n), dtype=np.uint8)
     beta = np.zeros(batch)
     step = np.full(batch, 0.02)
     knots: list[list[tuple[float, float]]] = [[(0.0, 0.0)] for _ in range(batch)]
@@ -217,7 +218,7 @@ def adaptive_betas(
             moving = np.ascontiguousarray(states[rows])
             walker.sweep(path.at(beta[rows], rows), moving, 2, rows)
             states[rows] = moving
-    return np.stack([_evenly(np.array(knot), n_betas) for knot in knots])
+    return np.stack([_evenly(np.array(knot), count) for knot in knots])
 
 
 def _evenly(knots: Float, count: int) -> Float:
@@ -233,17 +234,18 @@ def _evenly(knots: Float, count: int) -> Float:
     return np.asarray(betas)
 
 
-def _schedule(
-    path: Path, keys: Keys, betas: Schedule | ArrayLike, n_betas: int, kernel: str, precision: str
+def _places(
+    path: Path, keys: Keys, betas: int | ArrayLike, schedule: Schedule, kernel: str, precision: str
 ) -> Float:
     """Inverse temperatures of every model, (B, K)."""
     batch = path.theta.shape[0]
-    if isinstance(betas, str):
-        if betas == "adaptive":
-            return adaptive_betas(path, n_betas, keys=keys, kernel=kernel, precision=precision)
-        if betas == "linear":
-            return np.tile(np.linspace(0.0, 1.0, n_betas), (batch, 1))
-        raise ValueError(f"betas: {betas!r} is not 'adaptive', 'linear' or a list from 0 to 1")
+    if isinstance(betas, int | np.integer):
+        count = int(betas)
+        if schedule == "adaptive":
+            return adaptive_betas(path, count, keys=keys, kernel=kernel, precision=precision)
+        if schedule == "linear":
+            return np.tile(np.linspace(0.0, 1.0, count), (batch, 1))
+        raise ValueError(f"schedule must be 'adaptive' or 'linear', got {schedule!r}")
     given = np.asarray(betas, dtype=np.float64)
     if given.ndim == 2 and given.shape[0] == batch:
         return np.stack([check_betas(row) for row in given])

@@ -8,7 +8,7 @@ from mc.sampling.amplitude.fit import log_weight_of
 from mc.sampling.amplitude.moves import Proposal
 from mc.sampling.amplitude.weights import weigh
 from mc.sampling.log_z.estimate import Estimate, Run
-from mc.sampling.log_z.mode_weights import survey
+from mc.sampling.log_z.mode_weights import weigh_modes
 from mc.sampling.log_z.verdict import judge
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
@@ -34,16 +34,14 @@ def lacks(model: SqRBM, proposal: Proposal, *, key: int) -> list[str]:
         ess=found.ess,
         log_weights=np.empty(0),
         method="the network",
-        n_chains=0,
-        n_betas=0,
         seconds=0.0,
         trusted=True,
     )
-    known = survey(
+    known = weigh_modes(
         model,
         found.states,
-        n_chains=CHAINS,
-        n_betas=BETAS,
+        chains=CHAINS,
+        betas=BETAS,
         key=streams.key(key, streams.Coverage.MODES),
     )
     return judge(Run(value, found.states), known).warnings

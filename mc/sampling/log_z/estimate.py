@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.text import short_repr
+from tnqbm.core.bounds import SIGMAS, rounding
 
 Float = NDArray[np.float64]
 
@@ -23,8 +24,6 @@ PARETO_LIMIT = 0.7
 """... and if the tail of independent weights is not heavier than a Pareto tail of this shape."""
 UNEVEN = 0.9
 """A heavy tail matters if the weights are worth less than this share of their number."""
-SIGMAS = 3.0
-"""Standard errors by which two estimates may differ and still agree."""
 
 _PARETO_SAMPLES = 100
 """Fewer weights say nothing about their tail."""
@@ -59,7 +58,8 @@ class Estimate:
 
     ``value`` (nats) and ``standard_error`` (bootstrap over chains or samples; 0 if exact); ``ess``
     the effective number of chains or samples; ``log_weights`` (C,) whose mean estimates Z / Z_0
-    (backwards: Z_0 / Z; method "tensor": Z); ``betas`` (K,) the inverse temperatures; ``trusted``
+    (backwards: Z_0 / Z; method "tensor": Z); ``chains`` of annealing
+    and ``betas`` (K,) their inverse temperatures; ``trusted``
     and ``warnings`` the verdict. ``lower_bound`` <= log Z is rigorous, whatever became of the
     estimate: from the states that were seen (:mod:`tnqbm.core.bounds`), or by mean-field theory;
     None if the value is exact.
@@ -68,7 +68,7 @@ class Estimate:
     forward, ``value`` their mean, and ``standard_error`` at least half the gap; ``ess`` is the
     smaller of the two, and ``log_weights`` those of the forward run.
 
-    For method "tensor", ``n_samples`` perfect samples of a network of bond dimension ``max_bond``
+    For method "tensor", ``samples`` perfect samples of a network of bond dimension ``max_bond``
     were weighed, ``pareto_k`` is the shape of the tail of their weights, and ``reverse`` the
     check from the other side: chain states, whose 1/weights estimate 1/Z; ``gap`` = reverse -
     value. For "all", ``parts`` are the estimates, one per method, and ``gaps`` their differences
@@ -80,17 +80,16 @@ class Estimate:
     ess: float
     log_weights: Float
     method: str
-    n_chains: int
-    n_betas: int
     seconds: float
     trusted: bool
     warnings: list[str] = field(default_factory=list)
+    chains: int = 0
+    samples: int = 0
     kernel: str | None = None
     betas: Float | None = None
     forward: Estimate | None = None
     reverse: Estimate | None = None
     gap: float | None = None
-    n_samples: int = 0
     max_bond: int | None = None
     pareto_k: float | None = None
     lower_bound: float | None = None
@@ -98,8 +97,8 @@ class Estimate:
     gaps: tuple[Gap, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """All numbers by name, without the arrays."""
-        found: dict[str, Any] = {}
+        """All numbers by name, without the arrays; ``betas`` is their number."""
+        found: dict[str, Any] = {"betas": 0 if self.betas is None else self.betas.size}
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, Estimate):
@@ -133,12 +132,12 @@ def gap_between(first: Estimate, second: Estimate) -> Gap:
     """The difference of two estimates of the same log Z, in combined standard errors."""
     error = math.hypot(first.standard_error, second.standard_error)
     difference = second.value - first.value
-    rounding = 1e-9 * (1.0 + abs(first.value))
-    if abs(difference) <= rounding:
-        sigmas = difference / max(error, rounding)
+    slack = rounding(first.value)
+    if abs(difference) <= slack:
+        sigmas = difference / max(error, slack)
     else:
         sigmas = difference / error if error > 0 else math.copysign(math.inf, difference)
-    close = abs(difference) <= SIGMAS * error + rounding
+    close = abs(difference) <= SIGMAS * error + slack
     return Gap(first.method, second.method, difference, error, sigmas, close)
 
 

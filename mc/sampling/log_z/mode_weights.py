@@ -36,7 +36,7 @@ NEIGHBOURS = 20_000
 """States two flips away from modes are looked at if there are no more than so many."""
 
 
-class Survey(NamedTuple):
+class ModeWeights(NamedTuple):
     """The modes of a model and the weight of the states nearest to each.
 
     ``log_z`` (M,) log of these weights, -inf where no chain ended near its mode, and ``errors``
@@ -53,21 +53,21 @@ class Survey(NamedTuple):
     n_seen: int
 
 
-def survey(
+def weigh_modes(
     model: SqRBM,
     seen: States,
     *,
-    n_chains: int,
-    n_betas: int,
+    chains: int,
+    betas: int,
     kernel: str = "auto",
     precision: str = "double",
     key: int,
-) -> Survey:
+) -> ModeWeights:
     """Find and weigh the modes of a model.
 
     seen : (K, n) states of chains or data, K >= 0: climbs to modes start from some, and all count
         in the bound.
-    n_chains, n_betas : of the estimate that is to be judged. The chains are divided among the
+    chains, betas : of the estimate that is to be judged. The chains are divided among the
         modes, at least 32 each, and take a fifth of the inverse temperatures.
     """
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
@@ -81,13 +81,13 @@ def survey(
         found = anneal(
             np.repeat(theta, len(batch), axis=0), n, m, p,
             keys=np.array([streams.key(key, streams.Modes.CHAINS, k) for k in batch], np.uint64),
-            n_chains=max(LEAST_CHAINS, n_chains // count),
-            n_betas=max(LEAST_BETAS, n_betas // SHARE_OF_BETAS),
-            betas="linear",
+            chains=max(LEAST_CHAINS, chains // count),
+            betas=max(LEAST_BETAS, betas // SHARE_OF_BETAS),
+            schedule="linear",
             kernel=kernel,
             precision=precision,
             reference=modes.fields[batch],
-            bootstrap=2,
+            resamples=2,
         )  # fmt: skip
         for k, z, weights, ends in zip(
             batch, found.log_z, found.log_weights, found.states, strict=True
@@ -100,7 +100,7 @@ def survey(
     share = np.exp(log_z - total) if math.isfinite(total) else np.zeros(count)
     error = float(np.sqrt(((share * np.nan_to_num(errors)) ** 2).sum()))
     bound = max(log_partition_bound(model, rows), float(modes.bounds.max()))
-    return Survey(modes, log_z, errors, total, error, bound, len(rows))
+    return ModeWeights(modes, log_z, errors, total, error, bound, len(rows))
 
 
 def _part(log_z: float, log_weights: Float, here: NDArray[np.bool_]) -> tuple[float, float]:

@@ -20,21 +20,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.amplitude.fit import (
-    CHAINS,
-    Feed,
-    check_feed,
-    check_proposal,
-    fit_amplitude,
-    log_weight_of,
-    whole,
-)
+from mc.sampling.amplitude.fit import CHAINS, check_proposal, fit_amplitude, log_weight_of
 from mc.sampling.amplitude.moves import LogWeight, Proposal, States
 from mc.sampling.amplitude.weights import CURE, at_least_rounding, weigh
-from mc.sampling.log_z.annealing import anneal
-from mc.sampling.log_z.estimate import MIN_ESS, SIGMAS, Estimate, Run, gap_between
+from mc.sampling.log_z.annealing import Annealed, anneal
+from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run, gap_between
 from mc.sampling.path import reference_fields
+from mc.sampling.policies import Network
 from tnqbm.core import streams
+from tnqbm.core.bounds import SIGMAS
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
@@ -49,68 +43,59 @@ DRAWS, THIN = 4, 5
 KERNEL = "collapsed"
 
 
-def estimate(
-    model: SqRBM,
-    *,
-    n_samples: int,
-    max_bond: int,
-    feed: Feed = "chains",
-    proposal: Proposal | None = None,
-    samples: ArrayLike | None = None,
-    data: Target | ArrayLike | None = None,
-    bootstrap: int = 200,
-    key: int,
+def weigh_network(
+    model: SqRBM, policy: Network, *, data: Target | ArrayLike | None, key: int
 ) -> Run:
-    """The estimate "tensor" of :func:`mc.sampling.partition.log_partition`, which explains the
-    arguments.
+    """The estimate "tensor" of :func:`mc.log_partition`.
 
     The chains of the check have nothing in common with those that the network is fitted to.
     """
     begun = time.perf_counter()
-    n_samples = whole("n_samples", n_samples, 1)
-    bootstrap = whole("bootstrap", bootstrap, 2)
-    check_feed(feed)
     fields = None if data is None else reference_fields(data, model.n_visible)
+    proposal, resamples = policy.proposal, policy.resamples
     if proposal is None:
         proposal = fit_amplitude(
             model,
-            max_bond=max_bond,
-            samples=samples,
-            feed=feed,
+            max_bond=policy.max_bond,
+            states=policy.states,
+            feed=policy.feed,
             data=data,
             seed=streams.key(key, streams.NetworkLogZ.FIT),
         )
     else:
         check_proposal(proposal, model.n_visible)
     log_weight = log_weight_of(model)
-    found = weigh(
+    drawn = weigh(
         proposal,
         log_weight,
-        n_samples,
+        policy.samples,
         streams.key(key, streams.NetworkLogZ.WEIGHTS),
-        bootstrap=bootstrap,
+        resamples=resamples,
     )
     plain = Estimate(
-        value=found.log_mean,
-        standard_error=found.standard_error,
-        ess=found.ess,
-        log_weights=found.log_weights,
+        value=drawn.log_mean,
+        standard_error=drawn.standard_error,
+        ess=drawn.ess,
+        log_weights=drawn.log_weights,
         method="tensor",
-        n_chains=0,
-        n_betas=0,
         seconds=0.0,
         trusted=True,
-        n_samples=n_samples,
-        max_bond=found.max_bond,
-        pareto_k=found.pareto_k,
+        samples=policy.samples,
+        max_bond=drawn.max_bond,
+        pareto_k=drawn.pareto_k,
     )
-    states, log_w = annealed_states(model, fields, streams.key(key, streams.NetworkLogZ.CHECK))
+    states, annealed = annealed_states(model, fields, streams.key(key, streams.NetworkLogZ.CHECK))
     other = _from_chains(
-        states, log_w, proposal, log_weight, bootstrap, streams.key(key, streams.NetworkLogZ.CHECK)
+        states,
+        annealed,
+        proposal,
+        log_weight,
+        resamples,
+        streams.key(key, streams.NetworkLogZ.CHECK),
     )
     # What these chains would have missed, the network may lack.
     seen = replace(plain, standard_error=max(plain.standard_error, 1.0 / other.ess))
-    gap, troubles = gap_between(seen, other), list(found.troubles)
+    gap, troubles = gap_between(seen, other), list(drawn.troubles)
     if other.ess < MIN_ESS:
         troubles.append(
             f"tensor: the {CHAINS} annealed chains of the check are worth {other.ess:.1f}, too few "
@@ -136,20 +121,21 @@ def estimate(
         reverse=other,
         gap=gap.difference,
     )
-    return Run(done, np.concatenate([states.reshape(-1, model.n_visible), found.states]))
+    return Run(done, np.concatenate([states.reshape(-1, model.n_visible), drawn.states]))
 
 
 def _from_chains(
     states: States,
-    log_w: Float,
+    annealed: Annealed,
     proposal: Proposal,
     log_weight: LogWeight,
-    bootstrap: int,
+    resamples: int,
     key: int,
 ) -> Estimate:
     """log Z from the weighted mean of q/p~ over states (chains, draws, n) of annealed chains."""
     begun = time.perf_counter()
     chains, draws, n = states.shape
+    log_w = annealed.log_weights[0]
     rows = states.reshape(-1, n)
     # A state that is never proposed has no share: a finite number that is as good as zero.
     log_q = np.maximum(proposal.log_prob(rows), np.finfo(np.float64).min)
@@ -160,7 +146,7 @@ def _from_chains(
     tiny = np.finfo(np.float64).tiny
     value = -highest - float(np.log(max(w @ ratio / w.sum(), tiny)))
     rng = streams.philox(streams.key(key, streams.NetworkLogZ.BOOTSTRAP))
-    drawn = rng.integers(0, chains, (bootstrap, chains))
+    drawn = rng.integers(0, chains, (resamples, chains))
     means = np.maximum((w * ratio)[drawn].sum(axis=1) / w[drawn].sum(axis=1), tiny)
     return Estimate(
         value=value,
@@ -168,16 +154,16 @@ def _from_chains(
         ess=float(w.sum() ** 2 / (w**2).sum()),
         log_weights=log_w,
         method="tensor-reverse",
-        n_chains=chains,
-        n_betas=BETAS,
+        chains=chains,
+        betas=annealed.betas[0],
         seconds=time.perf_counter() - begun,
         trusted=True,
         kernel=KERNEL,
     )
 
 
-def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[States, Float]:
-    """States (chains, draws, n) of a model and the log weights (chains,) of their chains.
+def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[States, Annealed]:
+    """States (chains, draws, n) of a model and the annealing of their chains, with its weights.
 
     Chains of annealed importance sampling (:mod:`mc.sampling.log_z.annealing`), from a solvable
     model with the visible ``fields`` (n,) or the model's own; with their weights their states stand
@@ -185,15 +171,15 @@ def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[State
     """
     n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
     theta = model.to_vector()[None]
-    found = anneal(
+    annealed = anneal(
         theta, n, m, p,
         keys=streams.keys([key], streams.Check.ANNEALING),
-        n_chains=CHAINS, n_betas=BETAS, kernel=KERNEL, reference=fields, bootstrap=2,
+        chains=CHAINS, betas=BETAS, kernel=KERNEL, reference=fields, resamples=2,
     )  # fmt: skip
     keys = streams.keys([key], streams.Check.SWEEPS)
     sweeper = Sweeper(Shape(n, m, p), KERNEL)
     states = np.empty((CHAINS, DRAWS, n), dtype=np.uint8)
     for k in range(DRAWS):
-        sweeper.sweep(theta, found.states, keys, k * THIN, THIN)
-        states[:, k] = found.states[0]
-    return states, found.log_weights[0]
+        sweeper.sweep(theta, annealed.states, keys, k * THIN, THIN)
+        states[:, k] = annealed.states[0]
+    return states, annealed

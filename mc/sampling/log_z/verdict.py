@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from mc.sampling.log_z.estimate import MIN_ESS, SIGMAS, Estimate, Run
-from mc.sampling.log_z.mode_weights import Survey
+from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
+from mc.sampling.log_z.mode_weights import ModeWeights
+from tnqbm.core.bounds import SIGMAS, below_bound, rounding
 
 LACKING = 4.0
 """Standard errors below the weight of the modes from which on a value is not trusted."""
@@ -16,7 +17,7 @@ SHARP = 0.1
 """Standard error up to which the weight of the modes can confirm a value."""
 
 
-def judge(run: Run, known: Survey, *, doubts: bool = True) -> Estimate:
+def judge(run: Run, known: ModeWeights, *, doubts: bool = True) -> Estimate:
     """The estimate with its lower bound, an error bar that admits what is known, and a verdict.
 
     The value stays what it is. It is not trusted if it is more than three standard errors below
@@ -27,19 +28,18 @@ def judge(run: Run, known: Survey, *, doubts: bool = True) -> Estimate:
     False leaves the run's doubts out, for callers that have something to hold them against.
     """
     found = run.estimate
-    rounding = 1e-9 * (1.0 + abs(found.value))
     combined = math.hypot(found.standard_error, known.error)
     below, lacking = known.bound - found.value, known.total - found.value
     troubles = [*found.warnings, *(run.doubts if doubts else ())]
     if _confirmed(found, known, combined):
         troubles = []
     missing = 0.0
-    if below > SIGMAS * found.standard_error + rounding:
+    if below_bound(found.value, found.standard_error, known.bound):
         troubles.append(
             f"{found.method}: log Z = {found.value:.8g} +- {found.standard_error:.2g} is too low: "
             f"{known.n_seen} states that were seen alone give log Z >= {known.bound:.8g}; {_CURE}"
         )
-    elif lacking > LACKING * combined + rounding:
+    elif lacking > LACKING * combined + rounding(found.value):
         troubles.append(
             f"{found.method}: log Z = {found.value:.8g} +- {found.standard_error:.2g} lacks a part "
             f"of the model: chains inside each of {len(known.log_z)} modes add up to "
@@ -59,7 +59,7 @@ def judge(run: Run, known: Survey, *, doubts: bool = True) -> Estimate:
 _CURE = "start from data, if there are any, or use another method"
 
 
-def _confirmed(found: Estimate, known: Survey, combined: float) -> bool:
+def _confirmed(found: Estimate, known: ModeWeights, combined: float) -> bool:
     return (
         found.ess >= MIN_ESS
         and known.error <= SHARP

@@ -36,7 +36,7 @@ class WeightSummary(NamedTuple):
 
 
 def summarise(
-    log_weights: Float, keys: NDArray[np.uint64], *, bootstrap: int = 200, group: int = 1
+    log_weights: Float, keys: NDArray[np.uint64], *, resamples: int = 200, group: int = 1
 ) -> WeightSummary:
     """Summaries of log weights (B, C), C >= 1; the resampling of row b is drawn from ``keys[b]``.
 
@@ -50,7 +50,7 @@ def summarise(
     ess = total**2 / (weights**2).sum(axis=1)
     log_mean = highest + np.log(total / count)
     error = np.array(
-        [_bootstrap(w, int(k), bootstrap, group) for w, k in zip(weights, keys, strict=True)]
+        [_bootstrap(w, int(k), resamples, group) for w, k in zip(weights, keys, strict=True)]
     ) * _unseen(log_weights, ess)
     return WeightSummary(log_mean, error.reshape(batch), ess, weights.max(axis=1) / total)
 

@@ -46,13 +46,13 @@ class Tempering:
     ----------
     n, m, n_paulis : shape of the models.
     betas : (R,) or (B, R) inverse temperatures, increasing, the last one 1. R = 1: plain chains.
-    n_ladders : independent ladders per model (of which this object holds those from
-        ``first_ladder`` on, if several processes share them).
+    chains : independent ladders per model (of which this object holds those from ``first_chain``
+        on, if several processes share them).
     keys : (B,) names of the models' random streams.
     kernel : an exact kernel of :mod:`mc.kernels`, or "auto".
     precision : arithmetic of the sweeps; swaps are always decided in double precision.
     reference : (n,) or (B, n) visible fields of the solvable end, default the models' own.
-    start : (B, n_ladders, n) or (n_ladders, n) states put at every temperature; default random.
+    init : (B, chains, n) or (chains, n) states put at every temperature; default random.
 
     Model b's numbers are a function of theta[b], keys[b] and the number of sweeps so far.
 
@@ -67,21 +67,21 @@ class Tempering:
         n_paulis: int,
         *,
         betas: ArrayLike,
-        n_ladders: int,
+        chains: int,
         keys: Keys,
         kernel: str = "auto",
         precision: str = "double",
         reference: Float | None = None,
-        start: ArrayLike | None = None,
-        first_ladder: int = 0,
+        init: ArrayLike | None = None,
+        first_chain: int = 0,
     ) -> None:
         self.kernel = choose_kernel(kernel, n_paulis)
-        if n_ladders < 1:
-            raise ValueError(f"n_ladders must be at least 1, got {n_ladders}")
+        if chains < 1:
+            raise ValueError(f"chains must be at least 1, got {chains}")
         self._shape = Shape(n, m, n_paulis)
         self._keys = np.asarray(keys, dtype=np.uint64)
         self._reference = reference
-        self._first = first_ladder
+        self._first = first_chain
         self._sweeper = Sweeper(self._shape, self.kernel, precision=precision)
         same = precision == "double"
         self._weigher = self._sweeper if same else Sweeper(self._shape, self.kernel)
@@ -90,18 +90,18 @@ class Tempering:
         temperatures = self.betas.shape[1]
         self._row_keys = self._keys_of_rows(temperatures)
         self._swap_keys = streams.keys(self._keys, streams.Tempering.SWAPS)
-        self.chains = np.zeros((batch, temperatures, n_ladders, n), dtype=np.uint8)
+        self.chains = np.zeros((batch, temperatures, chains, n), dtype=np.uint8)
         self.clock = 0
         self._rounds = 0
-        if start is None:
+        if init is None:
             # Independent fair bits: a sweep of models without any parameters.
             nothing = np.zeros((batch * temperatures, n + n_paulis * m * (n + 1)))
             self._sweep(nothing, self.chains, self._row_keys, 1)
         else:
-            given = np.asarray(start, dtype=np.uint8)
-            if given.shape not in ((n_ladders, n), (batch, n_ladders, n)):
+            given = np.asarray(init, dtype=np.uint8)
+            if given.shape not in ((chains, n), (batch, chains, n)):
                 raise ValueError(
-                    f"start must have shape ({n_ladders}, {n}) or ({batch}, {n_ladders}, {n}), "
+                    f"init must have shape ({chains}, {n}) or ({batch}, {chains}, {n}), "
                     f"got {given.shape}"
                 )
             self.chains[:] = given[None, None] if given.ndim == 2 else given[:, None]

@@ -19,7 +19,7 @@ from tnqbm.quality import assess
 call = caller("quality")
 message = message_of(call)
 
-QUICK = ["--chains", "30", "--per-chain", "20", "--kernel", "collapsed", "--no-progress"]
+QUICK = ["--chains", "30", "--samples", "20", "--kernel", "collapsed", "--no-progress"]
 
 STUDY = """
 name = "held-out"
@@ -66,13 +66,13 @@ def test_numbers_are_those_of_assess(path: Path, rows: Path, model: SqRBM, tmp_p
     states = np.random.default_rng(2).integers(0, 2, (10, 12, 6), dtype=np.uint8)
     file = write_samples(tmp_path / "samples.h5", states, {})
     words = [path, "--data", rows, "--test-fraction", "0.25", "--split-seed", "3", "--seed", "7"]
-    found = json.loads(call(*words, "--samples", file, "--json").stdout)
+    found = json.loads(call(*words, "--samples-file", file, "--json").stdout)
     train, test = split(np.load(rows), 0.25, seed=3)
     expected = assess(states, train, test=test, model=model, seed=7)
     assert found["quality"] == json.loads(json.dumps(expected.as_dict()))
     assert found["quality"]["n_chains"] == 10
     assert found["samples"] == {"file": str(file), "chains": 10}
-    text = call(*words, "--samples", file).output
+    text = call(*words, "--samples-file", file).output
     assert "120 of 10 chains" in text
     assert f"{len(train)} rows, {len(test)} held out" in text
     assert "privacy loss" in text
@@ -85,7 +85,7 @@ def test_chains_of_other_files(
 ) -> None:
     states = np.random.default_rng(2).integers(0, 2, (10, 12, 6), dtype=np.uint8)
     file = write_samples(tmp_path / f"samples{suffix}", states, {})
-    found = json.loads(call(path, "--data", rows, "--samples", file, "--json").stdout)
+    found = json.loads(call(path, "--data", rows, "--samples-file", file, "--json").stdout)
     assert found["quality"]["n_chains"] == chains
     assert found["quality"]["n_test"] is None
 
@@ -116,8 +116,8 @@ def test_good_samples_are_told_from_bad_ones(tmp_path: Path) -> None:
 
 
 def test_tempered_and_sweeps_and_init(path: Path, rows: Path) -> None:
-    base = [path, "--data", rows, "--chains", "6", "--per-chain", "20", "--no-progress", "--json"]
-    found = json.loads(call(*base, "--kernel", "tempered", "--sweeps", "101").stdout)["samples"]
+    base = [path, "--data", rows, "--chains", "6", "--samples", "20", "--no-progress", "--json"]
+    found = json.loads(call(*base, "--method", "tempered", "--sweeps", "101").stdout)["samples"]
     assert found["tempered"] is True
     assert (found["burn_in"], found["thin"]) == (61, 2)
     words = ["--kernel", "collapsed", "--sweeps", "100", "--init", "data"]
@@ -164,11 +164,15 @@ def test_figures(path: Path, rows: Path, tmp_path: Path) -> None:
         (["--data", "digits"], 1, "64"),
         (["--data", "bas", "--test-fraction", "0.5"], 1, "known exactly"),
         (["--data", "rows.npy", "--test-fraction", "1.5"], 1, "test_fraction"),
-        (["--data", "rows.npy", "--samples", "s.npy", "--chains", "3"], 2, "leave --chains away"),
-        (["--data", "rows.npy", "--samples", "none.npy"], 1, "none.npy"),
-        (["--data", "bas", "--kernel", "gibbs"], 1, "'gibbs'"),
-        (["--data", "bas", "--kernel", "tempered", "--init", "data"], 2, "--init"),
-        (["--data", "bas", "--chains", "0"], 2, "--chains"),
+        (
+            ["--data", "rows.npy", "--samples-file", "s.npy", "--chains", "3"],
+            2,
+            "leave --chains away",
+        ),
+        (["--data", "rows.npy", "--samples-file", "none.npy"], 1, "none.npy"),
+        (["--data", "bas", "--kernel", "gibbs"], 2, "'gibbs'"),
+        (["--data", "bas", "--method", "tempered", "--init", "data"], 2, "init must be 'spread'"),
+        (["--data", "bas", "--chains", "0"], 2, "chains must be at least 1"),
         (["--data", "bas", "--sweeps", "10"], 2, "too few"),
         (["--data", "bas", "--seed", "-1"], 2, "seeds"),
         (["--data", "bas", "--shape", "2x3"], 2, "-o PREFIX"),
@@ -192,7 +196,7 @@ def test_bad_calls(
 
 def test_samples_of_another_size(path: Path, rows: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "wide.npy", np.zeros((10, 7), dtype=np.uint8))
-    text = message(path, "--data", rows, "--samples", tmp_path / "wide.npy")
+    text = message(path, "--data", rows, "--samples-file", tmp_path / "wide.npy")
     assert "7 bits, but the model has 6 units" in text
 
 

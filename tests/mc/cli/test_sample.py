@@ -9,12 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from mc.sampling.amplitude.sample import sample_tensor
+from mc.sampling.policies import Chains, Perfect, Tempered
 from mc.sampling.sample import sample
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
 from tnqbm.core.model import SqRBM
-from tnqbm.datasets import read_samples
+from tnqbm.datasets import load, read_samples
 from tnqbm.files.storage import check_seal
 
 call = caller("sample")
@@ -49,7 +49,7 @@ def test_samples_are_written_and_read_back(
     assert str(out) in text
     assert "30 chains x 20" in text
     assert "mixed" in text
-    expected, info = sample(model, 20, n_chains=30, kernel="collapsed", seed=4)
+    expected, info = sample(model, 20, Chains(chains=30, kernel="collapsed"), seed=4)
     found = read_samples(out)
     assert (found.reshape(expected.shape) == expected).all()
     assert "exists" in message(path, *QUICK, "-o", out)
@@ -140,11 +140,11 @@ def test_picture(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["--kernel", "gibbs"], 1, "'gibbs'"),
+        (["--kernel", "gibbs"], 2, "'gibbs'"),
         (["--kernel", "block"], 1, "'block'"),
-        (["-n", "0"], 1, "n_samples"),
-        (["--chains", "0"], 1, "n_chains"),
-        (["--thin", "0"], 1, "thin"),
+        (["-n", "0"], 1, "samples must be at least 1"),
+        (["--chains", "0"], 2, "chains must be at least 1"),
+        (["--thin", "0"], 2, "thin"),
         (["--seed", "-1"], 1, "seed"),
         (["--clamp", "0"], 2, "unit=bit"),
         (["--clamp", "0=2"], 2, "'0=2'"),
@@ -173,18 +173,18 @@ def test_bad_calls(path: Path, words: list[str], code: int, says: str) -> None:
 
 def test_perfect_samples_come_with_their_weights(path: Path, tmp_path: Path, model: SqRBM) -> None:
     out = tmp_path / "samples.h5"
-    words = [path, "--method", "tensor", "-n", "500", "--max-bond", "2", "--seed", "4"]
+    words = [path, "--method", "perfect", "-n", "500", "--max-bond", "2", "--seed", "4"]
     text = call(*words, "-o", out).output
     assert "effective samples" in text
     assert "bond dimension" in text
     assert "log Z" in text
-    states, info = sample_tensor(model, 500, max_bond=2, seed=4)
+    states, info = sample(model, 500, Perfect(max_bond=2), seed=4)
     with h5py.File(out, "r") as file:
         assert (file["states"][()] == states).all()
         assert (file["log_weights"][()] == info.log_weights).all()
         assert file["log_weights"].dims[0].label == "sample"
         facts = dict(file.attrs)
-    assert facts["method"].decode() == "tensor"
+    assert facts["method"].decode() == "perfect"
     assert (facts["chains"], facts["samples_per_chain"]) == (1, 500)
     assert facts["ess"] == info.ess
     assert check_seal(out).status == "whole"
@@ -202,11 +202,11 @@ def test_resampled_ones_need_no_weights(
     path: Path, tmp_path: Path, model: SqRBM, suffix: str
 ) -> None:
     out = tmp_path / f"samples{suffix}"
-    words = [path, "--method", "tensor", "-n", "300", "--max-bond", "2", "--seed", "4"]
+    words = [path, "--method", "perfect", "-n", "300", "--max-bond", "2", "--seed", "4"]
     text = call(*words, "--resample", "-o", out, "--clamp", "0=1").output
     assert "of 300 drawn" in text
     assert "given the clamped units" in text
-    states, info = sample_tensor(model, 300, max_bond=2, resample=True, clamp={0: 1}, seed=4)
+    states, info = sample(model, 300, Perfect(max_bond=2, resample=True), clamp={0: 1}, seed=4)
     assert len(states) == int(info.ess)
     assert (read_samples(out) == states).all()
     assert (states[:, 0] == 1).all()
@@ -218,32 +218,59 @@ def test_resampled_ones_need_no_weights(
 def test_chains_with_global_moves(path: Path, model: SqRBM) -> None:
     words = [path, "-n", "20", "--chains", "30", "--kernel", "tensor", "--max-bond", "4"]
     found = json.loads(call(*words, "--json").stdout)
-    _, info = sample(model, 20, n_chains=30, kernel="tensor", max_bond=4, seed=0)
+    _, info = sample(model, 20, Chains(chains=30, kernel="tensor", max_bond=4), seed=0)
     assert found["kernel"] == "tensor"
     assert found["acceptance"] == info.acceptance
-    assert found["ess_energy"] == info.ess_energy
+    assert found["ess_energy"] == info.mixing.ess_energy
 
 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--method", "tensor", "--kernel", "collapsed"], "--kernel is about Markov chains"),
-        (["--method", "tensor", "--burn-in", "5"], "--burn-in is about Markov chains"),
-        (["--method", "tensor", "--chains", "100"], "--chains is about"),
-        (["--resample"], "--resample is for --method tensor"),
-        (["--feed", "tempered"], "--feed is for --method tensor"),
-        (["--max-bond", "4"], "--max-bond is for"),
-        (["--method", "tensor", "--feed", "tea"], "'tea'"),
+        (
+            ["--method", "perfect", "--kernel", "block"],
+            "--kernel is an option of --method chains, tempered, not of",
+        ),
+        (
+            ["--method", "perfect", "--burn-in", "5"],
+            "--burn-in is an option of --method chains, tempered",
+        ),
+        (["--method", "perfect", "--chains", "100"], "--chains is an option of"),
+        (["--resample"], "--resample is an option of --method perfect, not of --method chains"),
+        (["--feed", "tempered"], "--feed is an option of --method perfect"),
+        (["--max-bond", "4"], "max_bond is for kernel = 'tensor'"),
+        (
+            ["--method", "tempered", "--max-bond", "4"],
+            "--max-bond is an option of --method chains, perfect",
+        ),
+        (["--method", "tempered", "--init", "data", "--data", "bas"], "init must be 'spread'"),
+        (["--method", "perfect", "--feed", "tea"], "'tea'"),
     ],
 )
 def test_options_that_do_not_go_together(path: Path, words: list[str], says: str) -> None:
     assert says in message(path, *words, code=2)
 
 
+def test_tempered_chains(path: Path, tmp_path: Path, model: SqRBM) -> None:
+    out = tmp_path / "samples.h5"
+    words = [path, "--method", "tempered", "-n", "20", "--chains", "6", "--temperatures", "3"]
+    text = call(*words, "-o", out, "--data", "bas").output
+    assert "6 chains x 20" in text
+    assert "round trips" in text
+    policy = Tempered(chains=6, temperatures=3)
+    states, info = sample(model, 20, policy, data=load("bas", 6), seed=0)
+    assert (read_samples(out) == states.reshape(-1, 6)).all()
+    found = json.loads(call(*words, "--data", "bas", "--json").stdout)
+    assert found["betas"] == [0.0, 0.5, 1.0]
+    assert found["rhat_energy"] == info.mixing.rhat_energy
+    assert found["mixed"] == info.mixed
+    assert "tempering holds no units fixed" in message(*words, "--clamp", "0=1")
+
+
 def test_bad_calls_for_networks(path: Path, tmp_path: Path) -> None:
     for suffix in (".npy", ".csv"):
-        text = message(path, "--method", "tensor", "-o", tmp_path / f"samples{suffix}")
+        text = message(path, "--method", "perfect", "-o", tmp_path / f"samples{suffix}")
         assert "--resample" in text
         assert ".h5" in text
-    assert "max_bond" in message(path, "--method", "tensor", "--max-bond", "0")
-    assert "n_samples" in message(path, "--method", "tensor", "-n", "0")
+    assert "max_bond" in message(path, "--method", "perfect", "--max-bond", "0", code=2)
+    assert "samples must be" in message(path, "--method", "perfect", "-n", "0")

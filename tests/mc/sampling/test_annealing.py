@@ -132,7 +132,7 @@ def test_equal_weights_have_no_error() -> None:
 def test_stated_errors_cover_wide_weights(width: float) -> None:
     """400 means of 200 log-normal weights; the bootstrap alone covers 0.89 and 0.97 at 1.5."""
     log_weights = np.random.default_rng(3).normal(0.0, width, (400, 200))
-    found = summarise(log_weights, keys(400), bootstrap=100)
+    found = summarise(log_weights, keys(400), resamples=100)
     off = np.abs(found.log_mean - 0.5 * width**2) / found.standard_error
     assert (off < 2.0).mean() > 0.92
     assert (off < 3.0).mean() > 0.98
@@ -151,14 +151,14 @@ def test_bootstrap_matches_the_delta_method_and_knows_groups() -> None:
     log_weights = np.random.default_rng(1).normal(0, 0.5, (1, 400))
     weights = np.exp(log_weights[0])
     expected = weights.std() / weights.mean() / np.sqrt(400)
-    found = summarise(log_weights, keys(1), bootstrap=2000)
+    found = summarise(log_weights, keys(1), resamples=2000)
     assert found.standard_error[0] == pytest.approx(expected, rel=0.1)
     assert found.log_mean[0] == pytest.approx(np.log(weights.mean()))
     # Every weight four times: no new information if neighbours belong together.
     repeated = np.repeat(log_weights, 4, axis=1)
-    grouped = summarise(repeated, keys(1), bootstrap=2000, group=4)
+    grouped = summarise(repeated, keys(1), resamples=2000, group=4)
     assert grouped.standard_error[0] == pytest.approx(expected, rel=0.1)
-    naive = summarise(repeated, keys(1), bootstrap=2000)
+    naive = summarise(repeated, keys(1), resamples=2000)
     assert naive.standard_error[0] == pytest.approx(expected / 2, rel=0.1)
     assert np.isnan(summarise(log_weights, keys(1), group=400).standard_error[0])
 
@@ -182,7 +182,7 @@ def z_scores(**options: Any) -> np.ndarray:
     found = []
     for p, scale in CASES:
         theta, exact = batch(5, 8, 4, PAULIS[p], scale)
-        result = anneal(theta, 8, 4, p, keys=keys(5), n_chains=200, n_betas=150, **options)
+        result = anneal(theta, 8, 4, p, keys=keys(5), chains=200, betas=150, **options)
         found.append((result.log_z - exact) / result.standard_error)
     return np.concatenate(found)
 
@@ -203,7 +203,7 @@ def test_sweeping_another_model_is_noticed(monkeypatch: pytest.MonkeyPatch) -> N
         sweep(self, at_one, states, sweeps, rows)
 
     monkeypatch.setattr(mc.sampling.log_z.annealing._Walker, "sweep", wrong)
-    assert (np.abs(z_scores(betas="linear")) > 3).sum() > 20
+    assert (np.abs(z_scores(schedule="linear")) > 3).sum() > 20
 
 
 @pytest.mark.parametrize("kernel", ["block", "bloch", "thermal", "collapsed", "measured"])
@@ -214,7 +214,7 @@ def test_every_exact_kernel(kernel: str) -> None:
             continue
         theta, exact = batch(4, 6, 3, PAULIS[p], 1.0)
         found = anneal(
-            theta, 6, 3, p, keys=keys(4), n_chains=150, n_betas=100, kernel=kernel, bootstrap=100
+            theta, 6, 3, p, keys=keys(4), chains=150, betas=100, kernel=kernel, resamples=100
         )
         assert (np.abs(found.log_z - exact) < 4 * found.standard_error).all()
 
@@ -223,7 +223,7 @@ def test_every_exact_kernel(kernel: str) -> None:
 @pytest.mark.parametrize(("n", "m"), [(1, 2), (1, 0), (5, 0)])
 def test_degenerate_shapes(paulis: str, n: int, m: int) -> None:
     theta, exact = batch(3, n, m, paulis, 1.5)
-    found = anneal(theta, n, m, len(paulis), keys=keys(3), n_chains=100, n_betas=50)
+    found = anneal(theta, n, m, len(paulis), keys=keys(3), chains=100, betas=50)
     assert (np.abs(found.log_z - exact) <= 4 * found.standard_error).all()
 
 
@@ -232,7 +232,7 @@ def test_models_without_couplings_are_exact() -> None:
         theta = np.zeros((2, n + p * m * (n + 1)))
         theta[1, : n + p * m] = 1.3
         exact = [enumerate_model(SqRBM.from_vector(t, n, m, PAULIS[p]))[0] for t in theta]
-        found = anneal(theta, n, m, p, keys=keys(2), n_chains=20, n_betas=10)
+        found = anneal(theta, n, m, p, keys=keys(2), chains=20, betas=10)
         np.testing.assert_allclose(found.log_z, exact, rtol=1e-13)
         np.testing.assert_allclose(found.standard_error, 0.0, atol=1e-13)
 
@@ -241,10 +241,10 @@ def test_forward_is_low_and_reverse_is_high() -> None:
     """With few temperatures each direction is off to its own side, and they bracket log Z."""
     count = 80
     theta, exact = batch(count, 7, 5, "XYZ", 1.5)
-    options: dict[str, Any] = {"n_betas": 6, "betas": "linear"}
-    forward = anneal(theta, 7, 5, 3, keys=keys(count), n_chains=1, **options)
+    options: dict[str, Any] = {"betas": 6, "schedule": "linear"}
+    forward = anneal(theta, 7, 5, 3, keys=keys(count), chains=1, **options)
     start = equilibrium(theta, 7, 5, "XYZ", 1)
-    reverse = anneal(theta, 7, 5, 3, keys=keys(count, 100), start=start, **options)
+    reverse = anneal(theta, 7, 5, 3, keys=keys(count, 100), init=start, **options)
     low, high = forward.log_z - exact, reverse.log_z - exact
     # Means below and above zero by five of their standard errors.
     assert low.mean() < -5 * low.std() / np.sqrt(count)
@@ -256,7 +256,7 @@ def test_reverse_is_right_with_enough_temperatures() -> None:
     # Six numbers beyond 4 standard errors: false alarm 4e-4.
     theta, exact = batch(6, 8, 4, "XZ", 1.5)
     start = equilibrium(theta, 8, 4, "XZ", 200)
-    found = anneal(theta, 8, 4, 2, keys=keys(6), start=start, n_betas=150)
+    found = anneal(theta, 8, 4, 2, keys=keys(6), init=start, betas=150)
     assert (np.abs(found.log_z - exact) < 4 * found.standard_error).all()
     assert found.log_weights.shape == (6, 200)
 
@@ -265,19 +265,19 @@ def test_reference_fields_change_the_way_not_the_end() -> None:
     # Twice three numbers beyond 4 standard errors: false alarm 4e-4.
     theta, exact = batch(3, 7, 4, "XYZ", 1.0)
     for reference in (np.linspace(-1, 1, 7), np.random.default_rng(1).normal(0, 1, (3, 7))):
-        found = anneal(theta, 7, 4, 3, keys=keys(3), n_chains=200, n_betas=150, reference=reference)
+        found = anneal(theta, 7, 4, 3, keys=keys(3), chains=200, betas=150, reference=reference)
         assert (np.abs(found.log_z - exact) < 4 * found.standard_error).all()
 
 
 def test_single_precision_sweeps() -> None:
     theta, exact = batch(3, 7, 4, "XYZ", 1.0)
-    found = anneal(theta, 7, 4, 3, keys=keys(3), n_chains=200, n_betas=150, precision="single")
+    found = anneal(theta, 7, 4, 3, keys=keys(3), chains=200, betas=150, precision="single")
     assert (np.abs(found.log_z - exact) < 4 * found.standard_error).all()
 
 
 def test_rows_do_not_depend_on_the_batch() -> None:
     theta, _ = batch(5, 7, 4, "XYZ", 2.0)
-    options: dict[str, Any] = {"n_chains": 40, "n_betas": 30}
+    options: dict[str, Any] = {"chains": 40, "betas": 30}
     together = anneal(theta, 7, 4, 3, keys=keys(5), **options)
     for row in range(5):
         alone = anneal(theta[row : row + 1], 7, 4, 3, keys=keys(5)[row : row + 1], **options)
@@ -288,7 +288,7 @@ def test_rows_do_not_depend_on_the_batch() -> None:
 def test_members_of_a_team_share_the_chains() -> None:
     theta, _ = batch(2, 6, 3, "XZ", 1.0)
     chains = 2 * SHARD + 22
-    options: dict[str, Any] = {"n_chains": chains, "n_betas": 20, "betas": "linear"}
+    options: dict[str, Any] = {"chains": chains, "betas": 20, "schedule": "linear"}
     alone = anneal(theta, 6, 3, 2, keys=keys(2), **options)
 
     class Member:
@@ -324,7 +324,7 @@ def test_adaptive_schedule_finds_a_transition() -> None:
     assert (betas[0] < 0.15).sum() > 30
     spread = {}
     for name in ("adaptive", "linear"):
-        found = anneal(theta, n, m, 1, keys=keys(1), n_chains=100, n_betas=60, betas=name)
+        found = anneal(theta, n, m, 1, keys=keys(1), chains=100, betas=60, schedule=name)
         spread[name] = found.log_weights.std()
     assert spread["adaptive"] < 0.5 * spread["linear"]
 
@@ -332,31 +332,31 @@ def test_adaptive_schedule_finds_a_transition() -> None:
 def test_given_betas_are_used() -> None:
     theta, _ = batch(2, 4, 2, "Z", 1.0)
     betas = np.linspace(0, 1, 9) ** 2
-    found = anneal(theta, 4, 2, 1, keys=keys(2), n_chains=10, betas=betas)
+    found = anneal(theta, 4, 2, 1, keys=keys(2), chains=10, betas=betas)
     np.testing.assert_array_equal(found.betas, [betas, betas])
-    own = anneal(theta, 4, 2, 1, keys=keys(2), n_chains=10, betas=found.betas)
+    own = anneal(theta, 4, 2, 1, keys=keys(2), chains=10, betas=found.betas)
     np.testing.assert_array_equal(own.log_weights, found.log_weights)
     seen: list[int] = []
-    anneal(theta, 4, 2, 1, keys=keys(2), n_chains=10, betas=betas, progress=seen.append)
+    anneal(theta, 4, 2, 1, keys=keys(2), chains=10, betas=betas, progress=seen.append)
     assert sum(seen) == 8
 
 
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"n_chains": 0}, "n_chains must be at least 1"),
-        ({"n_betas": 1}, "n_betas must be at least 2"),
-        ({"sweeps_per_beta": 0}, "sweeps_per_beta must be at least 1"),
-        ({"bootstrap": 1}, "bootstrap must be at least 2"),
-        ({"betas": "geometric"}, "'geometric' is not 'adaptive'"),
+        ({"chains": 0}, "chains must be at least 1"),
+        ({"betas": 1}, "betas must be at least 2"),
+        ({"steps": 0}, "steps must be at least 1"),
+        ({"resamples": 1}, "resamples must be at least 2"),
+        ({"schedule": "geometric"}, "schedule must be 'adaptive' or 'linear', got 'geometric'"),
         ({"betas": [0.0, 2.0]}, "end with 1"),
         ({"kernel": "gibbs"}, "'gibbs' is not one of"),
         ({"kernel": "block"}, "one Pauli"),
         ({"kernel": "thermal-uncorrected"}, "would bias"),
         ({"reference": np.zeros(3)}, r"shape \(4,\) or \(2, 4\)"),
         ({"reference": np.full(4, np.inf)}, "finite"),
-        ({"start": np.zeros((1, 3, 4), np.uint8)}, r"shape \(2, chains, 4\)"),
-        ({"start": np.zeros((2, 3, 4), np.uint8), "group": 2}, "does not divide"),
+        ({"init": np.zeros((1, 3, 4), np.uint8)}, r"shape \(2, chains, 4\)"),
+        ({"init": np.zeros((2, 3, 4), np.uint8), "group": 2}, "does not divide"),
     ],
 )
 def test_bad_arguments(options: dict[str, Any], says: str) -> None:

@@ -17,10 +17,11 @@ from mc.sampling.likelihood import (
     log_likelihoods,
     log_partition_evaluator,
     log_weights,
-    total_variation,
+    total_variation_on_support,
 )
 from mc.sampling.log_z.estimate import EstimateWarning
 from mc.sampling.partition import log_partition
+from mc.sampling.policies import Annealing, Auto
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core import streams
@@ -50,7 +51,7 @@ def test_log_likelihood_and_its_errors(model: SqRBM) -> None:
     assert found.partition_error == 0.03
     assert found.standard_error == pytest.approx(np.hypot(found.data_error, 0.03))
     assert found.n_rows == 50
-    estimate = log_partition(model, seed=1, n_chains=100, n_betas=100)
+    estimate = log_partition(model, Auto(Annealing(chains=100, betas=100)), seed=1)
     estimated = log_likelihood(model, rows, estimate)
     assert estimated.value == pytest.approx(log_p.mean() + log_z - estimate.value)
     assert estimated.partition_error == estimate.standard_error
@@ -122,7 +123,7 @@ def test_a_log_z_below_what_the_rows_weigh_is_told(model: SqRBM) -> None:
     log_z = enumerate_model(model)[0]
     target = Target.uniform(all_states(6))
     low = WithError(log_z - 0.5, 0.1)
-    for call in (log_likelihood, log_likelihoods, total_variation):
+    for call in (log_likelihood, log_likelihoods, total_variation_on_support):
         with pytest.warns(EstimateWarning, match=r"0\.5 nats below what these rows alone weigh"):
             call(model, target, low)
         with warnings.catch_warnings():
@@ -141,7 +142,7 @@ def test_total_variation_from_the_support(model: SqRBM) -> None:
     p = np.exp(log_weight - log_z)
     for target in (load("bas", 6), load("on2", 6, seed=3), Target.from_dense(p)):
         exact = 0.5 * np.abs(target.dense() - p).sum()
-        found = total_variation(model, target, WithError(log_z, 0.0))
+        found = total_variation_on_support(model, target, WithError(log_z, 0.0))
         assert found.value == pytest.approx(exact, abs=1e-12)
         assert found.standard_error == 0.0
 
@@ -152,12 +153,14 @@ def test_error_of_total_variation_is_the_delta_method(model: SqRBM) -> None:
     target = load("on2", 6, seed=3)
     q = target.dense()
     slope = p[(p < q) & (q > 0)].sum()
-    found = total_variation(model, target, WithError(log_z, 1e-4))
+    found = total_variation_on_support(model, target, WithError(log_z, 1e-4))
     assert found.standard_error == pytest.approx(1e-4 * slope, rel=1e-3)
     # Against resampled log Z: 20,000 draws know the spread to half a percent.
     draws = np.random.default_rng(1).normal(log_z, 0.05, 20_000)
-    values = [total_variation(model, target, WithError(x, 0.0)).value for x in draws[:2000]]
-    wide = total_variation(model, target, WithError(log_z, 0.05))
+    values = [
+        total_variation_on_support(model, target, WithError(x, 0.0)).value for x in draws[:2000]
+    ]
+    wide = total_variation_on_support(model, target, WithError(log_z, 0.05))
     assert wide.standard_error == pytest.approx(np.std(values), rel=0.1)
 
 
@@ -167,7 +170,7 @@ def test_total_variation_stays_in_range(model: SqRBM) -> None:
     for wrong in (-50.0, 50.0):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", EstimateWarning)
-            found = total_variation(model, target, WithError(log_z + wrong, 1.0))
+            found = total_variation_on_support(model, target, WithError(log_z + wrong, 1.0))
         assert 0.0 <= found.value <= 1.0
         assert found.standard_error >= 0.0
 
@@ -177,7 +180,7 @@ def test_error_bars_cover_the_truth() -> None:
     beyond = 0
     for seed in range(12):
         model = SqRBM.uniform(7, 4, "XYZ", seed=seed)
-        estimate = log_partition(model, method="ais", seed=seed, n_chains=100, n_betas=100)
+        estimate = log_partition(model, Annealing(chains=100, betas=100), seed=seed)
         target = load("parity", 7)
         exact = target.probabilities @ model.log_weight(target.states) - enumerate_model(model)[0]
         found = log_likelihood(model, target, estimate)
@@ -192,7 +195,10 @@ def test_error_bars_cover_the_truth() -> None:
         (lambda x: log_likelihood(x, np.zeros((0, 6)), WithError(1.0, 0.0)), "rows must have"),
         (lambda x: log_likelihood(x, np.zeros((2, 6)), WithError(np.nan, 0.0)), "finite"),
         (lambda x: log_likelihood(x, np.zeros((2, 6)), WithError(1.0, -1.0)), ">= 0"),
-        (lambda x: total_variation(x, load("bas", 8), WithError(1.0, 0.0)), "8 visible units"),
+        (
+            lambda x: total_variation_on_support(x, load("bas", 8), WithError(1.0, 0.0)),
+            "8 visible units",
+        ),
     ],
 )
 def test_bad_input(model: SqRBM, call: Any, says: str) -> None:
@@ -213,7 +219,7 @@ def thetas(count: int) -> tuple[np.ndarray, np.ndarray]:
 def test_evaluator_answers_for_rows_and_steps() -> None:
     theta, exact = thetas(4)
     evaluate = log_partition_evaluator(
-        7, 4, 3, keys=np.arange(4, dtype=np.uint64), n_chains=100, n_betas=100
+        7, 4, 3, keys=np.arange(4, dtype=np.uint64), chains=100, betas=100
     )
     rows = np.arange(4)
     log_z, error = evaluate(theta, rows, 10)

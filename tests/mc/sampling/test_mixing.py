@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mc.sampling.chains.mixing import cut, directions, judge, spread_states
-from mc.sampling.sample import MixingWarning, sample
-from mc.sampling.tempering.sample import TemperingWarning, sample_tempered
+from mc.sampling.chains.mixing import cut, diagnose, directions
+from mc.sampling.chains.states import spread_states
+from mc.sampling.info import MixingWarning
+from mc.sampling.policies import Chains, Tempered
+from mc.sampling.sample import sample
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.datasets import Target
@@ -32,7 +34,7 @@ def verdict(states: NDArray[np.uint8]) -> tuple[str, ...]:
     """Judged without energies that differ."""
     energies = np.random.default_rng(7).normal(size=states.shape[:2])
     along = directions(flat(states.shape[2]), states, None)
-    return judge(states, energies, kept=states.shape[1], along=along).troubles
+    return diagnose(states, energies, kept=states.shape[1], along=along).troubles
 
 
 def drawn(means: NDArray[np.float64], draws: int, seed: int) -> NDArray[np.uint8]:
@@ -89,10 +91,10 @@ def test_ladders_start_in_all_modes(paulis: str) -> None:
 
 def test_two_modes_out_of_proportion_are_not_called_mixed() -> None:
     """The energy says nothing here: both modes have the same."""
-    with pytest.warns(TemperingWarning, match="R-hat of the visible means"):
-        _, info = sample_tempered(trap(4.0, 0.0, 20), 50, n_ladders=20, seed=3)
-    assert info.rhat_energy < 1.05
-    assert info.rhat_modes > 1.05
+    with pytest.warns(MixingWarning, match="R-hat of the visible means"):
+        _, info = sample(trap(4.0, 0.0, 20), 50, Tempered(chains=20), seed=3)
+    assert info.mixing.rhat_energy < 1.05
+    assert info.mixing.rhat_modes > 1.05
     assert not info.mixed
 
 
@@ -100,9 +102,9 @@ def test_chains_that_all_fell_into_one_mode_are_found_out() -> None:
     """They agree about everything; half of the probability is where none of them is."""
     model = trap(3.0, 0.0, 18, "XZ")
     with pytest.warns(MixingWarning, match="a mode that these have not seen"):
-        samples, info = sample(model, 50, n_chains=20, kernel="collapsed", seed=101)
+        samples, info = sample(model, 50, Chains(chains=20, kernel="collapsed"), seed=101)
     assert (samples.mean(axis=2) < 0.5).all()
-    assert max(info.rhat_energy, info.rhat_visible, info.rhat_modes) < 1.05
+    assert max(info.mixing.rhat_energy, info.mixing.rhat_visible, info.mixing.rhat_modes) < 1.05
     assert not info.mixed
     assert "share of perhaps 0.5" in info.warnings[0]
 
@@ -132,15 +134,11 @@ def test_rates_of_both_errors() -> None:
     for k, model in enumerate([*hard, *easy]):
         for tempered in (True, False):
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", TemperingWarning)
                 warnings.simplefilter("ignore", MixingWarning)
-                if tempered:
-                    samples, info = sample_tempered(model, 40, n_ladders=12, seed=31 + k)
-                else:
-                    samples, info = sample(
-                        model, 40, n_chains=12, kernel="collapsed", thin=5, burn_in=300, seed=31 + k
-                    )
-            ess = np.nanmin([info.ess_visible, info.ess_modes, samples.shape[0] * 40])
+                plain = Chains(chains=12, kernel="collapsed", thin=5, burn_in=300)
+                policy = Tempered(chains=12) if tempered else plain
+                samples, info = sample(model, 40, policy, seed=31 + k)
+            ess = np.nanmin([info.mixing.ess_visible, info.mixing.ess_modes, samples.shape[0] * 40])
             if info.mixed and off(model, samples, ess) > 5:
                 wrong.append((k, tempered))
             if k >= len(hard):

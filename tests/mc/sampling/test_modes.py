@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mc.sampling.log_z.estimate import Estimate, Run
-from mc.sampling.log_z.mode_weights import Survey, survey
+from mc.sampling.log_z.mode_weights import ModeWeights, weigh_modes
 from mc.sampling.log_z.modes import Modes, find_modes
 from mc.sampling.log_z.verdict import judge
 from tests.twins import all_states, enumerate_model
@@ -69,7 +69,7 @@ def test_a_survey_weighs_modes_that_no_chain_saw(paulis: str) -> None:
     model = two_modes(paulis)
     log_z = enumerate_model(model)[0]
     seen = np.zeros((5, 8), dtype=np.uint8)
-    known = survey(model, seen, n_chains=100, n_betas=200, key=3)
+    known = weigh_modes(model, seen, chains=100, betas=200, key=3)
     assert abs(known.total - log_z) < 1e-3
     assert known.error < 0.02
     assert log_partition_bound(model, seen) < known.bound <= log_z + 1e-12
@@ -78,9 +78,9 @@ def test_a_survey_weighs_modes_that_no_chain_saw(paulis: str) -> None:
     for k in range(2):
         share = weights[nearest == k].sum()
         assert known.log_z[k] - log_z == pytest.approx(math.log(share), abs=1e-3)
-    again = survey(model, seen, n_chains=100, n_betas=200, key=3)
+    again = weigh_modes(model, seen, chains=100, betas=200, key=3)
     assert again.total == known.total
-    assert survey(model, seen, n_chains=100, n_betas=200, key=4).total != known.total
+    assert weigh_modes(model, seen, chains=100, betas=200, key=4).total != known.total
 
 
 # --- verdicts -----------------------------------------------------------------------------------
@@ -88,15 +88,13 @@ def test_a_survey_weighs_modes_that_no_chain_saw(paulis: str) -> None:
 
 def run(value: float, error: float = 0.1, ess: float = 100.0, **more: Any) -> Run:
     warnings = more.pop("warnings", [])
-    found = Estimate(
-        value, error, ess, np.zeros(1), "ais", 1, 1, 0.0, not warnings, warnings=warnings
-    )
+    found = Estimate(value, error, ess, np.zeros(1), "ais", 0.0, not warnings, warnings=warnings)
     return Run(found, NOTHING, **more)
 
 
-def known(total: float = 10.0, error: float = 0.01, bound: float = 5.0) -> Survey:
+def known(total: float = 10.0, error: float = 0.01, bound: float = 5.0) -> ModeWeights:
     modes = Modes(np.zeros((1, 8)), np.zeros(1), np.zeros((1, 16)))
-    return Survey(modes, np.array([total]), np.array([error]), total, error, bound, 7)
+    return ModeWeights(modes, np.array([total]), np.array([error]), total, error, bound, 7)
 
 
 def test_a_value_below_the_bound_is_not_trusted() -> None:

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from mc.cli.common import plain
-from mc.sampling.partition import EstimateWarning, affordable, agree, log_partition
+from mc.sampling.log_z.estimate import EstimateWarning, agree
+from mc.sampling.partition import affordable, log_partition
+from mc.sampling.policies import Annealing
+from tests.mc_twins import log_partition_by
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, exact
 from tnqbm.datasets import Target
@@ -28,13 +31,13 @@ def rough() -> SqRBM:
 
 
 def test_forward_estimate(model: SqRBM) -> None:
-    found = log_partition(model, method="ais", seed=1, n_chains=200, n_betas=200)
+    found = log_partition(model, Annealing(chains=200, betas=200), seed=1)
     # Four standard errors: false alarm 6e-5.
     assert abs(found.value - enumerate_model(model)[0]) < 4 * found.standard_error
     assert found.trusted
     assert found.warnings == []
     assert found.log_weights.shape == (200,)
-    assert (found.n_chains, found.n_betas, found.method) == (200, 200, "ais")
+    assert (found.chains, found.betas.size, found.method) == (200, 200, "ais")
     assert found.kernel == "collapsed"
     assert 100 < found.ess <= 200
     assert found.seconds > 0
@@ -42,20 +45,20 @@ def test_forward_estimate(model: SqRBM) -> None:
 
 def test_same_seed_same_numbers(model: SqRBM) -> None:
     first, again, other = (
-        log_partition(model, seed=s, n_chains=50, n_betas=50, method="both") for s in (1, 1, 2)
+        log_partition(model, Annealing("both", chains=50, betas=50), seed=s) for s in (1, 1, 2)
     )
     assert first.value == again.value
     assert first.standard_error == again.standard_error
     assert first.value != other.value
     sequence = log_partition(
-        model, seed=np.random.SeedSequence(1), n_chains=50, n_betas=50, method="both"
+        model, Annealing("both", chains=50, betas=50), seed=np.random.SeedSequence(1)
     )
     assert sequence.value == first.value
 
 
 def test_both_directions_bracket(model: SqRBM) -> None:
     value = enumerate_model(model)[0]
-    found = log_partition(model, method="both", seed=3, n_chains=200, n_betas=150)
+    found = log_partition(model, Annealing("both", chains=200, betas=150), seed=3)
     assert found.forward is not None
     assert found.reverse is not None
     assert found.gap == found.reverse.value - found.forward.value
@@ -63,10 +66,10 @@ def test_both_directions_bracket(model: SqRBM) -> None:
     assert found.standard_error >= 0.5 * abs(found.gap)
     assert found.trusted
     for one in (found.forward, found.reverse, found):
-        assert agree(one, log_partition(model, method="exact", seed=0))
+        assert agree(one, log_partition(model, "exact", seed=0))
         assert abs(one.value - value) < 4 * one.standard_error  # three at 6e-5
     np.testing.assert_array_equal(found.forward.betas, found.reverse.betas)
-    alone = log_partition(model, method="ais", seed=3, n_chains=200, n_betas=150)
+    alone = log_partition(model, Annealing(chains=200, betas=150), seed=3)
     assert alone.value == found.forward.value
 
 
@@ -75,16 +78,16 @@ def test_states_that_were_seen_bound_log_z() -> None:
     n = 20
     model = SqRBM(np.full(n, 1.2), np.full((1, 1), 1.2 * n), np.full((1, n, 1), 4.0), "Z")
     log_z = exact.log_partition(model)
-    options: dict[str, Any] = {"n_chains": 200, "n_betas": 200, "seed": 1}
+    options: dict[str, Any] = {"chains": 200, "betas": 200, "seed": 1}
     for method in ("ais", "both"):
         with pytest.warns(EstimateWarning, match="that were seen alone give log Z >="):
-            found = log_partition(model, method=method, **options)
+            found = log_partition_by(model, method, **options)
         assert found.value < log_z - 0.3
         assert not found.trusted
         assert found.lower_bound == pytest.approx(log_z, abs=1e-3)
         assert found.lower_bound <= log_z + 1e-9
     data = np.array([[0] * n, [1] * n])
-    assert log_partition(model, method="ais", reference=data, **options).lower_bound is not None
+    assert log_partition_by(model, "ais", data=data, **options).lower_bound is not None
 
 
 def test_auto_takes_the_first_way_that_can_be_trusted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,11 +96,11 @@ def test_auto_takes_the_first_way_that_can_be_trusted(monkeypatch: pytest.Monkey
     small = SqRBM.uniform(8, 4, "XYZ", seed=1)
     assert log_partition(small, seed=1).method == "exact"
     monkeypatch.setattr(mc.sampling.partition, "affordable", lambda model: False)
-    options: dict[str, Any] = {"n_chains": 100, "n_betas": 100, "n_samples": 500, "max_bond": 16}
-    assert log_partition(small, seed=1, **options).method == "ais"
+    options: dict[str, Any] = {"chains": 100, "betas": 100, "samples": 500, "max_bond": 16}
+    assert log_partition_by(small, seed=1, **options).method == "ais"
     n = 10
     model = SqRBM(np.full(n, 1.2), np.full((1, 1), 1.2 * n), np.full((1, n, 1), 4.0), "Z")
-    found = log_partition(model, seed=1, **options)
+    found = log_partition_by(model, seed=1, **options)
     assert found.method == "tensor"
     assert found.trusted
     assert found.warnings == []
@@ -105,13 +108,13 @@ def test_auto_takes_the_first_way_that_can_be_trusted(monkeypatch: pytest.Monkey
     assert [part.method for part in found.parts] == ["ais", "tensor"]
     monkeypatch.setattr(mc.sampling.partition, "_network_affordable", lambda model, bond: False)
     with pytest.warns(EstimateWarning, match="lacks|too low"):
-        found = log_partition(model, seed=1, **options)
+        found = log_partition_by(model, seed=1, **options)
     assert found.method == "ais"
     assert not found.trusted
 
 
 def test_exact(model: SqRBM) -> None:
-    found = log_partition(model, method="exact", seed=0)
+    found = log_partition(model, "exact", seed=0)
     assert found.value == exact.log_partition(model)
     assert found.standard_error == 0.0
     assert found.trusted
@@ -122,13 +125,13 @@ def test_exact(model: SqRBM) -> None:
         assert same.value == pytest.approx(value, rel=1e-10)
         assert same.method == method
     few = SqRBM.uniform(40, 2, "Z", seed=1)  # any n, with so few hidden units
-    assert log_partition(few, method="exact", seed=0).value == pytest.approx(
-        log_partition(few, method="quadrature", seed=0).value
+    assert log_partition(few, "exact", seed=0).value == pytest.approx(
+        log_partition(few, "quadrature", seed=0).value
     )
     with pytest.raises(ValueError, match="40"):
-        log_partition(few, method="enumeration", seed=0)
+        log_partition(few, "enumeration", seed=0)
     with pytest.raises(ValueError, match="no exact method fits"):
-        log_partition(SqRBM.uniform(40, 40, "XYZ", seed=1), method="exact", seed=0)
+        log_partition(SqRBM.uniform(40, 40, "XYZ", seed=1), "exact", seed=0)
     assert affordable(model)
     assert affordable(few)
     assert not affordable(SqRBM.uniform(40, 40, "XYZ", seed=1))
@@ -137,8 +140,8 @@ def test_exact(model: SqRBM) -> None:
 
 def test_too_few_temperatures_are_reported(rough: SqRBM) -> None:
     """A case made to fail: the weights collapse, and the message says what to do."""
-    with pytest.warns(EstimateWarning, match=r"worth \d\.\d, fewer than 10.*n_betas"):
-        found = log_partition(rough, method="ais", seed=1, n_chains=100, n_betas=5)
+    with pytest.warns(EstimateWarning, match=r"worth \d\.\d, fewer than 10.*betas"):
+        found = log_partition(rough, Annealing(chains=100, betas=5), seed=1)
     assert not found.trusted
     assert found.ess < 10
     assert found.warnings
@@ -147,7 +150,7 @@ def test_too_few_temperatures_are_reported(rough: SqRBM) -> None:
 def test_disagreeing_directions_are_reported(rough: SqRBM) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = log_partition(rough, method="both", seed=1, n_chains=100, n_betas=3)
+        found = log_partition(rough, Annealing("both", chains=100, betas=3), seed=1)
     texts = [str(one.message) for one in caught if one.category is EstimateWarning]
     assert any("forward and reverse annealing differ by" in text for text in texts)
     assert not found.trusted
@@ -158,24 +161,24 @@ def test_disagreeing_directions_are_reported(rough: SqRBM) -> None:
 
 def test_few_chains_are_not_trusted(model: SqRBM) -> None:
     with pytest.warns(EstimateWarning, match="of 5 chains"):
-        log_partition(model, method="ais", seed=1, n_chains=5, n_betas=100)
+        log_partition(model, Annealing(chains=5, betas=100), seed=1)
 
 
 def test_reverse_from_given_samples(model: SqRBM) -> None:
     log_z, _, log_weight = enumerate_model(model)
     p = np.exp(log_weight - log_z)
     states = all_states(8)[np.random.default_rng(1).choice(256, size=1000, p=p / p.sum())]
-    options: dict[str, Any] = {"method": "ais-reverse", "seed": 1, "n_betas": 100}
+    options: dict[str, Any] = {"method": "ais-reverse", "seed": 1, "betas": 100}
     for samples, chains in (
         (states, 150),
         (states[:90], 90),
         (states.reshape(10, 100, 8), 150),
         (states.reshape(500, 2, 8), 150),
     ):
-        found = log_partition(model, samples=samples, n_chains=150, **options)
+        found = log_partition_by(model, states=samples, chains=150, **options)
         # Four tests at 4 standard errors: false alarm 3e-4.
         assert abs(found.value - log_z) < 4 * found.standard_error
-        assert found.n_chains == chains
+        assert found.chains == chains
         assert found.method == "ais-reverse"
 
 
@@ -186,7 +189,7 @@ def test_samples_that_are_not_of_the_model_show() -> None:
     log_z = enumerate_model(model)[0]
     with pytest.warns(EstimateWarning, match="differ by"):
         found = log_partition(
-            model, method="both", samples=np.zeros((200, n)), n_chains=200, n_betas=400, seed=1
+            model, Annealing("both", states=np.zeros((200, n)), chains=200, betas=400), seed=1
         )
     assert found.forward is not None
     assert found.reverse is not None
@@ -197,17 +200,17 @@ def test_samples_that_are_not_of_the_model_show() -> None:
 def test_reference_data(model: SqRBM) -> None:
     rows = np.random.default_rng(1).integers(0, 2, (60, 8))
     rows[:, 0] = 1
-    options: dict[str, Any] = {"seed": 1, "n_chains": 100, "n_betas": 100, "method": "both"}
-    found = log_partition(model, reference=rows, **options)
-    same = log_partition(model, reference=Target.from_samples(rows), **options)
+    options: dict[str, Any] = {"seed": 1, "chains": 100, "betas": 100, "method": "both"}
+    found = log_partition_by(model, data=rows, **options)
+    same = log_partition_by(model, data=Target.from_samples(rows), **options)
     assert same.value == pytest.approx(found.value, abs=1e-9)
     assert abs(found.value - enumerate_model(model)[0]) < 4 * found.standard_error
     with pytest.raises(ValueError, match="3 visible units"):
-        log_partition(model, method="ais", reference=Target.uniform([[0, 0, 1]]), seed=1)
+        log_partition(model, "ais", data=Target.uniform([[0, 0, 1]]), seed=1)
 
 
 def test_dictionary_is_json(model: SqRBM) -> None:
-    found = log_partition(model, method="both", seed=3, n_chains=30, n_betas=30)
+    found = log_partition(model, Annealing("both", chains=30, betas=30), seed=3)
     values = json.loads(json.dumps(plain(found.as_dict())))
     assert values["forward"]["method"] == "ais"
     assert values["value"] == found.value
@@ -218,10 +221,10 @@ def test_dictionary_is_json(model: SqRBM) -> None:
 @pytest.mark.parametrize(("n", "m"), [(1, 0), (1, 2), (4, 0)])
 def test_degenerate_models(paulis: str, n: int, m: int) -> None:
     model = SqRBM.uniform(n, m, paulis, seed=2)
-    found = log_partition(model, method="both", seed=1, n_chains=100, n_betas=3)
-    assert agree(found, log_partition(model, method="exact", seed=0))
+    found = log_partition(model, Annealing("both", chains=100, betas=3), seed=1)
+    assert agree(found, log_partition(model, "exact", seed=0))
     nothing = SqRBM.uniform(n, m, paulis, scale=0.0, seed=2)
-    zero = log_partition(nothing, method="both", seed=1, n_chains=20, n_betas=10)
+    zero = log_partition(nothing, Annealing("both", chains=20, betas=10), seed=1)
     assert zero.value == pytest.approx((n + m) * np.log(2), rel=1e-13)
     assert zero.trusted
 
@@ -232,11 +235,11 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
 
     model = SqRBM.uniform(128, 128, "XYZ", scale=0.02, seed=1)
     options: dict[str, Any] = {
-        "method": "ais", "seed": 1, "n_chains": 100, "n_betas": 4, "betas": "linear"
+        "method": "ais", "seed": 1, "chains": 100, "betas": 4, "schedule": "linear"
     }  # fmt: skip
-    log_partition(model, **options)  # compile
+    log_partition_by(model, **options)  # compile
     tracemalloc.start()
-    found = log_partition(model, **options)
+    found = log_partition_by(model, **options)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert found.trusted
@@ -251,20 +254,20 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
             "'guess' is not one of auto, ais, ais-reverse, both, tensor, exact, ",
         ),
         ({"kernel": "block"}, "one Pauli"),
-        ({"n_chains": 0}, "n_chains"),
+        ({"chains": 0}, "chains"),
         ({"betas": [0.0, 0.5]}, "end with 1"),
-        ({"samples": np.zeros((3, 4)), "method": "ais-reverse"}, "visible"),
-        ({"samples": np.zeros(8), "method": "ais-reverse"}, "samples must be"),
+        ({"states": np.zeros((3, 4)), "method": "ais-reverse"}, "visible"),
+        ({"states": np.zeros(8), "method": "ais-reverse"}, "states must be"),
     ],
 )
 def test_bad_arguments(model: SqRBM, options: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
-        log_partition(model, **{"method": "ais", "seed": 1} | options)
+        log_partition_by(model, **{"method": "ais", "seed": 1} | options)
 
 
 def test_only_methods_that_draw_need_a_seed() -> None:
     model = SqRBM.uniform(4, 2, "XZ", seed=0)
-    found = log_partition(model, method="enumeration")
+    found = log_partition(model, "enumeration")
     assert found.value == exact.log_partition(model)
     with pytest.raises(ValueError, match="seed: method 'ais'"):
-        log_partition(model, method="ais")
+        log_partition(model, "ais")

@@ -9,7 +9,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from mc.sampling.chains.moving import Chains
+from mc.sampling.chains.moving import MovingChains
 from mc.sampling.chains.pilot import (
     CHAINS,
     MAX_BURN_IN,
@@ -43,7 +43,7 @@ class Telegraph:
 
 def pilot_of(chains: Telegraph, size: int = 1) -> Pilot:
     free = np.ones(chains.states.shape[1], dtype=bool)
-    (pilot,) = run_pilots(lambda _: cast(Chains, chains), ["slow"], size=size, free=free)
+    (pilot,) = run_pilots(lambda _: cast(MovingChains, chains), ["slow"], size=size, free=free)
     return pilot
 
 
@@ -64,7 +64,7 @@ def test_a_known_autocorrelation_time_is_found(flip: float) -> None:
 
 def test_units_that_are_held_do_not_count() -> None:
     free = np.array([True, False])
-    chains = cast(Chains, Telegraph([0.5, 0.001]))
+    chains = cast(MovingChains, Telegraph([0.5, 0.001]))
     (pilot,) = run_pilots(lambda _: chains, ["slow"], size=1, free=free)
     assert pilot.time_visible < 2
 

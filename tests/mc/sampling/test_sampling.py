@@ -12,7 +12,11 @@ from scipy.stats import chi2
 
 import tnqbm.base.limits
 from mc.kernels import KERNELS, is_exact
-from mc.sampling.sample import FALLBACK, Info, MixingWarning, sample
+from mc.sampling.chains.sample import FALLBACK
+from mc.sampling.info import ChainsInfo, MixingWarning
+from mc.sampling.policies import Chains
+from mc.sampling.sample import sample
+from tests.mc_twins import sample_by
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.states import index_of
@@ -50,9 +54,9 @@ def probabilities(model: SqRBM) -> np.ndarray:
 
 def last_states(model: SqRBM, kernel: str, **options: Any) -> np.ndarray:
     """One state of each of 10,000 independent chains, after 400 sweeps."""
-    given: dict[str, Any] = {"n_chains": 10_000, "burn_in": 200, "thin": 200, "seed": ROOT}
+    given: dict[str, Any] = {"chains": 10_000, "burn_in": 200, "thin": 200, "seed": ROOT}
     with pytest.warns(MixingWarning, match="too few to tell"):
-        states, _ = sample(model, 1, kernel=kernel, **(given | options))
+        states, _ = sample_by(model, 1, kernel=kernel, **(given | options))
     return states[:, 0]
 
 
@@ -100,7 +104,7 @@ def test_defaults_give_right_moments_and_a_clean_bill() -> None:
     _, averages, _ = enumerate_model(model)
     z = averages[:8]
     found = 1 - 2.0 * states.reshape(-1, 8).mean(axis=0)
-    error = np.sqrt((1 - z**2) / info.ess_visible)
+    error = np.sqrt((1 - z**2) / info.mixing.ess_visible)
     assert (np.abs(found - z) < 5 * error).all()  # false-alarm rate below 1e-5
 
 
@@ -125,9 +129,9 @@ def test_starts() -> None:
     # With all units but one held, the others show where the chains started.
     clamp = np.array([-1, 1, 1, 1])
     with pytest.warns(MixingWarning):
-        states, _ = sample(frozen, 2, n_chains=5, init=given, clamp=clamp, **options)
+        states, _ = sample_by(frozen, 2, chains=5, init=given, clamp=clamp, **options)
     assert (states[:, :, 1:] == 1).all()
-    from mc.sampling.chains.moving import starting_states
+    from mc.sampling.chains.states import starting_states
 
     assert (starting_states(given, 5, 4, data=None, seed=0) == given).all()
     for data in (rows, Target.uniform(rows)):
@@ -142,29 +146,31 @@ def test_starts() -> None:
 
 def test_the_seed_decides_everything() -> None:
     model = SqRBM.uniform(7, 3, "XYZ", scale=0.5, seed=3)
-    states, info = sample(model, 20, n_chains=40, seed=5)
-    again, same = sample(model, 20, n_chains=40, kernel=info.kernel, seed=5)
+    states, info = sample(model, 20, Chains(chains=40), seed=5)
+    again, same = sample(model, 20, Chains(chains=40, kernel=info.kernel), seed=5)
     assert (states == again).all()  # a choice of "auto", pinned
     assert (info.burn_in, info.thin) == (same.burn_in, same.thin)
-    assert info.ess_energy == same.ess_energy
-    other, _ = sample(model, 20, n_chains=40, kernel=info.kernel, seed=6)
+    assert info.mixing.ess_energy == same.mixing.ess_energy
+    other, _ = sample(model, 20, Chains(chains=40, kernel=info.kernel), seed=6)
     assert (states != other).any()
-    seeded, _ = sample(model, 20, n_chains=40, kernel=info.kernel, seed=np.random.SeedSequence(5))
+    seeded, _ = sample(
+        model, 20, Chains(chains=40, kernel=info.kernel), seed=np.random.SeedSequence(5)
+    )
     assert (states == seeded).all()
 
 
 def test_chains_do_not_depend_on_how_many_there_are() -> None:
     model = SqRBM.uniform(7, 3, "XZ", scale=0.5, seed=3)
-    few, one = sample(model, 60, n_chains=7, kernel="collapsed", seed=5)
-    many, two = sample(model, 60, n_chains=30, kernel="collapsed", seed=5)
+    few, one = sample(model, 60, Chains(chains=7, kernel="collapsed"), seed=5)
+    many, two = sample(model, 60, Chains(chains=30, kernel="collapsed"), seed=5)
     assert (few == many[:7]).all()
     assert (one.burn_in, one.thin) == (two.burn_in, two.thin)
 
 
 def test_progress_changes_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     model = SqRBM.uniform(4, 2, "Z", scale=0.5, seed=3)
-    shown, _ = sample(model, 50, n_chains=20, kernel="collapsed", seed=5, progress=True)
-    quiet, _ = sample(model, 50, n_chains=20, kernel="collapsed", seed=5)
+    shown, _ = sample(model, 50, Chains(chains=20, kernel="collapsed"), seed=5, progress=True)
+    quiet, _ = sample(model, 50, Chains(chains=20, kernel="collapsed"), seed=5)
     assert (shown == quiet).all()
     assert capsys.readouterr().out == ""
 
@@ -194,14 +200,14 @@ def test_auto_compares_all_exact_kernels(paulis: str) -> None:
 
 def test_no_pilot_where_nothing_is_left_to_find_out() -> None:
     model = SqRBM.uniform(6, 3, "Z", scale=0.3, seed=3)
-    _, info = sample(model, 50, kernel="block", burn_in=50, thin=2, seed=5)
+    _, info = sample(model, 50, Chains(kernel="block", burn_in=50, thin=2), seed=5)
     assert info.pilots == ()
     assert (info.burn_in, info.thin, info.sweeps) == (50, 2, 150)
 
 
 def test_an_approximate_kernel_says_so() -> None:
     model = SqRBM.uniform(6, 3, "XZ", scale=0.2, seed=3)
-    _, info = sample(model, 50, kernel="thermal-uncorrected", seed=5)
+    _, info = sample(model, 50, Chains(kernel="thermal-uncorrected"), seed=5)
     assert not info.exact
     assert "approximates" in " ".join(info.warnings)
 
@@ -216,16 +222,18 @@ def two_modes(n: int = 8, strength: float = 3.0) -> SqRBM:
 
 def test_chains_in_two_modes_are_reported() -> None:
     with pytest.warns(MixingWarning, match=r"R-hat of the visible means is up to .*tempering"):
-        states, info = sample(two_modes(), 100, kernel="collapsed", burn_in=20, thin=1, seed=1)
+        states, info = sample(
+            two_modes(), 100, Chains(kernel="collapsed", burn_in=20, thin=1), seed=1
+        )
     assert not info.mixed
-    assert info.rhat_visible > 1.5
+    assert info.mixing.rhat_visible > 1.5
     assert states.mean(axis=(1, 2)).std() > 0.3  # they did stay apart
     assert any("R-hat" in text for text in info.warnings)
 
 
 def test_an_unsettled_pilot_is_reported() -> None:
     with pytest.warns(MixingWarning):
-        _, info = sample(two_modes(), 10, n_chains=20, kernel="collapsed", seed=1)
+        _, info = sample(two_modes(), 10, Chains(chains=20, kernel="collapsed"), seed=1)
     assert not info.pilots[0].settled
     assert any("pilot" in text for text in info.warnings)
     assert info.thin <= 100
@@ -234,40 +242,38 @@ def test_an_unsettled_pilot_is_reported() -> None:
 def test_slow_chains_are_worth_little() -> None:
     model = two_modes(4, 0.6)
     with pytest.warns(MixingWarning, match="worth only"):
-        sample(model, 300, n_chains=1, kernel="collapsed", burn_in=100, thin=1, seed=1)
+        sample(model, 300, Chains(chains=1, kernel="collapsed", burn_in=100, thin=1), seed=1)
 
 
 def test_too_few_draws_cannot_be_judged() -> None:
     model = SqRBM.uniform(4, 2, "Z", scale=0.3, seed=3)
     with pytest.warns(MixingWarning, match="too few to tell"):
-        _, info = sample(model, 2, kernel="collapsed", burn_in=0, thin=1, seed=1)
-    assert math.isnan(info.rhat_energy)
+        _, info = sample(model, 2, Chains(kernel="collapsed", burn_in=0, thin=1), seed=1)
+    assert math.isnan(info.mixing.rhat_energy)
     # One sample per chain is judged by the end of the burn-in.
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _, info = sample(model, 1, n_chains=400, kernel="collapsed", burn_in=100, thin=1, seed=1)
+        _, info = sample(
+            model, 1, Chains(chains=400, kernel="collapsed", burn_in=100, thin=1), seed=1
+        )
     assert info.mixed
-    assert 200 < info.ess_energy < 800
+    assert 200 < info.mixing.ess_energy < 800
 
 
 def test_a_certain_state_is_mixed_only_if_chains_came_from_different_ones() -> None:
     certain = SqRBM(np.full(5, 40.0), np.zeros((1, 0)), np.zeros((1, 5, 0)), "Z")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        states, info = sample(certain, 10, kernel="collapsed", burn_in=10, thin=1, seed=1)
+        states, info = sample(certain, 10, Chains(kernel="collapsed", burn_in=10, thin=1), seed=1)
     assert (states == 1).all()
     assert info.mixed
-    assert math.isnan(info.ess_energy)
-    assert math.isnan(info.rhat_visible)
+    assert math.isnan(info.mixing.ess_energy)
+    assert math.isnan(info.mixing.rhat_visible)
     with pytest.warns(MixingWarning, match="no chain ever left"):
         sample(
             certain,
             10,
-            n_chains=10,
-            kernel="collapsed",
-            init=np.ones((10, 5)),
-            burn_in=0,
-            thin=1,
+            Chains(chains=10, kernel="collapsed", init=np.ones((10, 5)), burn_in=0, thin=1),
             seed=1,
         )
 
@@ -277,7 +283,7 @@ def test_only_free_units_are_judged() -> None:
     clamp = np.array([0, 0, 1, 1, 1, -1])
     _, info = sample(model, 100, clamp=clamp, seed=1)
     assert info.mixed
-    assert info.ess_visible > 1000
+    assert info.mixing.ess_visible > 1000
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -288,13 +294,13 @@ GOOD = SqRBM.uniform(4, 2, "XZ", seed=1)
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"n_samples": 0}, ValueError, "n_samples must be at least 1, got 0"),
-        ({"n_samples": 2.5}, TypeError, "n_samples must be a whole number, got 2.5"),
-        ({"n_chains": -1}, ValueError, "n_chains"),
-        ({"n_chains": True}, TypeError, "n_chains"),
+        ({"samples": 0}, ValueError, "samples must be at least 1, got 0"),
+        ({"samples": 2.5}, TypeError, "samples must be a whole number, got 2.5"),
+        ({"chains": -1}, ValueError, "chains must be at least 1"),
+        ({"chains": True}, TypeError, "chains"),
         ({"burn_in": -1}, ValueError, "burn_in"),
         ({"thin": 0}, ValueError, "thin"),
-        ({"kernel": "gibbs"}, ValueError, "'gibbs' is not one of"),
+        ({"kernel": "gibbs"}, ValueError, "kernel must be one of auto, .*tensor, got 'gibbs'"),
         ({"kernel": "block"}, ValueError, "'block'"),
         ({"precision": "half"}, ValueError, "precision"),
         ({"inertia": -1.0}, ValueError, "inertia"),
@@ -316,9 +322,9 @@ GOOD = SqRBM.uniform(4, 2, "XZ", seed=1)
     ],
 )
 def test_bad_input_is_named(options: dict[str, Any], error: type[Exception], says: str) -> None:
-    given: dict[str, Any] = {"n_samples": 5, "seed": 0} | options
+    given: dict[str, Any] = {"samples": 5, "seed": 0} | options
     with pytest.raises(error, match=says):
-        sample(GOOD, given.pop("n_samples"), **given)
+        sample_by(GOOD, given.pop("samples"), **given)
 
 
 def test_what_does_not_fit_is_refused_with_a_forecast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +334,7 @@ def test_what_does_not_fit_is_refused_with_a_forecast(monkeypatch: pytest.Monkey
 
 
 def test_info_is_frozen() -> None:
-    _, info = sample(GOOD, 20, kernel=FALLBACK, seed=0)
-    assert isinstance(info, Info)
+    _, info = sample(GOOD, 20, Chains(kernel=FALLBACK), seed=0)
+    assert isinstance(info, ChainsInfo)
     with pytest.raises(AttributeError):
         info.kernel = "block"  # type: ignore[misc]

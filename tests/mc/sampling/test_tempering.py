@@ -10,9 +10,13 @@ import pytest
 from scipy.stats import chi2
 
 import mc.sampling.tempering.ladder
+from mc.sampling.info import MixingWarning
 from mc.sampling.path import Path
+from mc.sampling.policies import Tempered
+from mc.sampling.sample import sample
 from mc.sampling.tempering.ladder import Tempering
-from mc.sampling.tempering.sample import TemperingWarning, sample_tempered, tune_ladder
+from mc.sampling.tempering.sample import tune_ladder
+from tests.mc_twins import sample_by
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.states import index_of
@@ -45,7 +49,7 @@ def make(
     n: int = 4, m: int = 3, p: int = 3, *, count: int = 1, ladders: int = 8, **options: Any
 ) -> Tempering:
     keys = np.arange(11, 11 + count, dtype=np.uint64)
-    return Tempering(n, m, p, **{"betas": BETAS, "n_ladders": ladders, "keys": keys, **options})
+    return Tempering(n, m, p, **{"betas": BETAS, "chains": ladders, "keys": keys, **options})
 
 
 def models(count: int, n: int = 4, m: int = 3, p: int = 3, scale: float = 1.5) -> np.ndarray:
@@ -116,16 +120,19 @@ def test_both_modes_are_visited_in_their_proportion() -> None:
     ones = all_states(14).sum(axis=1)
     heavy = p[ones > 7].sum()
     assert 0.6 < heavy < 0.95
-    samples, info = sample_tempered(model, 50, n_ladders=20, seed=1, kernel="collapsed")
+    samples, info = sample(model, 50, Tempered(chains=20, kernel="collapsed"), seed=1)
     found = (samples.sum(axis=2) > 7).mean()
     # 1000 samples, perhaps 300 of them independent: five standard errors.
     assert abs(found - heavy) < 5 * np.sqrt(heavy * (1 - heavy) / 300)
     assert info.round_trips.min() > 0
     assert info.mixed
     # Negative control: plain chains stay where they started.
-    with pytest.warns(TemperingWarning, match="disagree"):
-        plain, _ = sample_tempered(
-            model, 50, n_ladders=20, betas=[1.0], seed=1, kernel="collapsed", burn_in=50, thin=1
+    with pytest.warns(MixingWarning, match="disagree"):
+        plain, _ = sample(
+            model,
+            50,
+            Tempered(chains=20, temperatures=[1.0], kernel="collapsed", burn_in=50, thin=1),
+            seed=1,
         )
     assert (np.ptp((plain.sum(axis=2) > 7).astype(int), axis=1) == 0).all()
 
@@ -236,7 +243,7 @@ def test_models_do_not_depend_on_the_batch() -> None:
 def test_ladders_may_be_shared_between_processes() -> None:
     theta = models(1)
     whole = make(ladders=30)
-    parts = [make(ladders=13), make(ladders=17, first_ladder=13)]
+    parts = [make(ladders=13), make(ladders=17, first_chain=13)]
     for one in (whole, *parts):
         one.advance(theta, 9)
     joined = np.concatenate([part.chains for part in parts], axis=2)
@@ -260,14 +267,14 @@ def test_some_models_of_a_batch_advance() -> None:
 
 def test_chains_start_as_told() -> None:
     start = np.random.default_rng(1).integers(0, 2, (8, 4), dtype=np.uint8)
-    np.testing.assert_array_equal(make(start=start).chains, np.tile(start, (1, 4, 1, 1)))
+    np.testing.assert_array_equal(make(init=start).chains, np.tile(start, (1, 4, 1, 1)))
     both = np.stack([start, 1 - start])
-    np.testing.assert_array_equal(make(count=2, start=both).states, both)
+    np.testing.assert_array_equal(make(count=2, init=both).states, both)
     # Random: 4 x 5000 x 4 fair bits, five standard errors.
     random = make(ladders=5000).chains
     assert abs(random.mean() - 0.5) < 5 * 0.5 / np.sqrt(random.size)
-    with pytest.raises(ValueError, match="start must have shape"):
-        make(start=start[:3])
+    with pytest.raises(ValueError, match="init must have shape"):
+        make(init=start[:3])
 
 
 @pytest.mark.parametrize(
@@ -277,7 +284,7 @@ def test_chains_start_as_told() -> None:
         ({"betas": [0.5, 0.5, 1.0]}, "increase"),
         ({"betas": [-0.1, 1.0]}, "0 or more"),
         ({"betas": []}, "shape"),
-        ({"ladders": 0}, "n_ladders must be at least 1"),
+        ({"ladders": 0}, "chains must be at least 1"),
         ({"kernel": "thermal-uncorrected"}, "would bias"),
         ({"kernel": "none"}, "not one of"),
     ],
@@ -334,7 +341,7 @@ def test_ladder_gets_the_swap_rate_asked_for() -> None:
 def test_samples_follow_the_model(paulis: str, n: int, m: int, scale: float) -> None:
     # Twelve chi-squared tests at 1e-5, of one state from each of 1500 independent ladders.
     model = SqRBM.uniform(n, m, paulis, scale=scale, seed=4)
-    samples, info = sample_tempered(model, 1, n_ladders=1500, burn_in=20, seed=9)
+    samples, info = sample(model, 1, Tempered(chains=1500, burn_in=20), seed=9)
     assert samples.shape == (1500, 1, n)
     assert samples.dtype == np.uint8
     expected = probabilities(model.to_vector(), n, m, paulis)
@@ -344,9 +351,9 @@ def test_samples_follow_the_model(paulis: str, n: int, m: int, scale: float) -> 
 
 def test_samples_are_reproducible_and_described() -> None:
     model = SqRBM.uniform(6, 3, "XZ", seed=1)
-    samples, info = sample_tempered(model, 20, n_ladders=5, seed=2)
-    again, _ = sample_tempered(model, 20, n_ladders=5, seed=2)
-    other, _ = sample_tempered(model, 20, n_ladders=5, seed=3)
+    samples, info = sample(model, 20, Tempered(chains=5), seed=2)
+    again, _ = sample(model, 20, Tempered(chains=5), seed=2)
+    other, _ = sample(model, 20, Tempered(chains=5), seed=3)
     np.testing.assert_array_equal(samples, again)
     assert (samples != other).any()
     assert info.sweeps == info.ladder_sweeps + info.burn_in + 20 * info.thin
@@ -359,8 +366,8 @@ def test_samples_are_reproducible_and_described() -> None:
 def test_given_ladder_and_reference_data() -> None:
     model = SqRBM.uniform(6, 3, "XZ", seed=1)
     data = np.random.default_rng(1).integers(0, 2, (50, 6))
-    samples, info = sample_tempered(
-        model, 10, n_ladders=4, betas=BETAS, reference=data, start=data[:4], seed=1
+    samples, info = sample(
+        model, 10, Tempered(chains=4, temperatures=BETAS, init=data[:4]), data=data, seed=1
     )
     np.testing.assert_array_equal(info.betas, BETAS)
     assert info.ladder_sweeps == 0
@@ -369,9 +376,9 @@ def test_given_ladder_and_reference_data() -> None:
 
 def test_a_ladder_that_does_not_connect_is_reported() -> None:
     model = SqRBM.uniform(30, 30, "XYZ", scale=2.0, seed=1)
-    with pytest.warns(TemperingWarning, match=r"between beta = 0 and 1, is accepted"):
-        _, info = sample_tempered(
-            model, 5, n_ladders=4, betas=[0.0, 1.0], burn_in=20, thin=1, seed=1
+    with pytest.warns(MixingWarning, match=r"between beta = 0 and 1, is accepted"):
+        _, info = sample(
+            model, 5, Tempered(chains=4, temperatures=[0.0, 1.0], burn_in=20, thin=1), seed=1
         )
     assert not info.mixed
     assert info.warnings
@@ -380,17 +387,21 @@ def test_a_ladder_that_does_not_connect_is_reported() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ({"n_samples": 0}, "n_samples must be at least 1"),
+        ({"samples": 0}, "samples must be at least 1"),
         ({"burn_in": -1}, "burn_in must be at least 0"),
         ({"thin": 0}, "thin must be at least 1"),
-        ({"betas": "even"}, "'even' is not 'adaptive'"),
-        ({"reference": np.zeros((2, 3))}, "visible"),
-        ({"start": np.full((10, 6), 2)}, "0 or 1"),
+        ({"temperatures": "even"}, "temperatures must be 'adaptive' or .*, got 'even'"),
+        ({"temperatures": 0}, "temperatures must be at least 1"),
+        ({"temperatures": [0.5, 0.7]}, "exactly 1"),
+        ({"init": "data"}, "init must be 'spread' or an array"),
+        ({"clamp": {0: 1}}, "tempering holds no units fixed"),
+        ({"data": np.zeros((2, 3))}, "visible"),
+        ({"init": np.full((10, 6), 2)}, "0 or 1"),
         ({"max_temperatures": 1}, "max_temperatures"),
     ],
 )
 def test_bad_sampling_arguments(options: dict[str, Any], says: str) -> None:
     model = SqRBM.uniform(6, 3, "XZ", seed=1)
-    count = options.pop("n_samples", 3)
+    count = options.pop("samples", 3)
     with pytest.raises(ValueError, match=says):
-        sample_tempered(model, count, seed=1, **options)
+        sample_by(model, count, "tempered", seed=1, **options)

@@ -15,7 +15,7 @@ import pytest
 
 from mc.sampling.amplitude.fit import log_weight_of
 from mc.sampling.amplitude.moves import BLOCK, IndependenceMoves, independence_step
-from mc.sampling.chains.moving import Chains
+from mc.sampling.chains.moving import MovingChains
 from tests.mc.sampling.tensor_twins import DenseProposal, hot, noisy, probabilities
 from tests.mc_twins import chi_squared, draw_states
 from tests.twins import all_states
@@ -105,7 +105,7 @@ def test_states_that_are_never_proposed() -> None:
     assert accepted[before[:, 0] == 0].all()
     assert passes(chi_squared(states, P))
     moves = IndependenceMoves(proposal, WEIGH, 9)
-    chains = Chains(MODEL, "collapsed", before, 3, moves=moves)
+    chains = MovingChains(MODEL, "collapsed", before, 3, moves=moves)
     chains.advance(5)
     assert (chains.states[:, 0] != before[:, 0]).mean() > 0.1
     assert passes(chi_squared(chains.states, P))
@@ -118,12 +118,12 @@ def test_chains_with_moves_keep_the_distribution_and_cross_barriers() -> None:
     p = probabilities(model)
     weigh = log_weight_of(model)
     begin = np.zeros((10_000, n), dtype=np.uint8)
-    plain = Chains(model, "collapsed", begin, 3)
+    plain = MovingChains(model, "collapsed", begin, 3)
     plain.advance(30)
     assert chi_squared(plain.states, p) < 1e-12
     for strength in (0.0, 1.0):
         moves = IndependenceMoves(DenseProposal(noisy(model, strength)), weigh, 9)
-        chains = Chains(model, "collapsed", begin, 3, moves=moves)
+        chains = MovingChains(model, "collapsed", begin, 3, moves=moves)
         acceptance = chains.advance(30)
         assert acceptance.shape == (10_000,)
         assert 0.3 < acceptance.mean() <= 1.0
@@ -196,7 +196,9 @@ def test_sweeps_may_be_divided_between_calls() -> None:
     states = np.random.default_rng(1).integers(0, 2, (100, 5), dtype=np.uint8)
     ends = []
     for portions in ([12], [1] * 12, [5, 7]):
-        chains = Chains(MODEL, "collapsed", states, 3, moves=IndependenceMoves(proposal, WEIGH, 9))
+        chains = MovingChains(
+            MODEL, "collapsed", states, 3, moves=IndependenceMoves(proposal, WEIGH, 9)
+        )
         rates = [chains.advance(k) * k for k in portions]
         ends.append((chains.states, np.rint(np.sum(rates, axis=0))))
     for end in ends[1:]:

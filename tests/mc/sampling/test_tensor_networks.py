@@ -21,10 +21,11 @@ from mc.sampling.amplitude.fit import (
     log_weight_of,
 )
 from mc.sampling.amplitude.moves import IndependenceMoves
-from mc.sampling.amplitude.sample import sample_tensor
+from mc.sampling.info import MixingWarning
 from mc.sampling.log_z.estimate import EstimateWarning
 from mc.sampling.partition import log_partition
-from mc.sampling.sample import MixingWarning, sample
+from mc.sampling.policies import Chains, Network, Perfect
+from mc.sampling.sample import sample
 from tests.mc.sampling.tensor_twins import probabilities
 from tests.mc_twins import chi_squared, draw_states
 from tests.twins import all_states, enumerate_model
@@ -121,7 +122,7 @@ def test_the_model_of_the_free_units() -> None:
 
 @pytest.mark.parametrize("max_bond", [TIGHT, 32])
 def test_log_z_at_any_bond_dimension(max_bond: int) -> None:
-    found = log_partition(MODEL, method="tensor", max_bond=max_bond, seed=2)
+    found = log_partition(MODEL, Network(max_bond=max_bond), seed=2)
     assert found.max_bond is not None
     assert found.max_bond <= max_bond
     assert abs(found.value - LOG_Z) < 4 * found.standard_error + 1e-9
@@ -132,7 +133,7 @@ def test_log_z_at_any_bond_dimension(max_bond: int) -> None:
 def test_a_network_that_is_too_small_is_found_out() -> None:
     """A product state sits in one mode of this model: nothing in its own weights shows the rest."""
     with pytest.warns(EstimateWarning, match="lacks a part of the model that the chains found"):
-        found = log_partition(MODEL, method="tensor", max_bond=1, seed=1)
+        found = log_partition(MODEL, Network(max_bond=1), seed=1)
     assert found.max_bond == 1
     assert found.value < LOG_Z - 5 * found.standard_error
     assert not found.trusted
@@ -149,13 +150,12 @@ def test_samples_given_to_fit_to() -> None:
         np.where(all_states(n).sum(axis=1) > n / 2, probabilities(model), 0.0),
         1000, n, np.random.default_rng(1),
     )  # fmt: skip
-    given: dict[str, Any] = {"method": "tensor", "max_bond": 16, "seed": 1}
-    whole = log_partition(model, **given)
+    whole = log_partition(model, Network(max_bond=16), seed=1)
     assert whole.trusted
     assert abs(whole.value - log_z) < 4 * whole.standard_error + 1e-9
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimateWarning)
-        found = log_partition(model, samples=one, **given)
+        found = log_partition(model, Network(max_bond=16, states=one), seed=1)
     # The fit may find the other mode by itself; if it did not, the estimate says so.
     assert not found.trusted or abs(found.value - log_z) < 4 * found.standard_error + 1e-9
 
@@ -176,25 +176,25 @@ def test_chains_with_moves_cross_between_modes() -> None:
     w = noise.w.copy()
     w[2, :, 0] += 1.4
     model = SqRBM(0.2 * noise.a, 0.1 * noise.b, w, "XYZ")
-    options: dict[str, Any] = {"n_chains": 40, "seed": 1}
+    with_moves = Chains(40, kernel="tensor", max_bond=16)
     with pytest.warns(MixingWarning, match="R-hat"):
-        sample(model, 50, kernel="collapsed", burn_in=50, thin=1, **options)
+        sample(model, 50, Chains(40, kernel="collapsed", burn_in=50, thin=1), seed=1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        states, info = sample(model, 50, kernel="tensor", max_bond=16, **options)
+        states, info = sample(model, 50, with_moves, seed=1)
     assert info.mixed
     up = all_states(n).sum(axis=1) < n / 2
     wanted = probabilities(model)[up].sum()
     assert 0.1 < wanted < 0.9
-    error = np.sqrt(0.25 / info.ess_visible)
+    error = np.sqrt(0.25 / info.mixing.ess_visible)
     assert abs((states.sum(axis=2) < n / 2).mean() - wanted) < 5 * error
-    again, _ = sample(model, 50, kernel="tensor", max_bond=16, **options)
+    again, _ = sample(model, 50, with_moves, seed=1)
     assert (again == states).all()
 
 
 def test_perfect_samples_given_clamped_units() -> None:
     held = {0: 1, 4: 0}
-    states, info = sample_tensor(MODEL, 20_000, max_bond=16, clamp=held, resample=True, seed=1)
+    states, info = sample(MODEL, 20_000, Perfect(max_bond=16, resample=True), clamp=held, seed=1)
     assert (states[:, [0, 4]] == [1, 0]).all()
     v = all_states(10)
     inside = (v[:, 0] == 1) & (v[:, 4] == 0)
@@ -202,7 +202,7 @@ def test_perfect_samples_given_clamped_units() -> None:
     wanted = p @ (1.0 - 2.0 * v)
     assert info.ess > 10_000
     assert (np.abs((1.0 - 2.0 * states).mean(axis=0) - wanted) < 5 / np.sqrt(info.ess)).all()
-    completed, _ = sample(MODEL, 50, kernel="tensor", max_bond=16, clamp=held, seed=1)
+    completed, _ = sample(MODEL, 50, Chains(kernel="tensor", max_bond=16), clamp=held, seed=1)
     assert (completed[..., [0, 4]] == [1, 0]).all()
     error = np.sqrt(1 / (completed[..., 0].size / 4))
     assert (np.abs((1.0 - 2.0 * completed).mean(axis=(0, 1)) - wanted) < 5 * error).all()
@@ -212,11 +212,11 @@ def test_perfect_samples_given_clamped_units() -> None:
 def test_small_models(n: int, m: int) -> None:
     model = SqRBM.uniform(n, m, "XZ", seed=2)
     log_z = enumerate_model(model)[0]
-    found = log_partition(model, method="tensor", n_samples=500, seed=1)
+    found = log_partition(model, Network(samples=500), seed=1)
     assert abs(found.value - log_z) < 5 * found.standard_error + 1e-9
-    states, info = sample_tensor(model, 5000, seed=1)
+    states, info = sample(model, 5000, "perfect", seed=1)
     assert chi_squared(states, probabilities(model)) > 1e-6 or info.ess < 4999
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)
-        _, mixed = sample(model, 20, kernel="tensor", n_chains=20, seed=1)
+        _, mixed = sample(model, 20, Chains(kernel="tensor", chains=20), seed=1)
     assert mixed.acceptance > 0.9

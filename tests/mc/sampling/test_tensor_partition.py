@@ -18,7 +18,6 @@ import mc.sampling.partition
 import tnqbm.base.limits
 from mc.cli.common import plain
 from mc.sampling.amplitude.fit import find_states, log_weight_of
-from mc.sampling.amplitude.sample import sample_tensor
 from mc.sampling.amplitude.weights import systematic, weigh
 from mc.sampling.log_z.estimate import (
     Estimate,
@@ -28,9 +27,10 @@ from mc.sampling.log_z.estimate import (
     pareto_limit,
     pareto_shape,
 )
-from mc.sampling.partition import log_partition
+from mc.sampling.policies import Perfect
+from mc.sampling.sample import sample
 from tests.mc.sampling.tensor_twins import DenseProposal, hot, noisy, probabilities
-from tests.mc_twins import chi_squared
+from tests.mc_twins import chi_squared, log_partition_by, sample_by
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 
@@ -39,8 +39,8 @@ LOG_Z = enumerate_model(MODEL)[0]
 
 
 def estimate(proposal: Any, model: SqRBM = MODEL, **options: Any) -> Estimate:
-    given: dict[str, Any] = {"method": "tensor", "n_samples": 2000, "seed": 1} | options
-    return log_partition(model, proposal=proposal, **given)
+    given: dict[str, Any] = {"method": "tensor", "samples": 2000, "seed": 1} | options
+    return log_partition_by(model, proposal=proposal, **given)
 
 
 # --- the estimate -------------------------------------------------------------------------------
@@ -56,7 +56,7 @@ def test_estimates_are_right_within_their_errors(q: np.ndarray) -> None:
     assert found.trusted
     assert found.warnings == []
     assert found.log_weights.shape == (2000,)
-    assert (found.method, found.n_samples, found.n_chains, found.n_betas) == ("tensor", 2000, 0, 0)
+    assert (found.method, found.samples, found.chains, found.betas) == ("tensor", 2000, 0, None)
     assert 500 < found.ess < 2000
     assert found.pareto_k is not None
     assert found.pareto_k < 0.7
@@ -144,7 +144,7 @@ def test_a_mode_the_network_lacks_is_found_by_chains() -> None:
         estimate(DenseProposal(np.where(up, 0.0, p)), model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert estimate(DenseProposal(p), model, reference=np.ones((5, 10))).trusted
+        assert estimate(DenseProposal(p), model, data=np.ones((5, 10))).trusted
 
 
 def test_modes_that_hardly_count_raise_no_alarm() -> None:
@@ -194,14 +194,14 @@ def test_heavy_tails_are_reported() -> None:
     free = SqRBM(np.zeros(16), np.zeros((1, 0)), np.zeros((1, 16, 0)), "Z")
     with pytest.warns(EstimateWarning, match="heavy tail"):
         found = estimate(
-            DenseProposal(np.exp(-10 * rng.exponential(size=2**16))), free, n_samples=4000
+            DenseProposal(np.exp(-10 * rng.exponential(size=2**16))), free, samples=4000
         )
     assert found.pareto_k == pytest.approx(10 / 11, abs=0.25)
 
 
 def test_gaps_between_estimates() -> None:
     def one(value: float, error: float, method: str) -> Estimate:
-        return Estimate(value, error, 1.0, np.zeros(1), method, 1, 1, 0.0, True)
+        return Estimate(value, error, 1.0, np.zeros(1), method, 0.0, True)
 
     gap = gap_between(one(10.0, 0.3, "a"), one(12.0, 0.4, "b"))
     assert (gap.first, gap.second) == ("a", "b")
@@ -223,7 +223,7 @@ def test_gaps_between_estimates() -> None:
 
 # --- every method -------------------------------------------------------------------------------
 
-QUICK: dict[str, Any] = {"n_chains": 100, "n_betas": 100}
+QUICK: dict[str, Any] = {"chains": 100, "betas": 100}
 
 
 def test_all_methods_are_compared() -> None:
@@ -261,7 +261,7 @@ def test_a_network_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr("mc.sampling.log_z.network.fit_amplitude", refuse)
     with pytest.warns(EstimateWarning, match="tensor: left out: too large"):
-        found = log_partition(MODEL, method="all", seed=1, **QUICK)
+        found = log_partition_by(MODEL, "all", seed=1, **QUICK)
     assert [one.method for one in found.parts] == ["both", "exact"]
 
 
@@ -270,7 +270,7 @@ def test_a_network_that_does_not_fit_is_left_out(monkeypatch: pytest.MonkeyPatch
 
 def test_weighted_samples_have_the_models_averages() -> None:
     proposal = DenseProposal(noisy(MODEL, 0.7))
-    states, info = sample_tensor(MODEL, 20_000, proposal=proposal, seed=1)
+    states, info = sample(MODEL, 20_000, Perfect(proposal=proposal), seed=1)
     assert states.shape == (20_000, 8)
     assert states.dtype == np.uint8
     assert chi_squared(states, proposal.q) > 1e-6
@@ -294,14 +294,14 @@ def test_resampled_ones_count_alike() -> None:
     p = probabilities(model)
     picked = []
     for seed in range(300):
-        states, info = sample_tensor(model, 200, proposal=proposal, resample=True, seed=seed)
+        states, info = sample(model, 200, Perfect(proposal=proposal, resample=True), seed=seed)
         assert len(states) == math.floor(info.ess)
         assert info.resampled
         assert not info.log_weights.any()
         assert info.drawn == 200
         picked.append(states[np.random.default_rng(seed).integers(len(states))])
     assert chi_squared(np.array(picked), p) > 1e-6
-    together, info = sample_tensor(model, 20_000, proposal=proposal, resample=True, seed=1)
+    together, info = sample(model, 20_000, Perfect(proposal=proposal, resample=True), seed=1)
     counts = np.bincount(together @ [4, 2, 1], minlength=8) / len(together)
     assert np.abs(counts - p).max() < 5 * math.sqrt(0.25 / info.ess)
     assert info.distinct <= len(together) < 20_000
@@ -330,13 +330,13 @@ def test_clamped_units_are_held() -> None:
     part = conditioned(MODEL, held)
     proposal = DenseProposal(noisy(part, 0.5))
     for clamp in ({1: 1, 4: 0}, held):
-        states, info = sample_tensor(MODEL, 5000, proposal=proposal, clamp=clamp, seed=1)
+        states, info = sample(MODEL, 5000, Perfect(proposal=proposal), clamp=clamp, seed=1)
         assert (states[:, [1, 4]] == [1, 0]).all()
         assert chi_squared(states[:, held == -1], proposal.q) > 1e-6
         log_z = enumerate_model(part)[0]
         assert abs(info.log_partition - log_z) < 4 * info.standard_error
     with pytest.raises(ValueError, match="about 8 visible units, but 6"):
-        sample_tensor(MODEL, 10, proposal=DenseProposal(np.ones(256)), clamp={0: 1, 1: 1}, seed=1)
+        sample(MODEL, 10, Perfect(proposal=DenseProposal(np.ones(256))), clamp={0: 1, 1: 1}, seed=1)
 
 
 # --- bad input ----------------------------------------------------------------------------------
@@ -347,48 +347,48 @@ GOOD = DenseProposal(np.ones(256))
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"n_samples": 0}, ValueError, "n_samples must be at least 1, got 0"),
-        ({"n_samples": 2.5}, TypeError, "n_samples must be a whole number"),
-        ({"bootstrap": 1}, ValueError, "bootstrap must be at least 2"),
+        ({"samples": 0}, ValueError, "samples must be at least 1, got 0"),
+        ({"samples": 2.5}, TypeError, "samples must be a whole number"),
+        ({"resamples": 1}, ValueError, "resamples must be at least 2"),
         ({"proposal": DenseProposal(np.ones(16))}, ValueError, "about 4 visible units, but 8"),
         ({"proposal": "network"}, TypeError, "proposal must be an AmplitudeMPS.*got str"),
-        ({"feed": "tea"}, ValueError, "feed: 'tea' is not one of chains, tempered"),
+        ({"feed": "tea"}, ValueError, "feed must be one of chains, tempered, got 'tea'"),
         ({"proposal": None, "max_bond": 0}, ValueError, "max_bond must be at least 1, got 0"),
-        ({"proposal": None, "samples": np.zeros((3, 4))}, ValueError, "8 visible units"),
-        ({"proposal": None, "samples": np.zeros((0, 8))}, ValueError, "there are none"),
-        ({"proposal": None, "samples": np.full((3, 8), 2)}, ValueError, "must be 0 or 1"),
-        ({"reference": np.zeros((3, 4))}, ValueError, "8 visible units, got"),
+        ({"proposal": None, "states": np.zeros((3, 4))}, ValueError, "8 visible units"),
+        ({"proposal": None, "states": np.zeros((0, 8))}, ValueError, "there are none"),
+        ({"proposal": None, "states": np.full((3, 8), 2)}, ValueError, "must be 0 or 1"),
+        ({"data": np.zeros((3, 4))}, ValueError, "8 visible units, got"),
     ],
 )
 def test_bad_input_is_named(options: dict[str, Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        log_partition(MODEL, **{"method": "tensor", "proposal": GOOD, "seed": 0} | options)
+        log_partition_by(MODEL, **{"method": "tensor", "proposal": GOOD, "seed": 0} | options)
 
 
 @pytest.mark.parametrize(
     ("options", "error", "says"),
     [
-        ({"n_samples": 0}, ValueError, "n_samples"),
+        ({"samples": 0}, ValueError, "samples"),
         ({"seed": -1}, ValueError, "seed must not be negative"),
         ({"seed": 0.5}, TypeError, "seed"),
         ({"clamp": {9: 1}}, ValueError, "no visible unit 9"),
-        ({"proposal": None, "feed": "tea"}, ValueError, "feed: 'tea'"),
+        ({"proposal": None, "feed": "tea"}, ValueError, "feed must be one of"),
         ({"proposal": None, "data": np.zeros((3, 4))}, ValueError, "4 entries per row"),
         ({"proposal": None, "max_bond": True}, TypeError, "max_bond"),
     ],
 )
 def test_bad_input_to_samples(options: dict[str, Any], error: type[Exception], says: str) -> None:
-    given = {"n_samples": 5, "proposal": GOOD, "seed": 0} | options
+    given = {"samples": 5, "proposal": GOOD, "seed": 0} | options
     with pytest.raises(error, match=says):
-        sample_tensor(MODEL, given.pop("n_samples"), **given)
+        sample_by(MODEL, given.pop("samples"), "perfect", **given)
 
 
 def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tnqbm.base.limits, "available_bytes", lambda: 10**6)
     with pytest.raises(MemoryError, match="100000 samples of 8 visible units"):
-        estimate(GOOD, n_samples=100_000)
+        estimate(GOOD, samples=100_000)
     with pytest.raises(MemoryError, match="100000 samples"):
-        sample_tensor(MODEL, 100_000, proposal=GOOD, seed=1)
+        sample(MODEL, 100_000, Perfect(proposal=GOOD), seed=1)
 
 
 def test_weights_that_are_no_numbers() -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.sampling.sample import MixingWarning, sample
+from mc.sampling.info import MixingWarning
+from mc.sampling.policies import Chains
+from mc.sampling.sample import sample
 from tests.mc.sampling.tensor_twins import DenseProposal, hot, noisy, probabilities
-from tests.mc_twins import chi_squared
+from tests.mc_twins import chi_squared, sample_by
 from tests.twins import all_states
 from tnqbm import SqRBM
 
@@ -28,7 +30,10 @@ def two_modes(n: int = 8, strength: float = 1.6) -> SqRBM:
 def test_samples_follow_enumeration() -> None:
     with pytest.warns(MixingWarning, match="too few to tell"):
         states, info = sample(
-            MODEL, 1, n_chains=10_000, kernel="tensor", proposal=POOR, burn_in=5, thin=15, seed=1
+            MODEL,
+            1,
+            Chains(chains=10_000, kernel="tensor", proposal=POOR, burn_in=5, thin=15),
+            seed=1,
         )
     assert chi_squared(states[:, 0], probabilities(MODEL)) > 1e-6
     assert info.kernel == "tensor"
@@ -44,9 +49,12 @@ def test_clamped_samples_follow_the_conditional_distribution() -> None:
     proposal = DenseProposal(noisy(conditioned(MODEL, held), 1.0))
     with pytest.warns(MixingWarning, match="too few to tell"):
         states, _ = sample(
-            MODEL, 1, n_chains=10_000, kernel="tensor", proposal=proposal, clamp={1: 1, 3: 0},
-            burn_in=5, thin=15, seed=1,
-        )  # fmt: skip
+            MODEL,
+            1,
+            Chains(chains=10_000, kernel="tensor", proposal=proposal, burn_in=5, thin=15),
+            clamp={1: 1, 3: 0},
+            seed=1,
+        )
     v = all_states(5)
     p = np.where((v[:, 1] == 1) & (v[:, 3] == 0), probabilities(MODEL), 0.0)
     assert chi_squared(states[:, 0], p / p.sum()) > 1e-6
@@ -54,13 +62,13 @@ def test_clamped_samples_follow_the_conditional_distribution() -> None:
 
 def test_global_moves_cross_what_sweeps_do_not() -> None:
     model = two_modes()
-    options: dict[str, Any] = {"n_chains": 50, "seed": 1}
+    options: dict[str, Any] = {"chains": 50, "seed": 1}
     with pytest.warns(MixingWarning, match="R-hat"):
-        _, stuck = sample(model, 100, kernel="collapsed", burn_in=20, thin=1, **options)
+        _, stuck = sample_by(model, 100, kernel="collapsed", burn_in=20, thin=1, **options)
     assert not stuck.mixed
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        states, info = sample(
+        states, info = sample_by(
             model, 100, kernel="tensor", proposal=DenseProposal(noisy(model, 0.5)), **options
         )
     assert info.mixed
@@ -69,7 +77,7 @@ def test_global_moves_cross_what_sweeps_do_not() -> None:
     assert info.pilots[0].settled
     p = probabilities(model)
     up = all_states(8).sum(axis=1) < 4
-    error = np.sqrt(0.25 / info.ess_visible)
+    error = np.sqrt(0.25 / info.mixing.ess_visible)
     assert abs((states.sum(axis=2) < 4).mean() - p[up].sum()) < 5 * error
 
 
@@ -83,16 +91,18 @@ def frozen() -> tuple[SqRBM, DenseProposal]:
 def test_chains_do_not_start_where_the_network_never_goes() -> None:
     """From random states some would stay in the mode without weight, and a pilot never settle."""
     model, proposal = frozen()
-    _, info = sample(model, 50, n_chains=40, kernel="tensor", proposal=proposal, seed=1)
+    _, info = sample(model, 50, Chains(chains=40, kernel="tensor", proposal=proposal), seed=1)
     assert info.pilots[0].settled
     assert info.burn_in < 200
     assert info.mixed
     start = np.random.default_rng(1).integers(0, 2, (40, 8))
     with pytest.warns(MixingWarning):
         _, stuck = sample(
-            model, 50, n_chains=40, kernel="tensor", proposal=proposal, seed=1, init=start,
-            burn_in=20, thin=1,
-        )  # fmt: skip
+            model,
+            50,
+            Chains(chains=40, kernel="tensor", proposal=proposal, init=start, burn_in=20, thin=1),
+            seed=1,
+        )
     assert not stuck.mixed
 
 
@@ -101,26 +111,26 @@ def test_a_mode_that_the_network_lacks_is_reported() -> None:
     up = all_states(8).sum(axis=1) < 4
     lacking = DenseProposal(np.where(up, 1e-12, 1.0) * probabilities(model))
     with pytest.warns(MixingWarning, match="the network: log Z"):
-        _, info = sample(model, 50, n_chains=20, kernel="tensor", proposal=lacking, seed=1)
+        _, info = sample(model, 50, Chains(chains=20, kernel="tensor", proposal=lacking), seed=1)
     assert not info.mixed
 
 
 def test_chains_do_not_depend_on_how_many_there_are() -> None:
-    few, one = sample(MODEL, 60, n_chains=7, kernel="tensor", proposal=POOR, seed=5)
-    many, two = sample(MODEL, 60, n_chains=90, kernel="tensor", proposal=POOR, seed=5)
+    few, one = sample(MODEL, 60, Chains(chains=7, kernel="tensor", proposal=POOR), seed=5)
+    many, two = sample(MODEL, 60, Chains(chains=90, kernel="tensor", proposal=POOR), seed=5)
     assert (few == many[:7]).all()
     assert (one.burn_in, one.thin) == (two.burn_in, two.thin)
-    other, _ = sample(MODEL, 60, n_chains=7, kernel="tensor", proposal=POOR, seed=6)
+    other, _ = sample(MODEL, 60, Chains(chains=7, kernel="tensor", proposal=POOR), seed=6)
     assert (other != few).any()
 
 
 def test_longer_runs_go_on_where_shorter_ones_stop() -> None:
-    given: dict[str, Any] = {"n_chains": 20, "kernel": "tensor", "proposal": POOR, "seed": 5}
+    given: dict[str, Any] = {"chains": 20, "kernel": "tensor", "proposal": POOR, "seed": 5}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)
-        short, _ = sample(MODEL, 10, burn_in=0, thin=2, **given)
-        long, _ = sample(MODEL, 30, burn_in=0, thin=2, **given)
-        fine, _ = sample(MODEL, 60, burn_in=0, thin=1, **given)
+        short, _ = sample_by(MODEL, 10, burn_in=0, thin=2, **given)
+        long, _ = sample_by(MODEL, 30, burn_in=0, thin=2, **given)
+        fine, _ = sample_by(MODEL, 60, burn_in=0, thin=1, **given)
     assert (long[:, :10] == short).all()
     assert (fine[:, 1::2] == long).all()
 
@@ -134,9 +144,9 @@ def test_longer_runs_go_on_where_shorter_ones_stop() -> None:
         ({"proposal": POOR, "kernel": "collapsed"}, ValueError, "proposal is for kernel"),
         ({"proposal": POOR, "kernel": "auto"}, ValueError, "proposal is for kernel"),
         ({"max_bond": 0}, ValueError, "max_bond must be at least 1"),
-        ({"kernel": "tensors"}, ValueError, "'tensors' is not one of .*tensor"),
+        ({"kernel": "tensors"}, ValueError, "kernel must be one of .*tensor, got 'tensors'"),
     ],
 )
 def test_bad_input_is_named(options: dict[str, Any], error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        sample(MODEL, 5, **{"kernel": "tensor", "seed": 0} | options)
+        sample_by(MODEL, 5, **{"kernel": "tensor", "seed": 0} | options)

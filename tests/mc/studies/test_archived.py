@@ -128,7 +128,7 @@ def test_evaluate_logz_and_quality_use_what_the_run_was_trained_on(tmp_path: Pat
         shown = answer(words[0], path, *RUN, *words[1:])
         assert shown["nll"] == pytest.approx(final["nll"], abs=1e-12)
         assert shown["data"] == str(data)
-    shown = answer("quality", path, *RUN, "--chains", "4", "--per-chain", "5", "--kernel", "block")
+    shown = answer("quality", path, *RUN, "--chains", "4", "--samples", "5", "--kernel", "block")
     assert (shown["quality"]["n_data"], shown["quality"]["n_test"]) == (
         train.n_samples,
         test.n_samples,

@@ -108,34 +108,36 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     ),
     "mc.sample": (
         mc.sample,
-        {"model": MODEL, "n_samples": 2, "n_chains": 4, "kernel": "collapsed", "data": ROWS,
-         "burn_in": 2, "thin": 1, "seed": 0},
+        {"model": MODEL, "samples": 2,
+         "method": mc.Chains(chains=4, kernel="collapsed", burn_in=2, thin=1), "data": ROWS,
+         "seed": 0},
     ),
-    "mc.sample_tempered": (
-        mc.sample_tempered,
-        {"model": MODEL, "n_samples": 2, "n_ladders": 2, "burn_in": 2, "thin": 1, "seed": 0,
-         "reference": ROWS},
+    "mc.Chains": (mc.Chains, {"chains": 4, "kernel": "collapsed", "burn_in": 2, "thin": 1}),
+    "mc.Tempered": (mc.Tempered, {"chains": 2, "burn_in": 2, "thin": 1, "max_temperatures": 4}),
+    "mc.Perfect": (mc.Perfect, {"max_bond": 4, "feed": "chains", "resample": True}),
+    "mc.Annealing": (
+        mc.Annealing, {"chains": 4, "betas": 4, "steps": 1, "states": None, "resamples": 10}
     ),
-    "mc.sample_tensor": (
-        mc.sample_tensor, {"model": MODEL, "n_samples": 2, "max_bond": 4, "data": ROWS, "seed": 0}
-    ),
+    "mc.Network": (mc.Network, {"samples": 10, "max_bond": 4, "states": None, "resamples": 10}),
+    "mc.Exact": (mc.Exact, {"method": "contraction"}),
+    "mc.Auto": (mc.Auto, {"annealing": mc.Annealing(), "network": mc.Network()}),
+    "mc.All": (mc.All, {"annealing": mc.Annealing(), "network": mc.Network()}),
     "mc.fit_amplitude": (
-        mc.fit_amplitude, {"model": MODEL, "max_bond": 4, "samples": ROWS, "data": None, "seed": 0}
+        mc.fit_amplitude, {"model": MODEL, "max_bond": 4, "states": ROWS, "data": None, "seed": 0}
     ),
     "mc.log_partition": (
         mc.log_partition,
-        {"model": MODEL, "method": "ais", "n_chains": 4, "n_betas": 4, "seed": 0,
-         "reference": ROWS, "samples": None, "bootstrap": 10},
+        {"model": MODEL, "method": mc.Annealing(chains=4, betas=4), "seed": 0, "data": ROWS},
     ),
-    "mc.log_likelihood": (mc.log_likelihood, {"model": MODEL, "rows": ROWS, "estimate": (1, 0.1)}),
-    "mc.log_likelihoods": (mc.log_likelihoods, {"model": MODEL, "rows": ROWS, "estimate": (1, 0)}),
+    "mc.log_likelihood": (mc.log_likelihood, {"model": MODEL, "rows": ROWS, "log_z": (1, 0.1)}),
+    "mc.log_likelihoods": (mc.log_likelihoods, {"model": MODEL, "rows": ROWS, "log_z": (1, 0)}),
     "mc.compare_likelihoods": (
         mc.compare_likelihoods,
         {"first": MODEL, "second": MODEL, "rows": ROWS, "first_log_z": (1.0, 0.1),
          "second_log_z": (1.0, 0.1)},
     ),
-    "mc.total_variation": (
-        mc.total_variation, {"model": MODEL, "target": TARGET, "estimate": (1.0, 0.1)}
+    "mc.total_variation_on_support": (
+        mc.total_variation_on_support, {"model": MODEL, "target": TARGET, "log_z": (1.0, 0.1)}
     ),
     "mc.load_study": (mc.load_study, {"source": "no-such-study.toml"}),
 }  # fmt: skip
@@ -161,24 +163,24 @@ FINE = {
     ("train", "frozen"): {"None"},
     ("train", "callback"): {"None"},
     ("mc.sample", "data"): {"None", "array", "pair"},
-    ("mc.sample", "burn_in"): {"None"},
-    ("mc.sample", "thin"): {"None"},
-    ("mc.sample_tempered", "burn_in"): {"None"},
-    ("mc.sample_tempered", "thin"): {"None"},
-    ("mc.sample_tempered", "reference"): {"None"},
-    ("mc.sample_tensor", "data"): {"None"},
-    ("mc.fit_amplitude", "samples"): {"None"},
+    ("mc.Chains", "burn_in"): {"None"},
+    ("mc.Chains", "thin"): {"None"},
+    ("mc.Tempered", "burn_in"): {"None"},
+    ("mc.Tempered", "thin"): {"None"},
+    ("mc.Annealing", "betas"): {"array", "pair"},
+    ("mc.Annealing", "states"): {"None", "array", "pair"},
+    ("mc.Network", "states"): {"None", "array", "pair"},
+    ("mc.fit_amplitude", "states"): {"None"},
     ("mc.fit_amplitude", "data"): {"None", "array", "pair"},
-    ("mc.log_partition", "reference"): {"None"},
-    ("mc.log_partition", "samples"): {"None", "array", "pair"},
+    ("mc.log_partition", "data"): {"None"},
     ("mc.log_partition", "seed"): {"None"},
-    ("mc.log_likelihood", "estimate"): {"pair"},
-    ("mc.log_likelihoods", "estimate"): {"pair"},
+    ("mc.log_likelihood", "log_z"): {"pair"},
+    ("mc.log_likelihoods", "log_z"): {"pair"},
     ("mc.compare_likelihoods", "first"): {"model"},
     ("mc.compare_likelihoods", "second"): {"model"},
     ("mc.compare_likelihoods", "first_log_z"): {"pair"},
     ("mc.compare_likelihoods", "second_log_z"): {"pair"},
-    ("mc.total_variation", "estimate"): {"pair"},
+    ("mc.total_variation_on_support", "log_z"): {"pair"},
 }
 """Mistakes that are none: where None is the default, or numbers are asked for, or arrays of another
 method."""
@@ -208,8 +210,9 @@ def test_wrong_arguments_are_named_before_any_work(name: str, argument: str) -> 
 
 
 def test_warnings_point_at_the_call() -> None:
+    policy = mc.Chains(chains=2, kernel="collapsed", burn_in=1, thin=1)
     with pytest.warns(mc.MixingWarning) as caught:
-        mc.sample(MODEL, 1, n_chains=2, kernel="collapsed", burn_in=1, thin=1, seed=1)
+        mc.sample(MODEL, 1, policy, seed=1)
     assert [warning.filename for warning in caught] == [__file__]
 
 
@@ -228,8 +231,8 @@ def test_warnings_point_at_the_call() -> None:
         ("HamiltonianProblem", {"hamiltonians": [MODEL]}, ["entry 0 must be a PauliHamiltonian"]),
         ("TrainingSettings", {"chains": 0}, ["chains: must be an integer >= 1, got 0"]),
         ("TrainingSettings", {"gradient": "exact"}, ["chains: gradient 'exact' has no such"]),
-        ("mc.log_likelihood", {"estimate": 12.5}, ["estimate must be", "give (12.5, 0.0)"]),
-        ("mc.total_variation", {"target": ROWS}, ["target must be a Target"]),
+        ("mc.log_likelihood", {"log_z": 12.5}, ["log_z must be", "give (12.5, 0.0)"]),
+        ("mc.total_variation_on_support", {"target": ROWS}, ["target must be a Target"]),
         ("exact.gradient", {"target": ROWS}, ["target must be a Target"]),
         ("SqRBM.uniform", {"n": "8"}, ["n must be a whole number, got '8'", "8 without quotes"]),
         ("SqRBM.uniform", {"n": 8.0}, ["n must be a whole number, got 8.0; write 8"]),
@@ -237,7 +240,10 @@ def test_warnings_point_at_the_call() -> None:
         ("datasets.load", {"n": "8"}, ["n must be a whole number, got '8'", "8 without quotes"]),
         ("datasets.load", {"name": "Digits"}, ["unknown data set 'Digits'", "mean 'digits'?"]),
         ("datasets.load", {"name": "parity", "n": 10**6}, ["more than 2**22"]),
-        ("mc.sample", {"n_samples": "8"}, ["n_samples must be a whole number"]),
+        ("mc.sample", {"samples": "8"}, ["samples must be a whole number"]),
+        ("mc.sample", {"method": "gibbs"}, ["'gibbs' is not one of chains, tempered, perfect"]),
+        ("mc.sample", {"method": mc.Network()}, ["or an object Chains, Tempered, Perfect, got"]),
+        ("mc.Chains", {"chains": "8"}, ["chains must be a whole number"]),
         ("mc.sample", {"data": "mine.csv"}, ["data must be rows of 0 and 1", "'mine.csv'"]),
         ("mc.sample", {"data": MASKED}, ["data must have no masked", "(1, 2)", "filled"]),
         ("Target.from_samples", {"v": MASKED}, ["must have no masked entries", "(1, 2)"]),
