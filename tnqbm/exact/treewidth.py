@@ -29,15 +29,15 @@ def estimated_width(mask: Mask, n_paulis: int, limit: float) -> float:
     trees save a few bits more. No value is exact above ``limit``: the search ends there.
     """
     n, m = mask.shape
-    one = mask.astype(np.float32)
-    whole = (one @ one.T) > 0
-    np.fill_diagonal(whole, False)
+    coupled = mask.astype(np.float32)
+    dense = (coupled @ coupled.T) > 0
+    np.fill_diagonal(dense, False)
     split = np.zeros((n + m, n + m), dtype=np.bool_)
     split[:n, n:] = mask
     split[n:, :n] = mask.T
     size = 1.0 if n_paulis == 1 else math.log2(NODES)
     best = math.inf
-    for graph, sizes in ((whole, [1.0] * n), (split, [1.0] * n + [size] * m)):
+    for graph, sizes in ((dense, [1.0] * n), (split, [1.0] * n + [size] * m)):
         banded = reverse_cuthill_mckee(csr_array(graph), symmetric_mode=True).tolist()
         for order in (None, range(len(sizes)), banded):
             best = min(best, _eliminate(graph, sizes, order, min(limit, best)))

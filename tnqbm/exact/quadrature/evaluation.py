@@ -230,15 +230,15 @@ def _climb(
         )
     spent, gap = 0.0, math.inf
     before: NodeSums | None = None
-    for one in _degrees(part, degree, tolerance):
-        spent += _operations(part, one)
+    for rung in _degrees(part, degree, tolerance):
+        spent += _operations(part, rung)
         if spent > max_operations:
             raise ValueError(
                 f"quadrature over {part.n_hidden} hidden qubits and {part.n_visible} visible units "
                 f"reached {_reached(before, gap)} and would need {spent:.1e} operations for "
-                f"degree {one} (max_operations = {max_operations:.1e}); {_ADVICE}"
+                f"degree {rung} (max_operations = {max_operations:.1e}); {_ADVICE}"
             )
-        last = NodeSums(part, one)
+        last = NodeSums(part, rung)
         if before is not None:
             gap = _gap(before, last)
             if degree is not None and math.isfinite(last.log_partition):
@@ -284,9 +284,9 @@ def _moments_gap(before: NodeSums, last: NodeSums) -> float:
 def _degrees(part: CoupledPart, degree: int | None, tolerance: float) -> list[int]:
     """Degrees to try in turn, two at least."""
     if degree is not None:
-        return [max(one for one in LADDER if one < degree), int(degree)]
+        return [max(rung for rung in LADDER if rung < degree), int(degree)]
     first = _needed(_FIRST * part.field(), tolerance)
-    return [one for one in LADDER if one >= min(first, LADDER[-2])]
+    return [rung for rung in LADDER if rung >= min(first, LADDER[-2])]
 
 
 def _needed(field: float, tolerance: float) -> int:

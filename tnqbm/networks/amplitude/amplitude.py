@@ -116,7 +116,7 @@ class AmplitudeMPS:
         Raises ValueError or TypeError for impossible arguments, MemoryError if the network would
         not fit.
         """
-        found = check_order(order, model)
+        site_order = check_order(order, model)
         max_bond = _whole("max_bond", max_bond, 1)
         if rounds is not None:
             rounds = _whole("rounds", rounds, 0)
@@ -132,9 +132,9 @@ class AmplitudeMPS:
                 )
         rng = streams.generator(seed)
         with one_thread():
-            fitter = Fitter(model, found, max_bond, float(infidelity), rng)
+            fitter = Fitter(model, site_order, max_bond, float(infidelity), rng)
             form, log_norm, report = fitter.run(states, rounds)
-            return cls(form.tensors, found, log_norm, report)
+            return cls(form.tensors, site_order, log_norm, report)
 
     @property
     def n_visible(self) -> int:
@@ -195,10 +195,10 @@ class AmplitudeMPS:
             tensor = tensors[place[unit]].copy()
             tensor[:, 1 - bit] = 0.0
             tensors[place[unit]] = tensor
-        found, log_norm = right_canonical(tensors)
+        clamped, log_norm = right_canonical(tensors)
         if not np.isfinite(log_norm):
             raise ValueError(f"clamp: the network gives {dict(clamp)} no probability at all")
-        return found
+        return clamped
 
     def log_prob(self, v: ArrayLike) -> Float:
         """log q(v) of states (..., n), -inf where q is 0."""
@@ -235,8 +235,8 @@ class AmplitudeMPS:
             log_network, sign = log_amplitudes(
                 self._form.tensors, np.ascontiguousarray(v[:, self.order])
             )
-        found: Overlap = overlap(0.5 * _log_weight(model, v), log_network, sign)
-        return found.infidelity, found.error
+        result: Overlap = overlap(0.5 * _log_weight(model, v), log_network, sign)
+        return result.infidelity, result.error
 
     def schmidt_values(self, cut: int) -> Float:
         """Schmidt values, descending, of the cut between sites ``cut`` and ``cut`` + 1."""
@@ -246,23 +246,23 @@ class AmplitudeMPS:
 
     def entropies(self) -> Float:
         """Von Neumann entropies (n - 1,) of the cuts, in nats."""
-        found = np.zeros(self.n_visible - 1)
+        entropies = np.zeros(self.n_visible - 1)
         for k, s in enumerate(self._form.schmidt):
             p = np.square(s[s > ROUNDING])
-            found[k] = max(0.0, -float(np.sum(p * np.log(p))))
-        return found
+            entropies[k] = max(0.0, -float(np.sum(p * np.log(p))))
+        return entropies
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """Everything by name, for checkpoints; inverse :meth:`from_arrays`."""
-        found: dict[str, NDArray[Any]] = {
+        arrays: dict[str, NDArray[Any]] = {
             "order": self.order.copy(),
             "log_norm": np.array(self.log_norm),
         }
         for k, tensor in enumerate(self._form.tensors):
-            found[f"tensors/{k}"] = tensor.copy()
+            arrays[f"tensors/{k}"] = tensor.copy()
         for k, s in enumerate(self._form.schmidt):
-            found[f"schmidt/{k}"] = s.copy()
-        return found
+            arrays[f"schmidt/{k}"] = s.copy()
+        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> AmplitudeMPS:
@@ -273,9 +273,9 @@ class AmplitudeMPS:
         schmidt = [np.array(arrays[f"schmidt/{k}"], dtype=np.float64) for k in range(n - 1)]
         sizes = [1, *[s.size for s in schmidt], 1]
         shapes = [(sizes[k], 2, sizes[k + 1]) for k in range(n)]
-        found = [tensor.shape for tensor in tensors]
-        if found != shapes or not np.array_equal(np.sort(order), np.arange(n)) or n == 0:
-            raise ValueError(f"these arrays are no amplitude network: tensors of shapes {found}")
+        actual = [tensor.shape for tensor in tensors]
+        if actual != shapes or not np.array_equal(np.sort(order), np.arange(n)) or n == 0:
+            raise ValueError(f"these arrays are no amplitude network: tensors of shapes {actual}")
         self = cls.__new__(cls)
         self._form = SchmidtForm(tensors, schmidt, 0.0)
         self.order, self.log_norm, self.report = order, float(arrays["log_norm"]), None

@@ -221,32 +221,32 @@ class Fitter:
         """Endings of the caller's states (K, n), in visiting order."""
         count = columns_for(self.max_bond)
         states = samples[:count, self._order]
-        found = []
+        endings = []
         for first in range(1, self.n):
             if _are_few(self.n - first, count):
-                found.append(all_endings(self.n - first))
+                endings.append(all_endings(self.n - first))
             else:
-                found.append(distinct(states[:, first:]))
-        return found
+                endings.append(distinct(states[:, first:]))
+        return endings
 
     def _endings(self, form: SchmidtForm, count: int) -> list[Endings]:
         """Endings of all cuts drawn from a state and from a warmer one, with exact weights."""
         sources = [(form, 1.0)]
         if self._warm is not None:
             sources = [(form, 1.0 - WARM_SHARE), (self._warm, WARM_SHARE)]
-        found: list[Endings] = []
+        endings: list[Endings] = []
         for first in range(1, self.n, STRIDE):
             last = min(first + STRIDE, self.n) - 1
             group: tuple[Bits, list[Float]] | None = None
             for site in range(first, last + 1):
                 if _are_few(self.n - site, count):
-                    found.append(all_endings(self.n - site))
+                    endings.append(all_endings(self.n - site))
                     continue
                 if group is None:
                     group = self._draw(sources, first, last, count)
                 bits, densities = group
-                found.append(distinct(bits[:, site - first :], -0.5 * densities[site - first]))
-        return found
+                endings.append(distinct(bits[:, site - first :], -0.5 * densities[site - first]))
+        return endings
 
     def _draw(
         self, sources: list[tuple[SchmidtForm, float]], first: int, last: int, count: int
@@ -266,7 +266,7 @@ class Fitter:
             [np.log(share) + d for d in ending_densities(form, first, last, bits)]
             for form, share in sources
         ]
-        total = [np.logaddexp.reduce(one) for one in zip(*parts, strict=True)]
+        total = [np.logaddexp.reduce(densities) for densities in zip(*parts, strict=True)]
         return bits, total
 
     def _follow_path(self) -> tuple[SchmidtForm, int]:

@@ -41,7 +41,7 @@ class SchmidtForm(NamedTuple):
 
 def left_canonical(tensors: Tensors) -> Tensors:
     """The normalised left-canonical form, of the same bonds or smaller ones."""
-    found = []
+    result = []
     rest = np.ones((1, 1))
     for k, tensor in enumerate(tensors):
         left, right = rest.shape[0], tensor.shape[2]
@@ -51,8 +51,8 @@ def left_canonical(tensors: Tensors) -> Tensors:
         else:
             matrix, rest = np.linalg.qr(matrix)
             rest = rest / np.linalg.norm(rest)
-        found.append(matrix.reshape(left, 2, -1))
-    return found
+        result.append(matrix.reshape(left, 2, -1))
+    return result
 
 
 def schmidt_form(tensors: Tensors, max_bond: int, discard: float) -> SchmidtForm:
@@ -64,24 +64,24 @@ def schmidt_form(tensors: Tensors, max_bond: int, discard: float) -> SchmidtForm
     was.
     """
     n = len(tensors)
-    found: Tensors = [np.empty(0)] * n
+    result: Tensors = [np.empty(0)] * n
     schmidt: list[Float] = [np.empty(0)] * (n - 1)
     rest = np.ones((1, 1))
     for k in range(n - 1, 0, -1):
         tensor = tensors[k]
         matrix = (tensor.reshape(-1, tensor.shape[2]) @ rest).reshape(tensor.shape[0], -1)
         u, s, vh = np.linalg.svd(matrix, full_matrices=False)
-        keep = _kept(s, max_bond, discard)
-        found[k] = vh[:keep].reshape(keep, 2, -1)
+        keep = _bond(s, max_bond, discard)
+        result[k] = vh[:keep].reshape(keep, 2, -1)
         rest = u[:, :keep] * s[:keep]
         schmidt[k - 1] = s[:keep] / np.linalg.norm(s[:keep])
     first = (tensors[0].reshape(2, -1) @ rest).reshape(1, 2, -1)
     norm = float(np.linalg.norm(first))
-    found[0] = first / norm
-    return SchmidtForm(found, schmidt, float(np.log(norm)))
+    result[0] = first / norm
+    return SchmidtForm(result, schmidt, float(np.log(norm)))
 
 
-def _kept(s: Float, max_bond: int, discard: float) -> int:
+def _bond(s: Float, max_bond: int, discard: float) -> int:
     squares = np.square(s / s[0])
     tails = np.cumsum(squares[::-1])[::-1]
     enough = int(np.count_nonzero(tails > discard * tails[0]))
@@ -92,23 +92,23 @@ def _kept(s: Float, max_bond: int, discard: float) -> int:
 def right_canonical(tensors: Tensors) -> tuple[Tensors, float]:
     """Right-canonical form and logarithm of the norm; -inf for a state that is zero."""
     n = len(tensors)
-    found: Tensors = [np.empty(0)] * n
+    result: Tensors = [np.empty(0)] * n
     rest, log_norm = np.ones((1, 1)), 0.0
     for k in range(n - 1, -1, -1):
         tensor = tensors[k]
         matrix = (tensor.reshape(-1, tensor.shape[2]) @ rest).reshape(tensor.shape[0], -1)
         if k > 0:
             q, r = np.linalg.qr(matrix.T)
-            found[k], rest = np.ascontiguousarray(q.T).reshape(-1, 2, _right(found, k)), r.T
+            result[k], rest = np.ascontiguousarray(q.T).reshape(-1, 2, _right(result, k)), r.T
         else:
-            found[0], rest = matrix.reshape(1, 2, -1), matrix
+            result[0], rest = matrix.reshape(1, 2, -1), matrix
         size = float(np.linalg.norm(rest))
         if size == 0.0:
-            return found, -np.inf
+            return result, -np.inf
         log_norm += np.log(size)
         rest = rest / size
-    found[0] = rest.reshape(1, 2, -1)
-    return found, log_norm
+    result[0] = rest.reshape(1, 2, -1)
+    return result, log_norm
 
 
 def _right(tensors: Tensors, k: int) -> int:
@@ -176,14 +176,14 @@ def ends(tensors: Tensors, v: Bits) -> list[Float]:
     The last entry, k = n, is a column of ones.
     """
     n = len(tensors)
-    found: list[Float] = [np.empty(0)] * n + [np.ones((v.shape[0], 1))]
+    environments: list[Float] = [np.empty(0)] * n + [np.ones((v.shape[0], 1))]
     for k in range(n - 1, -1, -1):
         tensor = tensors[k]
-        found[k] = np.empty((v.shape[0], tensor.shape[0]))
+        environments[k] = np.empty((v.shape[0], tensor.shape[0]))
         for bit in (0, 1):
             rows = v[:, k] == bit
-            found[k][rows] = found[k + 1][rows] @ tensor[:, bit].T
-    return found
+            environments[k][rows] = environments[k + 1][rows] @ tensor[:, bit].T
+    return environments
 
 
 def draw_endings(form: SchmidtForm, first: int, count: int, rng: np.random.Generator) -> Bits:
@@ -207,15 +207,15 @@ def ending_densities(form: SchmidtForm, first: int, last: int, v: Bits) -> list[
     tensors = form.tensors[first:]
     vectors = ends(tensors, v)
     density = np.diag(_mixture(form, first))
-    found = []
+    densities = []
     for k in range(last - first + 1):
         if k > 0:
             a = tensors[k - 1]
             left = (density @ a.reshape(a.shape[0], -1)).reshape(-1, a.shape[2])
             density = a.reshape(-1, a.shape[2]).T @ left
         weight = np.einsum("kr,kr->k", vectors[k] @ density, vectors[k])
-        found.append(np.log(np.maximum(weight, np.finfo(np.float64).tiny)))
-    return found
+        densities.append(np.log(np.maximum(weight, np.finfo(np.float64).tiny)))
+    return densities
 
 
 def _mixture(form: SchmidtForm, first: int) -> Float:

@@ -58,15 +58,15 @@ def check_order(order: str | ArrayLike, model: SqRBM) -> Order:
         if order == "natural":
             return np.arange(n, dtype=np.int64)
         raise ValueError(f"order: {order!r} is not 'auto', 'natural' or a permutation of the units")
-    found = np.asarray(order)
-    if found.dtype.kind not in "iu" or found.shape != (n,):
+    units = np.asarray(order)
+    if units.dtype.kind not in "iu" or units.shape != (n,):
         raise ValueError(
-            f"order must be 'auto', 'natural' or {n} whole numbers, got dtype {found.dtype} and "
-            f"shape {found.shape}"
+            f"order must be 'auto', 'natural' or {n} whole numbers, got dtype {units.dtype} and "
+            f"shape {units.shape}"
         )
-    if not np.array_equal(np.sort(found), np.arange(n)):
-        raise ValueError(f"order must hold every unit 0 to {n - 1} once, got {found.tolist()}")
-    return found.astype(np.int64)
+    if not np.array_equal(np.sort(units), np.arange(n)):
+        raise ValueError(f"order must hold every unit 0 to {n - 1} once, got {units.tolist()}")
+    return units.astype(np.int64)
 
 
 def cut_weights(c: Float, order: Order) -> Float:

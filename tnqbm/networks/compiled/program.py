@@ -179,7 +179,7 @@ def compile_tree(
         if len(operands) == 1:
             operands.append(((), 0, 0))
         out = nodes[k].axes
-        operands.sort(key=lambda one: (-_inner_run(out, one[0]), -len(one[0])))
+        operands.sort(key=lambda operand: (-_inner_run(out, operand[0]), -len(operand[0])))
         (x, x_at, x_slot), (y, y_at, y_slot) = operands
         if (kind, k) not in columns:
             columns[kind, k] = _operation(out, x, y, dims, tables)

@@ -63,11 +63,11 @@ class Schedule:
 
 
 def schedule(
-    shape: TreeShape, gradients: bool, kept: frozenset[int], retain: bool = False
+    shape: TreeShape, gradients: bool, checkpoints: frozenset[int], retain: bool = False
 ) -> Schedule:
-    """All steps, with forward values kept only at ``kept`` and in the part that holds the root.
+    """All steps; forward values stay at ``checkpoints`` and in the part that holds the root.
 
-    Without ``gradients`` none is kept, or all with ``retain``.
+    Without ``gradients`` none stays, or all with ``retain``.
     """
     nodes, arena, plan = shape.nodes, _Arena(), Schedule()
     place: dict[tuple[str, int], int] = {}
@@ -92,13 +92,13 @@ def schedule(
     if gradients:
         for k in range(shape.n_leaves):
             plan.environments[k] = arena.take(nodes[k].size)
-    part = _parts(shape, kept)
+    part = _parts(shape, checkpoints)
     for k in shape.postorder(shape.root):
         if k < shape.n_leaves:
             continue
         make("value", k)
         for c in nodes[k].children:
-            done = part[c] != part[shape.root] and c not in kept if gradients else not retain
+            done = part[c] != part[shape.root] and c not in checkpoints if gradients else not retain
             if done:
                 drop("value", c)
     if not gradients:
@@ -137,11 +137,11 @@ def schedule(
     return plan
 
 
-def _parts(shape: TreeShape, kept: frozenset[int]) -> dict[int, int]:
+def _parts(shape: TreeShape, checkpoints: frozenset[int]) -> dict[int, int]:
     """For each tensor the checkpoint (or the root) at the top of its part of the tree."""
     part: dict[int, int] = {}
     for k in reversed(list(shape.postorder(shape.root))):
-        top = k == shape.root or k in kept
+        top = k == shape.root or k in checkpoints
         part[k] = k if top else part[shape.nodes[k].parent]
     return part
 
@@ -149,7 +149,7 @@ def _parts(shape: TreeShape, kept: frozenset[int]) -> dict[int, int]:
 def _checkpoints(shape: TreeShape, limit: float) -> frozenset[int]:
     """Tensors at which the tree is cut, so that no part holds more than about ``limit`` entries."""
     held: dict[int, float] = {}
-    kept = set()
+    checkpoints = set()
     for k in shape.postorder(shape.root):
         node = shape.nodes[k]
         if k < shape.n_leaves:
@@ -157,9 +157,9 @@ def _checkpoints(shape: TreeShape, limit: float) -> frozenset[int]:
             continue
         held[k] = node.size + sum(held[c] for c in node.children)
         if held[k] > limit and k != shape.root:
-            kept.add(k)
+            checkpoints.add(k)
             held[k] = 0.0
-    return frozenset(kept)
+    return frozenset(checkpoints)
 
 
 def fitting_schedule(

@@ -79,15 +79,15 @@ class TreeShape:
     def _without_private(self, leaf: int, holders: dict[int, int]) -> int:
         """Variables of one tensor only are summed before anything else."""
         scope = self.nodes[leaf].scope
-        kept = frozenset(v for v in scope if holders[v] > 1)
-        return leaf if kept == scope else self._add(kept, leaf)
+        shared = frozenset(v for v in scope if holders[v] > 1)
+        return leaf if shared == scope else self._add(shared, leaf)
 
     def _join(self, left: int, right: int, holders: dict[int, int]) -> int:
         a, b = self.nodes[left].scope, self.nodes[right].scope
         for v in a & b:
             holders[v] -= 1
-        kept = frozenset(v for v in a | b if holders[v] > 1)
-        return self._add(kept, left, right)
+        shared = frozenset(v for v in a | b if holders[v] > 1)
+        return self._add(shared, left, right)
 
     @property
     def width(self) -> float:
@@ -157,6 +157,6 @@ class TreeShape:
                 tail.append(v)
                 size *= self.dims[v]
             tail.reverse()
-        kept = [v for v in big if v in node.scope and v not in tail]
-        kept += sorted(node.scope - set(kept) - set(tail))
-        return (*kept, *tail)
+        axes = [v for v in big if v in node.scope and v not in tail]
+        axes += sorted(node.scope - set(axes) - set(tail))
+        return (*axes, *tail)

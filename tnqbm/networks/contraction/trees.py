@@ -46,7 +46,7 @@ def improved_tree(scopes: Sequence[Scope], dims: Sequence[int], tree: Tree, *, s
     trees = [tree]
     if len(scopes) <= SEARCH_TENSORS:
         trees += _searched(scopes, dims, tree, seed)
-    return min(trees, key=lambda one: TreeShape(scopes, dims, one).forward_cost)
+    return min(trees, key=lambda candidate: TreeShape(scopes, dims, candidate).forward_cost)
 
 
 def elimination_tree(scopes: Sequence[Scope], dims: Sequence[int], order: Sequence[int]) -> Tree:
@@ -67,11 +67,11 @@ def elimination_tree(scopes: Sequence[Scope], dims: Sequence[int], order: Sequen
         union = tensors[a] | tensors[b]
         for v in union:
             holders[v] -= {a, b}
-        kept = frozenset(v for v in union if holders[v])
-        for v in kept:
+        scope = frozenset(v for v in union if holders[v])
+        for v in scope:
             holders[v].add(count)
         del tensors[a], tensors[b]
-        tensors[count] = kept
+        tensors[count] = scope
         tree.append((a, b))
         count += 1
         return count - 1
@@ -153,10 +153,10 @@ def _to_cotengra(scopes: Sequence[Scope], dims: Sequence[int], tree: Tree) -> An
     return cotengra.ContractionTree.from_path(inputs, (), sizes, ssa_path=path)
 
 
-def _from_cotengra(found: Any, active: list[int], n_scopes: int) -> Tree:
+def _from_cotengra(found_tree: Any, active: list[int], n_scopes: int) -> Tree:
     place = dict(enumerate(active))
     tree: list[tuple[int, int]] = []
-    for k, (a, b) in enumerate(found.get_ssa_path()):
+    for k, (a, b) in enumerate(found_tree.get_ssa_path()):
         tree.append((place[a], place[b]))
         place[len(active) + k] = n_scopes + k
     chosen = set(active)
@@ -187,10 +187,12 @@ def _searched(scopes: Sequence[Scope], dims: Sequence[int], start: Tree, seed: i
     trees = []
     with _deep_recursion():
         path = search.ssa_path(inputs, (), sizes)
-        found = cotengra.ContractionTree.from_path(inputs, (), sizes, ssa_path=path)
-        for one in (found, _to_cotengra(scopes, dims, start)):
-            one.subtree_reconfigure_(subtree_size=8 if len(active) < MANY_TENSORS else 6, seed=seed)
-            trees.append(_from_cotengra(one, active, len(scopes)))
+        searched = cotengra.ContractionTree.from_path(inputs, (), sizes, ssa_path=path)
+        for candidate in (searched, _to_cotengra(scopes, dims, start)):
+            candidate.subtree_reconfigure_(
+                subtree_size=8 if len(active) < MANY_TENSORS else 6, seed=seed
+            )
+            trees.append(_from_cotengra(candidate, active, len(scopes)))
     return trees
 
 
