@@ -185,6 +185,27 @@ def test_quimb_refuses_what_doubles_cannot_hold():
     assert sweep(fallback, entries, gradients=True).log_partition == pytest.approx(log_z)
 
 
+@given(
+    scale=st.sampled_from([30.0, 100.0, 300.0, 1e3, 1e5]),
+    paulis=st.sampled_from(["Z", "XZ", "XYZ"]),
+    seed=st.integers(0, 999),
+)
+@settings(max_examples=30, deadline=None)
+def test_quimb_is_right_or_refuses(scale, paulis, seed):
+    """Weights that contradict each other, where the largest entries of tensors do not meet."""
+    model = random_model(4, 3, paulis, seed, scale, 0.6)
+    log_z, moments, _ = enumerate_model(model)
+    for call, expected, tolerance in (
+        (exact.log_partition, log_z, 1e-12 * abs(log_z)),
+        (lambda *a, **k: exact.moments(*a, **k).to_vector(), moments, 1e-9),
+    ):
+        try:
+            found = call(model, engine="quimb")
+        except ArithmeticError:
+            continue
+        np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
+
+
 def test_auto_chooses_by_forecast(monkeypatch):
     model = random_model(6, 4, "XZ", 3)
     forecasts = {engine: Contraction.of(model, engine=engine).forecast for engine in ENGINES}

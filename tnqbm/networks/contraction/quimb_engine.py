@@ -31,6 +31,9 @@ Float = NDArray[np.float64]
 TINY = 1e-290
 """Products of magnitudes below this may lose digits, or all of them."""
 
+DEEP = 640.0
+"""Entries this far below the largest of a tensor, in natural logarithms, are near TINY."""
+
 NS = nanoseconds("contraction.quimb")
 
 
@@ -121,8 +124,11 @@ class QuimbEngine:
         leaves = []
         for scope, first, last in zip(self._inner, starts, starts[1:], strict=False):
             logs = numbers.logs[first:last].reshape([self.plan.factors.dims[v] for v in scope])
-            if logs.max() == -math.inf:
+            highest = logs.max()
+            if highest == -math.inf:
                 return SliceResult(-math.inf, 1, None)
+            if logs.min(where=logs > -math.inf, initial=highest) < highest - DEEP:
+                return None
             signs = numbers.signs[first:last].reshape(logs.shape)
             tensor, scale = scaled_tensor(logs, signs, [self._index(v) for v in scope])
             leaves.append(_normalised(tensor, scale))
