@@ -23,9 +23,7 @@ ORDER = {
 """Folders from the bottom up: a module imports, at load or later, only from its own folder and
 from those before it. docs/architecture.md has the same list."""
 
-BEHIND_NAMES = {
-    ("core", "hamiltonian"),  # SqRBM.hamiltonian() makes an object of the folder above
-}
+BEHIND_NAMES = {}
 """Pairs (folder, folder above it) where a function may import upwards when it is called."""
 
 

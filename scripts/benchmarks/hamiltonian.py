@@ -38,7 +38,7 @@ def build(name: str, n: int, m: int) -> PauliHamiltonian:
     if family == "sqbm":
         return sqbm(n, m, paulis=paulis, scale=0.3, seed=1)
     if family == "sqrbm":
-        return SqRBM.uniform(n, m, paulis, scale=0.3, seed=1).hamiltonian()
+        return PauliHamiltonian.from_sqrbm(SqRBM.uniform(n, m, paulis, scale=0.3, seed=1))
     return {"qrbm": qrbm, "tfim": tfim}[family](n, m, scale=0.3, seed=1)
 
 

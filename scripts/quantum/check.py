@@ -40,7 +40,7 @@ def families() -> Iterator[tuple[str, PauliHamiltonian]]:
         scale = 0.3 if n > 3 else 0.7
         for paulis in ("Z", "XZ", "XYZ") if n < 5 else ("XYZ",):
             model = SqRBM.uniform(n, m, paulis, scale=scale, seed=seed)
-            yield f"sqRBM {paulis} {size}", model.hamiltonian()
+            yield f"sqRBM {paulis} {size}", PauliHamiltonian.from_sqrbm(model)
         yield f"sqBM {size}", sqbm(n, m, scale=scale, seed=seed)
         yield f"TFIM {size}", tfim(n, m, visible="all", hidden="all", scale=scale, seed=seed)
         letters = "XZ" if n > 3 else "XYZ"
@@ -134,7 +134,7 @@ def trotter() -> Iterator[Line]:
     from tnqbm.quantum import trotterise
 
     cases = {
-        "sqRBM": SqRBM.uniform(2, 2, "XYZ", seed=1).hamiltonian(),
+        "sqRBM": PauliHamiltonian.from_sqrbm(SqRBM.uniform(2, 2, "XYZ", seed=1)),
         "sqBM": sqbm(2, 2, scale=0.5, seed=2),
         "QRBM": qrbm(2, 1, scale=0.5, seed=3),
         "TFIM": tfim(2, 2, visible="all", hidden="all", scale=0.8, seed=4),
@@ -157,7 +157,9 @@ def moments() -> Iterator[Line]:
 
     least, steps = 20_000, 16
     model = SqRBM.uniform(3, 2, "XYZ", scale=0.4, seed=3)
-    share = gibbs_circuit(model.hamiltonian(), trotter_steps=steps).success_probability
+    share = gibbs_circuit(
+        PauliHamiltonian.from_sqrbm(model), trotter_steps=steps
+    ).success_probability
     shots = int(1.1 * least / share)
     found = QiskitGibbs(shots=shots, trotter_steps=steps, seed=1).measure_moments(model)
     errors = found.standard_errors.to_vector()

@@ -11,7 +11,7 @@ spins ``s_i = (-1)**v_i``, hidden qubits ``j``, and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,9 +26,6 @@ from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states, spins
 from tnqbm.files import gate
 from tnqbm.files.storage import read_tree, write_tree
-
-if TYPE_CHECKING:
-    from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -215,28 +212,6 @@ class SqRBM:
         return np.asarray(
             0.5 * (PAULI_MATRICES["I"] + np.einsum("...pj,pkl->...jkl", bloch, sigma))
         )
-
-    def hamiltonian(self) -> PauliHamiltonian:
-        """The same model as a sum of Pauli strings, visible qubits first (paper, Definition 1).
-
-        Terms are in the order of :meth:`to_vector`; pairs outside the mask have none.
-        """
-        from tnqbm.hamiltonian.operator import PauliHamiltonian
-
-        n, m = self.n_visible, self.n_hidden
-
-        def string(letters: dict[int, str]) -> str:
-            return "".join(letters.get(k, "I") for k in range(n + m))
-
-        terms = {string({i: "Z"}): float(self.a[i]) for i in range(n)}
-        for p, pauli in enumerate(self.paulis):
-            terms |= {string({n + j: pauli}): float(self.b[p, j]) for j in range(m)}
-        for p, pauli in enumerate(self.paulis):
-            for i in range(n):
-                for j in range(m):
-                    if self.mask is None or self.mask[i, j]:
-                        terms[string({i: "Z", n + j: pauli})] = float(self.w[p, i, j])
-        return PauliHamiltonian(terms, n, n_qubits=n + m)
 
     @checked(path=arguments.path)
     def save(self, path: str | Path) -> None:

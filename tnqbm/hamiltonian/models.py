@@ -121,7 +121,7 @@ def sqbm(
     "w" (P, n, m), "visible" (edges,), "hidden" (edges, P, P), each in C order. With
     ``hidden_pairs="equal"`` only P = P', and "hidden" is (edges, P). ``mask`` (n, m) bool says
     which visible and hidden units are coupled, None all of them. Without edges the model is
-    ``SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask).hamiltonian()``.
+    ``SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask)``.
     """
     letters = check_paulis(paulis)
     terms = _Terms(n, m)

@@ -14,6 +14,7 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, shown
 from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.paulis import Complex
 from tnqbm.hamiltonian.forecast import forecast, refuse_unless_it_fits
 from tnqbm.hamiltonian.gibbs import BlockGibbs, DenseGibbs, entropy_of
@@ -97,6 +98,31 @@ class PauliHamiltonian:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (self._terms, self.n_visible, self.n_qubits)
+
+    @classmethod
+    @checked(model=MODEL)
+    def from_sqrbm(cls, model: SqRBM) -> PauliHamiltonian:
+        """An sqRBM as a sum of Pauli strings, visible qubits first (paper, Definition 1).
+
+        Terms are in the order of :meth:`tnqbm.SqRBM.to_vector`; pairs outside the mask have none.
+        """
+        n, m, _ = model.shape
+
+        def string(letters: dict[int, str]) -> str:
+            return "".join(letters.get(k, "I") for k in range(n + m))
+
+        strings = [string({i: "Z"}) for i in range(n)]
+        strings += [string({n + j: pauli}) for pauli in model.paulis for j in range(m)]
+        strings += [
+            string({i: "Z", n + j: pauli})
+            for pauli in model.paulis
+            for i in range(n)
+            for j in range(m)
+        ]
+        free = model.shape.free(model.mask)
+        values = model.to_vector()
+        terms = {strings[k]: float(values[k]) for k in np.flatnonzero(free)}
+        return cls(terms, n, n_qubits=n + m)
 
     @property
     def terms(self) -> Mapping[str, float]:

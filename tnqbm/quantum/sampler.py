@@ -203,7 +203,7 @@ class QiskitGibbs:
         if not isinstance(hamiltonian, PauliHamiltonian):
             raise TypeError(
                 f"expected a PauliHamiltonian, got {type(hamiltonian).__name__}; for an SqRBM use "
-                "measure_moments, or its hamiltonian()"
+                "measure_moments, or PauliHamiltonian.from_sqrbm(model)"
             )
         if self.strategy != "imaginary-time":
             raise ValueError(
@@ -231,7 +231,7 @@ class QiskitGibbs:
     def _imaginary_time(self, model: SqRBM, rng: np.random.Generator) -> MeasuredMoments:
         outcomes, usage = gibbs_shots(
             self.device,
-            model.hamiltonian(),
+            PauliHamiltonian.from_sqrbm(model),
             model.paulis,
             shots=self._shots,
             trotter_steps=self._steps,

@@ -19,6 +19,7 @@ from tests.mc_twins import LETTERS, chi_squared, draw_states
 from tests.twins import all_states
 from tnqbm import SqRBM
 from tnqbm.core.shape import Shape
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
 
 PAULIS = ["X", "Y", "Z", "XY", "XZ", "YZ", "XYZ"]
@@ -41,7 +42,7 @@ def model_of(n: int, m: int, paulis: str, scale: float = 1.0, seed: int = 0) -> 
 @cache
 def probabilities(model_index: tuple[int, int, str, float, int]) -> np.ndarray:
     n, m, paulis, scale, seed = model_index
-    dense = model_of(n, m, paulis, scale, seed).hamiltonian().probabilities()
+    dense = PauliHamiltonian.from_sqrbm(model_of(n, m, paulis, scale, seed)).probabilities()
     # Tiny negative rounding errors of the dense trace.
     return np.maximum(dense, 0.0) / np.maximum(dense, 0.0).sum()
 

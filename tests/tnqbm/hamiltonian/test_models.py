@@ -5,7 +5,7 @@ import pytest
 
 from tnqbm import SqRBM
 from tnqbm.core import connectivity
-from tnqbm.hamiltonian import qrbm, sqbm, tfim
+from tnqbm.hamiltonian import PauliHamiltonian, qrbm, sqbm, tfim
 
 
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "YXZ"])
@@ -13,16 +13,16 @@ def test_without_lateral_couplings_an_sqbm_is_an_sqrbm(paulis):
     model = SqRBM.uniform(4, 3, paulis, scale=0.8, seed=3)
     options = {"visible": None, "hidden": None, "paulis": paulis}
     drawn = sqbm(4, 3, **options, scale=0.8, seed=3)
-    assert drawn == model.hamiltonian()
-    assert list(drawn.terms) == list(model.hamiltonian().terms)
+    assert drawn == PauliHamiltonian.from_sqrbm(model)
+    assert list(drawn.terms) == list(PauliHamiltonian.from_sqrbm(model).terms)
     given = sqbm(4, 3, **options, parameters={"a": model.a, "b": model.b, "w": model.w})
     assert given == drawn
     assert sqbm(4, 3, **options, parameters=model.to_vector()) == drawn
     mask = connectivity.line(4, 2)
     local = SqRBM.uniform(4, 3, paulis, seed=3, mask=mask)
-    assert sqbm(4, 3, **options, mask=mask, seed=3) == local.hamiltonian()
-    vector = local.hamiltonian().to_vector()
-    assert sqbm(4, 3, **options, mask=mask, parameters=vector) == local.hamiltonian()
+    assert sqbm(4, 3, **options, mask=mask, seed=3) == PauliHamiltonian.from_sqrbm(local)
+    vector = PauliHamiltonian.from_sqrbm(local).to_vector()
+    assert sqbm(4, 3, **options, mask=mask, parameters=vector) == PauliHamiltonian.from_sqrbm(local)
 
 
 def test_terms_of_an_sqbm():
@@ -54,7 +54,7 @@ def test_terms_of_a_qrbm():
     assert not h.is_semi_quantum
     assert len(qrbm(3, 2, seed=0).terms) == 9 + 6 + 9 * 6
     classical = qrbm(3, 2, visible_paulis="Z", hidden_paulis="XZ", seed=4)
-    assert classical == SqRBM.uniform(3, 2, "XZ", seed=4).hamiltonian()
+    assert classical == PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 2, "XZ", seed=4))
     mask = connectivity.line(4, 2)
     local = qrbm(4, 3, interactions=["ZZ"], mask=mask, seed=0)
     assert len(local.terms) == 12 + 9 + mask.sum()

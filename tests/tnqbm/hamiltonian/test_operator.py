@@ -49,8 +49,8 @@ FAMILIES = {
     "sqbm XZ": sqbm(4, 2, paulis="XZ", hidden_pairs="equal", visible=[(0, 3)], seed=1),
     "sqbm real": sqbm(3, 3, paulis="ZX", scale=1.0, seed=2),
     "sqbm no hidden": sqbm(4, 0, seed=3),
-    "rbm": SqRBM.uniform(4, 3, "Z", seed=4).hamiltonian(),
-    "sqrbm": SqRBM.uniform(3, 3, "XYZ", seed=5).hamiltonian(),
+    "rbm": PauliHamiltonian.from_sqrbm(SqRBM.uniform(4, 3, "Z", seed=4)),
+    "sqrbm": PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 3, "XYZ", seed=5)),
     "qrbm": qrbm(3, 3, scale=0.5, seed=6),
     "qrbm YY": qrbm(2, 3, visible_paulis="YZ", interactions=["YY", "ZX"], seed=7),
     "tfim": tfim(3, 3, visible="all", hidden="all", seed=8),
@@ -166,7 +166,7 @@ def test_proposition_3_fails_for_visible_terms_that_do_not_commute():
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
 def test_an_sqrbm_and_its_hamiltonian_are_one(paulis):
     model = SqRBM.uniform(3, 3, paulis, seed=8)
-    h = model.hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(model)
     target = random_target(3, 2)
     assert np.array_equal(h.to_vector(), model.to_vector())
     assert h.log_partition() == pytest.approx(exact.log_partition(model), rel=1e-12)
@@ -224,7 +224,7 @@ def test_chunks_are_added_up(monkeypatch):
     assert whole._gibbs._chunk == 16
     assert np.allclose(pieces.reduced([5, 1, 2]), whole.reduced([5, 1, 2]), atol=1e-13)
     assert pieces.entropy() == pytest.approx(whole.entropy(), abs=1e-13)
-    rbm = PauliHamiltonian(SqRBM.uniform(4, 2, "Z", seed=1).hamiltonian().terms, 4)
+    rbm = PauliHamiltonian(PauliHamiltonian.from_sqrbm(SqRBM.uniform(4, 2, "Z", seed=1)).terms, 4)
     monkeypatch.undo()
     same = PauliHamiltonian(rbm.terms, 4)
     assert np.allclose(rbm.log_weights(), same.log_weights(), atol=1e-13)
@@ -252,7 +252,7 @@ def test_vectors_equality_and_pickles():
 
 
 def test_size_refuses_evaluation_only():
-    h = SqRBM.uniform(40, 40, "XYZ", seed=0).hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(SqRBM.uniform(40, 40, "XYZ", seed=0))
     assert h.is_semi_quantum
     assert h.forecast().method == "blocks"
     assert not h.forecast().fits

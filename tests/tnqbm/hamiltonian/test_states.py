@@ -11,7 +11,7 @@ from tnqbm.hamiltonian import qrbm, sqbm, tfim
 MODELS = {
     "sqbm": sqbm(2, 3, seed=0),
     "sqbm real": sqbm(3, 2, paulis="XZ", seed=1),
-    "rbm": SqRBM.uniform(3, 2, "Z", seed=2).hamiltonian(),
+    "rbm": PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 2, "Z", seed=2)),
     "qrbm": qrbm(2, 3, scale=0.6, seed=3),
     "tfim": tfim(3, 2, seed=4),
 }

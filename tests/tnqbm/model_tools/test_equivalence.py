@@ -198,16 +198,16 @@ def test_samples_are_compared_too() -> None:
 
 def test_hamiltonians() -> None:
     model = SqRBM.uniform(3, 2, "XZ", seed=1)
-    found = equivalent(model, disguised(model, seed=2).hamiltonian())
+    found = equivalent(model, PauliHamiltonian.from_sqrbm(disguised(model, seed=2)))
     assert found.verdict == "equal distribution"
-    assert equivalent(moved(model, 1e-6), model.hamiltonian()).verdict == "different"
+    assert equivalent(moved(model, 1e-6), PauliHamiltonian.from_sqrbm(model)).verdict == "different"
     terms = {"ZZI": -1.0, "IZZ": -1.0, "XII": 0.5, "IXI": 0.5, "IIX": 0.5}
     chain = PauliHamiltonian(terms, 3)
     assert not chain.is_semi_quantum
     assert equivalent(chain, chain)
     assert equivalent(chain, model).verdict == "different"
     with pytest.raises(ValueError, match='method="distribution"'):
-        equivalent(model, model.hamiltonian(), method="states")
+        equivalent(model, PauliHamiltonian.from_sqrbm(model), method="states")
 
 
 def test_more_units_than_the_first_list_takes() -> None:

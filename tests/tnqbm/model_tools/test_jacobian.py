@@ -11,6 +11,7 @@ from scipy.linalg import expm
 from tests.twins import all_states
 from tnqbm import SqRBM
 from tnqbm.core import connectivity
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.model_tools.dense import DenseLogProbability, of_model
 from tnqbm.model_tools.expansion import rank_one
 from tnqbm.model_tools.jacobian import (
@@ -34,7 +35,7 @@ def changed(model: SqRBM, theta: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(("paulis", "n", "m"), SHAPES)
 def test_log_probabilities_are_those_of_the_gibbs_state(paulis: str, n: int, m: int) -> None:
     model = SqRBM.uniform(n, m, paulis, scale=0.8, seed=1)
-    rho = expm(-model.hamiltonian().matrix())
+    rho = expm(-PauliHamiltonian.from_sqrbm(model).matrix())
     p = np.real(np.diag(rho)).reshape(2**n, -1).sum(axis=1)
     found = of_model(model).log_probabilities(model.to_vector())
     np.testing.assert_allclose(found, np.log(p / p.sum()), atol=1e-12)

@@ -14,6 +14,7 @@ from tnqbm.core import connectivity
 from tnqbm.core.model import coupling_mask
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.networks import Contraction
 from tnqbm.networks.compiled import engine as compiled
 from tnqbm.networks.compiled.perfect import PerfectSampler
@@ -197,7 +198,7 @@ def test_clamped_log_partition_is_a_probability():
 def dense_hidden_state(model, hidden, clamp=None):
     """Partial trace of expm(-H)."""
     n, m = model.n_visible, model.n_hidden
-    rho = scipy.linalg.expm(-model.hamiltonian().matrix())
+    rho = scipy.linalg.expm(-PauliHamiltonian.from_sqrbm(model).matrix())
     rho = rho.reshape((2**n, 2**m, 2**n, 2**m))
     states = all_states(n)
     kept = np.all([states[:, i] == bit for i, bit in (clamp or {}).items()], axis=0)

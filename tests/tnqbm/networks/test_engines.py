@@ -16,6 +16,7 @@ from tnqbm.base.coefficients import nanoseconds
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.networks import Contraction
 from tnqbm.networks.contraction.leaves import gather_leaves
 from tnqbm.networks.contraction.plan import Plan, _positions
@@ -96,7 +97,7 @@ def test_thermal_averages_of_the_dense_hamiltonian(paulis, engine):
     n, m = 3, 2
     for density in (1.0, 0.6):
         model = random_model(n, m, paulis, 4, 0.9, density)
-        rho = scipy.linalg.expm(-model.hamiltonian().matrix())
+        rho = scipy.linalg.expm(-PauliHamiltonian.from_sqrbm(model).matrix())
         z = np.trace(rho).real
 
         def mean(letters, rho=rho, z=z):

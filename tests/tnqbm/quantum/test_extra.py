@@ -36,7 +36,8 @@ def test_what_only_calculates_needs_no_qiskit() -> None:
         "from tnqbm.quantum import RandomModel, estimate, expand_surrogate, trotterise\n"
         "assert estimate(RandomModel(4, 2, scale=0.1)).shots > 1e4\n"
         "model = tnqbm.SqRBM.uniform(3, 1, 'XZ', scale=0.1, seed=1)\n"
-        "assert 0 < trotterise(model.hamiltonian(), 2).success_probability() < 1\n"
+        "h = tnqbm.hamiltonian.PauliHamiltonian.from_sqrbm(model)\n"
+        "assert 0 < trotterise(h, 2).success_probability() < 1\n"
         "assert expand_surrogate(model).n_visible == 3\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -52,7 +53,7 @@ def test_modules_imported_directly_say_so_when_used(monkeypatch: pytest.MonkeyPa
         lambda: conventions.to_sparse_pauli_op(PauliHamiltonian({"ZX": 0.5}, 1)),
         lambda: thermal.hidden_thermal_circuit(model, [0, 1]),
         lambda: thermal.thermal_template(1),
-        lambda: gibbs.gibbs_circuit(model.hamiltonian(), trotter_steps=1),
+        lambda: gibbs.gibbs_circuit(PauliHamiltonian.from_sqrbm(model), trotter_steps=1),
         lambda: enhanced.proposal_circuit([0, 1], ising, time=1.0, gamma=0.5, trotter_steps=1),
     ):
         with pytest.raises(MissingExtraError, match=r"pip install 'qiskit"):

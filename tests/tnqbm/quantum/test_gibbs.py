@@ -49,10 +49,13 @@ def test_turns_of_this_test_are_right() -> None:
 @pytest.mark.parametrize("measure", ["X", "Y", "Z"])
 def test_circuits_carry_out_the_product_formula(hidden_start: str, measure: str) -> None:
     made = gibbs_circuit(
-        MODEL.hamiltonian(), trotter_steps=2, hidden_start=hidden_start, measure=measure
+        PauliHamiltonian.from_sqrbm(MODEL),
+        trotter_steps=2,
+        hidden_start=hidden_start,
+        measure=measure,
     )
     found = postselect(made)
-    t = trotterise(MODEL.hamiltonian(), 2)
+    t = trotterise(PauliHamiltonian.from_sqrbm(MODEL), 2)
     expected = outcomes(t.state(), "ZZ" + measure, 2)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-12)
     assert found.success_probability == pytest.approx(t.success_probability(), rel=1e-10)
@@ -82,7 +85,7 @@ def test_any_hamiltonian(
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_moments_approach_those_of_the_model(order: int) -> None:
-    h = MODEL.hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(MODEL)
     exact = outcomes(h.gibbs_state(), "ZZX", 2)
     errors = []
     for steps in (2, 4, 8):
@@ -93,7 +96,7 @@ def test_moments_approach_those_of_the_model(order: int) -> None:
 
 
 def test_without_post_selection_the_state_is_another() -> None:
-    h = SqRBM.uniform(2, 1, "XYZ", seed=5).hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(SqRBM.uniform(2, 1, "XYZ", seed=5))
     made = gibbs_circuit(h, trotter_steps=4)
     maximally_mixed = gibbs_circuit(
         PauliHamiltonian(dict.fromkeys(h.terms, 0.0), 2), trotter_steps=4
@@ -110,7 +113,9 @@ def chi_squared(counts: np.ndarray, probabilities: np.ndarray) -> float:
 
 def test_shots_of_the_statevector_sampler() -> None:
     model = SqRBM.uniform(2, 1, "XZ", scale=0.5, seed=2)
-    made = gibbs_circuit(model.hamiltonian(), trotter_steps=1, measure="X", ancillas="fresh")
+    made = gibbs_circuit(
+        PauliHamiltonian.from_sqrbm(model), trotter_steps=1, measure="X", ancillas="fresh"
+    )
     shots = 20000
     result = StatevectorSampler(seed=11).run([made.circuit], shots=shots).result()
     visible, hidden = made.accepted(result[0].data)
@@ -128,7 +133,11 @@ def test_shots_of_the_statevector_sampler() -> None:
 def test_shots_from_random_basis_states() -> None:
     model = SqRBM.uniform(2, 1, "XZ", scale=0.5, seed=2)
     made = gibbs_circuit(
-        model.hamiltonian(), trotter_steps=1, hidden_start="basis", measure="Z", ancillas="fresh"
+        PauliHamiltonian.from_sqrbm(model),
+        trotter_steps=1,
+        hidden_start="basis",
+        measure="Z",
+        ancillas="fresh",
     )
     angles = made.start_angles(20000, seed=3)
     assert angles.shape == (20000, 1)
@@ -153,7 +162,7 @@ def test_shots_of_aer_with_one_ancilla_that_is_reset() -> None:
     from qiskit_aer.primitives import SamplerV2
 
     model = SqRBM.uniform(2, 1, "XZ", scale=0.5, seed=2)
-    made = gibbs_circuit(model.hamiltonian(), trotter_steps=2, measure="X")
+    made = gibbs_circuit(PauliHamiltonian.from_sqrbm(model), trotter_steps=2, measure="X")
     assert made.circuit.num_qubits == 2 + 2 + 1
     manager = generate_preset_pass_manager(1, backend=aer.AerSimulator(), seed_transpiler=1)
     result = SamplerV2(seed=13).run([manager.run(made.circuit)], shots=4000).result()
@@ -189,7 +198,7 @@ def test_large_fields_neither_overflow_nor_lose_shots(hidden_start: str) -> None
 def test_success_of_large_models_comes_from_log_z_or_is_not_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    h = MODEL.hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(MODEL)
     exact = gibbs_circuit(h, trotter_steps=16).success_probability
     assert np.isfinite(exact)
     monkeypatch.setattr("tnqbm.quantum.gibbs.MAX_AMPLITUDES", 1)
@@ -203,7 +212,7 @@ def test_success_of_large_models_comes_from_log_z_or_is_not_known(
 
 
 def test_bad_input_is_refused() -> None:
-    h = MODEL.hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(MODEL)
     with pytest.raises(ValueError, match="hidden_start"):
         gibbs_circuit(h, trotter_steps=1, hidden_start="ghz")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="ancillas"):

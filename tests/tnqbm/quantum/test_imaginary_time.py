@@ -20,7 +20,7 @@ MODEL = SqRBM.uniform(3, 2, "XZ", scale=0.5, seed=1)
 
 def shots(count: int, seed: int, device: Device | None = None) -> tuple[list[Any], Usage]:
     return gibbs_shots(
-        device or open_device("statevector"), MODEL.hamiltonian(), "XZ", shots=count,
+        device or open_device("statevector"), PauliHamiltonian.from_sqrbm(MODEL), "XZ", shots=count,
         trotter_steps=2, rng=np.random.default_rng(seed),
     )  # fmt: skip
 
@@ -54,7 +54,7 @@ def test_retries_do_not_bias() -> None:
     Each estimate has at least 16 kept shots, so the mean of its averages an error of 1/40 at most;
     five of these for each of the 6 averages of single spins: a false alarm rate of 4e-6.
     """
-    small = SqRBM.uniform(2, 1, "XZ", scale=1.0, seed=6).hamiltonian()
+    small = PauliHamiltonian.from_sqrbm(SqRBM.uniform(2, 1, "XZ", scale=1.0, seed=6))
 
     def means(count: int, seed: int) -> tuple[np.ndarray, int]:
         found, usage = gibbs_shots(

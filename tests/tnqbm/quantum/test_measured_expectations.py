@@ -105,7 +105,7 @@ def test_an_sqrbm_is_measured_alike_either_way() -> None:
     common: dict[str, Any] = {
         "gradient": "quantum", "shots": 50_000, "iterations": 8, "learning_rate": 0.05,
     }  # fmt: skip
-    one = train(model.hamiltonian(), target, **common)
+    one = train(PauliHamiltonian.from_sqrbm(model), target, **common)
     two = train(model, target, **common)
     assert one.tvd is not None
     assert two.tvd is not None

@@ -13,6 +13,7 @@ import pytest
 
 from tnqbm import SqRBM, exact
 from tnqbm.core import connectivity
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.quantum.gate_counts import ProductFormula
 from tnqbm.quantum.resources import RandomModel, Resources, estimate, log_partition_bound
 from tnqbm.quantum.trotter import trotterise
@@ -71,7 +72,7 @@ def test_counts_are_those_of_the_circuits(name: str, ancillas: Any, hidden_start
             log_partition=0.0,
         )
         made = gibbs_circuit(
-            model.hamiltonian(),
+            PauliHamiltonian.from_sqrbm(model),
             trotter_steps=steps,
             order=order,
             ancillas=ancillas,
@@ -95,7 +96,7 @@ def test_sequences_and_success_are_those_of_the_product_formula(name: str) -> No
     log_z = exact.log_partition(model)
     for steps, order in STEPS:
         formula = ProductFormula(model, steps, order)
-        t = trotterise(model.hamiltonian(), steps, order=order)
+        t = trotterise(PauliHamiltonian.from_sqrbm(model), steps, order=order)
         expected = [
             factor.pivot - model.n_visible + m * (factor.letters[0][0] + 1 if factor.letters else 0)
             for factor, _ in t.sequence
@@ -113,7 +114,9 @@ def test_cx_gates_are_those_of_a_transpiled_circuit() -> None:
 
     for model in (XYZ, MODELS["Z"]):
         found = estimate(model, trotter_steps=2, log_partition="bound")
-        circuit = gibbs_circuit(model.hamiltonian(), trotter_steps=2, measure=found.measure).circuit
+        circuit = gibbs_circuit(
+            PauliHamiltonian.from_sqrbm(model), trotter_steps=2, measure=found.measure
+        ).circuit
         plain = transpile(circuit, basis_gates=["cx", "rz", "sx", "x"], optimization_level=0)
         assert found.cx_gates == plain.count_ops()["cx"]
         assert found.two_qubit_gates == circuit.num_nonlocal_gates() < found.cx_gates
@@ -181,7 +184,7 @@ def test_swaps_are_comparable_to_a_router() -> None:
     from tnqbm.quantum import gibbs_circuit
 
     found = estimate(XYZ, trotter_steps=2, log_partition=0.0, coupling_map="line")
-    circuit = gibbs_circuit(XYZ.hamiltonian(), trotter_steps=2, measure="Y").circuit
+    circuit = gibbs_circuit(PauliHamiltonian.from_sqrbm(XYZ), trotter_steps=2, measure="Y").circuit
     routed = transpile(
         circuit,
         coupling_map=CouplingMap.from_line(circuit.num_qubits),
@@ -195,7 +198,7 @@ def test_swaps_are_comparable_to_a_router() -> None:
 
 def test_success_and_shots() -> None:
     found = estimate(XYZ, trotter_steps=30, target_error=0.02)
-    t = trotterise(XYZ.hamiltonian(), 30)
+    t = trotterise(PauliHamiltonian.from_sqrbm(XYZ), 30)
     assert found.success_probability == pytest.approx(t.success_probability(), rel=1e-3)
     assert found.log_partition_kind == "exact"
     assert found.shots == pytest.approx(3 * 2500 / found.success_probability)
@@ -292,7 +295,7 @@ def test_bad_input(arguments: dict[str, Any], message: str) -> None:
 
 def test_bad_models() -> None:
     with pytest.raises(TypeError, match="SqRBM or a RandomModel"):
-        estimate(XYZ.hamiltonian())  # type: ignore[arg-type]
+        estimate(PauliHamiltonian.from_sqrbm(XYZ))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n >= 1"):
         estimate(RandomModel(0, 2))
     with pytest.raises(ValueError, match="multiple"):

@@ -18,6 +18,7 @@ from qiskit.primitives import StatevectorSampler
 
 from tnqbm import MissingExtraError, SqRBM
 from tnqbm.exact import moments as exact_moments
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.quantum import Device, MeasuredMoments, QiskitGibbs, open_device
 from tnqbm.quantum.devices import check_backend
 
@@ -75,7 +76,9 @@ def test_success_is_what_the_circuit_predicts() -> None:
     from tnqbm.quantum import gibbs_circuit
 
     found = QiskitGibbs(shots=5000, seed=2).measure_moments(MODEL)
-    expected = gibbs_circuit(MODEL.hamiltonian(), trotter_steps=2).success_probability
+    expected = gibbs_circuit(
+        PauliHamiltonian.from_sqrbm(MODEL), trotter_steps=2
+    ).success_probability
     error = np.sqrt(expected * (1 - expected) / found.shots)
     assert abs(found.success_rate - expected) < 5 * error
     assert found.shots == 3 * 5000

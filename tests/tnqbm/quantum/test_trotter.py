@@ -10,7 +10,7 @@ import pytest
 from tnqbm import PauliHamiltonian, SqRBM
 from tnqbm.quantum.trotter import Trotterised, trotterise
 
-SEMI = SqRBM.uniform(2, 2, "XYZ", seed=1).hamiltonian()
+SEMI = PauliHamiltonian.from_sqrbm(SqRBM.uniform(2, 2, "XYZ", seed=1))
 # Visible terms that do not commute, lateral couplings in both layers, a constant.
 GENERAL = PauliHamiltonian(
     {
@@ -67,7 +67,7 @@ def test_merging_paulis_keeps_more_shots_with_fewer_factors() -> None:
 @pytest.mark.parametrize("order", [1, 2])
 def test_what_commutes_is_exact_and_carried_out_once(order: int) -> None:
     model = SqRBM.uniform(3, 2, "X", seed=4)
-    h = model.hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(model)
     t = trotterise(h, 5, order=order)
     assert len(t.sequence) == 3 * 2  # a and b are in the preparation
     assert distance(t.state(), h.gibbs_state()) < 1e-14

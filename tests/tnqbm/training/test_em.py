@@ -10,6 +10,7 @@ import mc.estimators.provide
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity, metrics
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.training import SqRBMProblem
 from tnqbm.training.optimizers.em import LONGEST, project
 from tnqbm.training.optimizers.objective import Objective
@@ -50,7 +51,7 @@ def test_e_step_reaches_the_divergence_of_the_visible_units():
     """D(sigma || rho) = KL(q || p), and another sigma over the same q is further away."""
     target = dirichlet(2)
     model = SqRBM.uniform(2, 2, "XYZ", seed=1)
-    q, rho = target.dense(), model.hamiltonian().gibbs_state()
+    q, rho = target.dense(), PauliHamiltonian.from_sqrbm(model).gibbs_state()
     kl = metrics.kl_divergence(q, exact.probabilities(model))
     assert relative_entropy(dense_sigma(model, q), rho) == pytest.approx(kl, abs=1e-9)
     other = SqRBM.uniform(2, 2, "XYZ", seed=2)
@@ -67,11 +68,11 @@ def test_m_step_minimises_the_relative_entropy_and_matches_the_averages():
     end = SqRBM.from_vector(found.theta, 2, 2, "XZ")
     np.testing.assert_allclose(exact.moments(end).to_vector(), clamped, atol=1e-6)
     sigma = dense_sigma(model, target.dense())
-    least = relative_entropy(sigma, end.hamiltonian().gibbs_state())
+    least = relative_entropy(sigma, PauliHamiltonian.from_sqrbm(end).gibbs_state())
     rng = np.random.default_rng(5)
     for _ in range(5):
         near = SqRBM.from_vector(found.theta + 0.05 * rng.normal(size=theta.size), 2, 2, "XZ")
-        assert relative_entropy(sigma, near.hamiltonian().gibbs_state()) > least
+        assert relative_entropy(sigma, PauliHamiltonian.from_sqrbm(near).gibbs_state()) > least
 
 
 @pytest.mark.parametrize("inner", ["newton", "l-bfgs"])

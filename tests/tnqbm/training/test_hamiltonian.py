@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tnqbm import SqRBM, Target, Trainer, TrainingSettings, datasets, train
-from tnqbm.hamiltonian import qrbm, sqbm, tfim
+from tnqbm.hamiltonian import PauliHamiltonian, qrbm, sqbm, tfim
 from tnqbm.training import HamiltonianProblem
 
 
@@ -17,14 +17,14 @@ def test_an_sqrbm_trains_alike_either_way(options):
     model = SqRBM.uniform(3, 2, "XZ", seed=4)
     target, test = random_target(3), random_target(3, 2)
     common = {"iterations": 20, "snapshots": 3, "test": test, **options}
-    ours = train(model.hamiltonian(), target, **common)
+    ours = train(PauliHamiltonian.from_sqrbm(model), target, **common)
     theirs = train(model, target, **common)
     for name in ("kl", "tvd", "nll", "gradient_norm", "log_partition", "test_nll"):
         assert np.allclose(ours.metric(name), theirs.metric(name), atol=1e-9), name
     assert np.array_equal(ours.step, theirs.step)
     assert np.allclose(ours.model.to_vector(), theirs.model.to_vector(), atol=1e-8)
     assert [step for step, _ in ours.snapshots] == [step for step, _ in theirs.snapshots]
-    assert ours.snapshots[0][1] == model.hamiltonian()
+    assert ours.snapshots[0][1] == PauliHamiltonian.from_sqrbm(model)
     assert ours.stopped == "iterations"
 
 

@@ -12,6 +12,7 @@ from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity
 from tnqbm.core.shape import Shape
+from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.training import SqRBMProblem
 from tnqbm.training.estimators import Averages
 from tnqbm.training.inputs import uncoupled
@@ -289,7 +290,7 @@ def test_sizes_and_models_that_cannot_be_enumerated_are_refused():
     target = Target(np.zeros((1, 17), np.uint8), np.ones(1))
     with pytest.raises(ValueError, match="limit is n = 16"):
         train(large, target, iterations=1, **NATURAL)
-    h = SqRBM.uniform(3, 1, "XZ", seed=0).hamiltonian()
+    h = PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 1, "XZ", seed=0))
     with pytest.raises(
         ValueError, match="'natural' does not serve models of the kind 'hamiltonian'"
     ):
