@@ -23,9 +23,6 @@ ORDER = {
 """Folders from the bottom up: a module imports, at load or later, only from its own folder and
 from those before it. docs/architecture.md has the same list."""
 
-BEHIND_NAMES = {}
-"""Pairs (folder, folder above it) where a function may import upwards when it is called."""
-
 
 @cache
 def modules(package: str) -> dict[str, Path]:
@@ -92,7 +89,7 @@ def test_folders_import_only_what_stands_before_them(package: str) -> None:
         for other in others:
             above = other.split(".")[1]
             upwards = folder in place and place.get(above, -1) > place[folder]
-            if upwards and (folder, above) not in BEHIND_NAMES:
+            if upwards:
                 wrong.append(f"{module} imports {other}")
     assert not wrong, "\n".join(sorted(wrong))
 
