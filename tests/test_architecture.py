@@ -80,6 +80,15 @@ def test_every_folder_has_a_place_and_a_docstring(package: str) -> None:
     assert rows[: len(folders)] == list(ORDER[package])
 
 
+def test_paths_on_the_page_exist() -> None:
+    paths = re.findall(r"`((?:tnqbm|mc|tests|scripts|docs)/[\w./-]+)`", PAGE)
+    assert len(paths) > 10
+    missing = [
+        path for path in paths if not any((ROOT / (path + end)).exists() for end in ("", ".py"))
+    ]
+    assert not missing, missing
+
+
 @pytest.mark.parametrize("package", ORDER)
 def test_folders_import_only_what_stands_before_them(package: str) -> None:
     place = {folder: k for k, folder in enumerate(ORDER[package])}

@@ -44,6 +44,7 @@ def data_reader(
     """
     from mc.studies.archived import data_split
     from tnqbm import datasets
+    from tnqbm.core import streams
 
     n = named.model.n_visible
     if data is None and named.data is None:
@@ -66,10 +67,7 @@ def data_reader(
         target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
 
         def draw(size: tuple[int, int] | None) -> QualityData:
-
             count, seed = size or (target.n_states, 0)
-            from tnqbm.core import streams
-
             rng = streams.generator((seed, streams.Second.DATA))
             chosen = rng.choice(target.n_states, count, p=target.probabilities)
             return QualityData(name, target.states[chosen], None, target, drawn=True)
