@@ -87,10 +87,10 @@ def logz(
     product state (unbiased for Z), and checks them with Markov chains. "exact" takes the
     fastest of enumeration, contraction of a tensor network and quadrature, if one is within
     reach, and shows what each would cost; contraction is done by quimb or by a program compiled
-    for it (--engine). Every estimate is held against a lower bound of log Z
-    that always holds, and against the modes of the model. The model is one saved with
-    SqRBM.save, or the final model of an archive's run, which is compared with the data it was
-    trained on unless --data says otherwise. A warning names estimates not to be relied on.
+    for it (--engine). Every estimate is held against a lower bound of log Z that always holds, and
+    against the modes of the model. The model is one saved with SqRBM.save, or the final model of an
+    archive's run, which is compared with the data it was trained on unless --data says otherwise. A
+    warning names estimates not to be relied on.
 
     \b
     Examples:
@@ -112,14 +112,14 @@ def logz(
     if isinstance(policy, Exact | All):
         costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))
     with warnings_as_messages(EstimateWarning):
-        found = log_partition(
+        estimate = log_partition(
             model,
             policy,
             data=target if reference else None,
             seed=seed,
             progress=not no_progress,
         )
-    rows_found = _rows(found)
+    rows = _rows(estimate)
     result: dict[str, Any] = {
         "model": path,
         "run": named.coordinates or None,
@@ -127,23 +127,23 @@ def logz(
         "visible": model.n_visible,
         "hidden": model.n_hidden,
         "seed": seed,
-        "log_z": found.value,
-        "log_z_error": found.standard_error,
-        "method": found.method,
-        "lower_bound": found.lower_bound,
-        "trusted": found.trusted,
-        "agree": _agree(found),
-        "gaps": [asdict(gap) for gap in found.gaps],
-        "warnings": found.warnings,
-        "estimates": [one.as_dict() for one in rows_found],
-        "forecasts": [asdict(one) for one in costs or ()],
+        "log_z": estimate.value,
+        "log_z_error": estimate.standard_error,
+        "method": estimate.method,
+        "lower_bound": estimate.lower_bound,
+        "trusted": estimate.trusted,
+        "agree": _agree(estimate),
+        "gaps": [asdict(gap) for gap in estimate.gaps],
+        "warnings": estimate.warnings,
+        "estimates": [row.as_dict() for row in rows],
+        "forecasts": [asdict(forecast) for forecast in costs or ()],
     }
     if target is not None:
-        result |= {"data": data or named.own_source(), **_compare(named, target, found)}
+        result |= {"data": data or named.own_source(), **_compare(named, target, estimate)}
     if as_json:
         print_json(result)
     else:
-        _print(result, rows_found, found.gaps, costs)
+        _print(result, rows, estimate.gaps, costs)
 
 
 def _target(named: NamedModel, data: str | None, data_seed: int) -> Target | None:
@@ -155,20 +155,20 @@ def _target(named: NamedModel, data: str | None, data_seed: int) -> Target | Non
     return datasets.load(data, named.model.n_visible, seed=data_seed)
 
 
-def _rows(found: Estimate) -> list[Estimate]:
+def _rows(estimate: Estimate) -> list[Estimate]:
     """All estimates one by one: both directions before what they amount to, checks after."""
     rows: list[Estimate] = []
-    for one in found.parts or (found,):
-        both = [part for part in (one.forward, one.reverse) if part is not None]
-        rows += [one, *both] if one.method == "tensor" else [*both, one]
+    for part in estimate.parts or (estimate,):
+        both = [way for way in (part.forward, part.reverse) if way is not None]
+        rows += [part, *both] if part.method == "tensor" else [*both, part]
     return rows
 
 
-def _agree(found: Estimate) -> bool | None:
+def _agree(estimate: Estimate) -> bool | None:
     """Whether all estimates that stand for themselves agree; None if there is but one."""
     from mc.sampling.log_z.estimate import gaps_of
 
-    gaps = found.gaps or gaps_of([found])
+    gaps = estimate.gaps or gaps_of([estimate])
     return all(gap.agree for gap in gaps) if gaps else None
 
 
@@ -196,16 +196,16 @@ def _print(
         ("method", "log Z", "error", "ESS", "chains", "betas", "seconds", "note"),
         [
             (
-                one.method,
-                f"{one.value:.10g}",
-                _error(one.standard_error),
-                number(one.ess, 1),
-                str(one.chains) if one.chains else "–",
-                "–" if one.betas is None else str(one.betas.size),
-                f"{one.seconds:.1f}",
-                _note(one),
+                row.method,
+                f"{row.value:.10g}",
+                _error(row.standard_error),
+                number(row.ess, 1),
+                str(row.chains) if row.chains else "–",
+                "–" if row.betas is None else str(row.betas.size),
+                f"{row.seconds:.1f}",
+                _note(row),
             )
-            for one in rows
+            for row in rows
         ],
         left=1,
     )
@@ -249,14 +249,14 @@ def _error(value: float) -> str:
     return f"{value:.2g}"
 
 
-def _note(one: Estimate) -> str:
-    facts = [] if one.trusted else ["not reliable"]
-    if one.method == "tensor-reverse":
+def _note(row: Estimate) -> str:
+    facts = [] if row.trusted else ["not reliable"]
+    if row.method == "tensor-reverse":
         facts.append("check by chains")
-    if one.samples:
-        facts.append(f"{one.samples} samples")
-    if one.max_bond is not None:
-        facts.append(f"bond {one.max_bond}")
-    if one.pareto_k is not None and math.isfinite(one.pareto_k):
-        facts.append(f"tail {one.pareto_k:.2f}")
+    if row.samples:
+        facts.append(f"{row.samples} samples")
+    if row.max_bond is not None:
+        facts.append(f"bond {row.max_bond}")
+    if row.pareto_k is not None and math.isfinite(row.pareto_k):
+        facts.append(f"tail {row.pareto_k:.2f}")
     return ", ".join(facts)
