@@ -9,6 +9,7 @@ import click
 from mc.cli import options
 from mc.cli.common import echo, print_json
 from mc.cli.which_model import named_model
+from tnqbm import exact
 
 if TYPE_CHECKING:
     from tnqbm.core.model import SqRBM
@@ -44,8 +45,6 @@ def evaluate(
       tnqbm evaluate results.h5 --run paulis=XYZ visible=6 hidden=2 data=bas seed=1
       tnqbm evaluate model.h5 --data mine.csv --against other.h5
     """
-    from tnqbm import exact
-
     named = named_model(path, [*run, *more])
     model = named.model
     target: Target | None = None
@@ -100,7 +99,6 @@ def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
 def _gain(model: SqRBM, other: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     """By how much the model is likelier than another, in nats per row."""
     from mc.sampling.likelihood import WithError, compare_likelihoods
-    from tnqbm import exact
 
     other_log_z = float(exact.log_partition(other))
     found = compare_likelihoods(

@@ -7,6 +7,7 @@ import click
 from mc.cli import options
 from mc.cli.common import PATH, echo, parse_pairs, print_json
 from mc.cli.doubts import doubt_lines, doubted
+from tnqbm import figures
 
 KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
 METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll", "valid_nll")
@@ -69,7 +70,6 @@ def plot(
       tnqbm plot results.h5 --kind learning --where data=bas,hidden=2,4 -o learning.png
       tnqbm plot results.h5 --kind gradients --metric kl --band bootstrap -o gradients.pdf
     """
-    from tnqbm import figures
     from tnqbm.archive import Archive
     from tnqbm.archive.summaries import default_metric
 

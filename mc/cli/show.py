@@ -13,6 +13,7 @@ from mc.cli import options
 from mc.cli.common import PATH, echo, number, parse_pairs, print_json, print_table
 from mc.cli.doubts import doubt_lines, doubted
 from mc.cli.group_facts import HEADS, group_facts, shots_words, shown_metrics
+from tnqbm.base.text import one_page
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
@@ -147,7 +148,6 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool
 def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
     from tnqbm.archive.rows import check_where, in_words, matches
     from tnqbm.archive.summaries import leading_metrics
-    from tnqbm.base.text import one_page
     from tnqbm.training.trajectory import METRICS
 
     every = archive.rows(skip_damaged=skip_damaged)

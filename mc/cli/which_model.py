@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli.common import Value, parse_pairs
+from tnqbm.base.errors import ArchiveError
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive, Run
@@ -84,7 +85,6 @@ def _final_model(run: Run) -> SqRBM:
 
 
 def _saved_model(path: str) -> SqRBM:
-    from tnqbm.base.errors import ArchiveError
     from tnqbm.core.model import SqRBM
 
     try:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mc.estimators.settings import GlobalMovesGradient
 from mc.estimators.tensor_networks import FittedNetworks
+from mc.sampling.amplitude.moves import independence_step
 from tnqbm.base.teams import share
 from tnqbm.core import streams
 from tnqbm.training.estimators import Context
@@ -51,8 +52,6 @@ class GlobalMoves:
         self._networks.updates += 1
 
     def _move(self, theta: Float, rows: Rows, chains: States, clock: int) -> None:
-        from mc.sampling.amplitude.moves import independence_step
-
         place = {int(run): k for k, run in enumerate(rows)}
 
         def everyone(wanted: Rows) -> States:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
+from mc.sampling.log_z.estimate import EstimateWarning
 from tnqbm.core import streams
 from tnqbm.training.estimators import Context
 
@@ -187,8 +188,6 @@ class FittedNetworks:
         return streams.key(self._keys[run], purpose, self.updates)
 
     def _warn(self, run: int) -> None:
-        from mc.sampling.log_z.estimate import EstimateWarning
-
         self._warned[run] = True
         warnings.warn(
             f"run {run} of the batch, update {self.updates}: a tensor network of bond dimension "

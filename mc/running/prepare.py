@@ -26,6 +26,8 @@ from mc.studies.identity import (
 )
 from mc.studies.schedule import Key, Task, run_key
 from mc.studies.study import Study
+from tnqbm.archive import PlannedGroup
+from tnqbm.archive.coordinates import unite_plans
 from tnqbm.base.errors import StudyError
 
 if TYPE_CHECKING:
@@ -192,9 +194,6 @@ def compare_with_earlier(
 
 def with_finished(plan: Sequence[PlannedGroup], finished: Iterable[Key]) -> list[PlannedGroup]:
     """A plan with the runs that are there, though the study may ask for them no more."""
-    from tnqbm.archive import PlannedGroup
-    from tnqbm.archive.coordinates import unite_plans
-
     asked = runs_of(plan)
     more = [PlannedGroup(json.loads(text), [seed]) for text, seed in sorted({*finished} - asked)]
     return unite_plans([*plan, *more])

@@ -9,6 +9,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from mc.estimators.provide import provide
 from mc.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mc.running.failures import RanksApart, error_report, is_of_run
 from mc.running.provenance import block_provenance, now
@@ -19,6 +22,9 @@ from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate
 from mc.studies.study import Study
 from tnqbm.base.errors import ArchiveError
+from tnqbm.core.model import SqRBM
+from tnqbm.datasets import Target
+from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trajectory import METRICS, Trajectory
 
 if TYPE_CHECKING:
@@ -46,13 +52,7 @@ class TaskContext:
 
 def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     """Compile (or load from the cache) what a training needs, with a training of two units."""
-    import numpy as np
-
-    from mc.estimators.provide import provide
-    from tnqbm.core.model import SqRBM
-    from tnqbm.datasets import Target
     from tnqbm.training.problems import SqRBMProblem
-    from tnqbm.training.settings import TrainingSettings
     from tnqbm.training.trainer import Trainer
 
     provide()
@@ -119,8 +119,6 @@ def _failed(context: TaskContext, task: Task, made: Sequence[Trainer], cause: st
     if made:
         made[-1].abandon(cause)
         return made[-1].trajectories()[0]
-    import numpy as np
-
     try:
         model = context.study.initial_model(task.coordinates, task.seeds[0])
     except Exception:
@@ -200,8 +198,6 @@ def _agreed(
 
 def _checksum(trainer: Trainer) -> int:
     """A number that tells apart parameters that differ in any bit; negligible time."""
-    import numpy as np
-
     return int(np.ascontiguousarray(trainer.parameters).view(np.int64).sum())
 
 
@@ -246,9 +242,6 @@ def _usable_checkpoint(context: TaskContext, task: Task) -> Checkpoint | None:
 
 def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
     """What makes trainers of a task, at its start."""
-    import numpy as np
-
-    from mc.estimators.provide import provide
     from tnqbm.training.problems import SqRBMProblem
     from tnqbm.training.trainer import Trainer
 

@@ -21,7 +21,10 @@ from typing import TYPE_CHECKING, Any
 
 from mc.running.lock import Lock, OutputBusyError
 from mc.studies.schedule import Key, Task, run_key
+from tnqbm.archive import Archive, assemble, write_plan
+from tnqbm.archive.file import ArchiveFile
 from tnqbm.base.errors import ArchiveError
+from tnqbm.files.atomic import remove_stale
 from tnqbm.files.outputs import ARCHIVE, check_name, check_output, check_place
 
 if TYPE_CHECKING:
@@ -138,8 +141,6 @@ class Workspace:
 
     def sweep(self) -> None:
         """Remove temporary files of killed processes; only while the lock is held."""
-        from tnqbm.files.atomic import remove_stale
-
         remove_stale(self.out)
         for folder in (self.folder, self.checkpoints):
             for path in folder.glob(".*.tmp"):
@@ -162,8 +163,6 @@ class Workspace:
         self, plan: Sequence[PlannedGroup], text: str, provenance: Mapping[str, str]
     ) -> None:
         """Write or replace plan.h5."""
-        from tnqbm.archive import write_plan
-
         write_plan(self.folder, plan, text, provenance)
 
     def read(self) -> Earlier:
@@ -171,8 +170,6 @@ class Workspace:
 
         ArchiveError if the archive itself or the plan is damaged.
         """
-        from tnqbm.archive.file import ArchiveFile
-
         earlier = Earlier()
         for path in (self.out, self.plan_file):
             if not path.exists():
@@ -204,8 +201,6 @@ class Workspace:
 
     def failures(self) -> list[dict[str, Any]]:
         """Runs among those that are there that failed, as :meth:`tnqbm.Archive.failures`."""
-        from tnqbm.archive import Archive
-
         with Archive(self.out) as archive:
             return archive.failures(skip_damaged=True)
 
@@ -217,8 +212,6 @@ class Workspace:
         without: Collection[Key] = (),
     ) -> None:
         """Build OUT from its former self and the parts, then remove the parts."""
-        from tnqbm.archive import assemble
-
         parts = self.parts()
         assemble(
             self.out,

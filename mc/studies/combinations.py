@@ -9,7 +9,9 @@ from typing import Any
 from mc.studies.messages import failure, near_value
 from mc.studies.seeds import Coordinate
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
+from tnqbm import datasets
 from tnqbm.core.connectivity import DENSE, hidden_units, named
+from tnqbm.training.minibatches import epoch_rows
 from tnqbm.training.settings import TrainingSettings
 
 
@@ -112,8 +114,6 @@ def _wrong_coupling(
 def _wrong_data(
     study: Study, name: str, data_key: str, visible_key: str, sizes: Sequence[int]
 ) -> Iterator[str]:
-    from tnqbm import datasets
-
     from_file = is_data_file(name)
     if not from_file and not datasets.is_name(name):
         near = near_value(name, datasets.NAMES)
@@ -133,8 +133,6 @@ def _wrong_data(
 
 def _wrong_split(study: Study, name: str, n: int) -> str:
     """Why a data set cannot be split as the study says."""
-    from tnqbm import datasets
-
     parts = study.data.parts
     if parts.test + parts.valid >= 1:
         return f"test_fraction + valid_fraction = {parts.test + parts.valid:g} must be below 1"
@@ -151,8 +149,6 @@ def unsaid_repeats(study: Study) -> list[str]:
     Not among :func:`study_problems`: studies in archives that were made before the key existed
     must load, and go on as they began.
     """
-    from tnqbm import datasets
-
     if study.data.repeats is not None:
         return []
     lines: dict[str, None] = {}
@@ -182,8 +178,6 @@ def _wrong_batches(
     study: Study, product: Product, settings: Mapping[str, TrainingSettings]
 ) -> Iterator[str]:
     """Minibatches that are larger than the data, which have to be loaded for that."""
-    from tnqbm.training.minibatches import epoch_rows
-
     asked = {settings[label].batch_size: label for label in product.gradient if label in settings}
     largest = max(asked, default=0)
     if not largest:

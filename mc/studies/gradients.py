@@ -7,7 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from mc.estimators.provide import provide
 from mc.studies.sections import GradientSection, TrainingSection
+from tnqbm.training.estimators import GRADIENTS
+from tnqbm.training.settings import has_setting
 
 OWN_LABEL = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]*", re.ASCII)
 """What a name in [gradients.NAME] may look like."""
@@ -17,17 +20,12 @@ _WITH_STEPS = re.compile(r"(.+)-(\d+)", re.ASCII)
 
 def estimators() -> tuple[str, ...]:
     """Names of all estimators of gradients."""
-    from mc.estimators.provide import provide
-    from tnqbm.training.estimators import GRADIENTS
-
     provide()
     return GRADIENTS.names()
 
 
 def _sweeps(name: str) -> bool:
     """Whether the steps of an estimator may stand in its label."""
-    from tnqbm.training.estimators import GRADIENTS
-
     return GRADIENTS.find(name).sweeps
 
 
@@ -82,8 +80,6 @@ def label_settings(
 
 def _relevant(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """What [training] gives that the parts of these trainings have."""
-    from tnqbm.training.settings import has_setting
-
     parts = {**given, **chosen}
     return {name: value for name, value in given.items() if has_setting(parts, name)}
 

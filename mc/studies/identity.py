@@ -12,6 +12,8 @@ from mc.studies.gradients import label_settings, parse_label
 from mc.studies.study import Study, is_data_file
 from tnqbm.base.errors import StudyError
 from tnqbm.core.connectivity import DENSE
+from tnqbm.training.estimators import GRADIENTS
+from tnqbm.training.settings import all_settings, default_of
 
 # An identity is compared with those in archives and checkpoints of earlier versions. These keys
 # have always been in it; later settings are in it only where they differ from their defaults.
@@ -31,8 +33,6 @@ def study_identity(study: Study) -> dict[str, Any]:
 
     Two studies with equal identities may share an archive; [run] is not part of it.
     """
-    from tnqbm.training.settings import default_of
-
     found: dict[str, Any] = {"seed": study.seed, "model.scale": study.model.scale}
     if study.model.fields != "uniform":
         found["model.fields"] = study.model.fields
@@ -76,8 +76,6 @@ def _values(given: Mapping[str, Any]) -> dict[str, Any]:
     Settings of all estimators and optimizers, in the order in which these are known, whichever are
     used: so it has been since the first archives.
     """
-    from tnqbm.training.settings import all_settings, default_of
-
     apart = ("gradient", "records", "snapshots")
     return {name: given.get(name, default_of(name)) for name in all_settings() if name not in apart}
 
@@ -184,9 +182,6 @@ def identity_changes(
 
 def _concerns(name: str, label: str) -> bool:
     """Whether a setting may decide numbers of runs with a label, as far as the label tells."""
-    from tnqbm.training.estimators import GRADIENTS
-    from tnqbm.training.settings import all_settings
-
     meant, setting = parse_label(label), all_settings().get(name)
     if meant is None or setting is None:
         return True
@@ -215,8 +210,6 @@ _DEFAULTS: dict[str, Any] = {
 
 def _default(key: str) -> Any:
     """The value of a key that an identity leaves out, or _ABSENT for one that is always there."""
-    from tnqbm.training.settings import all_settings, default_of
-
     section, _, name = key.partition(".")
     if section == "training" and name not in _ALWAYS and name in all_settings():
         return default_of(name)

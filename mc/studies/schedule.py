@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mc.studies.seeds import Coordinate, canonical_json
+from tnqbm.archive.coordinates import block_name
 
 TASK_COST = 4e10
 """Largest cost of one task where the batch is chosen automatically: under a minute's work."""
@@ -43,8 +44,6 @@ class Task:
     @property
     def key(self) -> str:
         """The name of the task's block, and of its files: unique, the same at every start."""
-        from tnqbm.archive.coordinates import block_name
-
         return block_name(self.coordinates, self.seeds)
 
     def describe(self) -> str:

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from mc.estimators.provide import provide
 from mc.studies.limits import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis
+from tnqbm.training.settings import known_parts
 from tnqbm.training.trajectory import METRICS
 
 DEFAULT_RECORDS = 200
@@ -226,7 +228,6 @@ _ELSEWHERE = ("gradient", "records", "snapshots")
 
 def settings_keys() -> dict[str, Any]:
     """Keys of [training] and [gradients.NAME] with their types: the settings of trainings."""
-    from mc.estimators.provide import provide
     from tnqbm.training.settings import PARTS, all_settings
 
     provide()
@@ -257,9 +258,6 @@ def gradient_schema() -> type[Section]:
 
 
 def _schemas() -> tuple[type[Section], type[Section]]:
-    from mc.estimators.provide import provide
-    from tnqbm.training.settings import known_parts
-
     provide()
     return _schemas_of(known_parts())
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 from pydantic import Field, PrivateAttr
 
 from mc.studies.gradients import label_settings
@@ -26,9 +27,16 @@ from mc.studies.sections import (
     TrainingSection,
 )
 from mc.studies.seeds import Coordinate, chain_stream, initial_stream, target_stream
+from tnqbm import datasets
+from tnqbm.archive import PlannedGroup
 from tnqbm.core import connectivity
 from tnqbm.core.connectivity import DENSE
+from tnqbm.core.model import SqRBM
 from tnqbm.datasets.samples_io import SUFFIXES
+from tnqbm.training.costs import run_cost
+from tnqbm.training.estimators import Size
+from tnqbm.training.inputs import uncoupled
+from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trajectory import METRICS
 
 if TYPE_CHECKING:
@@ -136,8 +144,6 @@ class Study(Section):
 
         ValueError names a wrong field.
         """
-        from tnqbm.training.settings import TrainingSettings
-
         label = self.labels()[0] if gradient is None else gradient
         return TrainingSettings(
             **label_settings(label, self.training, self.gradients),
@@ -202,8 +208,6 @@ class Study(Section):
 
     def plan(self) -> list[PlannedGroup]:
         """Every run the study asks for, as groups of seeds with the same coordinates."""
-        from tnqbm.archive import PlannedGroup
-
         return [
             PlannedGroup(coordinates=coordinates, seeds=list(self.seeds))
             for coordinates in self.combinations()
@@ -228,14 +232,10 @@ class Study(Section):
         )
 
     def _cost(self, coordinates: Mapping[str, Coordinate]) -> float:
-        from tnqbm.training.costs import run_cost
-
         return run_cost(self.size(coordinates), self.settings(str(coordinates["gradient"])))
 
     def size(self, coordinates: Mapping[str, Coordinate]) -> Size:
         """The size of the models of a run."""
-        from tnqbm.training.estimators import Size
-
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
         return Size(n, m, len(str(coordinates["paulis"])), self.mask(coordinates))
 
@@ -293,10 +293,6 @@ class Study(Section):
         which leave some out. With ``fields = "data"`` the visible fields are those of the data's
         first moments instead.
         """
-        import numpy as np
-
-        from tnqbm.core.model import SqRBM
-
         without = ("connectivity", "couple")
         known = self._stream_coordinates(coordinates)
         alike = {name: value for name, value in known.items() if name not in without}
@@ -315,8 +311,6 @@ class Study(Section):
             model = SqRBM.from_vector(theta, *size, model.mask)
         if self.model.fields == "uniform":
             return model
-        from tnqbm import datasets
-
         fields = datasets.visible_fields(self.target(coordinates, seed))
         return SqRBM(fields, model.b, model.w, model.paulis, model.mask)
 
@@ -332,8 +326,6 @@ class Study(Section):
         """
         if "couple" not in coordinates:
             return None
-        from tnqbm.training.inputs import uncoupled
-
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
         return uncoupled(n, m, str(coordinates["paulis"]), str(coordinates["couple"]))
 
@@ -354,8 +346,6 @@ def load_data(
 
     ``root`` is the study's seed, ``seed`` that of :func:`own_seed`.
     """
-    from tnqbm import datasets
-
     if parts.test or parts.valid:
         return datasets.load_split(
             source,

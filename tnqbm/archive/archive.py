@@ -25,6 +25,7 @@ from tnqbm.archive.coordinates import (
 from tnqbm.archive.find import find_run
 from tnqbm.archive.rows import ENDED, GroupSeeds, RunRow
 from tnqbm.archive.sources import Source, Sources
+from tnqbm.archive.verify import verify_archive
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.errors import MissingExtraError
@@ -308,8 +309,6 @@ class Archive:
 
     def verify(self) -> VerifyReport:
         """Check the file, the parts and every block; says what is damaged and what is whole."""
-        from tnqbm.archive.verify import verify_archive
-
         return verify_archive(self.path)
 
 

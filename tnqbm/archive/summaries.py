@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm import datasets
 from tnqbm.archive.rows import (
     Group,
     RunRow,
@@ -195,8 +196,6 @@ def leading_metrics(data: Iterable[str]) -> tuple[str, ...]:
     of an unknown one it does not: almost all states of a good model are not among the rows, so
     that it is near 1 whatever the model. The likelihood of test data leads there.
     """
-    from tnqbm import datasets
-
     exact = any(datasets.is_exact(name) for name in data)
     return ("tvd", "kl", "test_nll", "nll") if exact else ("test_nll", "nll", "kl", "tvd")
 

@@ -22,6 +22,7 @@ from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.exact.averages import StateAverages
 from tnqbm.training import gradients
+from tnqbm.training.estimators.exact import enumerated_log_partition, enumeration
 from tnqbm.training.inputs import (
     checked_frozen,
     common_mask,
@@ -179,13 +180,9 @@ class SqRBMProblem:
         return gradients.centred(data, model, *self.shape, self.mask)
 
     def exact_estimator(self, context: Context) -> GradientEstimator:
-        from tnqbm.training.estimators.exact import enumeration
-
         return enumeration(context, self.shape, self.states, self.probabilities)
 
     def exact_evaluator(self, context: Context) -> LogPartition:
-        from tnqbm.training.estimators.exact import enumerated_log_partition
-
         return enumerated_log_partition(context, self.shape)
 
     def objective(self, decay: float, free: Flags | None) -> Objective:

@@ -17,6 +17,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM, coupling_mask
 from tnqbm.core.moments import Moments
 from tnqbm.core.paulis import PAULI_MATRICES
+from tnqbm.networks.compiled.perfect import PerfectSampler
 from tnqbm.networks.contraction.engines import engine_maker
 from tnqbm.networks.contraction.forecast import ContractionForecast
 from tnqbm.networks.contraction.plan import Plan, TooLarge, make_plan, wide_units
@@ -289,8 +290,6 @@ class Contraction:
         ValueError where a hidden unit is split by quadrature, whose terms are no probabilities, and
         MemoryError where the contraction fits only with checkpoints or slices.
         """
-        from tnqbm.networks.compiled.perfect import PerfectSampler
-
         if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 0:
             raise ValueError(f"samples must be a whole number >= 0, got {samples!r}")
         plan = self._engine(model).plan

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.training.costs import update_cost
 from tnqbm.training.estimators.protocol import (
     Averages,
     Context,
@@ -48,8 +49,6 @@ class ContractionGradient(GradientSettings):
         plan(size.mask, size.n_visible, size.n_hidden, size.n_paulis)
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        from tnqbm.training.costs import update_cost
-
         return update_cost(size, training) + 1e9 * _seconds(size)
 
     def make(self, context: Context) -> GradientEstimator:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tnqbm.base.limits import check_enumerable
 from tnqbm.core.shape import Shape
 from tnqbm.exact.enumerator import Enumerator, dense_targets
+from tnqbm.training.costs import enumerated_update_cost, enumeration_cost, update_cost
 from tnqbm.training.estimators.protocol import (
     Averages,
     Context,
@@ -43,8 +44,6 @@ class ExactGradient(GradientSettings):
         _check_enumerable(size)
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        from tnqbm.training.costs import enumerated_update_cost, enumeration_cost, update_cost
-
         if not training.batch_size:
             return enumerated_update_cost(size)
         return update_cost(size, training) + enumeration_cost(size)
@@ -66,8 +65,6 @@ class ExactEvaluation(EvaluatorSettings):
             raise ValueError(f"evaluate = 'exact': {error}") from None
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        from tnqbm.training.costs import enumeration_cost
-
         return enumeration_cost(size)
 
     def make(self, context: Context) -> LogPartition | None:

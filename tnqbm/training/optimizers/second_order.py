@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from tnqbm.base.limits import MAX_COUNTS
+from tnqbm.training.estimators import GRADIENTS
 from tnqbm.training.estimators.protocol import Size
+from tnqbm.training.optimizers.em import EmAlgorithm
+from tnqbm.training.optimizers.natural import NaturalGradient
 from tnqbm.training.optimizers.protocol import OptimizerContext, OptimizerSettings
 from tnqbm.training.optimizers.scores import MAX_ENUMERATED
 from tnqbm.training.schema import choice, number, whole
@@ -120,8 +123,6 @@ class Natural(SecondOrder):
         return self.solution_cost(size, training, gram=self.metric == "fisher")
 
     def make(self, context: OptimizerContext) -> NaturalGradient:
-        from tnqbm.training.optimizers.natural import NaturalGradient
-
         return NaturalGradient(self, context)
 
 
@@ -167,14 +168,10 @@ class Em(SecondOrder):
         return each * max(1.0, 0.5 * self.inner_iterations)
 
     def make(self, context: OptimizerContext) -> EmAlgorithm:
-        from tnqbm.training.optimizers.em import EmAlgorithm
-
         return EmAlgorithm(self, context)
 
 
 def _exact_gradients() -> str:
-    from tnqbm.training.estimators import GRADIENTS
-
     return " or ".join(repr(part.name) for part in GRADIENTS if part.exact)
 
 
