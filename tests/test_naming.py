@@ -21,9 +21,6 @@ from pydantic import BaseModel
 
 PAGE = (Path(__file__).parents[1] / "docs" / "naming.md").read_text(encoding="utf-8")
 
-LATER = set[str]()
-"""Doors and names that are still to be renamed, "door: name". Goes down to nothing."""
-
 
 def table(head: str) -> list[list[str]]:
     """Rows of the page's table whose first line begins with ``head``."""
@@ -163,7 +160,7 @@ DOORS = {
 @pytest.mark.parametrize("door", DOORS)
 def test_every_door_uses_the_words_of_the_page(door: str) -> None:
     words, wrong = replaced(), []
-    exceptions = {f"{row[0]}: {row[1]}".replace("`", "") for row in table("door")} | LATER
+    exceptions = {f"{row[0]}: {row[1]}".replace("`", "") for row in table("door")}
     for where, name in DOORS[door]():
         for scope in ("", *(scope for spelling, scope in words if spelling == name and scope)):
             word = words.get((name, scope))
@@ -223,7 +220,7 @@ def test_options_are_keywords_of_what_they_are_handed_to(command: str) -> None:
     }
     options = {name.removeprefix("no_") for where, name in command_line() if where == command}
     unknown = options - keywords - COMMANDS_ALONE
-    assert not {name for name in unknown if f"{command}: {name}" not in LATER}
+    assert not unknown
 
 
 def test_seeds_are_given_by_keyword_and_never_by_the_clock() -> None:
@@ -232,5 +229,5 @@ def test_seeds_are_given_by_keyword_and_never_by_the_clock() -> None:
         # A study's methods take coordinates and seed, which together name a run.
         if seed is None or inspect.isclass(public().get(door)) or door.startswith("mc.Study."):
             continue
-        assert seed.kind is seed.KEYWORD_ONLY or f"{door}: seed" in LATER, door
+        assert seed.kind is seed.KEYWORD_ONLY, door
         assert seed.default in (seed.empty, 0, None), door

@@ -154,7 +154,7 @@ def test_what_a_follower_cannot_begin_is_a_failed_run(tmp_path: Path, reference:
 
 def test_what_all_members_raise_together_is_a_failed_run(tmp_path: Path) -> None:
     # The parameters overflow at the same update of every member.
-    raw = study(2, optimizer="sgd", learning_rate=1e300, gradient="pcd-2")
+    raw = study(2, optimizer="sgd", learning_rate=1e300, gradient=["pcd-2", "tempered-1"])
     code, _, stderr = drive(2, tmp_path / "out.h5", raw)
     assert code == 0
     failed = Archive(tmp_path / "out.h5").failures()
