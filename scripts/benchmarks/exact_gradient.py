@@ -4,7 +4,8 @@
     python scripts/benchmarks/exact_gradient.py --help
 
 Single-thread figures are the best of several calls, in ns per (visible state x hidden unit).
-Peers are checked for equal results first. Quote ratios of one run: absolute times are noisy.
+"exact.gradient" is what users call, with data on all states, both phases in one sweep. Peers are
+checked for equal results first. Quote ratios of one run: absolute times are noisy.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy as np  # noqa: E402
 from floor import OPERATIONS, floor_ns  # noqa: E402
 from peers import jax_gradient, numpy_gradient, torch_gradient  # noqa: E402
 
-from tnqbm import SqRBM, TrainingSettings, datasets  # noqa: E402
+from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact  # noqa: E402
 from tnqbm.core.shape import Shape  # noqa: E402
 from tnqbm.exact.enumerator import Enumerator  # noqa: E402
 from tnqbm.training import SqRBMProblem  # noqa: E402
@@ -53,7 +54,8 @@ def best_seconds(call: Callable[[], Any], seconds: float) -> float:
 def gradients(n: int, m: int, dtype: Any) -> None:
     """One row per implementation: time, ratio to ours, distance of the results."""
     precision = "double" if dtype == np.float64 else "single"
-    theta = SqRBM.uniform(n, m, "XYZ", scale=0.3, seed=1).to_vector()
+    model = SqRBM.uniform(n, m, "XYZ", scale=0.3, seed=1)
+    theta = model.to_vector()
     units = (1 << n) * m
     enumerator = Enumerator(Shape(n, m, 3), precision)
     reference = enumerator.log_partition_and_moments(theta[None])
@@ -64,6 +66,9 @@ def gradients(n: int, m: int, dtype: Any) -> None:
         f"{simple:.3f} ns, root and quotient {hard:.3f} ns: floor {floor:.2f} ns a unit"
     )
     print(f"  {'tnqbm':8s} {ours * 1e6:11.1f} us {ours / units * 1e9:7.2f} ns a unit")
+    target = Target.from_dense(np.full(1 << n, 0.5**n))
+    called = best_seconds(lambda: exact.gradient(model, target, precision=precision), ARGS.seconds)
+    print(f"  exact.gradient {called * 1e6:5.1f} us {called / units * 1e9:7.2f} ns a unit")
     makers = {"numpy": numpy_gradient, "jax": jax_gradient, "torch": torch_gradient}
     for name in ARGS.peers.split(","):
         gradient = makers[name](n, m, 3, dtype)
