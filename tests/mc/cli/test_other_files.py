@@ -93,7 +93,7 @@ def test_pipes_and_folders_in_the_place_of_files_are_refused_at_once(folder: Pat
             ["evaluate", "model.h5", "--data", name],
             ["logz", "model.h5", "--data", name],
             ["quality", "model.h5", "--data", name],
-            ["quality", "model.h5", "--data", "bas", "--samples", name],
+            ["quality", "model.h5", "--data", "bas", "--samples-file", name],
             ["sample", "model.h5", "--clamp-file", name],
             ["sample", "model.h5", "--init", "data", "--data", name],
         ):
