@@ -86,8 +86,8 @@ def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     from tnqbm.core.metrics import on_support
 
     log_p = np.asarray(model.log_weight(target.states)) - log_z
-    found = on_support(log_p, np.asarray(target.probabilities))
-    values = {name: float(found[name]) for name in ("nll", "kl", "tvd")}
+    metrics = on_support(log_p, np.asarray(target.probabilities))
+    values = {name: float(metrics[name]) for name in ("nll", "kl", "tvd")}
     if target.n_samples is not None:
         from mc.sampling.likelihood import WithError, log_likelihood
 
@@ -101,10 +101,10 @@ def _gain(model: SqRBM, other: SqRBM, target: Target, log_z: float) -> dict[str,
     from mc.sampling.likelihood import WithError, compare_likelihoods
 
     other_log_z = float(exact.log_partition(other))
-    found = compare_likelihoods(
+    gain = compare_likelihoods(
         model, other, target, WithError(log_z, 0.0), WithError(other_log_z, 0.0)
     )
-    return {"gain": found.value, "gain_error": found.standard_error}
+    return {"gain": gain.value, "gain_error": gain.standard_error}
 
 
 def _print(result: dict[str, Any]) -> None:

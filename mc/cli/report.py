@@ -124,9 +124,13 @@ def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimateWarning)
         policy = Annealing(chains=AIS_CHAINS, betas=AIS_BETAS)
-        found = log_partition(model, policy, data=target, seed=seed)
+        estimate = log_partition(model, policy, data=target, seed=seed)
     return LogZ(
-        found.value, found.standard_error, found.method, found.trusted, tuple(found.warnings)
+        estimate.value,
+        estimate.standard_error,
+        estimate.method,
+        estimate.trusted,
+        tuple(estimate.warnings),
     )
 
 
@@ -140,13 +144,13 @@ def _summary(written: Report, out: str) -> dict[str, object]:
         "groups": len(written.groups),
         "findings": [
             {
-                "level": one.level,
-                "title": one.title,
-                "detail": one.detail,
-                "items": one.items,
-                "more": one.more,
+                "level": finding.level,
+                "title": finding.title,
+                "detail": finding.detail,
+                "items": finding.items,
+                "more": finding.more,
             }
-            for one in written.findings
+            for finding in written.findings
         ],
-        "omitted": [{"what": one.what, "why": one.why} for one in written.skipped],
+        "omitted": [{"what": skipped.what, "why": skipped.why} for skipped in written.skipped],
     }

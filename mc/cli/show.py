@@ -150,10 +150,10 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) 
     from tnqbm.archive.summaries import leading_metrics
     from tnqbm.training.trajectory import METRICS
 
-    every = archive.rows(skip_damaged=skip_damaged)
-    check_where(where, (row.coordinates for row in every))
-    rows = [row for row in every if matches(where, row.identity)]
-    doubts = doubted(archive, where, rows=every, skip_damaged=skip_damaged)
+    all_rows = archive.rows(skip_damaged=skip_damaged)
+    check_where(where, (row.coordinates for row in all_rows))
+    rows = [row for row in all_rows if matches(where, row.identity)]
+    doubts = doubted(archive, where, rows=all_rows, skip_damaged=skip_damaged)
     finished, planned = archive.progress
     if as_json:
         reasons = {(row.group, row.seed): why for row, why in doubts}

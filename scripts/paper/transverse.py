@@ -134,8 +134,9 @@ def least_table(path: Path) -> str:
 
 def figure(values: Values, names: Mapping[str, str], path: Path) -> Path:
     """TVD against m with bands, a line per model."""
+    from models_figure import ModelValues, models_vs_hidden
+
     from tnqbm.figures import save_figure
-    from tnqbm.figures.models import ModelValues, models_vs_hidden
 
     items = [
         ModelValues(model, data, n, m, np.array(list(by_seed.values())))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tnqbm.base.arguments import is_number, is_whole
 from tnqbm.base.text import printable, short_repr
 from tnqbm.core.paulis import check_paulis
 
@@ -50,9 +51,9 @@ def check_coordinates(coordinates: Mapping[str, Any]) -> Coordinates:
             raise ValueError(f"{key!r} cannot name a coordinate of a run")
         if isinstance(value, str | np.str_):
             plain[key] = str(value)
-        elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+        elif is_whole(value):
             plain[key] = int(value)
-        elif isinstance(value, float | np.floating) and np.isfinite(value):
+        elif is_number(value) and np.isfinite(value):
             plain[key] = float(value)
         else:
             raise ValueError(f"coordinate {key} = {value!r} is not text or a finite number")

@@ -33,7 +33,7 @@ AXES = {TOTALS: ("seed",), RECORDS: ("seed", "record")}
 
 def axes(name: str) -> tuple[str, ...] | None:
     """The axes of a data set if it is one of a report."""
-    return next((own for prefix, own in AXES.items() if name.startswith(prefix)), None)
+    return next((AXES[prefix] for prefix in AXES if name.startswith(prefix)), None)
 
 
 def kinds(name: str) -> str:
@@ -54,8 +54,8 @@ def stacked(paths: Sequence[Trajectory], where: str) -> tuple[dict[str, NDArray[
     """
     totals = _common([path.estimator for path in paths], where)
     records = _common([path.estimator_records for path in paths], where)
-    found = {TOTALS + name: _column([path.estimator[name] for path in paths]) for name in totals}
-    return found, records
+    arrays = {TOTALS + name: _column([path.estimator[name] for path in paths]) for name in totals}
+    return arrays, records
 
 
 def totals(arrays: Arrays, row: int) -> dict[str, Value]:
@@ -69,8 +69,8 @@ def records(arrays: Arrays, row: int, count: int) -> dict[str, Float]:
 
 
 def _under(prefix: str, arrays: Arrays) -> Arrays:
-    own = sorted(name for name in arrays if name.startswith(prefix))
-    return {name.removeprefix(prefix): arrays[name] for name in own}
+    names = sorted(name for name in arrays if name.startswith(prefix))
+    return {name.removeprefix(prefix): arrays[name] for name in names}
 
 
 def _common(reports: Sequence[Mapping[str, Any]], where: str) -> list[str]:
@@ -89,8 +89,8 @@ def _common(reports: Sequence[Mapping[str, Any]], where: str) -> list[str]:
 
 def _column(values: Sequence[Value]) -> NDArray[Any]:
     """One array of values; integers stay integers where NumPy would make floats of them."""
-    whole = [value for value in values if isinstance(value, int)]
-    if len(whole) == len(values):
-        large = max(whole) >= 2**63 and min(whole) >= 0
-        return np.array(whole, np.uint64 if large else np.int64)
+    counts = [value for value in values if isinstance(value, int)]
+    if len(counts) == len(values):
+        large = max(counts) >= 2**63 and min(counts) >= 0
+        return np.array(counts, np.uint64 if large else np.int64)
     return np.array(values)

@@ -60,15 +60,15 @@ def _none(sources: Sources, words: str, wanted: dict[str, Any], seed: object) ->
             return f"{message}: there is no coordinate {name!r}; did you mean {near[0]!r}?"
     finished, planned = sources.tally()
 
-    def wrong(key: str) -> list[str]:
+    def mismatches(key: str) -> list[str]:
         return [name for name, value in wanted.items() if coordinates[key].get(name) != value]
 
     def distance(key: str) -> tuple[int, float, bool]:
-        gaps = [_gap(coordinates[key].get(name), wanted[name]) for name in wrong(key)]
+        gaps = [_gap(coordinates[key].get(name), wanted[name]) for name in mismatches(key)]
         return len(gaps), sum(gaps), key not in finished
 
     nearest = min(coordinates, key=distance)
-    if not wrong(nearest) and seed in planned.get(nearest, set()):
+    if not mismatches(nearest) and seed in planned.get(nearest, set()):
         return f"{message}: it is planned but not finished"
     seeds = finished.get(nearest)
     span = f"finished seeds from {min(seeds)} to {max(seeds)}" if seeds else "no finished seeds"

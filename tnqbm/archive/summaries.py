@@ -132,6 +132,16 @@ def final_groups(
     return [_final_group(group, finals[group]) for group in sorted(finals, key=attrgetter("order"))]
 
 
+def finite_groups(
+    archives: Archive | Sequence[Archive], metric: str, where: Where | None
+) -> list[FinalGroup]:
+    """:func:`final_groups` that have a finite value; ValueError if none has."""
+    groups = [g for g in final_groups(archives, metric, where=where) if g.values.size]
+    if not groups:
+        raise ValueError(f"no finished run has a finite final {metric}")
+    return groups
+
+
 def mean_curves(
     archives: Archive | Sequence[Archive], metric: str = "tvd", *, where: Where | None = None
 ) -> list[LearningCurve]:

@@ -12,7 +12,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Collection
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +42,9 @@ def checked(**kinds: Kind) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 return function(*args, **kwargs)  # Python says which argument is missing or unknown
             for name, kind in kinds.items():
                 if name in given and given[name] is not defaults[name]:
-                    wrong = kind(given[name])
-                    if wrong is not None:
-                        raise type(wrong)(f"{name} {wrong}")
+                    error = kind(given[name])
+                    if error is not None:
+                        raise type(error)(f"{name} {error}")
             return function(*args, **kwargs)
 
         return call
@@ -68,8 +68,8 @@ def shown(value: object) -> str:
 
 def whole(value: object) -> Exception | None:
     """Kind of whole numbers."""
-    if _is_whole(value):
-        return None if abs(int(value)) < 2**63 else ValueError("must be below 2^63")  # type: ignore[call-overload]
+    if is_whole(value):
+        return None if abs(int(value)) < 2**63 else ValueError("must be below 2^63")
     hint = ""
     if isinstance(value, str) and value.strip().isdecimal() and len(value) < 20:
         hint = f"; write {value.strip()} without quotes"
@@ -105,9 +105,9 @@ def number(value: object) -> Exception | None:
     """Kind of real numbers."""
     if isinstance(value, float | np.floating):
         return None
-    if _is_whole(value):
+    if is_whole(value):
         largest = int(sys.float_info.max)
-        return None if abs(int(value)) <= largest else ValueError("must be finite")  # type: ignore[call-overload]
+        return None if abs(int(value)) <= largest else ValueError("must be finite")
     return TypeError(f"must be a number, got {shown(value)}")
 
 
@@ -139,11 +139,11 @@ def seed(value: object) -> Exception | None:
     """Kind of seeds: whole numbers from 0 on and SeedSequences."""
     if isinstance(value, np.random.SeedSequence):
         return None
-    if not _is_whole(value):
+    if not is_whole(value):
         return TypeError(
             f"must be a whole number or a numpy.random.SeedSequence, got {shown(value)}"
         )
-    if int(value) < 0:  # type: ignore[call-overload]
+    if int(value) < 0:
         return ValueError(f"must not be negative, got {shown(value)}")
     return None
 
@@ -170,16 +170,16 @@ def one_of(*classes: type, hint: str = "") -> Kind:
 def several(kind: Kind) -> Kind:
     """Kind of lists and tuples of values of one kind."""
 
-    def every(value: object) -> Exception | None:
+    def all_of(value: object) -> Exception | None:
         if not isinstance(value, list | tuple):
             return TypeError(f"must be a list, got {shown(value)}")
         for place, entry in enumerate(value):
-            wrong = kind(entry)
-            if wrong is not None:
-                return type(wrong)(f"entry {place} {wrong}")
+            error = kind(entry)
+            if error is not None:
+                return type(error)(f"entry {place} {error}")
         return None
 
-    return every
+    return all_of
 
 
 def rows(*classes: type) -> Kind:
@@ -200,8 +200,23 @@ def rows(*classes: type) -> Kind:
     return kind
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether a value is an integer of Python or NumPy; True and False are none."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a real number of Python or NumPy."""
+    return is_whole(value) or isinstance(value, float | np.floating)
+
+
+def check_whole(name: str, value: Any, least: int | None = None) -> int:
+    """The value as an int; TypeError if it is no whole number, ValueError below ``least``."""
+    if error := whole(value):
+        raise type(error)(f"{name} {error}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
+    return int(value)
 
 
 def plain_array(value: object, name: str) -> NDArray[Any]:

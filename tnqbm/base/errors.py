@@ -49,4 +49,4 @@ def install_command(extra: str, package: str) -> str:
         lines = []
     ours = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
     wanted = [line.partition(";")[0].strip() for line in lines if ours.search(line)]
-    return "pip install " + " ".join(f"'{one}'" for one in wanted or [package.lower()])
+    return "pip install " + " ".join(f"'{word}'" for word in wanted or [package.lower()])

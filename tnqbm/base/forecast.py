@@ -32,13 +32,13 @@ class Forecasts(list[Forecast]):
 def table(forecasts: Iterable[Forecast]) -> str:
     """Forecasts as lines of text, one per method under a line of headings."""
     rows = [("method", "time", "memory", "note")]
-    for one in forecasts:
+    for forecast in forecasts:
         rows.append(
             (
-                one.method if one.fits else f"{one.method} (no)",
-                _time(one.seconds),
-                _memory(one.bytes),
-                one.note,
+                forecast.method if forecast.fits else f"{forecast.method} (no)",
+                _time(forecast.seconds),
+                _memory(forecast.bytes),
+                forecast.note,
             )
         )
     widths = [max(len(row[k]) for row in rows) for k in range(3)]

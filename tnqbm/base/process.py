@@ -95,8 +95,8 @@ def check_beside(name: str) -> None:
 
     Does nothing if there is none beside this one.
     """
-    own = os.path.join(_ROOT, name, "__init__.py")
-    if not os.path.exists(own):
+    expected = os.path.join(_ROOT, name, "__init__.py")
+    if not os.path.exists(expected):
         return
     try:
         spec = find_spec(name)
@@ -105,7 +105,7 @@ def check_beside(name: str) -> None:
     origin = (
         None if spec is None else spec.origin or next(iter(spec.submodule_search_locations or []))
     )
-    if origin is None or os.path.realpath(origin) != own:
+    if origin is None or os.path.realpath(origin) != expected:
         raise _hidden(name, origin)
 
 

@@ -50,14 +50,14 @@ def one_page(text: str, most: int = PAGE) -> str:
 
     Control characters, and others that do not show, are written as Python escapes them.
     """
-    kept = "".join(
+    shown = "".join(
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode("ascii")
         for c in text[:most]
     )
-    if len(text) <= most and len(kept) <= most:
-        return kept
+    if len(text) <= most and len(shown) <= most:
+        return shown
     end = f" ... ({len(text)} characters in all)"
-    return kept[: most - len(end)] + end
+    return shown[: most - len(end)] + end
 
 
 # --- reprs of results ---

@@ -21,7 +21,8 @@ from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
-from tnqbm.files.storage import open_hdf5, read_group
+from tnqbm.files.content import read_group
+from tnqbm.files.storage import open_hdf5
 
 MAX_STATES = 1 << 22
 """Largest support built for ``cardinality`` and ``parity``."""

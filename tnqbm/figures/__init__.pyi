@@ -1,5 +1,4 @@
 from . import layout as layout
-from . import models as models
 from . import resources as resources
 from . import samples as samples
 from . import structure as structure

@@ -12,7 +12,7 @@ import numpy as np
 
 from tnqbm.archive.minimum_hidden import mean_interval
 from tnqbm.archive.rows import Where
-from tnqbm.archive.summaries import FinalGroup, default_metric, final_groups
+from tnqbm.archive.summaries import FinalGroup, default_metric, finite_groups
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
 from tnqbm.figures.styles import GRADIENTS, Styles, gradient_styles, paulis_order
@@ -52,18 +52,16 @@ def gradients(
         raise ValueError(f"unknown band {band!r}; known: {', '.join(BANDS)}")
     layout.require_matplotlib()
     metric = metric or default_metric(archives, where=where)
-    groups = [g for g in final_groups(archives, metric, where=where) if g.values.size]
-    if not groups:
-        raise ValueError(f"no finished run has a finite final {metric}")
+    groups = finite_groups(archives, metric, where)
     styles = gradient_styles(groups)
     columns = paulis_order(group.paulis for group in groups)
     visibles = sorted({group.visible for group in groups})
-    found = {(group.data, group.visible) for group in groups}
+    present = {(group.data, group.visible) for group in groups}
     rows = [
         (data, n)
-        for data in layout.data_order(data for data, _ in found)
+        for data in layout.data_order(data for data, _ in present)
         for n in visibles
-        if (data, n) in found
+        if (data, n) in present
     ]
     layout.check_rows(len(rows), [])
     with layout.style():
@@ -79,14 +77,10 @@ def gradients(
                     layout.empty(axis, "no runs")
                     continue
                 _draw(axis, here, styles, metric, band)
-                if metric == "tvd" and threshold is not None:
-                    layout.reference_line(axis, threshold)
-        layout.set_limits([axis for axis in axes.flat if axis.has_data()], metric)
+        drawn = [axis for axis in axes.flat if axis.has_data()]
         handles = layout.series_handles(styles)
-        if metric == "tvd" and threshold is not None:
-            handles.append(
-                layout.line_handle(f"TVD = {threshold:g}", layout.GREY, layout.REFERENCE)
-            )
+        handles += layout.threshold_line(drawn, metric, threshold)
+        layout.set_limits(drawn, metric)
         counts = [len(group.seeds) for group in groups]
         if band == "std" or max(counts) == 1:
             note = layout.seeds_text(counts)
@@ -118,12 +112,8 @@ def _draw(axis: Axes, groups: Sequence[FinalGroup], styles: Styles, metric: str,
         front = 3.0 if entry["color"] == GRADIENTS["exact"] else 2.0
         if alone:
             m += 1.4 * ((k + 0.5) / len(present) - 0.5)
-        if len(here) > 1:
-            low, high = ends.T
-            axis.fill_between(m, low, high, color=entry["color"], alpha=0.1, linewidth=0)
-        else:
-            bars = np.abs(ends.T - mean)
-            axis.errorbar(m, mean, bars, color=entry["color"], capsize=2.5, linestyle="")
+        low, high = ends.T
+        layout.band(axis, m, mean, low, high, entry["color"], alpha=0.1)
         axis.plot(m, mean, **entry, zorder=front, clip_on=metric != "tvd")  # a TVD of 1 in full
     tried = sorted({group.hidden for group in groups})
     wide = layout.is_wide(groups)

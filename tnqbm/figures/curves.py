@@ -1,9 +1,6 @@
-"""Figures of an archive: learning curves, final distance against m, least hidden units.
+"""Figures of archives: learning curves, and final distance against m.
 
-Every function takes a :class:`tnqbm.Archive` or several and returns ``(figure, axes)``, the axes
-as a two-dimensional object array of panels. Figures are made without pyplot, so nothing global
-changes and no window opens; :func:`save_figure` writes PNG, PDF or SVG. matplotlib is imported on
-the first call (extra ``plot``; tnqbm.MissingExtraError without it).
+Used through :mod:`tnqbm.figures`.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ from tnqbm.archive.summaries import (
     LearningCurve,
     as_archives,
     default_metric,
-    final_groups,
+    finite_groups,
     mean_curves,
 )
 from tnqbm.figures import layout
@@ -95,9 +92,9 @@ def learning_curves(
                 for k, word in enumerate(words)
             ]
         seeds = layout.seeds_text(curve.runs for curve in curves)
-        every = {m for values in tried.values() for m in values}
-        if common and len(common) < len(every):
-            seeds += f"; {len(common)} of {len(every)} values of m"
+        all_hidden = {m for values in tried.values() for m in values}
+        if common and len(common) < len(all_hidden):
+            seeds += f"; {len(common)} of {len(all_hidden)} values of m"
         layout.finish(
             figure,
             axes,
@@ -127,9 +124,7 @@ def tvd_vs_hidden(
     """
     layout.require_matplotlib()
     metric = metric or default_metric(archives, where=where)
-    groups = [g for g in final_groups(archives, metric, where=where) if g.values.size]
-    if not groups:
-        raise ValueError(f"no finished run has a finite final {metric}")
+    groups = finite_groups(archives, metric, where)
     styles = series_styles(groups)
     wide = {d: layout.is_wide(g for g in groups if g.data == d) for d in {g.data for g in groups}}
     with layout.style():
@@ -147,23 +142,12 @@ def tvd_vs_hidden(
                 m = np.array([group.hidden for group in here])
                 mean = np.array([group.mean for group in here])
                 std = np.array([group.std for group in here])
-                colour = entry["color"]
-                if len(here) > 1:
-                    axis.fill_between(
-                        m, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0
-                    )
-                else:  # a band over one point has no width
-                    axis.errorbar(m, mean, std, color=colour, capsize=2.5, linestyle="")
+                layout.band(axis, m, mean, mean - std, mean + std, entry["color"], alpha=0.15)
                 axis.plot(m, mean, **entry, clip_on=metric != "tvd")  # a TVD of 1 in full
             layout.hidden_axis(axis, log=wide[data])
-            if metric == "tvd" and threshold is not None:
-                layout.reference_line(axis, threshold)
-        layout.set_limits(panels.values(), metric)
         handles = layout.series_handles(styles)
-        if metric == "tvd" and threshold is not None:
-            handles.append(
-                layout.line_handle(f"TVD = {threshold:g}", layout.GREY, layout.REFERENCE)
-            )
+        handles += layout.threshold_line(panels.values(), metric, threshold)
+        layout.set_limits(panels.values(), metric)
         seeds = layout.seeds_text(len(group.seeds) for group in groups)
         layout.finish(
             figure,
@@ -196,8 +180,8 @@ def _choose_hidden(
     tried: dict[Panel, list[int]], most: int, *, asked: bool
 ) -> tuple[dict[Panel, list[int]], list[int] | None]:
     """Values of m to draw of every series, and the same list for all if there is one."""
-    every = sorted({m for values in tried.values() for m in values})
-    common = every if asked else _spread(every, most)
+    all_hidden = sorted({m for values in tried.values() for m in values})
+    common = all_hidden if asked else _spread(all_hidden, most)
     if asked or all(set(common) <= set(values) for values in tried.values()):
         return dict.fromkeys(tried, common), common
     return {series: _spread(values, most) for series, values in tried.items()}, None

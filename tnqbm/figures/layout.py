@@ -54,6 +54,8 @@ _AXIS_LABELS = {
 }  # a panel is not high
 
 GREY = "#444444"
+SPARE = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours of further series beside those of Pauli sets."""
 REFERENCE = (0, (1, 1.5))
 """Line of a reference value."""
 
@@ -202,57 +204,98 @@ def empty(axis: Axes, text: str) -> None:
         spine.set_color("#cccccc")
 
 
-def series_handles(styles: Styles, *, markers: bool = True) -> list[Any]:
-    """Legend entries of the series."""
+def handle(label: str, **look: Any) -> Any:
+    """Legend entry of a line or a marker that looks as ``plot`` draws it."""
     from matplotlib.lines import Line2D
 
+    return Line2D([], [], **{**look, "label": label})
+
+
+def series_handles(styles: Styles, *, markers: bool = True) -> list[Any]:
+    """Legend entries of the series."""
     hidden = {} if markers else {"marker": ""}
-    return [Line2D([], [], **{**entry, **hidden}) for entry in styles.values()]
+    return [handle(**{**entry, **hidden}) for entry in styles.values()]
 
 
 def line_handle(label: str, colour: str, line: Any) -> Any:
     """Legend entry of a reference line or a line style."""
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, linestyle=line, label=label)
+    return handle(label, color=colour, linestyle=line)
 
 
 def hollow_handle(label: str, marker: str) -> Any:
     """Legend entry of a hollow marker."""
-    from matplotlib.lines import Line2D
+    return handle(label, color=GREY, linestyle="", marker=marker, mfc="white")
 
-    return Line2D([], [], color="#444444", linestyle="", marker=marker, mfc="white", label=label)
+
+def patch_handle(label: str, colour: str, *, alpha: float = 1.0, hollow: bool = False) -> Any:
+    """Legend entry of an area."""
+    from matplotlib.patches import Patch
+
+    if hollow:
+        return Patch(facecolor="white", edgecolor=colour, linewidth=1.2, label=label)
+    return Patch(facecolor=colour, alpha=alpha, linewidth=0, label=label)
+
+
+def band(
+    axis: Axes, x: Any, middle: Any, low: Any, high: Any, colour: str, *, alpha: float
+) -> None:
+    """A band between ``low`` and ``high``; an error bar where there is one point only."""
+    if len(x) > 1:
+        axis.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
+    else:  # a band over one point has no width
+        ends = [np.abs(middle - low), np.abs(high - middle)]
+        axis.errorbar(x, middle, ends, color=colour, capsize=2.5, linestyle="")
+
+
+def threshold_line(axes: Iterable[Axes], metric: str, threshold: float | None) -> list[Any]:
+    """A reference line in panels of the total variation distance; its legend entries."""
+    if metric != "tvd" or threshold is None:
+        return []
+    for axis in axes:
+        reference_line(axis, threshold)
+    return [line_handle(f"TVD = {threshold:g}", GREY, REFERENCE)]
+
+
+def whole_ticks(axis: Any, *, most: int = 6) -> None:
+    """At most so many ticks at whole numbers on a matplotlib axis (``xaxis`` or ``yaxis``)."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(nbins=most, integer=True, steps=[1, 2, 5, 10]))
+
+
+def fixed_ticks(axis: Any, ticks: Iterable[float], *, plain: bool = True) -> None:
+    """Ticks at these values and nowhere between, ``plain``: as numbers, not powers of ten."""
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+    axis.set_major_locator(FixedLocator(list(ticks)))
+    axis.set_minor_locator(NullLocator())
+    if plain:
+        axis.set_major_formatter(ScalarFormatter())
 
 
 def updates_axis(axes: Iterable[Axes], last: int) -> None:
     """Logarithmic axis of updates from the start (0, put at the left end) to ``last``."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter
 
     decades = [0.0, *(10.0**k for k in range(math.floor(math.log10(max(last, 1))) + 1))]
     for axis in axes:
         # Linear up to one update, so that the starting point has a place on the axis.
         axis.set_xscale("symlog", linthresh=1.0, linscale=0.35)
         axis.set_xlim(0.0, max(last, 1))
-        axis.xaxis.set_major_locator(FixedLocator(decades))
-        axis.xaxis.set_minor_locator(NullLocator())
+        fixed_ticks(axis.xaxis, decades, plain=False)
         axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}".replace(",", " ")))
 
 
 def hidden_axis(axis: Axes, *, log: bool) -> None:
     """Axis of hidden units with whole numbers, logarithmic where m spans a wide range."""
-    from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, ScalarFormatter
-
     if not log:
         low, high = axis.get_xlim()
         if high - low < 2:  # one or two values of m: room around them
             axis.set_xlim(low - 1, high + 1)
-        axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+        whole_ticks(axis.xaxis)
         return
     axis.set_xscale("log")
-    ticks = [c * 10.0**k for k in range(6) for c in (1, 2, 5)]
-    axis.xaxis.set_major_locator(FixedLocator(ticks))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(ScalarFormatter())
+    fixed_ticks(axis.xaxis, (c * 10.0**k for k in range(6) for c in (1, 2, 5)))
 
 
 def is_wide(groups: Iterable[Any]) -> bool:
@@ -296,14 +339,19 @@ def seeds_text(
 
 def whole_axis(axis: Axes) -> None:
     """Vertical axis of a count: from zero, whole numbers, room above the highest point."""
-    from matplotlib.ticker import MaxNLocator
-
     axis.set_ylim(0.0, 1.08 * axis.get_ylim()[1])
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+    whole_ticks(axis.yaxis)
 
 
 def finish(
-    figure: Figure, axes: Axis, *, title: str, note: str, x: str, y: str, handles: list[Any]
+    figure: Figure,
+    axes: Axis,
+    *,
+    title: str,
+    note: str,
+    handles: list[Any],
+    x: str = "",
+    y: str = "",
 ) -> None:
     """Head of the figure (title, note, legend) and labels on the outer panels.
 

@@ -95,7 +95,6 @@ def likelihood(
             title=f"Log-likelihood of {layout.data_label(data)}, n = {visible}",
             note=note,
             x="Updates",
-            y="",
             handles=handles,
         )
     return figure, axes
@@ -132,10 +131,10 @@ def _draw_curve(axis: Axes, curve: LikelihoodCurve, entry: dict[str, Any]) -> No
 def _limits(curves: Sequence[LikelihoodCurve]) -> tuple[float, float]:
     """Ends of the vertical axis: all values, unless some fall far below where they started."""
     train, test = (np.concatenate([getattr(c, k) for c in curves]) for k in ("train", "test"))
-    every = np.concatenate([train, test])
-    every = every[np.isfinite(every)]
-    best, start = float(every.max()), float(np.median([curve.test[0] for curve in curves]))
-    lowest = max(float(every.min()), best - _REACH * max(best - start, 1.0))
+    values = np.concatenate([train, test])
+    values = values[np.isfinite(values)]
+    best, start = float(values.max()), float(np.median([curve.test[0] for curve in curves]))
+    lowest = max(float(values.min()), best - _REACH * max(best - start, 1.0))
     room = 0.05 * max(best - lowest, 0.1)
     return lowest - room, best + room
 

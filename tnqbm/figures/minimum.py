@@ -124,7 +124,6 @@ def minimum_hidden(
             title=f"Hidden units for a mean TVD of {threshold:g}",
             note=note,
             x="Gradient" if len(variants) > 1 else "Visible units n",
-            y="",
             handles=handles,
         )
     return figure, axes
@@ -179,9 +178,9 @@ def _draw_ratios(axis: Axes, rows: Sequence[HiddenRatio], styles: Styles, place:
     for paulis, entry in styles.items():
         shift, colour = _dodge(styles, paulis), entry["color"]
         line = [row for row in rows if row.paulis == paulis]
-        whole = [(place(r) + shift, r.ratio) for r in line if r.ratio and r.kind == "value"]
+        known = [(place(r) + shift, r.ratio) for r in line if r.ratio and r.kind == "value"]
         if place is _by_visible:
-            axis.plot([x for x, _ in whole], [ratio for _, ratio in whole], color=colour)
+            axis.plot([x for x, _ in known], [ratio for _, ratio in known], color=colour)
         for row in line:
             x = place(row) + shift
             if row.ratio is None:

@@ -71,12 +71,12 @@ def grid(
     layout.require_matplotlib()
     shown = rows[_evenly(rows.shape[0], count)]
     columns = min(columns, shown.shape[0])
-    handles = [_patch("samples", SAMPLES)]
+    handles = [layout.patch_handle("samples", SAMPLES)]
     blocks = []
     if real is not None:
         above = real[_evenly(real.shape[0], 2 * columns)]
         blocks.append(_lines(_inked(above, 1), columns))
-        handles.insert(0, _patch("data", DATA))
+        handles.insert(0, layout.patch_handle("data", DATA))
     lines = _lines(_inked(shown, 2), columns)
     note = f"{shown.shape[0]} of {rows.shape[0]} samples"
     if neighbours and real is not None:
@@ -160,21 +160,21 @@ def completion(
             f"got {given.dtype} of shape {given.shape}"
         )
     given = np.broadcast_to(given, (cases, n))
-    whole = None if truth is None else _rows(truth, "truth", n)
-    if whole is not None and whole.shape[0] != cases:
-        raise ValueError(f"truth has {whole.shape[0]} rows for {cases} cases")
-    known = bits[:, 0] if whole is None else whole
-    wrong = np.argwhere((bits != known[:, None]) & given[:, None])
-    if wrong.size:
-        case, which, bit = (int(k) for k in wrong[0])
+    rows = None if truth is None else _rows(truth, "truth", n)
+    if rows is not None and rows.shape[0] != cases:
+        raise ValueError(f"truth has {rows.shape[0]} rows for {cases} cases")
+    known = bits[:, 0] if rows is None else rows
+    changed = np.argwhere((bits != known[:, None]) & given[:, None])
+    if changed.size:
+        case, which, bit = (int(k) for k in changed[0])
         raise ValueError(f"completion {which} of case {case} changes bit {bit}, which is clamped")
     size = _shape(shape, n)
     layout.require_matplotlib()
     asked = np.where(given, _inked(known, 1), _HIDDEN)[:, None]
     filled = np.where(given[:, None], _inked(bits, 1), np.where(bits == 1, 2, _FREE))
     parts, labels = [asked, filled], ["given", *map(str, range(1, bits.shape[1] + 1))]
-    if whole is not None:
-        parts.insert(0, _inked(whole, 1)[:, None])
+    if rows is not None:
+        parts.insert(0, _inked(rows, 1)[:, None])
         labels.insert(0, "truth")
     return _draw(
         [np.concatenate(parts, axis=1)],
@@ -182,9 +182,9 @@ def completion(
         title=title,
         note=f"{int(given[0].sum())} of {n} bits given",
         handles=[
-            _patch("given", DATA),
-            _patch("unknown", _UNKNOWN),
-            _patch("completed", SAMPLES),
+            layout.patch_handle("given", DATA),
+            layout.patch_handle("unknown", _UNKNOWN),
+            layout.patch_handle("completed", SAMPLES),
         ],
         columns=labels,
         columns_label="Completion",
@@ -224,7 +224,7 @@ def _draw(
             middle = [frame + k * step + 0.5 * size[1] * scale for k in range(len(columns))]
             axes[-1, 0].set_xticks(middle, columns)
             axes[-1, 0].tick_params("x", length=0, labelsize=8)
-        layout.finish(figure, axes, title=title, note=note, x=columns_label, y="", handles=handles)
+        layout.finish(figure, axes, title=title, note=note, x=columns_label, handles=handles)
         # Placed in inches: constrained layout misjudges labels of panels with a fixed aspect.
         height, bottom = float(figure.get_size_inches()[1]), below
         for axis, ratio in zip(axes[::-1, 0], ratios[::-1], strict=True):
@@ -300,10 +300,10 @@ def _log_spaced(times: NDArray[Any], most: int) -> list[int]:
     near = {0, times.size - 1}
     for count in range(2, 8 * most):  # equal ratios may fall on the same early times
         ideal = np.geomspace(start, float(times[-1]), count)
-        found = {int(np.abs(np.log(np.maximum(times, 1e-9) / t)).argmin()) for t in ideal}
-        found |= {0, times.size - 1}
-        if len(near) < len(found) <= most:
-            near = found
+        places = {int(np.abs(np.log(np.maximum(times, 1e-9) / t)).argmin()) for t in ideal}
+        places |= {0, times.size - 1}
+        if len(near) < len(places) <= most:
+            near = places
     return sorted(near)
 
 
@@ -333,9 +333,3 @@ def _bits(array: NDArray[Any], name: str) -> Bits:
         return as_states(array, array.shape[-1])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
-
-
-def _patch(label: str, colour: str) -> Any:
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=colour, linewidth=0, label=label)

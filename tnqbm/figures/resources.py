@@ -23,11 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["figure"]
 
 _WIDE = 1.35
-_MORE = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES: dict[str, Any] = {"imaginary-time": "-", "thermal": (0, (3.5, 1.5))}
 
 
-def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
+def figure(resources: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
     """Three panels over the number of visible units, one line for each name.
 
     Qubits; CX gates of one circuit after decomposition, swaps included; shots for one gradient.
@@ -35,16 +34,16 @@ def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
     two-qubit gates has no point in their panel. Raises ValueError if there is nothing to draw,
     TypeError on anything but Resources.
     """
-    named = {name: sorted(rows, key=lambda one: one.n_visible) for name, rows in found.items()}
+    named = {name: sorted(rows, key=lambda row: row.n_visible) for name, rows in resources.items()}
     if not any(named.values()):
         raise ValueError("there is nothing to draw: no resources were given")
     for name, rows in named.items():
-        for one in rows:
-            if not isinstance(one, Resources):
-                raise TypeError(f"{name!r} must hold Resources, got {type(one).__name__}")
+        for row in rows:
+            if not isinstance(row, Resources):
+                raise TypeError(f"{name!r} must hold Resources, got {type(row).__name__}")
     layout.require_matplotlib()
     named = {name: rows for name, rows in named.items() if rows}
-    every = [one for rows in named.values() for one in rows]
+    all_rows = [row for rows in named.values() for row in rows]
     styles = _styles(named)
     with layout.style():
         drawn, axes = layout.grid(1, 3, scale=_WIDE)
@@ -52,33 +51,33 @@ def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
         engine.set(w_pad=0.1)  # inches: labels of a panel stand clear of its neighbour
         qubits, gates, shots = axes[0]
         for name, rows in named.items():
-            _line(qubits, [(one.n_visible, one.qubits) for one in rows], styles[name])
-            some = [(one.n_visible, one.cx_gates) for one in rows if one.cx_gates]
-            _line(gates, some, styles[name])
-            _line(shots, [(one.n_visible, one.log10_shots) for one in rows], styles[name])
-            bounds = [one for one in rows if one.log_partition_kind == "lower bound"]
-            _hollow(shots, [(one.n_visible, one.log10_shots) for one in bounds], styles[name])
+            _line(qubits, [(row.n_visible, row.qubits) for row in rows], styles[name])
+            with_gates = [(row.n_visible, row.cx_gates) for row in rows if row.cx_gates]
+            _line(gates, with_gates, styles[name])
+            _line(shots, [(row.n_visible, row.log10_shots) for row in rows], styles[name])
+            bounds = [row for row in rows if row.log_partition_kind == "lower bound"]
+            hollow = {**styles[name], "linestyle": "", "markerfacecolor": "white"}
+            _line(shots, [(row.n_visible, row.log10_shots) for row in bounds], hollow)
         for axis, title in zip(
             (qubits, gates, shots), ("Qubits", "CX gates of one circuit", "Shots"), strict=True
         ):
             axis.set_title(title)
-            _units(axis, every)
+            _units(axis, all_rows)
         layout.whole_axis(qubits)
-        if any(one.cx_gates for one in every):
+        if any(row.cx_gates for row in all_rows):
             _logarithmic(gates)
         else:
             layout.empty(gates, "no two-qubit gates")
         _powers(shots)
-        handles = [_handle(name, style) for name, style in styles.items()]
-        if any(one.log_partition_kind == "lower bound" for one in every):
+        handles = [layout.handle(name, **style) for name, style in styles.items()]
+        if any(row.log_partition_kind == "lower bound" for row in all_rows):
             handles.append(layout.hollow_handle("upper bound", "o"))
         layout.finish(
             drawn,
             axes,
             title="What one gradient takes on a quantum computer",
-            note=_note(every),
+            note=_note(all_rows),
             x="Visible units n",
-            y="",
             handles=handles,
         )
     return drawn, axes
@@ -87,15 +86,14 @@ def figure(found: Mapping[str, Sequence[Resources]]) -> tuple[Figure, Axis]:
 def _styles(named: Mapping[str, Sequence[Resources]]) -> dict[str, dict[str, Any]]:
     """Colours of Pauli sets, then spare ones; line and marker say the strategy."""
     styles: dict[str, dict[str, Any]] = {}
-    taken: set[tuple[str, str]] = set()
-    spare = [*_MORE]
+    used: set[tuple[str, str]] = set()
     for name, rows in named.items():
-        own, strategy = letters(rows[0].paulis), rows[0].strategy
-        colour = COLOURS[own]
-        if (colour, strategy) in taken:
-            colour = next((c for c in spare if (c, strategy) not in taken), "#8A6D3B")
-        taken.add((colour, strategy))
-        marker = "x" if strategy == "thermal" else MARKERS[own]
+        paulis, strategy = letters(rows[0].paulis), rows[0].strategy
+        colour = COLOURS[paulis]
+        if (colour, strategy) in used:
+            colour = next((c for c in layout.SPARE if (c, strategy) not in used), "#8A6D3B")
+        used.add((colour, strategy))
+        marker = "x" if strategy == "thermal" else MARKERS[paulis]
         styles[name] = {"color": colour, "linestyle": _LINES[strategy], "marker": marker}
     return styles
 
@@ -106,20 +104,11 @@ def _line(axis: Axes, points: Sequence[tuple[int, float]], style: Mapping[str, A
         axis.plot(x, y, linewidth=1.3, markersize=4.0, **style)
 
 
-def _hollow(axis: Axes, points: Sequence[tuple[int, float]], style: Mapping[str, Any]) -> None:
-    if points:
-        x, y = zip(*points, strict=True)
-        look = {**style, "linestyle": ""}
-        axis.plot(x, y, markersize=4.0, markerfacecolor="white", **look)
-
-
-def _units(axis: Axes, every: Sequence[Resources]) -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    least, most = (f(one.n_visible for one in every) for f in (min, max))
+def _units(axis: Axes, all_rows: Sequence[Resources]) -> None:
+    least, most = (f(row.n_visible for row in all_rows) for f in (min, max))
     room = max(0.06 * (most - least), 0.8 if most > least else 2.0)
     axis.set_xlim(least - room, most + room)
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
+    layout.whole_ticks(axis.xaxis)
 
 
 def _logarithmic(axis: Axes) -> None:
@@ -141,30 +130,24 @@ def _logarithmic(axis: Axes) -> None:
 
 def _powers(axis: Axes) -> None:
     """Labels of an axis of logarithms: shots may be more than floats can hold."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import FuncFormatter
 
     low, high = axis.get_ylim()
     if high - low < 2.0:
         axis.set_ylim(math.floor(low), math.ceil(high))
-    axis.yaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    layout.whole_ticks(axis.yaxis, most=7)
     axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"10$^{{{x:.0f}}}$"))
 
 
-def _handle(name: str, style: Mapping[str, Any]) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], label=name, **style)
-
-
-def _note(every: Sequence[Resources]) -> str:
+def _note(all_rows: Sequence[Resources]) -> str:
     """What all estimates share."""
 
-    def values(name: str, given: Sequence[Resources] = every) -> str:
-        found = sorted({getattr(one, name) for one in given})
-        return ", ".join(f"{x:g}" if isinstance(x, float) else str(x) for x in found)
+    def values(name: str, given: Sequence[Resources] = all_rows) -> str:
+        distinct = sorted({getattr(row, name) for row in given})
+        return ", ".join(f"{x:g}" if isinstance(x, float) else str(x) for x in distinct)
 
     parts = [f"m = {values('n_hidden')}"]
-    steps = [one for one in every if one.trotter_steps]
+    steps = [row for row in all_rows if row.trotter_steps]
     if steps:
         parts.append(f"Trotter steps: {values('trotter_steps', steps)}")
     parts += [f"standard error {values('target_error')}", f"coupling map {values('coupling_map')}"]

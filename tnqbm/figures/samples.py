@@ -63,7 +63,6 @@ def moments(qualities: Qualities) -> tuple[Figure, Axis]:
             title="Moments of samples and data",
             note=_sizes(named),
             x="Data",
-            y="",
             handles=[layout.line_handle("equal", DATA, "--")],
         )
     return figure, axes
@@ -87,7 +86,10 @@ def energies(qualities: Qualities) -> tuple[Figure, Axis]:
         for axis in axes.flat[len(parts) :]:
             axis.set_xticks([])
             axis.set_visible(False)
-        handles = [_patch("data", DATA, alpha=0.35), layout.line_handle("samples", SAMPLES, "-")]
+        handles = [
+            layout.patch_handle("data", DATA, alpha=0.35),
+            layout.line_handle("samples", SAMPLES, "-"),
+        ]
         if any(part.test is not None for part in parts.values()):
             handles.append(layout.line_handle("held-out data", TEST, "--"))
         layout.finish(
@@ -115,9 +117,9 @@ def adversarial(qualities: Qualities) -> tuple[Figure, Axis]:
         figure, axes = layout.grid(1, 2 if losses else 1, scale=1.25)
         axis = axes[0, 0]
         for k, name in enumerate(named):
-            found, colour = named[name].adversarial, _colour(name, k)
-            _bar(axis, k - 0.19, found.truth, 0.5, colour, filled=True)
-            _bar(axis, k + 0.19, found.syn, 0.5, colour, filled=False)
+            accuracy, colour = named[name].adversarial, _colour(name, k)
+            _bar(axis, k - 0.19, accuracy.truth, 0.5, colour, filled=True)
+            _bar(axis, k + 0.19, accuracy.syn, 0.5, colour, filled=False)
         axis.axhline(0.5, color=DATA, linewidth=1.0)
         axis.set_ylim(-0.13, 1.13)  # room for the words
         axis.set_yticks(np.linspace(0.0, 1.0, 6))
@@ -148,11 +150,9 @@ def adversarial(qualities: Qualities) -> tuple[Figure, Axis]:
             axes,
             title="Nearest neighbours of samples and data",
             note=f"{_range(points)} rows of each; bars: ± 1 standard error",
-            x="",
-            y="",
             handles=[
-                _patch("AA truth (of data)", "#777777"),
-                _patch("AA syn (of samples)", "#777777", hollow=True),
+                layout.patch_handle("AA truth (of data)", "#777777"),
+                layout.patch_handle("AA syn (of samples)", "#777777", hollow=True),
             ],
         )
     return figure, axes
@@ -179,8 +179,8 @@ def coverage(qualities: Qualities) -> tuple[Figure, Axis]:
             axis.set_ylabel("Frequency")
         handles = [
             layout.line_handle("target", DATA, "-"),
-            _patch("± 2 std", DATA, alpha=0.25),
-            _point_handle("samples"),
+            layout.patch_handle("± 2 std", DATA, alpha=0.25),
+            layout.handle("samples", color=SAMPLES, linestyle="", marker="o"),
         ]
         if any(part.probabilities.size > _BARS for part in parts.values()):
             handles.append(layout.line_handle("perfect samples, ranked", TEST, ":"))
@@ -190,7 +190,6 @@ def coverage(qualities: Qualities) -> tuple[Figure, Axis]:
             title="Visits to the states of the support",
             note=_sizes(named),
             x=axes[-1, 0].get_xlabel(),
-            y="",
             handles=handles,
         )
     return figure, axes
@@ -200,8 +199,8 @@ def _draw_moments(axis: Axes, part: MomentComparison, colour: str) -> None:
     if part.data.size == 0:
         layout.empty(axis, "a single unit has no pairs")
         return
-    every = np.concatenate([part.data, part.samples])
-    middle, half = 0.5 * (every.max() + every.min()), 0.5 * float(np.ptp(every))
+    pooled = np.concatenate([part.data, part.samples])
+    middle, half = 0.5 * (pooled.max() + pooled.min()), 0.5 * float(np.ptp(pooled))
     half = 1.12 * max(half, 0.01)
     ends = (middle - half, middle + half)
     axis.plot(ends, ends, color=DATA, linestyle="--", linewidth=1.0, zorder=1)
@@ -227,7 +226,7 @@ def _draw_moments(axis: Axes, part: MomentComparison, colour: str) -> None:
 def _draw_energies(axis: Axes, part: EnergyComparison) -> None:
     sets = [part.data, part.samples] + ([] if part.test is None else [part.test])
     pooled = np.concatenate(sets)
-    bins = int(np.clip(math.sqrt(min(len(one) for one in sets)) * 1.5, 8, 60))
+    bins = int(np.clip(math.sqrt(min(len(values) for values in sets)) * 1.5, 8, 60))
     edges = np.histogram_bin_edges(pooled, bins=bins).tolist()
     axis.hist(part.data, edges, density=True, color=DATA, alpha=0.35, linewidth=0)
     line: dict[str, Any] = {"density": True, "histtype": "step", "linewidth": 1.5}
@@ -368,17 +367,3 @@ def _sizes(named: Mapping[str, Quality]) -> str:
 
 def _range(values: list[int]) -> str:
     return f"{values[0]}" if len(values) == 1 else f"{values[0]} to {values[-1]}"
-
-
-def _patch(label: str, colour: str, *, alpha: float = 1.0, hollow: bool = False) -> Any:
-    from matplotlib.patches import Patch
-
-    if hollow:
-        return Patch(facecolor="white", edgecolor=colour, linewidth=1.2, label=label)
-    return Patch(facecolor=colour, alpha=alpha, linewidth=0, label=label)
-
-
-def _point_handle(label: str) -> Any:
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=SAMPLES, linestyle="", marker="o", label=label)

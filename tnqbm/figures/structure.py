@@ -30,7 +30,6 @@ Reports = StructureReport | Mapping[str, StructureReport]
 
 _FLOOR = 1e-13  # Schmidt values below are rounding
 _WIDE = 1.55  # panels of this figure are larger than those of archives'
-_MORE = ("#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _TWIN: Any = (0, (3.5, 1.5))
 _AMPLITUDE = r"$\sqrt{\tilde{p}}$"
 
@@ -52,7 +51,9 @@ def figure(reports: Reports, *, precision: float = 1e-4) -> tuple[Figure, Axis]:
         raise ValueError(f"precision must be between 0 and 1, got {precision!r}")
     layout.require_matplotlib()
     styles = _styles(named)
-    chains = {name: one.amplitude for name, one in named.items() if one.amplitude is not None}
+    chains = {
+        name: report.amplitude for name, report in named.items() if report.amplitude is not None
+    }
     resolved = _resolved(precision, chains)
     with layout.style():
         drawn, axes = layout.grid(1, 3 if chains else 1, scale=_WIDE)
@@ -67,10 +68,8 @@ def figure(reports: Reports, *, precision: float = 1e-4) -> tuple[Figure, Axis]:
             axes,
             title="Entanglement of hidden factors" + (" and whole models" if chains else ""),
             note=_sizes(named),
-            x="",
-            y="",
             handles=[
-                *(layout.line_handle(plain_label(name), **_handle(styles[name])) for name in named),
+                *(_handle(name, styles[name]) for name in named),
                 layout.line_handle("$2^P$: P classical units", layout.GREY, layout.REFERENCE),
             ],
         )
@@ -83,14 +82,12 @@ def figure(reports: Reports, *, precision: float = 1e-4) -> tuple[Figure, Axis]:
 def _draw_spectra(
     axis: Axes, named: Mapping[str, StructureReport], styles: Mapping[str, dict[str, Any]]
 ) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-
     axis.set_title("Schmidt values of hidden factors")
     most = 2
     marks: dict[int, str] = {}
-    for name, one in named.items():
+    for name, report in named.items():
         style = styles[name]
-        for unit in one.units:
+        for unit in report.units:
             if not unit.spectra:
                 continue
             values = unit.spectrum[unit.spectrum >= _FLOOR * unit.spectrum[0]]
@@ -100,8 +97,8 @@ def _draw_spectra(
                 values / values[0],
                 color=style["color"],
                 linestyle=style["linestyle"],
-                linewidth=1.3 if len(one.units) == 1 else 0.9,
-                alpha=1.0 if len(one.units) == 1 else 0.6,
+                linewidth=1.3 if len(report.units) == 1 else 0.9,
+                alpha=1.0 if len(report.units) == 1 else 0.6,
                 marker=style["marker"] if values.size <= 8 else "",
                 markersize=3.5,
             )
@@ -111,14 +108,11 @@ def _draw_spectra(
         return
     axis.set_yscale("log")
     axis.set_ylim(0.3 * _FLOOR, 3.0)
-    axis.yaxis.set_major_locator(FixedLocator([10.0**-k for k in range(0, 13, 2)]))
-    axis.yaxis.set_minor_locator(NullLocator())
+    layout.fixed_ticks(axis.yaxis, (10.0**-k for k in range(0, 13, 2)), plain=False)
     axis.set_xscale("log", base=2)
     axis.set_xlim(0.9, max(1.15 * most, 10.0))
-    powers = [2.0**k for k in range(math.ceil(math.log2(max(most, 8))) + 1)]
-    axis.xaxis.set_major_locator(FixedLocator(powers))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.xaxis.set_major_formatter(ScalarFormatter())
+    powers = math.ceil(math.log2(max(most, 8))) + 1
+    layout.fixed_ticks(axis.xaxis, (2.0**k for k in range(powers)))
     for place, colour in marks.items():
         axis.axvline(place, color=colour, linestyle=layout.REFERENCE, linewidth=1.2, zorder=1.5)
     axis.set_ylabel("Schmidt value / largest")
@@ -142,8 +136,6 @@ def _draw_bonds(
     styles: Mapping[str, dict[str, Any]],
     precision: float,
 ) -> None:
-    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
-
     exponent = math.log10(precision)
     digits = f"10$^{{{round(exponent)}}}$" if abs(exponent - round(exponent)) < 1e-9 else precision
     axis.set_title(f"Bond dimension of {_AMPLITUDE} to {digits}")
@@ -157,9 +149,7 @@ def _draw_bonds(
     axis.set_yscale("log", base=2)
     axis.set_ylim(0.9, 1.4 * most)
     steps = math.ceil(math.log2(most)) + 1
-    axis.yaxis.set_major_locator(FixedLocator([2.0**k for k in range(0, steps, 1 + steps // 9)]))
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_formatter(ScalarFormatter())
+    layout.fixed_ticks(axis.yaxis, (2.0**k for k in range(0, steps, 1 + steps // 9)))
     axis.set_ylabel("Bond dimension")
 
 
@@ -173,14 +163,12 @@ def _line(axis: Axes, values: Any, style: Mapping[str, Any]) -> None:
 
 def _cuts(axis: Axes, chains: Mapping[str, ChainStructure]) -> bool:
     """Horizontal axis of cuts, to the last of the longest chain; False if there is none."""
-    from matplotlib.ticker import MaxNLocator
-
     last = max(len(chain.spectra) for chain in chains.values())
     if last == 0:
         _empty(axis, "one visible unit has no cut")
         return False
     axis.set_xlim(0.0, last + 1.0)
-    axis.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, steps=[1, 2, 5, 10]))
+    layout.whole_ticks(axis.xaxis, most=7)
     return True
 
 
@@ -192,23 +180,23 @@ def _empty(axis: Axes, text: str) -> None:
 def _styles(named: Mapping[str, StructureReport]) -> dict[str, dict[str, Any]]:
     """The Pauli set's colour for its first report, then colours not yet taken, dashed."""
     styles: dict[str, dict[str, Any]] = {}
-    wanted = {COLOURS[letters(one.paulis)] for one in named.values()}
-    spare = [colour for colour in _MORE if colour not in wanted]
-    for name, one in named.items():
-        colour = COLOURS[letters(one.paulis)]
+    wanted = {COLOURS[letters(report.paulis)] for report in named.values()}
+    spare = [colour for colour in layout.SPARE if colour not in wanted]
+    for name, report in named.items():
+        colour = COLOURS[letters(report.paulis)]
         first = all(style["color"] != colour for style in styles.values())
         if not first:
             colour = spare[len(styles) % len(spare)]
         styles[name] = {
             "color": colour,
             "linestyle": "-" if first else _TWIN,
-            "marker": MARKERS[letters(one.paulis)] if first else "x",
+            "marker": MARKERS[letters(report.paulis)] if first else "x",
         }
     return styles
 
 
-def _handle(style: Mapping[str, Any]) -> dict[str, Any]:
-    return {"colour": style["color"], "line": style["linestyle"]}
+def _handle(name: str, style: Mapping[str, Any]) -> Any:
+    return layout.line_handle(plain_label(name), style["color"], style["linestyle"])
 
 
 def _resolved(precision: float, chains: Mapping[str, ChainStructure]) -> float:
@@ -227,10 +215,10 @@ def _named(reports: Reports) -> dict[str, StructureReport]:
     named = dict(reports)
     if not named:
         raise ValueError("there is nothing to draw: no report was given")
-    for name, one in named.items():
-        if not isinstance(one, StructureReport):
-            raise TypeError(f"{name!r} must be a StructureReport, got {type(one).__name__}")
-    if not any(one.units or one.amplitude for one in named.values()):
+    for name, report in named.items():
+        if not isinstance(report, StructureReport):
+            raise TypeError(f"{name!r} must be a StructureReport, got {type(report).__name__}")
+    if not any(report.units or report.amplitude for report in named.values()):
         raise ValueError("there is nothing to draw: the reports hold no hidden unit and no chain")
     return named
 
@@ -239,9 +227,10 @@ def _sizes(named: Mapping[str, StructureReport]) -> str:
     """Sizes of the models, once if they share them."""
 
     def values(name: str) -> str:
-        found = sorted({getattr(one, name) for one in named.values()})
-        return ", ".join(map(str, found)) if len(found) <= 4 else f"{found[0]} to {found[-1]}"
+        distinct = sorted({getattr(report, name) for report in named.values()})
+        few = len(distinct) <= 4
+        return ", ".join(map(str, distinct)) if few else f"{distinct[0]} to {distinct[-1]}"
 
-    fitted = any(one.amplitude and one.amplitude.source == "mps" for one in named.values())
+    fitted = any(report.amplitude and report.amplitude.source == "mps" for report in named.values())
     text = f"n = {values('n_visible')}, m = {values('n_hidden')}"
     return text + ("; amplitudes of fitted matrix product states" if fitted else "")

@@ -101,14 +101,14 @@ def gradient_styles(items: Iterable[Labelled]) -> dict[Other, dict[str, Any]]:
     strange = sorted({method for method, _ in methods.values() if method not in GRADIENTS})
     more = {m: _MORE_GRADIENTS[k % len(_MORE_GRADIENTS)] for k, m in enumerate(strange)}
     styles: dict[Other, dict[str, Any]] = {}
-    taken: set[tuple[str, str]] = set()
+    used: set[tuple[str, str]] = set()
     for other, name in names.items():
         method, sweeps = methods[other]
         usual = next((line, mark) for below, line, mark in _SWEEPS if (sweeps or 1) < below)
         colour = GRADIENTS[method] if method in GRADIENTS else more[method]
         choices = [usual, *_SPARE]
-        line, marker = next((c for c in choices if (colour, c[1]) not in taken), usual)
-        taken.add((colour, marker))
+        line, marker = next((c for c in choices if (colour, c[1]) not in used), usual)
+        used.add((colour, marker))
         styles[other] = {
             "color": colour,
             "linestyle": line,

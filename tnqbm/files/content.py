@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.arguments import is_number, is_whole
 from tnqbm.files import gate
 from tnqbm.files.gate import Arrays, Attribute
 
@@ -68,8 +69,8 @@ def read_group(group: Any, where: str) -> tuple[Arrays, dict[str, Attribute]]:
     with gate.reading(where):
         arrays, attributes = gate.tree(group), gate.attributes(group)
         expected = attributes.pop(DIGEST, None)
-        found = content_digest({k: storable(k, v) for k, v in arrays.items()}, attributes)
-        if expected != found:
+        digest = content_digest({k: storable(k, v) for k, v in arrays.items()}, attributes)
+        if expected != digest:
             raise gate.NotPlainError("its content does not match its SHA-256 checksum")
     return arrays, attributes
 
@@ -167,11 +168,11 @@ def _attribute(name: str, value: object) -> Attribute:
         if "\0" in value:
             raise ValueError(f"attribute {name!r} contains a NUL character")
         return str(value)
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if is_whole(value):
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"attribute {name!r} = {value} does not fit into 64 bits")
         return int(value)
-    if isinstance(value, float | np.floating):
+    if is_number(value):
         return float(value)
     raise TypeError(f"attribute {name!r} must be str, int or float, got {type(value).__name__}")
 

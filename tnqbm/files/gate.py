@@ -87,36 +87,36 @@ def subgroup(group: Any, name: str) -> Any:
     """The h5py.Group of that name; NotPlainError if it is another thing, KeyError if none."""
     import h5py
 
-    found = _opened(group.id, name)
-    if not isinstance(found, h5py.h5g.GroupID):
+    opened = _opened(group.id, name)
+    if not isinstance(opened, h5py.h5g.GroupID):
         raise NotPlainError(f"{name} is no group")
-    return h5py.Group(found)
+    return h5py.Group(opened)
 
 
 def array(group: Any, name: str) -> NDArray[Any]:
     """The array of that name, text decoded; NotPlainError if it is none, KeyError if absent."""
     import h5py
 
-    found = _opened(group.id, name)
-    if not isinstance(found, h5py.h5d.DatasetID):
+    opened = _opened(group.id, name)
+    if not isinstance(opened, h5py.h5d.DatasetID):
         raise NotPlainError(f"{name} is no array")
-    return _read(found, name)
+    return _read(opened, name)
 
 
 def shapes(group: Any) -> dict[str, tuple[int, ...]]:
     """Shapes of the plain arrays in a group by name; everything else in it is left alone."""
     import h5py
 
-    found = {}
+    by_name = {}
     for name in members(group):
         try:
             opened = _opened(group.id, name)
             if isinstance(opened, h5py.h5d.DatasetID):
                 _check_stored(opened, name)
-                found[name] = tuple(opened.shape)
+                by_name[name] = tuple(opened.shape)
         except NotPlainError:
             continue
-    return found
+    return by_name
 
 
 def tree(group: Any) -> Arrays:
@@ -137,18 +137,18 @@ def _collect(
     if depth > MAX_DEPTH:
         raise NotPlainError("its groups are nested without end")
     for name in members(group):
-        whole = prefix + name
-        found = _opened(group.id, name)
-        address = _address(found)
+        path = prefix + name
+        opened = _opened(group.id, name)
+        address = _address(opened)
         if address in seen:
-            raise NotPlainError(f"{whole} is linked twice")
+            raise NotPlainError(f"{path} is linked twice")
         seen.add(address)
-        if isinstance(found, h5py.h5d.DatasetID):
-            arrays[whole] = _read(found, whole)
-        elif isinstance(found, h5py.h5g.GroupID):
-            _collect(h5py.Group(found), whole + "/", arrays, seen, depth + 1)
+        if isinstance(opened, h5py.h5d.DatasetID):
+            arrays[path] = _read(opened, path)
+        elif isinstance(opened, h5py.h5g.GroupID):
+            _collect(h5py.Group(opened), path + "/", arrays, seen, depth + 1)
         else:
-            raise NotPlainError(f"{whole} is neither an array nor a group")
+            raise NotPlainError(f"{path} is neither an array nor a group")
 
 
 def _opened(parent: Any, name: str) -> Any:
@@ -225,23 +225,23 @@ def _check_stored(dataset: Any, name: str) -> None:
         check_memory(8 * claimed if itemsize > 16 else 2 * claimed, f"the array {name}", cure)
 
 
-def _itemsize(found: Any, name: str) -> int:
+def _itemsize(stored: Any, name: str) -> int:
     """Bytes of an element of a type; NotPlainError if the type is none that is read."""
     import h5py
 
-    kind, size = found.get_class(), int(found.get_size())
+    kind, size = stored.get_class(), int(stored.get_size())
     if kind == h5py.h5t.STRING:
-        if found.is_variable_str():
+        if stored.is_variable_str():
             raise NotPlainError(f"{name} holds text of variable length")
         return size
     plain = kind in (h5py.h5t.INTEGER, h5py.h5t.FLOAT) and size <= 8
     plain = plain or (kind == h5py.h5t.ENUM and size == 1)  # bool, as h5py writes it
-    if kind == h5py.h5t.COMPOUND and size <= 16 and found.get_nmembers() == 2:
+    if kind == h5py.h5t.COMPOUND and size <= 16 and stored.get_nmembers() == 2:
         # Complex numbers, as h5py writes them.
-        plain = all(found.get_member_class(k) == h5py.h5t.FLOAT for k in (0, 1))
+        plain = all(stored.get_member_class(k) == h5py.h5t.FLOAT for k in (0, 1))
     if plain:
-        dtype = found.dtype
-        if dtype.kind in "biufc" and h5py.h5t.py_create(dtype).equal(found):
+        dtype = stored.dtype
+        if dtype.kind in "biufc" and h5py.h5t.py_create(dtype).equal(stored):
             return size
     raise NotPlainError(
         f"{name} holds neither numbers of up to 64 bits, nor true and false, nor text"

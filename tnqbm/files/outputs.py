@@ -83,12 +83,12 @@ def check_name(path: str | Path, kind: Kind) -> Path:
     return target
 
 
-def same_file(one: str | Path, two: str | Path) -> bool:
+def same_file(a: str | Path, b: str | Path) -> bool:
     """Whether two paths lead to one file: by symbolic or hard links, or by the same name."""
     try:
-        return os.path.samefile(one, two)
+        return os.path.samefile(a, b)
     except OSError:  # one of them does not exist
-        return os.path.realpath(one) == os.path.realpath(two)
+        return os.path.realpath(a) == os.path.realpath(b)
 
 
 def _sealed(kind: str) -> Callable[[Path], bool]:

@@ -25,36 +25,11 @@ from numpy.typing import NDArray
 
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
-from tnqbm.files.atomic import atomic_write, check_target, remove_stale
-from tnqbm.files.content import DIGEST, read_group, set_attribute, write_group
+from tnqbm.files.atomic import atomic_write, check_target
+from tnqbm.files.content import read_group, set_attribute, write_group
 from tnqbm.files.gate import Arrays, Attribute, first_line
 from tnqbm.files.kinds import described, hint
 from tnqbm.files.regular import irregular
-
-__all__ = [
-    "DIGEST",
-    "SEAL_SIZE",
-    "Arrays",
-    "Attribute",
-    "BeingWrittenError",
-    "NewerFormatError",
-    "OtherFileError",
-    "Seal",
-    "atomic_write",
-    "check_format",
-    "check_seal",
-    "open_hdf5",
-    "open_unchecked",
-    "package_version",
-    "read_group",
-    "read_tree",
-    "remove_stale",
-    "sealed_kind",
-    "set_format",
-    "write_group",
-    "write_sealed",
-    "write_tree",
-]
 
 SEAL_SIZE = 512
 TREE_VERSION = 1
@@ -121,8 +96,8 @@ def _compared(path: Path) -> Seal:
             return Seal("broken", kind, detail, truncated=True)
         if size > expected:
             return Seal("broken", kind, f"{size - expected} bytes were added at its end")
-        found = _file_digest(handle, kind, expected)
-    if found != digest:
+        actual = _file_digest(handle, kind, expected)
+    if actual != digest:
         return Seal("broken", kind, "its bytes do not match its SHA-256 checksum")
     if head != _seal_block(kind, expected, digest):
         return Seal("broken", kind, f"its first {SEAL_SIZE} bytes are damaged")
@@ -296,13 +271,13 @@ def set_format(root: Any, name: str, version: int, kind: str) -> None:
 def check_format(root: Any, path: str | Path, name: str, version: int, what: str) -> str:
     """Return the kind of a file of format ``name``; ArchiveError if it is another or newer."""
     with gate.reading(str(path)):
-        found = {
+        attributes = {
             key: gate.attribute(root, key) for key in _FORMAT_KEYS if gate.has_attribute(root, key)
         }
         names = gate.members(root)
-    if found.get("format") != name:
-        raise OtherFileError(f"{path} is not {what} of tnqbm, but {described(found, names)}")
-    number = found.get("format_version")
+    if attributes.get("format") != name:
+        raise OtherFileError(f"{path} is not {what} of tnqbm, but {described(attributes, names)}")
+    number = attributes.get("format_version")
     if not isinstance(number, int) or number < 1:
         raise ArchiveError(f"{path} is damaged: its format version is {number!r}")
     if number > version:
@@ -310,7 +285,7 @@ def check_format(root: Any, path: str | Path, name: str, version: int, what: str
             f"{path} has format version {number}, written by {_creator(root)}; "
             f"this is tnqbm {package_version()}, which reads versions up to {version}: update it"
         )
-    return str(found.get("kind", ""))
+    return str(attributes.get("kind", ""))
 
 
 _FORMAT_KEYS = ("format", "format_version", "kind")
@@ -368,8 +343,8 @@ def read_tree(path: str | Path, *, kind: str = "tree") -> tuple[Arrays, dict[str
     kind, or newer than this version can read.
     """
     with open_hdf5(path) as root, gate.reading(str(path)):
-        found = check_format(root, path, "tnqbm-tree", TREE_VERSION, f"a {kind} file")
-        if found != kind:
-            other = described({"format": "tnqbm-tree", "kind": found}, [])
+        stored_kind = check_format(root, path, "tnqbm-tree", TREE_VERSION, f"a {kind} file")
+        if stored_kind != kind:
+            other = described({"format": "tnqbm-tree", "kind": stored_kind}, [])
             raise OtherFileError(f"{path} is not a {kind} file of tnqbm, but {other}")
         return read_group(gate.subgroup(root, "content"), str(path))

@@ -1,30 +1,8 @@
-"""Sample quality beyond the likelihood: :func:`assess` measures all of a :class:`Quality`."""
+"""Sample quality beyond the likelihood: :func:`assess` measures all of a :class:`Quality`.
 
-from tnqbm.quality.assessment import Quality, assess
-from tnqbm.quality.energies import EnergyComparison, EnergyDistance, compare_energies
-from tnqbm.quality.moments import MomentComparison, compare_moments
-from tnqbm.quality.neighbours import (
-    AdversarialAccuracy,
-    PrivacyLoss,
-    adversarial_accuracy,
-    privacy_loss,
-)
-from tnqbm.quality.support_coverage import Coverage, coverage
-from tnqbm.quality.units import Measure
+Imports data sets and the model. Start with :mod:`~tnqbm.quality.assessment`.
+"""
 
-__all__ = [
-    "AdversarialAccuracy",
-    "Coverage",
-    "EnergyComparison",
-    "EnergyDistance",
-    "Measure",
-    "MomentComparison",
-    "PrivacyLoss",
-    "Quality",
-    "adversarial_accuracy",
-    "assess",
-    "compare_energies",
-    "compare_moments",
-    "coverage",
-    "privacy_loss",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -98,14 +98,14 @@ def compare_energies(
 
     def to(other: int) -> EnergyDistance:
         compare = _comparer(energies[0], energies[other])
-        found = compare(_even(rows.n_rows), _even(sets[other].n_rows))
+        values = compare(_even(rows.n_rows), _even(sets[other].n_rows))
         again = [compare(rows.weights(rng), sets[other].weights(rng)) for _ in range(resamples)]
         errors = [spread(column) for column in np.array(again).T]
-        return EnergyDistance(*map(Measure, found, errors))
+        return EnergyDistance(*map(Measure, values, errors))
 
-    def between(one: NDArray[np.intp], two: NDArray[np.intp]) -> Sequence[float]:
-        compare = _comparer(energies[1][one], energies[1][two])
-        return compare(_even(one.size), _even(two.size))[1:]
+    def between(first: NDArray[np.intp], second: NDArray[np.intp]) -> Sequence[float]:
+        compare = _comparer(energies[1][first], energies[1][second])
+        return compare(_even(first.size), _even(second.size))[1:]
 
     to_data = to(1)
     to_test = to(2) if test is not None else None
@@ -141,20 +141,20 @@ def _energies(model: Weighted, sets: Sequence[Rows]) -> list[Float]:
     return np.split(energy[inverse], ends)
 
 
-def _comparer(one: Float, two: Float) -> Callable[[Float, Float], tuple[float, float, float]]:
+def _comparer(first: Float, second: Float) -> Callable[[Float, Float], tuple[float, float, float]]:
     """A function of the weights of both sets: mean difference, KS distance, W1 distance.
 
     Both distances are norms of the difference of the cumulative distributions, sorted once here
     for all resamples: max |F - G| and the integral of |F - G|.
     """
-    pooled = np.concatenate([one, two])
+    pooled = np.concatenate([first, second])
     order = np.argsort(pooled, kind="stable")
     step = np.diff(pooled[order])
 
     def compare(p: Float, q: Float) -> tuple[float, float, float]:
         gap = np.abs(np.cumsum(np.concatenate([p, -q])[order]))[:-1]
         ks = float(gap[step > 0.0].max(initial=0.0))
-        return float(p @ one - q @ two), min(ks, 1.0), float(gap @ step)
+        return float(p @ first - q @ second), min(ks, 1.0), float(gap @ step)
 
     return compare
 

@@ -49,7 +49,7 @@ def compare_moments(
     sets = pair(samples, data)
     rng = streams.generator(seed)
     spins = [1.0 - 2.0 * rows.states.astype(np.float64) for rows in sets]
-    whole = [_moments(s, np.full(s.shape[0], 1.0 / s.shape[0])) for s in spins]
+    moments = [_moments(s, np.full(s.shape[0], 1.0 / s.shape[0])) for s in spins]
     light = [s.astype(np.float32) for s in spins]  # resamples need no more
     rms, correlation = np.empty((2, resamples)), np.empty((2, resamples))
     for k in range(resamples):
@@ -61,10 +61,10 @@ def compare_moments(
             rms[order, k] = _rms(ours[order], theirs[order])
             correlation[order, k] = _pearson(ours[order], theirs[order])
 
-    def between(one: NDArray[np.intp], two: NDArray[np.intp]) -> list[float]:
+    def between(first: NDArray[np.intp], second: NDArray[np.intp]) -> list[float]:
         halves = [
             _moments(light[1][half], np.full(half.size, 1.0 / half.size, dtype=np.float32))
-            for half in (one, two)
+            for half in (first, second)
         ]
         return [_rms(a, b) for a, b in zip(*halves, strict=True)]
 
@@ -77,7 +77,7 @@ def compare_moments(
             correlation=Measure(_pearson(mine, real), spread(correlation[order])),
             floor=floor[order],
         )
-        for order, (mine, real) in enumerate(zip(*whole, strict=True))
+        for order, (mine, real) in enumerate(zip(*moments, strict=True))
     )
     return first, second
 
@@ -90,13 +90,13 @@ def _moments(spins: NDArray[Any], weights: NDArray[Any]) -> tuple[NDArray[Any], 
     return mean, products[upper] - mean[upper[0]] * mean[upper[1]]
 
 
-def _rms(one: NDArray[Any], two: NDArray[Any]) -> float:
-    if one.size == 0:
+def _rms(a: NDArray[Any], b: NDArray[Any]) -> float:
+    if a.size == 0:
         return math.nan
-    return math.sqrt(float(np.mean(np.square(one - two), dtype=np.float64)))
+    return math.sqrt(float(np.mean(np.square(a - b), dtype=np.float64)))
 
 
-def _pearson(one: NDArray[Any], two: NDArray[Any]) -> float:
-    if one.size < 2 or min(float(np.ptp(one)), float(np.ptp(two))) < _ROUNDING:
+def _pearson(a: NDArray[Any], b: NDArray[Any]) -> float:
+    if a.size < 2 or min(float(np.ptp(a)), float(np.ptp(b))) < _ROUNDING:
         return math.nan
-    return float(np.corrcoef(one, two)[0, 1])
+    return float(np.corrcoef(a, b)[0, 1])

@@ -165,8 +165,8 @@ def _nearest(x: Single, y: Single, n: int) -> Single:
     for first in range(0, x.shape[0], step):
         overlap = x[first : first + step] @ y.T
         if x is y:
-            own = np.arange(overlap.shape[0])
-            overlap[own, first + own] = -np.inf
+            place = np.arange(overlap.shape[0])
+            overlap[place, first + place] = -np.inf
         nearest[first : first + step] = 0.5 * (n - overlap.max(axis=1))
     return nearest
 
@@ -195,8 +195,10 @@ def _measure(scores: Float, parts: Float, pick: Sequence[float]) -> Measure:
     error = spread(parts @ chosen) / math.sqrt(parts.shape[0])
     used = chosen != 0.0
     mean = parts.mean(axis=0)[used]
-    whole, small = (
+    variance, of_parts = (
         float(np.sum(scores[used] * (1 - scores[used]))),
         float(np.sum(mean * (1 - mean))),
     )
-    return Measure(value, error * math.sqrt(min(1.0, whole / small)) if small > 0.0 else error)
+    return Measure(
+        value, error * math.sqrt(min(1.0, variance / of_parts)) if of_parts > 0.0 else error
+    )

@@ -68,7 +68,7 @@ class Statistics:
     """A metric's final values over the finished seeds of a group.
 
     ``std`` has ddof = 0. ``low`` and ``high`` bound the 95 % bootstrap interval of the mean, None
-    for fewer than :data:`tnqbm.report.collect.MIN_SEEDS` seeds. ``dropped`` runs had no finite
+    for fewer than :data:`tnqbm.report.groups.MIN_SEEDS` seeds. ``dropped`` runs had no finite
     value.
     """
 

@@ -57,17 +57,17 @@ def draw(opened: Sequence[View], report: Report) -> tuple[list[Drawing], list[Sk
     Raises MissingExtraError if matplotlib is not installed.
     """
     layout.require_matplotlib()
-    found: list[Drawing] = []
+    drawings: list[Drawing] = []
     skipped: list[Skipped] = []
     kinds = (_learning, _final, _minimum, _gradients, _likelihood)
     for kind in kinds:
-        for one in kind(opened, report):
-            if isinstance(one, Skipped):
-                skipped.append(one)
+        for part in kind(opened, report):
+            if isinstance(part, Skipped):
+                skipped.append(part)
             else:
-                found.append(one)
-    found += [_pictures(one) for one in report.sampled]
-    return found, skipped
+                drawings.append(part)
+    drawings += [_pictures(model) for model in report.sampled]
+    return drawings, skipped
 
 
 Pieces = Iterator[Drawing | Skipped]
@@ -180,13 +180,13 @@ def _likelihood(opened: Sequence[View], report: Report) -> Pieces:
             )
 
 
-def _pictures(one: SampledModel) -> Drawing:
-    words = describe(one.coordinates)
+def _pictures(model: SampledModel) -> Drawing:
+    words = describe(model.coordinates)
     figure, _ = pictures.grid(
-        one.draw.samples,
-        one.shape,
-        data=one.data,
-        title=f"{layout.data_label(one.coordinates['data'])}, {one.coordinates['paulis']}",
+        model.draw.samples,
+        model.shape,
+        data=model.data,
+        title=f"{layout.data_label(model.coordinates['data'])}, {model.coordinates['paulis']}",
     )
     return _drawing("samples", f"Samples of {words}", figure, png=True)
 

@@ -164,9 +164,14 @@ def _together(reports: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
         name: _total(name, [report[name] for report in reports if name in report])
         for name in dict.fromkeys(listed)
     }
-    shots, kept = totals.get("shots"), totals.get("kept_shots")
-    if "success_rate" in totals and isinstance(shots, int) and isinstance(kept, int) and shots:
-        totals["success_rate"] = kept / shots  # of all shots: runs do not weigh alike
+    shots, kept_shots = totals.get("shots"), totals.get("kept_shots")
+    if (
+        "success_rate" in totals
+        and isinstance(shots, int)
+        and isinstance(kept_shots, int)
+        and shots
+    ):
+        totals["success_rate"] = kept_shots / shots  # of all shots: runs do not weigh alike
     return totals
 
 

@@ -61,11 +61,13 @@ def render(
             sections=sections,
             open_all=len(report.groups) <= OPEN_ROWS,
             drawings=drawings,
-            pictures=[one for one in drawings if one.kind == "samples"],
+            pictures=[drawing for drawing in drawings if drawing.kind == "samples"],
             skipped=[*report.skipped, *skipped],
             metric_heads=METRIC_HEADS,
             estimated=[group for group in report.groups if group.log_z_error is not None],
-            spent_names=list(dict.fromkeys(name for one in report.spent for name in one.values)),
+            spent_names=list(
+                dict.fromkeys(name for spent in report.spent for name in spent.values)
+            ),
             counts=_counts(report),
         )
         + "\n"
@@ -131,11 +133,11 @@ def interval(low: float | None, high: float | None, below: str = "0", above: str
 
 def _sections(groups: Sequence[GroupRow]) -> list[dict[str, Any]]:
     """Groups by n and data set, with what a reader wants to know before opening the table."""
-    found = []
+    sections = []
     for (visible, data), members in itertools.groupby(groups, key=lambda g: (g.visible, g.data)):
         rows = list(members)
         metric = leading_metric(rows)
-        found.append(
+        sections.append(
             {
                 "visible": visible,
                 "data": data,
@@ -145,7 +147,7 @@ def _sections(groups: Sequence[GroupRow]) -> list[dict[str, Any]]:
                 "intervals": any(s.low is not None for g in rows for s in g.metrics.values()),
             }
         )
-    return found
+    return sections
 
 
 def _counts(report: Report) -> dict[str, Any]:
@@ -210,12 +212,12 @@ def _share(value: float) -> str:
 def _settings(text: str) -> list[tuple[str, str]]:
     """Settings that a study stores as JSON, by name; empty if there are none to be read."""
     try:
-        found = json.loads(text)
+        settings = json.loads(text)
     except ValueError:
         return []
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         return []
     return [
         (str(key), value if isinstance(value, str) else json.dumps(value))
-        for key, value in found.items()
+        for key, value in settings.items()
     ]

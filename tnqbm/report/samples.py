@@ -63,7 +63,7 @@ def sampled_models(
     chosen = _chosen(groups)
     if not chosen:
         return [], [Skipped("Samples", "the visible units of these data sets are no pixels.")]
-    found: list[SampledModel] = []
+    sampled: list[SampledModel] = []
     skipped: list[Skipped] = []
     for row in chosen:
         what = f"Samples of {row.data}, n = {row.visible}, {row.paulis}"
@@ -75,8 +75,8 @@ def sampled_models(
         elif row.visible > EXACT_VISIBLE and sampler is None:
             skipped.append(Skipped(what, "enumeration is out of reach, and no sampler was given."))
         else:
-            found.append(_sampled(run, row, sampler, seed))
-    return found, skipped
+            sampled.append(_sampled(run, row, sampler, seed))
+    return sampled, skipped
 
 
 def _chosen(groups: Sequence[GroupRow]) -> list[GroupRow]:
@@ -105,10 +105,10 @@ def _score(row: GroupRow) -> float:
 def _run(views: Sequence[View], row: GroupRow) -> Run | None:
     for view in views:
         for run in view.runs():
-            own = {key: value for key, value in run.coordinates.items() if key != "seed"}
-            if own == row.coordinates and run.model is not None:
+            coordinates = {key: value for key, value in run.coordinates.items() if key != "seed"}
+            if coordinates == row.coordinates and run.model is not None:
                 return run
-            if own == row.coordinates:
+            if coordinates == row.coordinates:
                 break
     return None
 

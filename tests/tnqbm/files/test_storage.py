@@ -22,13 +22,12 @@ from tests.archive_samples import flipped, flips, in_fork
 from tnqbm import SqRBM
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import atomic_write, remove_stale
-from tnqbm.files.content import set_attribute
+from tnqbm.files.content import read_group, set_attribute
 from tnqbm.files.storage import (
     SEAL_SIZE,
     check_seal,
     open_hdf5,
     open_unchecked,
-    read_group,
     read_tree,
     write_tree,
 )

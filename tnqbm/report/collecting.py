@@ -1,4 +1,4 @@
-"""Everything that a report says, gathered from archives as numbers: :func:`collect`."""
+"""What a report says, gathered from archives as numbers, and the page that says it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from tnqbm.archive.rows import Where, in_words, varying
 from tnqbm.archive.summaries import all_rows
 from tnqbm.archive.verify import made_by, verify_archive
 from tnqbm.base.errors import ArchiveError
+from tnqbm.files.atomic import atomic_write
+from tnqbm.files.outputs import REPORT, check_output
 from tnqbm.files.storage import SEAL_SIZE, check_seal
 from tnqbm.report.content import ArchiveFacts, GroupRow, Report, SampledModel, Skipped
 from tnqbm.report.findings import findings
 from tnqbm.report.groups import group_rows, most_hidden, spent_by_group
 from tnqbm.report.samples import Sampler, sampled_models
-from tnqbm.report.view import View, views
+from tnqbm.report.view import View, archive_paths, views
 
 Archives = str | Path | Archive | Sequence[str | Path | Archive]
 
@@ -61,28 +63,55 @@ def collect(
     is no archive, the selection fits no run, the threshold is not a finite number, or two archives
     hold different results for the same run.
     """
-    check_threshold(threshold)
+    _check_threshold(threshold)
     with views(archives, where) as opened:
-        return gather(
-            opened,
-            title=title,
-            where=where,
-            threshold=threshold,
-            samples=samples,
-            sampler=sampler,
-            seed=seed,
-        )
+        return _gather(opened, title, where, threshold, samples, sampler, seed)
 
 
-def check_threshold(threshold: float) -> None:
+def write(
+    archives: Archives,
+    path: str | Path,
+    *,
+    title: str | None = None,
+    where: Where | None = None,
+    threshold: float = 0.2,
+    samples: bool = True,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Report:
+    """Write an HTML report of one archive or several; returns the numbers in it.
+
+    Arguments are those of :func:`collect`. The file appears whole or not at all. Raises what
+    :func:`collect` raises, MissingExtraError without Jinja2 or matplotlib, ValueError for another
+    suffix than .html, for an archive, and for a file that is no report, FileExistsError unless
+    ``overwrite``, and OSError if the file cannot be written; all but the last before any work.
+    """
+    from tnqbm.figures.layout import require_matplotlib
+    from tnqbm.report.figures import draw
+    from tnqbm.report.html import render, require_jinja
+
+    require_jinja()
+    require_matplotlib()
+    target = check_output(path, REPORT, overwrite=overwrite, inputs=archive_paths(archives))
+    _check_threshold(threshold)
+    with views(archives, where) as opened:
+        report = _gather(opened, title, where, threshold, samples, sampler, seed)
+        drawings, skipped = draw(opened, report)
+    page = render(report, drawings, skipped)
+    with atomic_write(target, overwrite=overwrite) as temporary:
+        temporary.write_bytes(page.encode("utf-8", "replace"))  # titles may hold any bytes
+    return report
+
+
+def _check_threshold(threshold: float) -> None:
     """Raise ValueError if this is no distance to be reached."""
     if not math.isfinite(threshold):
         raise ValueError(f"threshold must be a finite number, got {threshold!r}")
 
 
-def gather(
+def _gather(
     opened: Sequence[View],
-    *,
     title: str | None,
     where: Where | None,
     threshold: float,
@@ -90,7 +119,7 @@ def gather(
     sampler: Sampler | None,
     seed: int,
 ) -> Report:
-    """:func:`collect` from views that are open already, and stay so."""
+    """:func:`collect` from views that are open."""
     groups, metrics = group_rows(opened)  # first, as it finds archives that contradict each other
     facts = [_facts(view) for view in opened]
     rows = all_rows(opened)
@@ -132,7 +161,7 @@ def _flat(where: Where) -> dict[str, str]:
     return {
         key: str(value)
         if isinstance(value, str | int | float)
-        else " or ".join(str(one) for one in value)
+        else " or ".join(str(allowed) for allowed in value)
         for key, value in where.items()
     }
 

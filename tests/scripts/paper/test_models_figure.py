@@ -10,11 +10,15 @@ import pytest
 
 pytest.importorskip("matplotlib")
 
+from tests.scripts.loading import load
 from tnqbm.figures import save_figure
-from tnqbm.figures.models import ModelValues, models_vs_hidden
+
+PAPER = load("paper")
+ModelValues = PAPER.models_figure.ModelValues
+models_vs_hidden = PAPER.models_figure.models_vs_hidden
 
 
-def values(model: str, base: float, **changes: Any) -> list[ModelValues]:
+def values(model: str, base: float, **changes: Any) -> list[Any]:
     where = {"data": "bas", "visible": 4, **changes}
     return [
         ModelValues(model=model, hidden=m, values=np.array([base, base + 0.1]) / m, **where)

@@ -1,0 +1,14 @@
+from .assessment import Quality as Quality
+from .assessment import assess as assess
+from .energies import EnergyComparison as EnergyComparison
+from .energies import EnergyDistance as EnergyDistance
+from .energies import compare_energies as compare_energies
+from .moments import MomentComparison as MomentComparison
+from .moments import compare_moments as compare_moments
+from .neighbours import AdversarialAccuracy as AdversarialAccuracy
+from .neighbours import PrivacyLoss as PrivacyLoss
+from .neighbours import adversarial_accuracy as adversarial_accuracy
+from .neighbours import privacy_loss as privacy_loss
+from .support_coverage import Coverage as Coverage
+from .support_coverage import coverage as coverage
+from .units import Measure as Measure
