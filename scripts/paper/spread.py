@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.arguments import is_whole
 from tnqbm.base.limits import MAX_PARAMETER, check_enumerable
 from tnqbm.core.moments import Gradient
 from tnqbm.core.paulis import check_paulis
@@ -116,9 +117,9 @@ class SpreadSampler:
     ) -> None:
         check_enumerable(target.n_visible)
         for name, value, low in (("n_hidden", n_hidden, 1), ("chunk", chunk, 4)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            if not is_whole(value) or value < low:
                 raise ValueError(f"{name} must be a whole number, at least {low}, got {value!r}")
-        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2 * chunk:
+        if not is_whole(samples) or samples < 2 * chunk:
             raise ValueError(f"samples must be at least {2 * chunk}, two chunks, got {samples!r}")
         if samples % chunk:
             raise ValueError(f"samples must be a multiple of the chunk, {chunk}, got {samples}")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.arguments import plain_array
+from tnqbm.base.arguments import is_whole, plain_array
 
 __all__ = ["DENSE", "FORMS", "Connectivity", "checked_mask", "hidden_units", "lattice", "line",
            "named", "parse"]  # fmt: skip
@@ -215,5 +215,5 @@ def _mask(n: int, units: NDArray[np.intp], copies: int) -> Mask:
 
 def _positive(**sizes: int) -> None:
     for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        if not is_whole(size) or size < 1:
             raise ValueError(f"{name} must be a whole number, at least 1, got {size!r}")

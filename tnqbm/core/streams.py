@@ -17,6 +17,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.arguments import is_whole
+
 Seed = int | np.random.SeedSequence
 Keys = NDArray[np.uint64]
 
@@ -174,7 +176,7 @@ def sequence(seed: Seed, *path: int) -> np.random.SeedSequence:
     """
     if isinstance(seed, np.random.SeedSequence):
         root = seed
-    elif isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+    elif not is_whole(seed):
         raise TypeError(f"seed must be a whole number or a SeedSequence, got {seed!r}")
     elif seed < 0:
         raise ValueError(f"seed must not be negative, got {seed}")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.arguments import check_whole, is_number
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, spins, states_of
 from tnqbm.kernels.fields import OPTIONS
@@ -45,8 +46,8 @@ def sample(
     with probability 1 - exp(-2/T), and every cluster of bonds gets a new spin. Every 64 samples
     are a chain of their own from the ordered state; :func:`spacing` sweeps lie between samples.
     """
-    size = _whole("size", size, 2)
-    n_samples = _whole("n_samples", n_samples, 1)
+    size = check_whole("size", size, 2)
+    n_samples = check_whole("n_samples", n_samples, 1)
     temperature = _temperature(temperature)
     keys = _keys(seed, size, temperature, -(-n_samples // _CHAIN))
     out = np.empty((n_samples, size * size), dtype=np.uint8)
@@ -87,7 +88,7 @@ def log_partition(size: int, temperature: float) -> float:
     By powers of the transfer matrix of whole rows (Kramers & Wannier 1941). With it the exact
     negative log-likelihood of samples is E(v)/T + log Z, what the best model can reach.
     """
-    size = _whole("size", size, 2)
+    size = check_whole("size", size, 2)
     temperature = _temperature(temperature)
     if size > MAX_TRANSFER:
         raise ValueError(f"size must be at most {MAX_TRANSFER}: a row has 2**size states")
@@ -100,20 +101,12 @@ def log_partition(size: int, temperature: float) -> float:
 
 
 def _temperature(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+    if not is_number(value):
         raise TypeError(f"temperature must be a number, got {type(value).__name__}")
     temperature = float(value)
     if not (math.isfinite(temperature) and temperature > 0):
         raise ValueError(f"temperature must be a finite number > 0, got {temperature}")
     return temperature
-
-
-def _whole(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, got {type(value).__name__}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def _keys(

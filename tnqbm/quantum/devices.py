@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.arguments import is_whole
 from tnqbm.base.errors import MissingExtraError
 from tnqbm.core import streams
 from tnqbm.quantum.conventions import bits_from_bit_array, need_qiskit
@@ -46,7 +47,7 @@ class Patience:
     time_limit: float | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int):
+        if not is_whole(self.attempts):
             raise ValueError(f"attempts must be a whole number, got {self.attempts!r}")
         if self.attempts < 1:
             raise ValueError(f"attempts must be at least 1, got {self.attempts}")

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.arguments import is_whole
 from tnqbm.base.blas import one_thread
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
@@ -160,7 +161,7 @@ def _check(time: float, gamma: float, trotter_steps: int) -> None:
         raise ValueError(f"time must be a finite number >= 0, got {time!r}")
     if not 0 <= gamma <= 1:
         raise ValueError(f"gamma must be between 0 and 1, got {gamma!r}")
-    if isinstance(trotter_steps, bool) or not isinstance(trotter_steps, int) or trotter_steps < 1:
+    if not is_whole(trotter_steps) or trotter_steps < 1:
         raise ValueError(f"trotter_steps must be a whole number >= 1, got {trotter_steps!r}")
 
 

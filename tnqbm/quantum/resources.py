@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tnqbm.base.arguments import check_choice, is_whole
 from tnqbm.core import fields
 from tnqbm.core.connectivity import named
 from tnqbm.core.model import SqRBM
@@ -181,19 +182,19 @@ def estimate(
 
     Raises ValueError or TypeError on what does not fit, before any work.
     """
-    _check_choice("strategy", strategy, STRATEGIES)
-    _check_choice("coupling_map", coupling_map, COUPLING_MAPS)
-    _check_choice("ancillas", ancillas, ("reset", "fresh"))
-    _check_choice("hidden_start", hidden_start, ("bell", "basis"))
-    _check_choice("readout", readout, READOUTS)
-    if isinstance(trotter_steps, bool) or not isinstance(trotter_steps, int) or trotter_steps < 1:
+    check_choice("strategy", strategy, STRATEGIES)
+    check_choice("coupling_map", coupling_map, COUPLING_MAPS)
+    check_choice("ancillas", ancillas, ("reset", "fresh"))
+    check_choice("hidden_start", hidden_start, ("bell", "basis"))
+    check_choice("readout", readout, READOUTS)
+    if not is_whole(trotter_steps) or trotter_steps < 1:
         raise ValueError(f"trotter_steps must be a whole number >= 1, got {trotter_steps!r}")
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order!r}")
     if not (math.isfinite(target_error) and target_error > 0):
         raise ValueError(f"target_error must be a number > 0, got {target_error!r}")
     if isinstance(log_partition, str):
-        _check_choice("log_partition", log_partition, ("auto", "bound"))
+        check_choice("log_partition", log_partition, ("auto", "bound"))
     elif not math.isfinite(log_partition):
         raise ValueError(f"log_partition must be finite, got {log_partition!r}")
     if not isinstance(model, SqRBM | RandomModel):
@@ -291,8 +292,3 @@ def _log_partition(model: SqRBM, wanted: LogZ) -> tuple[float, str]:
             if forecast.fits and forecast.seconds <= ENOUGH:
                 return exact.log_partition(model, method=forecast.method), "exact"
     return log_partition_bound(model), "lower bound"
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, got {value!r}")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.arguments import is_whole
 from tnqbm.base.text import short_repr
 from tnqbm.core import fields, streams
 from tnqbm.core.model import SqRBM
@@ -112,7 +113,7 @@ class QiskitGibbs:
         least = {"shots": (shots, MIN_KEPT), "trotter_steps": (trotter_steps, 1)}
         least |= {"chains": (chains, 2), "moves": (moves, 1), "burn_in": (burn_in, 0)}
         for name, (value, low) in least.items():
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+            if not is_whole(value) or value < low:
                 raise ValueError(f"{name} must be a whole number >= {low}, got {value!r}")
         if sampler is None:
             self.device = open_device(backend or "statevector", patience=patience)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.arguments import is_whole
 from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.conventions import AXES
@@ -161,7 +162,7 @@ def trotterise(
 
     Raises ValueError on trotter_steps < 1 or another order.
     """
-    if isinstance(trotter_steps, bool) or not isinstance(trotter_steps, int) or trotter_steps < 1:
+    if not is_whole(trotter_steps) or trotter_steps < 1:
         raise ValueError(f"trotter_steps must be a whole number >= 1, got {trotter_steps!r}")
     if order not in (1, 2):
         raise ValueError(f"order must be 1 or 2, got {order!r}")

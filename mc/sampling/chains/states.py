@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.sampling.policies import Init
+from tnqbm.base.arguments import is_whole
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
@@ -32,7 +33,7 @@ def clamped_values(clamp: Clamp | None, n: int) -> NDArray[np.int8]:
         return values
     if isinstance(clamp, Mapping):
         for unit, value in clamp.items():
-            if isinstance(unit, bool) or not isinstance(unit, int | np.integer):
+            if not is_whole(unit):
                 raise ValueError(f"clamp: {unit!r} is no visible unit; units are 0 to {n - 1}")
             if not 0 <= unit < n:
                 raise ValueError(f"clamp: there is no visible unit {unit}; units are 0 to {n - 1}")

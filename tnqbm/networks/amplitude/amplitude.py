@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tnqbm.base.arguments import check_whole
 from tnqbm.base.blas import one_thread
 from tnqbm.base.errors import ArchiveError
 from tnqbm.base.text import short_repr
@@ -117,9 +118,9 @@ class AmplitudeMPS:
         not fit.
         """
         site_order = check_order(order, model)
-        max_bond = _whole("max_bond", max_bond, 1)
+        max_bond = check_whole("max_bond", max_bond, 1)
         if rounds is not None:
-            rounds = _whole("rounds", rounds, 0)
+            rounds = check_whole("rounds", rounds, 0)
         if not (np.isfinite(infidelity) and 0.0 <= infidelity < 1.0):
             raise ValueError(f"infidelity must be at least 0 and below 1, got {infidelity!r}")
         states = None
@@ -174,7 +175,7 @@ class AmplitudeMPS:
         clamp : {unit: bit} of units to hold: samples of q given them, and log q of the others
             given them. ValueError if q gives them no probability.
         """
-        samples = _whole("samples", samples, 0)
+        samples = check_whole("samples", samples, 0)
         rng = streams.generator(seed)
         with one_thread():
             tensors = self._form.tensors if not clamp else self._clamped(clamp)
@@ -211,7 +212,7 @@ class AmplitudeMPS:
     def importance(self, model: SqRBM, samples: int, *, seed: Seed) -> Importance:
         """Samples of q weighted as samples of the model: log Z (Z unbiased), moments."""
         self._check_model(model)
-        v, log_q = self.sample(_whole("samples", samples, 2), seed=seed)
+        v, log_q = self.sample(check_whole("samples", samples, 2), seed=seed)
         log_weights = _log_weight(model, v) - log_q
         top = float(log_weights.max())
         w = np.exp(log_weights - top)
@@ -230,7 +231,7 @@ class AmplitudeMPS:
         Samples of the network know nothing of a mode that it lacks.
         """
         self._check_model(model)
-        v, _ = self.sample(_whole("samples", samples, 2), seed=seed)
+        v, _ = self.sample(check_whole("samples", samples, 2), seed=seed)
         with one_thread():
             log_network, sign = log_amplitudes(
                 self._form.tensors, np.ascontiguousarray(v[:, self.order])
@@ -311,14 +312,6 @@ class AmplitudeMPS:
                 f"the network is about {self.n_visible} visible units, the model has "
                 f"{model.n_visible}"
             )
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, got {value}")
-    return int(value)
 
 
 def _log_weight(model: SqRBM, v: Bits) -> Float:

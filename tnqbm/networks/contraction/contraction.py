@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.arguments import check_choice
+from tnqbm.base.arguments import check_choice, is_whole
 from tnqbm.base.limits import available_bytes
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM, coupling_mask
@@ -290,7 +290,7 @@ class Contraction:
         ValueError where a hidden unit is split by quadrature, whose terms are no probabilities, and
         MemoryError where the contraction fits only with checkpoints or slices.
         """
-        if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 0:
+        if not is_whole(samples) or samples < 0:
             raise ValueError(f"samples must be a whole number >= 0, got {samples!r}")
         plan = self._engine(model).plan
         entries = evaluate(plan, model, _checked_clamp(clamp, model.n_visible))
@@ -372,7 +372,7 @@ def _one_qubit(bloch: Float, paulis: list[Complex]) -> Complex:
 def _checked_units(units: Sequence[int], count: int, kind: str) -> list[int]:
     chosen = []
     for unit in np.atleast_1d(np.asarray(units, dtype=object)).tolist():
-        if not isinstance(unit, int | np.integer) or isinstance(unit, bool):
+        if not is_whole(unit):
             raise TypeError(f"{kind} units are named by integers, got {unit!r}")
         if not 0 <= unit < count:
             raise ValueError(f"there is no {kind} unit {unit}: they are 0 to {count - 1}")
