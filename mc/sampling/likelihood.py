@@ -22,7 +22,6 @@ from tnqbm.core import streams
 from tnqbm.core.bounds import below_bound, bound_from_weights
 from tnqbm.core.metrics import on_support
 from tnqbm.core.model import MODEL, SqRBM
-from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
@@ -206,8 +205,7 @@ def total_variation_on_support(
 
 def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
     """log p~(v) of states (K, n), (K,): SqRBM.log_weight without arrays of hidden fields."""
-    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
-    sweeper = Sweeper(Shape(n, m, p), "collapsed")
+    sweeper = Sweeper(model.shape, "collapsed")
     theta = model.to_vector()[None]
     return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
 

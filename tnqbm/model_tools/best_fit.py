@@ -119,31 +119,32 @@ def fit(
         raise ValueError(f"max_evaluations must be at least 1, got {max_evaluations}")
     if not gradient_tolerance > 0:
         raise ValueError(f"gradient_tolerance must be positive, got {gradient_tolerance!r}")
+    shape = Shape(n, n_hidden, len(paulis))
     for k, start in enumerate(starts):
-        shape = (start.n_visible, start.n_hidden, len(start.paulis))
-        if shape != (n, n_hidden, len(paulis)) or start.mask is not None:
+        if start.shape != shape or start.mask is not None:
             raise ValueError(
                 f"starts[{k}] is {start!r}; need a dense model with n_visible = {n}, "
                 f"n_hidden = {n_hidden} and {len(paulis)} Paulis"
             )
-    function = DenseLogProbability(n, n_hidden, len(paulis))
+    function = DenseLogProbability(shape)
     first = [start.to_vector() for start in starts]
-    first += [_random_start(function.n_parameters, seed, k) for k in range(restarts)]
+    first += [_random_start(shape.size, seed, k) for k in range(restarts)]
     with one_thread():
         problem = _Problem(function, q)
-        found = [problem.solve(x, max_evaluations, gradient_tolerance) for x in first]
+        fits = [problem.solve(x, max_evaluations, gradient_tolerance) for x in first]
+    thetas, kl, norms, evaluations = zip(*fits, strict=True)
     table = Restarts(
-        np.array([one[1] for one in found]),
-        np.array([one[2] for one in found]),
-        np.array([one[3] for one in found], dtype=np.int64),
+        np.array(kl),
+        np.array(norms),
+        np.array(evaluations, dtype=np.int64),
         np.arange(len(first)) < len(starts),
     )
     best = int(np.argmin(table.kl))
-    theta = found[best][0]
+    theta = thetas[best]
     return BestFit(
         kl=float(table.kl[best]),
         tvd=total_variation(q, np.exp(function.log_probabilities(theta))),
-        model=SqRBM(*Shape(n, n_hidden, len(paulis)).split(theta), paulis),
+        model=SqRBM.from_vector(theta, n, n_hidden, paulis),
         gradient_norm=float(table.gradient_norm[best]),
         converged=bool(table.gradient_norm[best] <= gradient_tolerance),
         hits=_hits(table, float(table.kl[best])),
@@ -171,7 +172,7 @@ def kl_to(target: ArrayLike, model: SqRBM) -> float:
     which ends at some 1e-16. Raises ValueError as :func:`fit` does.
     """
     q = _checked_target(target)
-    function = DenseLogProbability(model.n_visible, model.n_hidden, len(model.paulis))
+    function = DenseLogProbability(model.shape)
     if q.size != len(function.spins):
         raise ValueError(f"the target has {q.size} states, the model {len(function.spins)}")
     return _Problem(function, q).kl(model.to_vector())

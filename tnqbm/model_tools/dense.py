@@ -32,7 +32,8 @@ class DenseLogProbability:
     index. Raises ValueError if n exceeds LARGEST and MemoryError if the Jacobian does not fit.
     """
 
-    def __init__(self, n: int, m: int, n_paulis: int) -> None:
+    def __init__(self, shape: Shape) -> None:
+        n, m, n_paulis = shape
         if not 1 <= n <= LARGEST:
             raise ValueError(
                 f"all 2**n visible states are held: n must be from 1 to {LARGEST}, got {n}"
@@ -41,11 +42,10 @@ class DenseLogProbability:
             raise ValueError(
                 f"need m >= 0 hidden units and 1 to 3 Paulis, got m = {m} and P = {n_paulis}"
             )
-        self.n, self.m, self.n_paulis = n, m, n_paulis
-        self.n_parameters = Shape(n, m, n_paulis).size
+        self.shape = shape
         check_memory(
-            4 * 8 * 2**n * self.n_parameters,
-            f"the Jacobian of log p for n = {n} and {self.n_parameters} parameters",
+            4 * 8 * 2**n * shape.size,
+            f"the Jacobian of log p for n = {n} and {shape.size} parameters",
             "take fewer visible or hidden units",
         )
         self.spins: Float = spins(states_of(np.arange(1 << n, dtype=np.int64), n))
@@ -53,9 +53,9 @@ class DenseLogProbability:
 
     def fields(self, theta: Float) -> tuple[Float, Float, Float]:
         """log p~ (2^n,), fields Phi (2^n, P, m) and their lengths r (2^n, m)."""
-        a, b, w = Shape(self.n, self.m, self.n_paulis).split(theta)
-        flat = w.transpose(1, 0, 2).reshape(self.n, -1)
-        phi = (self.spins @ flat).reshape(len(self.spins), self.n_paulis, self.m) + b
+        a, b, w = self.shape.split(theta)
+        flat = w.transpose(1, 0, 2).reshape(len(a), -1)
+        phi = (self.spins @ flat).reshape(len(self.spins), *b.shape) + b
         r = length(phi, 1)
         return log_2cosh(r).sum(axis=1) - self.spins @ a, phi, r
 
@@ -64,7 +64,7 @@ class DenseLogProbability:
         return _normalised(self.fields(theta)[0])
 
     def derivatives(self, theta: Float) -> tuple[Float, Float]:
-        """log p (2^n,) and its Jacobian (2^n, n_parameters), both normalised.
+        """log p (2^n,) and its Jacobian (2^n, size), both normalised.
 
         Row v of the Jacobian is d log p~(v) minus its average over p, so that p @ Jacobian = 0.
         """
@@ -74,16 +74,15 @@ class DenseLogProbability:
         return log_p, raw - np.exp(log_p) @ raw
 
     def hessian(self, theta: Float, q: Float) -> Float:
-        """Second derivatives (n_parameters, n_parameters) of -sum_v q_v log p(v), exact."""
+        """Second derivatives (size, size) of -sum_v q_v log p(v), exact."""
         log_weight, phi, r = self.fields(theta)
         p = np.exp(_normalised(log_weight))
         raw = self._raw(phi, r)
         centred = raw - p @ raw
         found: Float = centred.T @ (p[:, None] * centred)
-        n, m, n_paulis = self.n, self.m, self.n_paulis
+        _, m, n_paulis = self.shape
         t, u = tanh_ratio(r), tanh_ratio_slope(r)
-        places = np.arange(self.n_parameters)
-        _, at_b, at_w = Shape(n, m, n_paulis).split(places.astype(np.float64))
+        _, at_b, at_w = self.shape.split(np.arange(float(self.shape.size)))
         for j in range(m):
             index = np.concatenate([at_b[:, None, j], at_w[:, :, j]], axis=1).astype(np.int64)
             for one in range(n_paulis):
@@ -98,7 +97,7 @@ class DenseLogProbability:
         return found
 
     def _raw(self, phi: Float, r: Float) -> Float:
-        """Derivatives of log p~ (2^n, n_parameters)."""
+        """Derivatives of log p~ (2^n, size)."""
         direction = tanh_ratio(r)[:, None, :] * phi
         coupled = self.spins[:, None, :, None] * direction[:, :, None, :]
         rows = len(self.spins)
@@ -111,7 +110,7 @@ def of_model(model: SqRBM) -> DenseLogProbability:
     """The function for a model's shape; ValueError if the model is locally connected."""
     if model.mask is not None:
         raise ValueError("this is for dense models only, and this one has a mask")
-    return DenseLogProbability(model.n_visible, model.n_hidden, len(model.paulis))
+    return DenseLogProbability(model.shape)
 
 
 def probabilities(model: SqRBM) -> Float:

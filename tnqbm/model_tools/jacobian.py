@@ -72,7 +72,7 @@ def expected_rank(n: int, m: int, n_paulis: int) -> int:
 
 
 def log_probability_jacobian(model: SqRBM) -> Float:
-    """Jacobian (2**n, n_parameters) of log p(v), p normalised.
+    """Jacobian (2**n, size) of log p(v), p normalised.
 
     Rows are visible states in order of their index, columns parameters in the order of
     :meth:`tnqbm.SqRBM.to_vector`. Raises ValueError for n > 14 and locally connected models,
@@ -83,7 +83,7 @@ def log_probability_jacobian(model: SqRBM) -> Float:
 
 
 def gauge_directions(model: SqRBM) -> Float:
-    """Directions (m P(P-1)/2, n_parameters) in which log p does not change, to all orders.
+    """Directions (m P(P-1)/2, size) in which log p does not change, to all orders.
 
     The generators of rotations of each hidden qubit's Pauli axes: for a pair (P, Q) of hidden unit
     j, b[P,j] and w[P,:,j] change by -b[Q,j] and -w[Q,:,j], and b[Q,j] and w[Q,:,j] by the P's.
@@ -166,7 +166,7 @@ def confirmed_rank(model: SqRBM, *, digits: int = 50, zero: float = 1e-25) -> tu
 
 
 def _decimal_jacobian(model: SqRBM) -> NDArray[np.object_]:
-    """The Jacobian (2^n, n_parameters) in the current decimal context, unnormalised but centred.
+    """The Jacobian (2^n, size) in the current decimal context, unnormalised but centred.
 
     Subtracting a plain average over states instead of the average over p keeps the rank: both take
     out the constant.

@@ -119,8 +119,9 @@ def uncoupled(n: int, m: int, paulis: str, couple: str) -> NDArray[np.bool_]:
     ``couple = "Z"`` the model whose w[X] is zero and ``frozen`` is the RBM with a transverse field
     on its hidden units.
     """
-    flags = np.zeros(Shape(n, m, len(paulis)).size, dtype=np.bool_)
-    w = flags[n + len(paulis) * m :].reshape(len(paulis), n * m)
+    shape = Shape(n, m, len(paulis))
+    flags = np.zeros(shape.size, dtype=np.bool_)
+    w = flags[shape.w].reshape(len(paulis), n * m)
     w[[pauli not in couple for pauli in paulis]] = True
     return flags
 

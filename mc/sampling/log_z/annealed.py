@@ -59,7 +59,7 @@ def annealed_runs(
 
     The second direction takes the same inverse temperatures as the first.
     """
-    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    n, m, p = model.shape
     methods = _METHODS[policy.direction]
     kernel = choose_kernel(policy.kernel, p)
     theta = model.to_vector()[None]

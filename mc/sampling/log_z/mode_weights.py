@@ -70,7 +70,7 @@ def weigh_modes(
     chains, betas : of the estimate that is to be judged. The chains are divided among the
         modes, at least 32 each, and take a fifth of the inverse temperatures.
     """
-    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    n, m, p = model.shape
     modes = find_modes(model, seen, seed=streams.key(key, streams.Modes.CLIMBS))
     count = len(modes.means)
     theta = model.to_vector()[None]

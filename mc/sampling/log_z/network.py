@@ -169,7 +169,7 @@ def annealed_states(model: SqRBM, fields: Float | None, key: int) -> tuple[State
     model with the visible ``fields`` (n,) or the model's own; with their weights their states stand
     for p(v).
     """
-    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    n, m, p = model.shape
     theta = model.to_vector()[None]
     annealed = anneal(
         theta, n, m, p,

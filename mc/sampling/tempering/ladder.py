@@ -95,7 +95,7 @@ class Tempering:
         self._rounds = 0
         if init is None:
             # Independent fair bits: a sweep of models without any parameters.
-            nothing = np.zeros((batch * temperatures, n + n_paulis * m * (n + 1)))
+            nothing = np.zeros((batch * temperatures, self._shape.size))
             self._sweep(nothing, self.chains, self._row_keys, 1)
         else:
             given = np.asarray(init, dtype=np.uint8)

@@ -84,7 +84,7 @@ def sample_tempered(
 ) -> tuple[NDArray[np.uint8], TemperedInfo, list[Warning]]:
     """Samples (chains, samples, n) of :func:`mc.sample`, what is known of them, and warnings."""
     begun = time.perf_counter()
-    n, m, p = model.n_visible, model.n_hidden, len(model.paulis)
+    n, m, p = model.shape
     adaptive = isinstance(policy.temperatures, str)
     betas = _first_betas(policy)
     most = policy.max_temperatures if adaptive else int(np.size(betas))

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from tnqbm import SqRBM, datasets, exact
 from tnqbm.core.metrics import kl_divergence, total_variation
+from tnqbm.core.shape import Shape
 from tnqbm.model_tools.best_fit import (
     FLOOR,
     GRADIENT_TOLERANCE,
@@ -89,7 +90,7 @@ def test_residuals_and_gradients(scale: float, zeros: bool) -> None:
     source = SqRBM.uniform(4, 1, "XYZ", scale=0.5, seed=4)
     q = probabilities(source) * (rng.random(16) > 0.4 if zeros else 1.0)
     q /= q.sum()
-    function = DenseLogProbability(4, 1, 3)
+    function = DenseLogProbability(Shape(4, 1, 3))
     problem = _Problem(function, q)
     theta = source.to_vector() + scale * rng.uniform(-1, 1, function.n_parameters)
     log_p, jacobian = function.derivatives(theta)
@@ -108,7 +109,7 @@ def test_far_away_starts_do_not_overflow() -> None:
     target = probabilities(SqRBM.uniform(4, 1, "XZ", scale=0.5, seed=5))
     far = SqRBM.uniform(4, 1, "XZ", scale=400.0, seed=5)
     assert kl_to(target, far) == pytest.approx(
-        float(target @ (np.log(target) - DenseLogProbability(4, 1, 2).log_probabilities(
+        float(target @ (np.log(target) - DenseLogProbability(Shape(4, 1, 2)).log_probabilities(
             far.to_vector()))), rel=1e-9
     )  # fmt: skip
     found = fit(target, 1, "XZ", restarts=4, starts=[far])

@@ -11,6 +11,7 @@ from scipy.linalg import expm
 from tests.twins import all_states
 from tnqbm import SqRBM
 from tnqbm.core import connectivity
+from tnqbm.core.shape import Shape
 from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.model_tools.dense import DenseLogProbability, of_model
 from tnqbm.model_tools.expansion import rank_one
@@ -183,11 +184,11 @@ def test_what_is_refused() -> None:
     with pytest.raises(ValueError, match="digits"):
         confirmed_rank(SqRBM.uniform(2, 1, "Z", seed=0), digits=10)
     with pytest.raises(ValueError, match="1 to 3 Paulis"):
-        DenseLogProbability(3, 1, 4)
+        DenseLogProbability(Shape(3, 1, 4))
     with pytest.raises(MemoryError, match="fewer"):
-        DenseLogProbability(14, 10**6, 3)
+        DenseLogProbability(Shape(14, 10**6, 3))
 
 
 def test_states_are_in_the_order_of_their_index() -> None:
-    spins = DenseLogProbability(3, 0, 1).spins
+    spins = DenseLogProbability(Shape(3, 0, 1)).spins
     np.testing.assert_array_equal(spins, 1.0 - 2.0 * all_states(3))

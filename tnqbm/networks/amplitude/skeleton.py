@@ -35,7 +35,7 @@ class Amplitude:
     """
 
     def __init__(self, model: SqRBM, order: NDArray[np.int64], beta: float = 1.0) -> None:
-        self.n, self.m, self.n_paulis = model.n_visible, model.n_hidden, len(model.paulis)
+        self.n, self.m, self.n_paulis = model.shape
         w = beta * model.w[:, order]
         self.w = np.ascontiguousarray(w.transpose(1, 2, 0)).reshape(self.n, -1)
         self.b = np.ascontiguousarray((beta * model.b).T).reshape(-1)

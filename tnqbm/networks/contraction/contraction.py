@@ -140,7 +140,7 @@ class Contraction:
     def _level_of(self, model: SqRBM) -> int:
         """The step that suits ``model``, after checking that the plan is one for its couplings."""
         n, m = self.mask.shape
-        if (model.n_visible, model.n_hidden, len(model.paulis)) != (n, m, self.n_paulis):
+        if model.shape != (n, m, self.n_paulis):
             raise ValueError(
                 f"the contraction was planned for n = {n}, m = {m} and {self.n_paulis} Paulis, the "
                 f"model has n = {model.n_visible}, m = {model.n_hidden} and {len(model.paulis)}"
