@@ -92,7 +92,7 @@ def test_residuals_and_gradients(scale: float, zeros: bool) -> None:
     q /= q.sum()
     function = DenseLogProbability(Shape(4, 1, 3))
     problem = _Problem(function, q)
-    theta = source.to_vector() + scale * rng.uniform(-1, 1, function.n_parameters)
+    theta = source.to_vector() + scale * rng.uniform(-1, 1, function.shape.size)
     log_p, jacobian = function.derivatives(theta)
     residual, slope = problem._with_slope(log_p)
     assert np.isfinite(residual).all()
