@@ -207,7 +207,7 @@ def _parse_clamp(text: str) -> dict[int, int]:
 def _read_clamp(path: str) -> NDArray[np.float64]:
     import numpy as np
 
-    from tnqbm.files.regular import check_regular
+    from tnqbm.files.kinds import check_regular
 
     source = Path(path)
     if not source.exists():

@@ -13,7 +13,7 @@ from typing import Any
 
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import atomic_write
-from tnqbm.files.regular import irregular
+from tnqbm.files.kinds import irregular
 
 FORMAT = "tnqbm-audit"
 VERSION = 1

@@ -13,7 +13,7 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
-from tnqbm.files.regular import check_regular
+from tnqbm.files.kinds import check_regular
 from tnqbm.files.storage import open_hdf5
 
 SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")

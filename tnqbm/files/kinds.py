@@ -1,7 +1,12 @@
-"""What HDF5 files of tnqbm are for, in words for messages about a file given in another's place."""
+"""What a path or an HDF5 file is: looked at before it is opened, and in messages about a wrong one.
+
+Opening a pipe waits for ever, and a device may do anything.
+"""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +33,6 @@ _USES = {
     ("tnqbm-tree", "checkpoint"): "a checkpoint of a study under way (give its archive, OUT.h5)",
 }
 
-
 _ENDINGS = {
     ".toml": " (a study file? `tnqbm run` takes those)",
     ".csv": " (rows of data? they are given by --data FILE, or in a study file by their path)",
@@ -54,3 +58,35 @@ def described(attributes: Mapping[str, Any], names: list[str]) -> str:
     if (str(name), kind) in _USES:
         return _USES[str(name), kind]
     return f"{kind!r} of the format {name!r}"
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def irregular(path: str | Path) -> str:
+    """What a path is, such as "a pipe", if it is no ordinary file; "" if it is one.
+
+    Raises FileNotFoundError if there is nothing, and OSError as :func:`os.stat` does. Symbolic
+    links are followed.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path} does not exist") from None
+    if stat.S_ISREG(mode):
+        return ""
+    return next((kind for test, kind in _KINDS if test(mode)), "not an ordinary file")
+
+
+def check_regular(path: str | Path) -> None:
+    """Raise ValueError unless the path is an ordinary file; FileNotFoundError if it is nothing."""
+    if kind := irregular(path):
+        raise ValueError(
+            f"{path} is {kind}; only ordinary files are read: save its content to one first"
+        )

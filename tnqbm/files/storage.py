@@ -28,8 +28,7 @@ from tnqbm.files import gate
 from tnqbm.files.atomic import atomic_write, check_target
 from tnqbm.files.content import read_group, set_attribute, write_group
 from tnqbm.files.gate import Arrays, Attribute, first_line
-from tnqbm.files.kinds import described, hint
-from tnqbm.files.regular import irregular
+from tnqbm.files.kinds import described, hint, irregular
 
 SEAL_SIZE = 512
 TREE_VERSION = 1

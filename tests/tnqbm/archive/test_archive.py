@@ -36,6 +36,7 @@ from tnqbm.archive import (
     write_plan,
 )
 from tnqbm.archive.coordinates import format_seeds, parse_seeds
+from tnqbm.archive.rows import Group
 from tnqbm.base.errors import ArchiveError
 from tnqbm.training.trajectory import METRICS
 
@@ -263,6 +264,14 @@ def test_groups_and_table(tmp_path: Path) -> None:
             "finished": "2025-01-01T10:01:00+00:00",
         }
     json.dumps([archive.groups(), table], allow_nan=False)
+    rows = archive.rows()
+    assert [row.flat() for row in rows] == table
+    assert rows[0].identity == {**xz, "seed": 1}
+    assert {row.group for row in rows} == {Group.of(xz)}
+    assert Group.of(xz).coordinates == xz
+    first, second = archive.seeds()
+    assert (first.group, set(first.finished)) == (Group.of(xz), {1, 2, 3})
+    assert not second.finished
     assert "3 of 6 runs finished" in repr(archive)
 
 
