@@ -194,8 +194,7 @@ def _method(
     model: SqRBM, method: str, engine: str, precision: str, *, moments: bool, pairs: Pairs = "all"
 ) -> str:
     """The method asked for, or the cheapest of those that fit; ValueError if there is none."""
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    check_choice("method", method, METHODS)
     if precision not in ("double", "single"):
         raise ValueError(f'precision must be "double" or "single", got {precision!r}')
     _check_engine(engine)
