@@ -103,7 +103,7 @@ def train(run: Run, plan: Plan) -> tuple[float, float]:
         found = tnqbm.train(field, target, frozen=frozen, **how)
     else:
         visible = np.random.default_rng(initial_stream(1, where, run.seed)).uniform(-1, 1, n)
-        found = hamiltonian.train(
+        found = tnqbm.train(
             hamiltonian.tfim(
                 n,
                 m,
