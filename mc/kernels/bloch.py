@@ -87,14 +87,15 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _start(par, n, m, P, W, inertia, s, scratch):
-    hidden_fields(par, n, m * P, W, s, scratch[0])
+def _start(par, n, m, P, W, inertia, s, phi, t, h, new_s, new_phi, draws):
+    hidden_fields(par, n, m * P, W, s, phi)
 
 
 @njit(**OPTIONS)
-def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, scratch):
+def _sweep(
+    par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, t, h, new_s, new_phi, draws
+):  # fmt: skip
     """One move of W chains, with phi the fields of s before and after; 1 where accepted."""
-    phi, t, h, new_s, new_phi, draws = scratch
     Q = m * P
     draw_rows(key, chain, sweep, 1, 2 * m, W, draws)
     _vectors(phi, m, P, W, draws, t)

@@ -3,9 +3,11 @@
 A sweep is three row functions:
 
 - ``scratch(n, m, P, W, space)`` cuts arrays of its own, as a tuple, from a thread's work space;
-- ``start(par, n, m, P, W, inertia, s, scratch)`` prepares them for the states ``s``, once a call;
-- ``sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, scratch)`` moves W chains once and
+- ``start(par, n, m, P, W, inertia, s, *scratch)`` prepares them for the states ``s``, once a call;
+- ``sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, *scratch)`` moves W chains once and
   returns, lane by lane, the moves that it accepted or the bits that it changed.
+
+They take the arrays one by one: out of a tuple, LLVM would load their addresses again and again.
 
 :func:`chains_driver` makes of them what :class:`mc.kernels.Sweeper` calls. Arguments of drivers:
 ``pars`` (B, size) packed parameters, ``states`` (B, C, n) bits changed in place, ``rates`` (B, C)
@@ -47,7 +49,7 @@ def _report(total, first, rates):
 
 
 @njit(**OPTIONS)
-def start_nothing(par, n, m, P, W, inertia, s, scratch):
+def start_nothing(par, n, m, P, W, inertia, s, *scratch):
     """The start of a sweep that keeps nothing from one to the next."""
 
 
@@ -69,11 +71,11 @@ def chains_driver(scratch: Any, start: Any, sweep: Any) -> Any:
             total[:] = 0.0
             space[:] = 0.0
             take_spins(states[b], first, W, s)
-            start(pars[b], n, m, P, W, inertia, s, own)
+            start(pars[b], n, m, P, W, inertia, s, *own)
             for step in range(steps):
                 _add(total, sweep(
                     pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, inertia,
-                    s, own,
+                    s, *own,
                 ))  # fmt: skip
             put_spins(states[b], first, W, s)
             _report(total, first, rates[b])

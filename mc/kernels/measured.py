@@ -59,9 +59,8 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, scratch):
+def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, h, draws):
     """Measure all qubits, then pass over the free bits."""
-    phi, h, draws = scratch
     hidden_fields(par, n, m * P, W, s, phi)
     draw_rows(key, chain, sweep, 1, m, W, draws)
     weight = _measure(phi, m, P, W, draws, h)

@@ -64,16 +64,17 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _start(par, n, m, P, W, inertia, s, scratch):
-    phi, h, _, _, _, t, _ = scratch
+def _start(par, n, m, P, W, inertia, s, phi, h, new_s, new_phi, new_h, t, draws):
     hidden_fields(par, n, m * P, W, s, phi)
     _mean_fields(par, n, m, P, W, inertia, s, phi, t, h)
 
 
 @njit(**OPTIONS)
-def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, scratch):
+def _sweep(
+    par, n, m, P, W, key, chain, sweep, free, inertia, s,
+    phi, h, new_s, new_phi, new_h, t, draws,
+):  # fmt: skip
     """One move of W chains, with phi, h of s before and after; 1 where accepted."""
-    phi, h, new_s, new_phi, new_h, t, draws = scratch
     Q = m * P
     draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
     draw_spins(free, W, h, draws, s, new_s)

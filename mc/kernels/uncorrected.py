@@ -41,9 +41,8 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, scratch):
+def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, t, h, new_s, draws):
     """One move of W chains; the number of bits that changed, lane by lane."""
-    phi, t, h, new_s, draws = scratch
     hidden_fields(par, n, m * P, W, s, phi)
     draw_rows(key, chain, sweep, 1, m, W, draws)
     _outcomes(phi, m, P, W, draws, t)

@@ -236,3 +236,23 @@ def test_commands_that_need_no_kernel_compile_none(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert not list(cache.rglob("*.nbi"))
+
+
+def test_kernels_made_by_one_function_have_keys_of_their_own_in_every_process() -> None:
+    """Or they would be compiled anew at every start, or taken for one another."""
+    code = (
+        "from types import SimpleNamespace\n"
+        "from mc.kernels.collapsed import collapsed_chains\n"
+        "from mc.kernels.measured import measured_chains\n"
+        "from tnqbm.kernels.skeleton import table_2, table_3\n"
+        "codegen = SimpleNamespace(magic_tuple=lambda: ())\n"
+        "for kernel in (collapsed_chains, measured_chains, table_2, table_3):\n"
+        "    print(kernel._cache._index_key((), codegen))\n"
+    )
+    run = [sys.executable, "-c", code]
+    first, second = (
+        subprocess.run(run, check=True, capture_output=True, text=True, cwd=ROOT).stdout
+        for _ in range(2)
+    )
+    assert first == second
+    assert len(set(first.splitlines())) == 4
