@@ -7,8 +7,6 @@ A sweep is three row functions:
 - ``sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, *scratch)`` moves W chains once and
   returns, lane by lane, the moves that it accepted or the bits that it changed.
 
-They take the arrays one by one: out of a tuple, LLVM would load their addresses again and again.
-
 :func:`chains_driver` makes of them what :class:`mc.kernels.Sweeper` calls. Arguments of drivers:
 ``pars`` (B, size) packed parameters, ``states`` (B, C, n) bits changed in place, ``rates`` (B, C)
 what the sweeps returned, added up, ``work`` (threads, size) work space.
