@@ -10,9 +10,9 @@ g = r coth r, makes it exact.
 from __future__ import annotations
 
 from mc.kernels.drivers import chains_driver
-from mc.kernels.lanes import draw_rows, field_length, hidden_fields, odds, visible_fields
+from mc.kernels.lanes import draw_rows, hidden_fields, odds, visible_fields
 from mc.kernels.whole import draw_spins, select
-from tnqbm.kernels.fields import OPTIONS
+from tnqbm.kernels.fields import OPTIONS, field_length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import load, maximum, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, unit_circle, where_less
@@ -83,6 +83,8 @@ def _scratch(n, m, P, W, space):
     h, space = space[: n * W], space[n * W :]
     phi, space = space[:row], space[row:]
     new_phi, space = space[:row], space[row:]
+    phi[:] = 0.0
+    new_phi[:] = 0.0
     return phi, space[:row], h, new_s, new_phi, space[row:]
 
 

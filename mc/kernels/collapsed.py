@@ -40,7 +40,9 @@ _pass = bit_pass(_candidate)
 def _scratch(n, m, P, W, space):
     """Fields phi, random numbers."""
     row = (m * P + 1) * W
-    return space[:row], space[row:]
+    phi, draws = space[:row], space[row:]
+    phi[:] = 0.0
+    return phi, draws
 
 
 @njit(**OPTIONS)

@@ -2,7 +2,8 @@
 
 A sweep is three row functions:
 
-- ``scratch(n, m, P, W, space)`` cuts arrays of its own, as a tuple, from a thread's work space;
+- ``scratch(n, m, P, W, space)`` cuts arrays of its own, as a tuple, from a thread's work space, and
+  sets fields to zero, whose last row nobody computes but some read;
 - ``start(par, n, m, P, W, inertia, s, *scratch)`` prepares them for the states ``s``, once a call;
 - ``sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, *scratch)`` moves W chains once and
   returns, lane by lane, the moves that it accepted or the bits that it changed.
@@ -67,7 +68,6 @@ def chains_driver(scratch: Any, start: Any, sweep: Any) -> Any:
             s, space = space[: n * W], space[n * W :]
             own = scratch(n, m, P, W, space)
             total[:] = 0.0
-            space[:] = 0.0
             take_spins(states[b], first, W, s)
             start(pars[b], n, m, P, W, inertia, s, *own)
             for step in range(steps):

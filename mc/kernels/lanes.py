@@ -12,7 +12,7 @@ size is equally efficient. Eight sums at a time stay in registers.
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH, length
+from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH, field_length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.philox import uniforms
 from tnqbm.kernels.simd import exp, load, splat, store
@@ -134,12 +134,6 @@ def visible_fields(par, n, Q, W, t, h):
         for q in range(Q):
             x = x + load(t, q * W) * splat(par, weights + i * Q + q)
         store(h, i * W, x)
-
-
-@njit(**OPTIONS)
-def field_length(phi, j, P, W):
-    """r_j of every lane, never zero."""
-    return length(phi, j * P * W, W, P)
 
 
 @njit(**OPTIONS)

