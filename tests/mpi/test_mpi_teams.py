@@ -252,7 +252,7 @@ def test_members_on_unlike_processors_are_noticed(tmp_path: Path) -> None:
         "def rounded(self, updates):\n"
         "    plain(self, updates)\n"
         "    if launcher_rank() == 1 and self.iteration > 5:\n"
-        "        self._theta = np.nextafter(self._theta, 1.0)\n"
+        "        self._runs.theta = np.nextafter(self._runs.theta, 1.0)\n"
         "t.Trainer.advance = rounded\n"
         "try:\n"
         "    mc.run_study(json.loads(sys.argv[1]), sys.argv[2], progress=False)\n"

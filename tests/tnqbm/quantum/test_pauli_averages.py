@@ -130,5 +130,5 @@ def test_bad_input_is_refused() -> None:
         QiskitGibbs().measure_paulis(h, ["ZQZ"])
     with pytest.raises(ValueError, match="need 'imaginary-time'"):
         QiskitGibbs(strategy="enhanced").measure_paulis(h)
-    with pytest.raises(TypeError, match="measure_moments, or PauliHamiltonian.from_sqrbm"):
+    with pytest.raises(TypeError, match="measure_moments, or PauliHamiltonian"):
         QiskitGibbs().measure_paulis(SqRBM.uniform(2, 1, "XZ", seed=1))  # type: ignore[arg-type]
