@@ -7,15 +7,36 @@ clock measures the real rate.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from tnqbm.training.estimators.protocol import Size
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm.core.shape import Shape
 
 if TYPE_CHECKING:
     from tnqbm.training.settings import TrainingSettings
 
 ROWS = 1000
 """Rows of data assumed where an update uses all of them and their number is not known."""
+
+
+class Size(NamedTuple):
+    """The size of a model to be trained, for forecasts and checks.
+
+    ``mask`` (n_visible, n_hidden) says which couplings there are, None if all; ``rows`` is how many
+    different states the data have, 0 if that is not known.
+    """
+
+    n_visible: int
+    n_hidden: int
+    n_paulis: int
+    mask: NDArray[np.bool_] | None = None
+    rows: int = 0
+
+    @property
+    def n_parameters(self) -> int:
+        return Shape(self.n_visible, self.n_hidden, self.n_paulis).size
 
 
 def enumeration_cost(size: Size) -> float:

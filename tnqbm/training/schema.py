@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Any, Self
 
-import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from tnqbm.base.arguments import unknown_names
+from tnqbm.base.arguments import is_number, is_whole, unknown_names
 
 
 class Settings(BaseModel):
@@ -78,7 +77,7 @@ def whole(low: int, high: int) -> BeforeValidator:
     """Accepts integers from ``low`` to ``high``, NumPy's included, and no booleans."""
 
     def check(value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        if not is_whole(value) or value < low:
             raise ValueError(f"must be an integer >= {low}")
         if value > high:
             raise ValueError(f"must be at most {high}")
@@ -92,10 +91,9 @@ def number(low: float = 0.0, below: float = math.inf) -> BeforeValidator:
     """Accepts finite numbers from ``low`` on and, if given, below a bound."""
 
     def check(value: Any) -> float:
-        valid = isinstance(value, int | float | np.floating) and not isinstance(value, bool)
         # Integers may be too large for a float, or for arrays; comparing them is safe.
         largest = 2**63 if isinstance(value, int) else sys.float_info.max
-        if not valid or not (low <= value <= largest and value < below):
+        if not is_number(value) or not (low <= value <= largest and value < below):
             bound = "" if below == math.inf else f" and below {below:g}"
             raise ValueError(f"must be a finite number >= {low:g}{bound}")
         return float(value)

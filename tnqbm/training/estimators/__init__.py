@@ -4,6 +4,7 @@ Imports what is below :mod:`tnqbm.training`, and of that the registry and the sc
 :mod:`~tnqbm.training.estimators.protocol`; :mod:`~tnqbm.training.estimators.exact` is an example.
 """
 
+from tnqbm.training.costs import Size
 from tnqbm.training.estimators.protocol import (
     Averages,
     Context,
@@ -12,7 +13,6 @@ from tnqbm.training.estimators.protocol import (
     GradientSettings,
     LogPartition,
     Reporting,
-    Size,
     Stateless,
 )
 from tnqbm.training.registry import Registry

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.training.costs import update_cost
+from tnqbm.training.costs import Size, update_cost
 from tnqbm.training.estimators.protocol import (
     Averages,
     Context,
@@ -21,7 +21,6 @@ from tnqbm.training.estimators.protocol import (
     GradientSettings,
     LogPartition,
     Rows,
-    Size,
     Stateless,
 )
 

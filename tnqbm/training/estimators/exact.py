@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tnqbm.base.limits import check_enumerable
 from tnqbm.core.shape import Shape
 from tnqbm.exact.enumerator import Enumerator, dense_targets
-from tnqbm.training.costs import enumerated_update_cost, enumeration_cost, update_cost
+from tnqbm.training.costs import Size, enumerated_update_cost, enumeration_cost, update_cost
 from tnqbm.training.estimators.protocol import (
     Averages,
     Context,
@@ -19,7 +19,6 @@ from tnqbm.training.estimators.protocol import (
     GradientSettings,
     LogPartition,
     Rows,
-    Size,
     Stateless,
 )
 

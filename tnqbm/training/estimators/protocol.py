@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.teams import Alone, Team
 from tnqbm.base.text import short_repr
-from tnqbm.core.shape import Shape
+from tnqbm.training.costs import Size, update_cost
 from tnqbm.training.registry import Part
 
 if TYPE_CHECKING:
@@ -125,24 +125,6 @@ class Context:
     team: Team = field(default_factory=Alone)
 
 
-class Size(NamedTuple):
-    """The size of a model to be trained, for forecasts and checks.
-
-    ``mask`` (n_visible, n_hidden) says which couplings there are, None if all; ``rows`` is how many
-    different states the data have, 0 if that is not known.
-    """
-
-    n_visible: int
-    n_hidden: int
-    n_paulis: int
-    mask: NDArray[np.bool_] | None = None
-    rows: int = 0
-
-    @property
-    def n_parameters(self) -> int:
-        return Shape(self.n_visible, self.n_hidden, self.n_paulis).size
-
-
 class GradientSettings(Part):
     """Settings of an estimator of gradients, and what it is: the base of those that there are.
 
@@ -199,8 +181,6 @@ class GradientSettings(Part):
 
         Only ratios matter: forecasts order and batch the runs of a study.
         """
-        from tnqbm.training.costs import update_cost
-
         return update_cost(size, training)
 
     def make(self, context: Context) -> GradientEstimator:

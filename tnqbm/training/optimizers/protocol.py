@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.training.estimators.protocol import Averages, Rows, Size, State
+from tnqbm.training.costs import Size
+from tnqbm.training.estimators.protocol import Averages, Rows, State
 from tnqbm.training.registry import Part
 
 if TYPE_CHECKING:

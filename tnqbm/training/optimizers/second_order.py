@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from tnqbm.base.limits import MAX_COUNTS
+from tnqbm.training.costs import Size
 from tnqbm.training.estimators import GRADIENTS
-from tnqbm.training.estimators.protocol import Size
 from tnqbm.training.optimizers.em import EmAlgorithm
 from tnqbm.training.optimizers.natural import NaturalGradient
 from tnqbm.training.optimizers.protocol import OptimizerContext, OptimizerSettings
