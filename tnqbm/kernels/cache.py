@@ -147,13 +147,13 @@ def _forgiving(read: Any) -> Any:
     return load_index
 
 
-def _identity(value: Any) -> Any:
+def identity(value: Any) -> Any:
     """What tells a value that a kernel was made with from others, alike in every process."""
     function = getattr(value, "py_func", value)
     if not isinstance(function, FunctionType):
         return value
     cells = function.__closure__ or ()
-    inner = tuple(_identity(cell.cell_contents) for cell in cells)
+    inner = tuple(identity(cell.cell_contents) for cell in cells)
     return function.__module__, function.__qualname__, inner
 
 
@@ -164,7 +164,7 @@ def _steady(index_key: Any) -> Any:
         function = self._py_func
         if not (function.__closure__ and getattr(self._impl.locator, "ours", False)):
             return index_key(self, sig, codegen)
-        parts = function.__code__.co_code, repr(_identity(function)).encode()
+        parts = function.__code__.co_code, repr(identity(function)).encode()
         return sig, codegen.magic_tuple(), tuple(hashlib.sha256(p).hexdigest() for p in parts)
 
     return key

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import pkgutil
 import runpy
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +258,37 @@ def test_kernels_made_by_one_function_have_keys_of_their_own_in_every_process() 
     )
     assert first == second
     assert len(set(first.splitlines())) == 4
+
+
+def _made_by_factories() -> Iterator[Any]:
+    """All kernels that factories made, those that others were made with included."""
+    pending: list[Any] = []
+    for package in ("tnqbm.kernels", "mc.kernels"):
+        folder = import_module(package)
+        for info in pkgutil.iter_modules(folder.__path__, f"{package}."):
+            pending += vars(import_module(info.name)).values()
+    seen: set[int] = set()
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list | tuple):
+            pending += value
+            continue
+        function = getattr(value, "py_func", None)
+        if function is None or id(function) in seen:
+            continue
+        seen.add(id(function))
+        if function.__closure__:
+            pending += [cell.cell_contents for cell in function.__closure__]
+            yield function
+
+
+def test_kernels_of_one_factory_have_names_of_their_own() -> None:
+    """Of two with one name, a process may call the machine code of the other from the cache."""
+    made_with: dict[str, Any] = {}
+    functions = list(_made_by_factories())
+    for function in functions:
+        name = f"{function.__module__}.{function.__qualname__}"
+        assert made_with.setdefault(name, kernel_cache.identity(function)) == kernel_cache.identity(
+            function
+        )
+    assert len(made_with) > 10
