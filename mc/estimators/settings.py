@@ -38,23 +38,13 @@ def sweep_cost(size: Size, kernel: str, precision: str) -> float:
     return 60.0 + 0.5 * units + pair * size.n_visible * size.n_hidden
 
 
-class ChainGradient(GradientSettings):
-    """What estimators from Markov chains have in common."""
+class SampledGradient(GradientSettings):
+    """What estimators from samples have in common."""
 
-    sweeps: ClassVar[bool] = True
     gives_states: ClassVar[bool] = True
 
-    steps: Annotated[int, whole(1, MAX_COUNTS["steps"])] = Field(
-        1, description="sweeps of the chains per update, the k of CD-k"
-    )
     chains: Annotated[int, whole(1, MAX_COUNTS["chains"])] = Field(
         100, description="number of Markov chains"
-    )
-    kernel: Name = Field(
-        "auto",
-        description="what a sweep does: `auto`, `collapsed`, `block` (one Pauli only), `bloch`, "
-        "`thermal`, `measured`, `thermal-uncorrected` (biased for two and three Paulis, for "
-        "comparison)",
     )
 
     @property
@@ -63,6 +53,22 @@ class ChainGradient(GradientSettings):
 
     def members(self, training: TrainingSettings) -> int:
         return _shards(max(self.chains, training.batch_size))
+
+
+class ChainGradient(SampledGradient):
+    """What estimators from Markov chains have in common."""
+
+    sweeps: ClassVar[bool] = True
+
+    steps: Annotated[int, whole(1, MAX_COUNTS["steps"])] = Field(
+        1, description="sweeps of the chains per update, the k of CD-k"
+    )
+    kernel: Name = Field(
+        "auto",
+        description="what a sweep does: `auto`, `collapsed`, `block` (one Pauli only), `bloch`, "
+        "`thermal`, `measured`, `thermal-uncorrected` (biased for two and three Paulis, for "
+        "comparison)",
+    )
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         if self.kernel != "auto":
@@ -153,11 +159,10 @@ class Tempered(GlobalMovesGradient):
         return TemperedChains(self, context)
 
 
-class Tensor(GradientSettings):
+class Tensor(SampledGradient):
     """Weighted independent samples of an amplitude network, see :mod:`mc.estimators.tensor`."""
 
     name: ClassVar[str] = "tensor"
-    gives_states: ClassVar[bool] = True
     knows_log_partition: ClassVar[bool] = True
 
     chains: Annotated[int, whole(1, MAX_COUNTS["chains"])] = Field(
@@ -169,13 +174,6 @@ class Tensor(GradientSettings):
     refit: Annotated[int, whole(1, MAX_COUNTS["refit"])] = Field(
         100, description="updates after which the network is fitted again at the latest"
     )
-
-    @property
-    def sample_size(self) -> int:
-        return self.chains
-
-    def members(self, training: TrainingSettings) -> int:
-        return _shards(max(self.chains, training.batch_size))
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
         # Samples of a network of bond chi, and fits, at least so often: more where models drift.

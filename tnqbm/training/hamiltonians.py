@@ -20,8 +20,8 @@ from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.forecast import refuse_unless_it_fits
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.training.estimators.protocol import Averages, Stateless
-from tnqbm.training.inputs import stacked, stacked_apart
-from tnqbm.training.problems import Selection
+from tnqbm.training.inputs import check_targets, stacked, stacked_apart
+from tnqbm.training.problems import BatchAverages, Selection
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team
@@ -101,9 +101,7 @@ class HamiltonianProblem:
     ) -> StateLikelihoods:
         return StateLikelihoods(self, states, probabilities)
 
-    def batch_averages(
-        self, theta: Float, data: States, training: TrainingSettings, team: Team
-    ) -> Float:
+    def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
         raise NotImplementedError("Hamiltonians are not trained on minibatches")
 
     def centred(self, data: Float, model: Float) -> Float:
@@ -189,22 +187,10 @@ class StateLikelihoods:
 
 
 def _check(hamiltonians: Sequence[PauliHamiltonian], targets: Sequence[Target]) -> None:
-    if not hamiltonians or len(hamiltonians) != len(targets):
-        raise ValueError(
-            f"need as many targets as Hamiltonians and at least one, got {len(hamiltonians)} "
-            f"Hamiltonians and {len(targets)} targets"
-        )
-    first = hamiltonians[0]
     for h in hamiltonians:
+        first = hamiltonians[0]
         if (h.n_visible, list(h.terms)) != (first.n_visible, list(first.terms)):
             raise ValueError(
                 "Hamiltonians trained together must have the same terms in the same order"
             )
-    for target in targets:
-        if target.n_visible != first.n_visible:
-            raise ValueError(
-                f"the target has {target.n_visible} visible units, the Hamiltonian "
-                f"{first.n_visible}"
-            )
-    if len({target.n_states for target in targets}) > 1:
-        raise ValueError("targets trained together must have supports of one size")
+    check_targets("Hamiltonian", [h.n_visible for h in hamiltonians], targets)

@@ -17,25 +17,30 @@ Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
-def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[int, int, str]:
-    """n, m and Paulis of all models; ValueError unless models and targets fit each other."""
-    if not models or len(models) != len(targets):
+def check_targets(kind: str, n_visible: Sequence[int], targets: Sequence[Target]) -> None:
+    """ValueError unless there is a target for each model, of its size and with supports of one.
+
+    ``n_visible`` are the models' numbers of visible units, ``kind`` what messages call one.
+    """
+    if not n_visible or len(n_visible) != len(targets):
         raise ValueError(
-            f"need as many targets as models and at least one, got {len(models)} models and "
+            f"need as many targets as {kind}s and at least one, got {len(n_visible)} {kind}s and "
             f"{len(targets)} targets"
         )
+    for n, target in zip(n_visible, targets, strict=True):
+        if target.n_visible != n:
+            raise ValueError(f"the target has {target.n_visible} visible units, the {kind} {n}")
+    if len({target.n_states for target in targets}) > 1:
+        raise ValueError("targets trained together must have supports of one size")
+
+
+def common_shape(models: Sequence[SqRBM], targets: Sequence[Target]) -> tuple[int, int, str]:
+    """n, m and Paulis of all models; ValueError unless models and targets fit each other."""
     shapes = {(model.n_visible, model.n_hidden, model.paulis) for model in models}
     if len(shapes) > 1:
         raise ValueError(f"models trained together must have one shape, got {sorted(shapes)}")
-    shape = shapes.pop()
-    for target in targets:
-        if target.n_visible != shape[0]:
-            raise ValueError(
-                f"the target has {target.n_visible} visible units, the model {shape[0]}"
-            )
-    if len({target.n_states for target in targets}) > 1:
-        raise ValueError("targets trained together must have supports of one size")
-    return shape
+    check_targets("model", [model.n_visible for model in models], targets)
+    return shapes.pop()
 
 
 def common_mask(models: Sequence[SqRBM]) -> Mask | None:

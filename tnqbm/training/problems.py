@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -43,6 +43,10 @@ Rows = NDArray[np.intp]
 States = NDArray[np.uint8]
 Flags = NDArray[np.bool_]
 Selection = slice | NDArray[np.bool_]
+
+
+BatchAverages = Callable[[Float, States], Float]
+"""(theta (B, n_parameters), minibatches (B, K, n)) -> the data's averages, (B, n_parameters)."""
 
 
 class DataAverages(Protocol):
@@ -86,10 +90,8 @@ class Problem(Protocol):
     ) -> DataAverages:
         """What is asked about weighted states."""
 
-    def batch_averages(
-        self, theta: Float, data: States, training: TrainingSettings, team: Team
-    ) -> Float:
-        """The data's averages over a minibatch, of which this process has a share."""
+    def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
+        """What averages over minibatches, of which this process has a share."""
 
     def centred(self, data: Float, model: Float) -> Float:
         """The centred gradient from both averages, each (B, n_parameters)."""
@@ -152,7 +154,6 @@ class SqRBMProblem:
         if self.mask is not None:
             self.frozen |= ~self.shape.free(self.mask)
         self.couplings: Selection = self.shape.w
-        self._moments: Any = None
 
     def check(self, training: TrainingSettings) -> None:
         if training.centred and self._given_frozen.any():
@@ -165,16 +166,17 @@ class SqRBMProblem:
     ) -> DataAverages:
         return StateAverages(states, probabilities, self.shape, training.precision)
 
-    def batch_averages(
-        self, theta: Float, data: States, training: TrainingSettings, team: Team
-    ) -> Float:
-        if self._moments is None:
-            from tnqbm.training.sample_moments import SampleMoments
+    def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
+        from tnqbm.training.sample_moments import SampleMoments
 
-            self._moments = SampleMoments(self.shape, training.precision)
-        sums = self._moments.sums(theta, data)
-        team.add(sums)
-        return np.asarray(self._moments.mean(sums, training.batch_size))
+        moments = SampleMoments(self.shape, training.precision)
+
+        def averages(theta: Float, data: States) -> Float:
+            sums = moments.sums(theta, data)
+            team.add(sums)
+            return np.asarray(moments.mean(sums, training.batch_size))
+
+        return averages
 
     def centred(self, data: Float, model: Float) -> Float:
         return gradients.centred(data, model, *self.shape, self.mask)

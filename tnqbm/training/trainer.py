@@ -75,6 +75,7 @@ class Trainer:
             self._batches = Minibatches(
                 problem.states, problem.probabilities, context.keys, settings.batch_size, self._team
             )
+            self._batch_averages = problem.batch_averages(settings, self._team)
         self._estimator = gradient.make(context)
         self._evaluate = None if gradient.exact else settings.evaluate.make(context)
         if not (gradient.knows_log_partition or gradient.unknown):
@@ -219,7 +220,7 @@ class Trainer:
             log_z, error = self._evaluate(theta, rows, self.iteration)
         data, log_weights, whole = averages.data, None, self._likelihoods
         if data is None and minibatch is not None:
-            data = self.problem.batch_averages(theta, minibatch, self.settings, self._team)
+            data = self._batch_averages(theta, minibatch)
         if data is None and log_z is not None:
             data, log_weights = whole.data.moments_and_log_weights(theta, rows)
         elif data is None:

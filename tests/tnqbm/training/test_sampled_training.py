@@ -419,3 +419,12 @@ def test_keys_and_test_data_must_fit() -> None:
             SqRBMProblem([model] * 2, [bas] * 2, tests=[bas, Target.uniform(np.eye(4)[:2])]),
             settings,
         )
+
+
+def test_trainers_of_one_problem_have_a_precision_each() -> None:
+    problem = SqRBMProblem([SqRBM.uniform(6, 2, "XZ", seed=0)], [samples()])
+    given: dict[str, Any] = {"gradient": "noisy", "batch_size": 20, "iterations": 5}
+    for precision in ("double", "single", "double"):
+        settings = TrainingSettings(precision=precision, **given)
+        own = SqRBMProblem([SqRBM.uniform(6, 2, "XZ", seed=0)], [samples()])
+        assert same(run(Trainer(problem, settings))[0], run(Trainer(own, settings))[0])
