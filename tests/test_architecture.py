@@ -16,7 +16,7 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 ORDER = {
     "tnqbm": (
         "base", "files", "core", "kernels", "datasets", "networks", "exact", "hamiltonian",
-        "training", "archive", "model_tools", "quality", "quantum", "figures", "report",
+        "training", "archive", "model_tools", "quality", "quantum", "interop", "figures", "report",
     ),
     "mc": ("kernels", "sampling", "estimators", "studies", "running", "cli"),
 }  # fmt: skip
