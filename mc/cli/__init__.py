@@ -1,6 +1,6 @@
 """The command line ``tnqbm``: one module per command, which parses, calls and prints.
 
-Imports everything, but only when a command needs it. Start with :mod:`~mc.cli.command`; what
+Imports everything, each module when its command is called. Start with :mod:`~mc.cli.command`; what
 commands share is in :mod:`~mc.cli.options` and :mod:`~mc.cli.common`.
 """
 

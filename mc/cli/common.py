@@ -1,63 +1,25 @@
-"""What all commands share: errors as one message, JSON, key=value pairs, tables."""
+"""What commands print and read: messages, JSON, tables, key=value pairs."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import math
-import os
 import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from traceback import walk_tb
 from typing import Any
 
 import click
 
-from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
 from tnqbm.base.process import launcher_rank
 from tnqbm.base.text import printable
 
 Value = str | int | float
 
-BROKEN_PIPE = 141
-"""What shells see of a command whose reader has left: 128 plus the number of SIGPIPE."""
-
 PATH = click.Path(path_type=str)
 """Paths are checked where they are used, so that every message says what to do."""
-
-
-class Group(click.Group):
-    """A click group that shows an expected error as one message instead of a traceback.
-
-    Under an MPI launcher only rank 0 prints. TNQBM_DEBUG=1 shows tracebacks.
-    """
-
-    def invoke(self, ctx: click.Context) -> Any:
-        try:
-            result = super().invoke(ctx)
-            if sys.stdout is not None:
-                sys.stdout.flush()  # here, where what is wrong with it can still be said
-            return result
-        except (click.exceptions.Exit, click.Abort):
-            raise  # click's own ways to end (--help); the first is a RuntimeError
-        except click.ClickException as error:
-            error.message = printable(error.message, keep="\n")  # type: ignore[misc]
-            if is_first_rank():
-                raise
-            raise SystemExit(error.exit_code) from None
-        except BrokenPipeError:
-            # The reader (head, less) has seen enough.
-            _drop_output()
-            raise SystemExit(BROKEN_PIPE) from None
-        except Exception as error:
-            message = _output_fault(error) or explain(error)
-            if message is None or os.environ.get("TNQBM_DEBUG", "") not in ("", "0"):
-                raise
-            if is_first_rank():
-                tell(f"Error: {message}")
-            raise SystemExit(getattr(error, "exit_code", 1)) from None
 
 
 def tell(text: str) -> None:
@@ -66,50 +28,9 @@ def tell(text: str) -> None:
         echo(text, err=True)
 
 
-def _output_fault(error: Exception) -> str:
-    """What is wrong with standard output, if that is where an error comes from."""
-    if not isinstance(error, OSError) or error.filename is not None:
-        return ""
-    last = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)][-1]
-    if last != __name__ and last.partition(".")[0] not in ("click", "rich"):
-        return ""
-    _drop_output()
-    return f"standard output cannot be written: {error.strerror or error}"
-
-
-def _drop_output() -> None:
-    """Send standard output nowhere: Python flushes what is left of it at exit."""
-    with contextlib.suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-
-
 def is_first_rank() -> bool:
     """Whether this process is the one that prints. Does not import MPI."""
     return launcher_rank() == 0
-
-
-def explain(error: Exception) -> str | None:
-    """The message of an error that the user can correct; None for an error of the program."""
-    from mc.running.failures import RunFailed, StudyInterrupted
-
-    if isinstance(error, KeyError):
-        return str(error.args[0]) if error.args else "a key is missing"
-    if isinstance(error, MemoryError):
-        return f"out of memory{f': {error}' if str(error) else ''}"
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    known = (
-        ArchiveError,
-        HiddenPackageError,
-        MissingExtraError,
-        RunFailed,
-        StudyInterrupted,
-        OSError,
-        ValueError,
-    )
-    if isinstance(error, (*known, RuntimeError)):
-        return str(error) or type(error).__name__
-    return None
 
 
 def echo(text: str, *, err: bool = False) -> None:

@@ -23,6 +23,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+import click
+
+from mc.cli import options
+from mc.cli.common import is_first_rank, print_json
 from tnqbm.base.errors import install_command
 from tnqbm.base.process import hiding, launched, launcher_rank
 
@@ -81,6 +85,29 @@ class Report:
         """The report for --json."""
         checks = [asdict(check) for check in self.checks]
         return {"ready": self.ready, "verdict": self.verdict, "checks": checks}
+
+
+@click.command()
+@options.as_json
+def doctor(as_json: bool) -> None:
+    """Check the installation: Python, packages, MPI, threads, HDF5, Numba, cache, extras.
+
+    Ends in one line: ready, or what is missing and the command that mends it. The exit code is 0
+    if studies can run. Under mpiexec it checks the ranks as they were started.
+
+    \b
+    Examples:
+      tnqbm doctor
+      mpiexec -n 4 tnqbm doctor
+    """
+    report = examine()
+    if is_first_rank():
+        if as_json:
+            print_json(report.as_dict())
+        else:
+            print_report(report)
+    if not report.ready:
+        raise SystemExit(1)
 
 
 def examine() -> Report:

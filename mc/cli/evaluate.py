@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from mc.cli import options
 from mc.cli.common import echo, print_json
-from mc.cli.which_model import named_model
+from mc.cli.inputs import named_model
+from mc.sampling.likelihood import WithError, compare_likelihoods, log_likelihood
 from tnqbm import exact
+from tnqbm.core.metrics import on_support
 
 if TYPE_CHECKING:
     from tnqbm.core.model import SqRBM
@@ -47,17 +50,11 @@ def evaluate(
     """
     named = named_model(path, [*run, *more])
     model = named.model
-    target: Target | None = None
     exact.check_enumerable(model.n_visible)
     if against is not None and data is None and named.data is None:
         raise click.UsageError("--against compares two models on data; give --data")
     other = None if against is None else named_model(against, []).model
-    if data is None and named.data is not None:
-        data, target = named.own_source(), named.own_target()
-    elif data is not None:
-        from tnqbm import datasets
-
-        target = datasets.load(data, model.n_visible, seed=data_seed)
+    target = named.target(data, data_seed)
     result: dict[str, Any] = {
         "model": path,
         "run": named.coordinates or None,
@@ -68,7 +65,7 @@ def evaluate(
         "log_z": float(exact.log_partition(model)),
     }
     if target is not None:
-        result["data"] = data
+        result["data"] = data or named.own_source()
         result.update(_compare(model, target, result["log_z"]))
         if other is not None:
             result["against"] = against
@@ -81,16 +78,10 @@ def evaluate(
 
 def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     """NLL, KL and TVD from the target's support alone: nothing of size 2**n is needed."""
-    import numpy as np
-
-    from tnqbm.core.metrics import on_support
-
     log_p = np.asarray(model.log_weight(target.states)) - log_z
     metrics = on_support(log_p, np.asarray(target.probabilities))
     values = {name: float(metrics[name]) for name in ("nll", "kl", "tvd")}
     if target.n_samples is not None:
-        from mc.sampling.likelihood import WithError, log_likelihood
-
         exact = WithError(log_z, 0.0)
         values["nll_error"] = log_likelihood(model, target, exact).standard_error
     return values
@@ -98,8 +89,6 @@ def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
 
 def _gain(model: SqRBM, other: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     """By how much the model is likelier than another, in nats per row."""
-    from mc.sampling.likelihood import WithError, compare_likelihoods
-
     other_log_z = float(exact.log_partition(other))
     gain = compare_likelihoods(
         model, other, target, WithError(log_z, 0.0), WithError(other_log_z, 0.0)

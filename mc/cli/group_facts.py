@@ -7,11 +7,49 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mc.cli.common import number
+from tnqbm.archive.archive import mean_and_std
+from tnqbm.archive.rows import in_words, matches
+from tnqbm.archive.summaries import leading_metrics
+from tnqbm.archive.trust import doubts, with_bounds
 
 if TYPE_CHECKING:
-    from mc.cli.doubts import Doubt
-    from tnqbm.archive import RunRow
+    from tnqbm.archive import Archive, RunRow
     from tnqbm.archive.rows import Group, GroupSeeds, Value
+
+
+MOST = 24
+"""Runs that are named."""
+
+Doubt = tuple["RunRow", str]
+
+
+def doubted(
+    archive: Archive,
+    where: Any,
+    *,
+    rows: Sequence[RunRow] | None = None,
+    skip_damaged: bool = False,
+) -> list[Doubt]:
+    """Runs whose log Z cannot be right, and why; ``rows`` are the archive's, if they are known."""
+    rows = archive.rows(skip_damaged=skip_damaged) if rows is None else rows
+    bounded = with_bounds(rows, archive.runs(skip_damaged=skip_damaged))
+    return doubts(row for row in bounded if matches(where, row.identity))
+
+
+def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:
+    """What there is to print about them; nothing if there are none."""
+    if not doubts:
+        return []
+    runs = "1 run" if len(doubts) == 1 else f"{len(doubts)} runs"
+    lines = [
+        f"log Z of {runs} is not to be trusted; TVD, KL and NLL that rest on it say nothing, and "
+        "neither do means over them:"
+    ]
+    lines += [f"  {in_words(row.identity)}: {why}" for row, why in doubts[:MOST]]
+    if len(doubts) > MOST:
+        lines.append(f"  and {len(doubts) - MOST} more")
+    return lines
+
 
 HEADS = {
     "tvd": "TVD", "kl": "KL (nats)", "nll": "NLL", "valid_nll": "valid NLL", "test_nll": "test NLL",
@@ -41,8 +79,6 @@ class GroupFacts:
 
     def statistics(self, metric: str) -> tuple[float | None, float | None]:
         """Mean and standard deviation of the final values over the seeds."""
-        from tnqbm.archive.archive import mean_and_std
-
         return mean_and_std([row.metrics[metric] for row in self.rows])
 
     def flat(self, metrics: Sequence[str]) -> dict[str, Any]:
@@ -73,8 +109,6 @@ def shown_metrics(groups: Sequence[GroupFacts]) -> list[str]:
 
     The NLL of the training data is shown where they are samples; that of others if there are any.
     """
-    from tnqbm.archive.summaries import leading_metrics
-
     leading = leading_metrics({facts.seeds.group.data for facts in groups})
     samples = leading[0] != "tvd"
     rows = [row for facts in groups for row in facts.rows]

@@ -11,7 +11,11 @@ import click
 
 from mc.cli import options
 from mc.cli.common import echo, number, print_json, print_table, warnings_as_messages
-from mc.cli.which_model import NamedModel, named_model
+from mc.cli.inputs import NamedModel, named_model
+from mc.sampling.likelihood import log_likelihood, total_variation_on_support
+from mc.sampling.log_z.estimate import EstimateWarning, gaps_of
+from mc.sampling.partition import log_partition
+from mc.sampling.policies import ESTIMATORS, All, Exact
 from tnqbm import exact
 
 if TYPE_CHECKING:
@@ -19,18 +23,12 @@ if TYPE_CHECKING:
     from tnqbm.base.forecast import Forecasts
     from tnqbm.datasets import Target
 
-METHODS = (
-    "auto", "ais", "ais-reverse", "both", "tensor",
-    "exact", "enumeration", "contraction", "quadrature", "all",
-)  # fmt: skip
-"""Those of mc.sampling.policies, which is not imported to print a help text."""
-
 
 @click.command()
 @options.named_model
 @click.option(
     "--method",
-    type=click.Choice(METHODS),
+    type=click.Choice(list(ESTIMATORS)),
     default="auto",
     show_default=True,
     help="How; auto: exact if that is quick, else ais, else tensor; exact: the fastest exact way; "
@@ -100,14 +98,10 @@ def logz(
       tnqbm logz model.h5 --method contraction --engine quimb
       tnqbm logz model.h5 --method all --data bas --json
     """
-    from mc.sampling.log_z.estimate import EstimateWarning
-    from mc.sampling.partition import log_partition
-    from mc.sampling.policies import ESTIMATORS, All, Exact
-
     policy = options.policy(ESTIMATORS, method)
     named = named_model(path, [*run, *more])
     model = named.model
-    target = _target(named, data, data_seed)
+    target = named.target(data, data_seed)
     costs = None
     if isinstance(policy, Exact | All):
         costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))
@@ -146,15 +140,6 @@ def logz(
         _print(result, rows, estimate.gaps, costs)
 
 
-def _target(named: NamedModel, data: str | None, data_seed: int) -> Target | None:
-    """What to compare with: the data that are named, or those of the run."""
-    from tnqbm import datasets
-
-    if data is None:
-        return None if named.data is None else named.own_target()
-    return datasets.load(data, named.model.n_visible, seed=data_seed)
-
-
 def _rows(estimate: Estimate) -> list[Estimate]:
     """All estimates one by one: both directions before what they amount to, checks after."""
     rows: list[Estimate] = []
@@ -166,15 +151,11 @@ def _rows(estimate: Estimate) -> list[Estimate]:
 
 def _agree(estimate: Estimate) -> bool | None:
     """Whether all estimates that stand for themselves agree; None if there is but one."""
-    from mc.sampling.log_z.estimate import gaps_of
-
     gaps = estimate.gaps or gaps_of([estimate])
     return all(gap.agree for gap in gaps) if gaps else None
 
 
 def _compare(named: NamedModel, target: Target, best: Estimate) -> dict[str, float]:
-    from mc.sampling.likelihood import log_likelihood, total_variation_on_support
-
     likelihood = log_likelihood(named.model, target, best)
     tvd = total_variation_on_support(named.model, target, best)
     return {

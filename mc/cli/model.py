@@ -10,13 +10,21 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, print_json
-from mc.cli.which_model import named_model
+from mc.cli.inputs import named_model
+from mc.sampling.policies import Chains
+from mc.sampling.sample import sample
+from tnqbm.files.outputs import MODEL, check_output
+from tnqbm.model_tools import gauge, merging, pruning
+from tnqbm.model_tools.equivalence import equivalent
+from tnqbm.model_tools.hidden_units import lift, lower
+from tnqbm.model_tools.reweighting import MAX_LISTED
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from tnqbm.core.model import SqRBM
+
 
 Command = Callable[..., Any]
 
@@ -52,8 +60,6 @@ def _rewriting(command: Callable[..., tuple[SqRBM, dict[str, Any]]]) -> Command:
         as_json: bool,
         **settings: Any,
     ) -> None:
-        from tnqbm.files.outputs import MODEL, check_output
-
         check_output(out, MODEL, inputs=[path])
         new, report = command(named_model(path, [*run, *more]).model, **settings)
         new.save(out)
@@ -108,8 +114,6 @@ def compare(
       tnqbm model compare a.h5 b.h5
       tnqbm model compare results.h5 model.h5 --run seed=1,paulis=XZ,hidden=2 --json
     """
-    from tnqbm.model_tools.equivalence import equivalent
-
     models = named_model(first, run).model, named_model(second, other_run).model
     comparison = equivalent(*models, tolerance=tolerance, method=method)
     if as_json:
@@ -140,8 +144,6 @@ def canonical(source: SqRBM, *, proper: bool) -> tuple[SqRBM, dict[str, Any]]:
     Example:
       tnqbm model canonical model.h5 -o canonical.h5
     """
-    from tnqbm.model_tools import gauge
-
     return gauge.canonical(source, proper=proper), {
         "ranks": gauge.ranks(source).tolist(),
         "redundant": gauge.redundant_dimensions(source),
@@ -165,8 +167,6 @@ def convert(source: SqRBM, *, paulis: str, noise: float, seed: int) -> tuple[SqR
       tnqbm model convert XYZ rbm.h5 -o sqrbm.h5 --noise 0.01
       tnqbm model convert Z lifted.h5 -o rbm.h5
     """
-    from tnqbm.model_tools.hidden_units import lift, lower
-
     if set(source.paulis) <= set(paulis):
         return lift(source, paulis, noise=noise, seed=seed), {}
     if noise:
@@ -206,9 +206,6 @@ def prune(
       tnqbm model prune model.h5 --keep 10 -o smaller.h5
       tnqbm model prune model.h5 --tolerance 0.001 -o smaller.h5 --json
     """
-    from tnqbm.model_tools import pruning
-    from tnqbm.model_tools.reweighting import MAX_LISTED
-
     drawn = None
     if method == "samples" or (method == "auto" and source.n_visible > MAX_LISTED):
         drawn = _samples(source, samples, seed)
@@ -238,9 +235,6 @@ def merge(
       tnqbm model merge model.h5 -o smaller.h5
       tnqbm model merge model.h5 --pair 0,3 --pair 1,2 -o smaller.h5
     """
-    from tnqbm.model_tools import merging
-    from tnqbm.model_tools.reweighting import MAX_LISTED
-
     chosen = [_pair(text) for text in pairs] or None
     drawn = None
     fits = chosen is not None or tolerance is not None
@@ -260,9 +254,6 @@ def _pair(text: str) -> tuple[int, int]:
 
 def _samples(source: SqRBM, count: int, seed: int) -> NDArray[np.uint8]:
     """Samples (chains, K, n) of the model, some ``count`` in all."""
-    from mc.sampling.policies import Chains
-    from mc.sampling.sample import sample
-
     chains = min(100, max(2, count // 20))
     return sample(source, max(1, count // chains), Chains(chains=chains), seed=seed)[0]
 

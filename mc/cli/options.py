@@ -34,7 +34,7 @@ def overwrite(what: str = "the figure if it exists") -> Decorator:
 
 
 def named_model(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What names a model, for :func:`mc.cli.which_model.named_model`: path, more and --run."""
+    """What names a model, for :func:`mc.cli.inputs.named_model`: path, more and --run."""
     for decorate in (
         click.option("--run", multiple=True, metavar="KEY=VALUE", help="Which run of an archive."),
         click.argument("more", nargs=-1, metavar="[KEY=VALUE]..."),

@@ -6,8 +6,10 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, parse_pairs, print_json
-from mc.cli.doubts import doubt_lines, doubted
+from mc.cli.group_facts import doubt_lines, doubted
 from tnqbm import figures
+from tnqbm.archive import Archive
+from tnqbm.archive.summaries import default_metric
 
 KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
 METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll", "valid_nll")
@@ -70,9 +72,6 @@ def plot(
       tnqbm plot results.h5 --kind learning --where data=bas,hidden=2,4 -o learning.png
       tnqbm plot results.h5 --kind gradients --metric kl --band bootstrap -o gradients.pdf
     """
-    from tnqbm.archive import Archive
-    from tnqbm.archive.summaries import default_metric
-
     if metric is not None and kind not in WITH_METRIC:
         about = "the TVD" if kind == "min-hidden" else "the log-likelihood"
         raise click.UsageError(f"--kind {kind} is about {about}; leave --metric away")

@@ -11,17 +11,18 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, print_json, print_table, warnings_as_messages
-from mc.cli.quality_inputs import QualityData, data_reader, read_chains
-from mc.cli.which_model import NamedModel, named_model
+from mc.cli.inputs import NamedModel, QualityData, States, data_reader, named_model, read_chains
+from mc.sampling.info import MixingWarning
+from mc.sampling.policies import Chains, Tempered
+from mc.sampling.sample import sample
+from tnqbm import figures
+from tnqbm.figures import layout
+from tnqbm.figures import samples as figures_samples
+from tnqbm.quality import Measure, assess
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from mc.sampling.policies import Chains, Tempered
     from tnqbm.quality import Quality
 
-    States = NDArray[np.uint8]
 
 FIGURES = ("moments", "energies", "adversarial", "coverage", "grid")
 SAMPLES = 100
@@ -132,8 +133,6 @@ def quality(
         )
     compared = take((math.prod(states.shape[:-1]), seed))
 
-    from tnqbm.quality import assess
-
     found = assess(
         states,
         compared.rows,
@@ -164,9 +163,6 @@ def quality(
 
 def _check_figures(prefix: str, overwrite: bool, inputs: list[str]) -> None:
     """All figures' names, before any work: which of them there will be is not known yet."""
-    from tnqbm import figures
-    from tnqbm.figures import layout
-
     layout.require_matplotlib()
     if Path(prefix).name in ("", "..") or prefix.endswith("/"):
         raise click.UsageError(f"-o {prefix!r} is no prefix of file names; for example -o digits")
@@ -176,8 +172,6 @@ def _check_figures(prefix: str, overwrite: bool, inputs: list[str]) -> None:
 
 def _policy(method: str, samples: int, sweeps: int | None) -> Chains | Tempered:
     """How to sample, from the options; a number of sweeps is divided into halves."""
-    from mc.sampling.policies import Chains, Tempered
-
     for name, value in (("samples", samples), ("sweeps", sweeps)):
         if value is not None and value < 1:
             raise click.UsageError(f"--{name} must be at least 1, got {value}")
@@ -201,10 +195,6 @@ def _draw_samples(
     progress: bool,
 ) -> tuple[States, dict[str, Any]]:
     """Samples (chains, samples, n) and how they came about; warnings go to standard error."""
-    from mc.sampling.info import MixingWarning
-    from mc.sampling.policies import Tempered
-    from mc.sampling.sample import sample
-
     tempered = isinstance(policy, Tempered)
     data = None if start is None else (start.target if tempered else None) or start.rows
     with warnings_as_messages(MixingWarning):
@@ -216,9 +206,6 @@ def _draw_samples(
 def _draw_figures(
     prefix: str, found: Quality, states: States, data: QualityData, sides: tuple[int, int] | None
 ) -> list[str]:
-    from tnqbm import figures
-    from tnqbm.figures import samples as figures_samples
-
     drawn = {
         "moments": figures_samples.moments(found),
         "energies": figures_samples.energies(found),
@@ -266,7 +253,6 @@ def _print(result: dict[str, Any], found: Quality) -> None:
 
 def _rows(found: Quality) -> list[tuple[str, str, str, str, str]]:
     """The table: every measure with its error, and what perfect samples would show with theirs."""
-    from tnqbm.quality import Measure
 
     def row(name: str, measure: Measure, ideal: Measure | float) -> tuple[str, str, str, str, str]:
         perfect = ideal if isinstance(ideal, Measure) else Measure(ideal, math.nan)

@@ -9,11 +9,20 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, parse_pairs, print_json
+from mc.sampling.chains.sample import FALLBACK
+from mc.sampling.info import MixingWarning
+from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.partition import log_partition
+from mc.sampling.policies import Annealing, Chains
+from mc.sampling.sample import sample
+from tnqbm.report import Draw, LogZ, write
+from tnqbm.report.samples import CHAINS, DRAWS
 
 if TYPE_CHECKING:
     from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.report import Draw, LogZ, Report
+    from tnqbm.report import Report
+
 
 BURN_IN, THIN = 1000, 40
 """Sweeps: fixed, so that a model whose chains hardly mix takes no longer than any other."""
@@ -62,8 +71,6 @@ def report(
       tnqbm report results.h5 --where data=bas,visible=6,8 --no-samples -o bas.html
       tnqbm report part1.h5 part2.h5 --title "All sizes" -o report.html
     """
-    from tnqbm.report import write
-
     written = write(
         archives,
         out,
@@ -90,13 +97,6 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 
     The chains are of the kernel "collapsed", which is exact for every model, from random states.
     """
-    from mc.sampling.chains.sample import FALLBACK
-    from mc.sampling.info import MixingWarning
-    from mc.sampling.policies import Chains
-    from mc.sampling.sample import sample
-    from tnqbm.report import Draw
-    from tnqbm.report.samples import CHAINS, DRAWS
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MixingWarning)  # told by the report itself
         policy = Chains(chains=CHAINS, kernel=FALLBACK, burn_in=BURN_IN, thin=THIN)
@@ -116,11 +116,6 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
 
 
 def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
-    from mc.sampling.log_z.estimate import EstimateWarning
-    from mc.sampling.partition import log_partition
-    from mc.sampling.policies import Annealing
-    from tnqbm.report import LogZ
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimateWarning)
         policy = Annealing(chains=AIS_CHAINS, betas=AIS_BETAS)

@@ -9,6 +9,12 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, print_json, print_table
+from tnqbm import figures
+from tnqbm.figures.layout import require_matplotlib
+from tnqbm.figures.resources import figure
+from tnqbm.figures.styles import paulis_name
+from tnqbm.model_tools.structure import classical_twin
+from tnqbm.quantum.resources import RandomModel, estimate
 
 if TYPE_CHECKING:
     from tnqbm.quantum.resources import Resources
@@ -103,10 +109,6 @@ def resources(
       tnqbm resources --visible 4,8,16 --hidden 4 --against-rbm -o needs.png
       tnqbm resources --visible 8 --hidden 2 --strategy both --coupling-map line --json
     """
-    from tnqbm.figures.styles import paulis_name
-    from tnqbm.model_tools.structure import classical_twin
-    from tnqbm.quantum.resources import RandomModel, estimate
-
     if against_rbm and len(paulis) == 1:
         raise click.UsageError(
             f"with one Pauli ({paulis}) the model is classical already; leave --against-rbm out"
@@ -114,9 +116,6 @@ def resources(
     if closed_form and strategy != "imaginary-time":
         raise click.UsageError("--closed-form is for --strategy imaginary-time only")
     if out is not None:
-        from tnqbm import figures
-        from tnqbm.figures.layout import require_matplotlib
-
         require_matplotlib()
         figures.check_figure_path(out, overwrite=overwrite)
     strategies = ["imaginary-time", "thermal"] if strategy == "both" else [strategy]
@@ -141,8 +140,6 @@ def resources(
                     )
                 )
     if out is not None:
-        from tnqbm.figures.resources import figure
-
         figures.save_figure(figure(estimates)[0], out, overwrite=overwrite)
     if as_json:
         print_json(

@@ -11,7 +11,13 @@ import click
 from mc.cli import options
 from mc.cli.common import PATH, echo, is_first_rank, print_json, print_table, tell
 from mc.running.aborting import abort_on_error, on_rank_0
+from mc.running.failures import StudyInterrupted
+from mc.running.prepare import StartOptions
 from mc.running.ranks import connect, get_comm
+from mc.running.runner import execute
+from mc.studies.checks import without_likelihood
+from mc.studies.combinations import unsaid_repeats
+from mc.studies.file import load_study
 
 if TYPE_CHECKING:
     from mc.studies.study import Study
@@ -69,10 +75,6 @@ def run(
         raise click.UsageError("say where the archive goes, for example: -o results.h5")
 
     if dry_run:
-        from mc.studies.checks import without_likelihood
-        from mc.studies.combinations import unsaid_repeats
-        from mc.studies.file import load_study
-
         plan = load_study(study)
         if is_first_rank():
             _show_plan(plan, as_json)
@@ -81,10 +83,6 @@ def run(
             for problem in unsaid_repeats(plan):
                 echo(f"It cannot start yet: {problem}", err=True)
         return
-
-    from mc.running.failures import StudyInterrupted
-    from mc.running.prepare import StartOptions
-    from mc.running.runner import execute
 
     assert out is not None
     comm = get_comm()
@@ -134,8 +132,6 @@ def run(
 
 
 def _load(path: str) -> Study:
-    from mc.studies.file import load_study
-
     return load_study(path)
 
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from mc.cli import options
-from mc.cli.common import PATH, print_json, warnings_as_messages
-from mc.cli.sample_report import print_samples
-from mc.cli.which_model import NamedModel, named_model
+from mc.cli.common import PATH, echo, number, print_json, print_table, warnings_as_messages
+from mc.cli.inputs import NamedModel, named_model
+from mc.cli.samples_file import check_samples_path, parse_clamp, read_clamp, write_with_facts
+from mc.sampling.info import ChainsInfo, MixingWarning, PerfectInfo, TemperedInfo
+from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.policies import SAMPLERS
+from mc.sampling.sample import sample as draw
+from tnqbm import figures
+from tnqbm.figures import layout
+from tnqbm.figures import samples as figures_samples
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    from tnqbm.datasets import Target
+    from mc.sampling.chains.mixing import Mixing
+    from mc.sampling.chains.pilot import Pilot
+    from mc.sampling.info import Info
+
 
 PICTURES = 100
 """Most samples in a picture."""
@@ -120,12 +131,6 @@ def sample(
       tnqbm sample model.h5 --method perfect -n 10000 --resample -o samples.npy
       tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
     """
-    from mc.cli import samples_file
-    from mc.sampling.info import MixingWarning, PerfectInfo
-    from mc.sampling.log_z.estimate import EstimateWarning
-    from mc.sampling.policies import SAMPLERS
-    from mc.sampling.sample import sample as draw
-
     if clamp and clamp_file:
         raise click.UsageError("--clamp and --clamp-file exclude each other")
     if shape and not picture:
@@ -136,16 +141,13 @@ def sample(
     inputs = [file for file in (path, clamp_file, source) if file is not None]
     if out is not None:
         weighted = method == "perfect" and not settings["resample"]
-        samples_file.check_samples_path(out, overwrite=overwrite, weighted=weighted, inputs=inputs)
+        check_samples_path(out, overwrite=overwrite, weighted=weighted, inputs=inputs)
     if picture is not None:
-        from tnqbm import figures
-        from tnqbm.figures import layout
-
         layout.require_matplotlib()
         figures.check_figure_path(picture, overwrite=overwrite, inputs=inputs)
     n = named.model.n_visible
     sides = options.sides(shape, n) if shape else None
-    held = _parse_clamp(clamp) if clamp else _read_clamp(clamp_file) if clamp_file else None
+    held = parse_clamp(clamp) if clamp else read_clamp(clamp_file) if clamp_file else None
     if samples is None:
         samples = 4000 if method == "perfect" else 100
     with warnings_as_messages(MixingWarning, EstimateWarning):
@@ -153,7 +155,7 @@ def sample(
             named.model,
             samples,
             policy,
-            data=None if source is None else _data(named, data, data_seed),
+            data=None if source is None else named.target(data, data_seed),
             clamp=held,
             seed=seed,
             progress=not no_progress,
@@ -180,7 +182,7 @@ def sample(
         **info.as_dict(),
     }
     if out is not None:
-        _write(out, states, log_weights, result, overwrite)
+        write_with_facts(out, states, log_weights, result, overwrite)
     if picture is not None:
         _draw(picture, states, sides, overwrite)
     result |= {"samples": out, "picture": picture}
@@ -190,37 +192,6 @@ def sample(
         print_samples(result, info)
 
 
-def _parse_clamp(text: str) -> dict[int, int]:
-    clamp: dict[int, int] = {}
-    for piece in text.split(","):
-        unit, equals, value = (part.strip() for part in piece.partition("="))
-        if not (equals and unit.isdecimal() and value in ("0", "1")):
-            raise click.UsageError(
-                f"--clamp: {piece.strip()!r} is not of the form unit=bit, for example 0=1,5=0"
-            )
-        if int(unit) in clamp:
-            raise click.UsageError(f"--clamp names unit {int(unit)} twice")
-        clamp[int(unit)] = int(value)
-    return clamp
-
-
-def _read_clamp(path: str) -> NDArray[np.float64]:
-    import numpy as np
-
-    from tnqbm.files.kinds import check_regular
-
-    source = Path(path)
-    if not source.exists():
-        raise FileNotFoundError(f"no clamp file {path}")
-    check_regular(source)
-    try:
-        if source.suffix.lower() == ".npy":
-            return np.ravel(np.load(source, allow_pickle=False))
-        return np.ravel(np.loadtxt(source, delimiter=",", ndmin=1, dtype=np.float64))
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: expected one row of 0, 1 and -1: {error}") from None
-
-
 def _data_source(named: NamedModel, data: str | None) -> str:
     """Name or file of the data that the model was trained on."""
     if data is None and named.data is None:
@@ -228,48 +199,106 @@ def _data_source(named: NamedModel, data: str | None) -> str:
     return named.own_source() if data is None else data
 
 
-def _data(named: NamedModel, data: str | None, data_seed: int) -> Target:
-    if data is None:
-        return named.own_target()
-    from tnqbm import datasets
-
-    return datasets.load(data, named.model.n_visible, seed=data_seed)
-
-
-def _write(
-    out: str,
-    states: NDArray[np.uint8],
-    log_weights: NDArray[np.float64] | None,
-    result: dict[str, Any],
-    overwrite: bool,
-) -> None:
-    import platform
-
-    from mc.cli.samples_file import attribute, write_samples
-    from mc.running.provenance import commit, now, version
-    from tnqbm import __version__
-
-    facts = {
-        **{key: value for key, value in result.items() if value is not None and value != ""},
-        "tnqbm": __version__,
-        "python": platform.python_version(),
-        **{package: version(package) for package in ("numpy", "numba", "h5py")},
-        "commit": commit(),
-        "written": now(),
-    }
-    facts = {key: attribute(value) for key, value in facts.items() if value != ""}
-    write_samples(out, states, facts, log_weights=log_weights, overwrite=overwrite)
-
-
 def _draw(
     picture: str, states: NDArray[np.uint8], sides: tuple[int, int] | None, overwrite: bool
 ) -> None:
     """The last samples of all chains, as many as there is room for."""
-    from tnqbm import figures
-    from tnqbm.figures import samples as figures_samples
-
     chains, kept, n = states.shape
     each = max(1, min(kept, PICTURES // chains))
     rows = states[:PICTURES, kept - each :].reshape(-1, n)
     figure, _ = figures_samples.grid(rows, sides, count=len(rows))
     figures.save_figure(figure, picture, overwrite=overwrite)
+
+
+def print_samples(result: dict[str, Any], info: Info) -> None:
+    """What is known of samples, whatever the method."""
+    if isinstance(info, ChainsInfo):
+        if info.pilots:
+            _print_pilots(info.pilots, info.kernel)
+        lines = _of_chains(result, info)
+    elif isinstance(info, TemperedInfo):
+        lines = _of_tempering(result, info)
+    else:
+        lines = _of_network(result, info)  # type: ignore[arg-type]
+    lines |= {
+        "seconds": f"{info.seconds:.1f}",
+        "samples written": result["samples"],
+        "picture written": result["picture"],
+    }
+    for key, value in lines.items():
+        if value is not None:
+            echo(f"{key:<20}{value}")
+    for note in info.warnings:
+        echo(f"{'note':<20}{note}")
+
+
+def _print_pilots(pilots: Sequence[Pilot], chosen: str) -> None:
+    print_table(
+        ("pilot", "sweeps", "tau energy", "tau visible", "acceptance", "ESS/s", "note"),
+        [
+            (
+                pilot.kernel,
+                str(pilot.sweeps),
+                number(pilot.time_energy, 2),
+                number(pilot.time_visible, 2),
+                number(pilot.acceptance, 3),
+                "–" if math.isnan(pilot.ess_per_second) else f"{pilot.ess_per_second:.3g}",
+                ("chosen" if pilot.kernel == chosen else "")
+                + ("" if pilot.settled else " too short"),
+            )
+            for pilot in pilots
+        ],
+        left=1,
+    )
+
+
+def _of_chains(result: dict[str, Any], info: ChainsInfo) -> dict[str, str | None]:
+    return {
+        "kernel": info.kernel,
+        "samples": f"{result['chains']} chains x {result['samples_per_chain']}",
+        "sweeps per chain": f"{info.sweeps}, burn-in {info.burn_in}, thin {info.thin}",
+        "acceptance": f"{info.acceptance:.3f}, least {info.acceptance_min:.3f}",
+        **_of_mixing(info.mixing),
+        "mixed": "yes" if info.mixed else "no",
+    }
+
+
+def _of_tempering(result: dict[str, Any], info: TemperedInfo) -> dict[str, str | None]:
+    swaps = f", least swap rate {info.swap_rates.min():.2f}" if info.swap_rates.size else ""
+    return {
+        "kernel": info.kernel,
+        "samples": f"{result['chains']} chains x {result['samples_per_chain']}",
+        "sweeps per chain": f"{info.sweeps}, ladder {info.ladder_sweeps}, burn-in {info.burn_in}, "
+        f"thin {info.thin}",
+        "temperatures": f"{info.betas.size}{swaps}",
+        "round trips": str(int(info.round_trips.sum())),
+        **_of_mixing(info.mixing),
+        "mixed": "yes" if info.mixed else "no",
+    }
+
+
+def _of_mixing(mixing: Mixing) -> dict[str, str | None]:
+    return {
+        "effective samples": f"energy {_count(mixing.ess_energy)}, "
+        f"slowest visible mean {_count(mixing.ess_visible)}, modes {_count(mixing.ess_modes)}",
+        "R-hat": f"energy {number(mixing.rhat_energy, 3)}, "
+        f"largest visible {number(mixing.rhat_visible, 3)}, modes {number(mixing.rhat_modes, 3)}",
+    }
+
+
+def _of_network(result: dict[str, Any], info: PerfectInfo) -> dict[str, str | None]:
+    """Weights of perfect samples, and the verdict on them."""
+    count = result["samples_per_chain"]
+    return {
+        "samples": f"{count} of {info.drawn} drawn" if info.resampled else str(count),
+        "bond dimension": None if info.max_bond is None else str(info.max_bond),
+        "effective samples": f"{_count(info.ess)} ({info.ess / info.drawn:.2f} of those drawn)",
+        "tail of the weights": number(info.pareto_k, 2),
+        "log Z": f"{info.log_partition:.10g} +- {info.standard_error:.2g}"
+        + (" (given the clamped units)" if result["clamp"] else ""),
+        "reliable": "yes" if info.trusted else "no",
+    }
+
+
+def _count(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.0f}"

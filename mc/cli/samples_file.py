@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import io
 import json
+import platform
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
+from mc.cli.common import plain
+from mc.running.provenance import commit, now, version
+from tnqbm import __version__
+from tnqbm.files import gate
 from tnqbm.files.atomic import atomic_write
+from tnqbm.files.content import set_attribute
+from tnqbm.files.kinds import check_regular
 from tnqbm.files.outputs import SAMPLES, check_output
+from tnqbm.files.storage import open_hdf5, set_format, write_sealed
 
 WEIGHTED = (".h5", ".hdf5")
 """Endings of files with room for weights."""
@@ -98,9 +107,6 @@ def _write_hdf5(
     facts: Mapping[str, str | int | float],
     overwrite: bool,
 ) -> None:
-    from tnqbm.files.content import set_attribute
-    from tnqbm.files.storage import set_format, write_sealed
-
     def fill(root: Any) -> None:
         states = root.create_dataset(
             "states",
@@ -142,9 +148,6 @@ def chains_of(path: str | Path) -> int | None:
 
 
 def _chains_of_hdf5(path: Path) -> int | None:
-    from tnqbm.files import gate
-    from tnqbm.files.storage import open_hdf5
-
     with open_hdf5(path) as file, gate.reading(str(path)):
         if not gate.has_attribute(file, "chains"):
             return None
@@ -157,7 +160,54 @@ def _chains_of_hdf5(path: Path) -> int | None:
 def attribute(value: Any) -> str | int | float:
     """A value as an attribute can hold it: other types as JSON."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        from mc.cli.common import plain
-
         return json.dumps(plain(value), sort_keys=True)
     return value
+
+
+def write_with_facts(
+    out: str,
+    states: NDArray[np.uint8],
+    log_weights: NDArray[np.float64] | None,
+    result: dict[str, Any],
+    overwrite: bool,
+) -> None:
+    """Write samples as :func:`write_samples` does, with a result and what it was made with."""
+    facts = {
+        **{key: value for key, value in result.items() if value is not None and value != ""},
+        "tnqbm": __version__,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("numpy", "numba", "h5py")},
+        "commit": commit(),
+        "written": now(),
+    }
+    facts = {key: attribute(value) for key, value in facts.items() if value != ""}
+    write_samples(out, states, facts, log_weights=log_weights, overwrite=overwrite)
+
+
+def parse_clamp(text: str) -> dict[int, int]:
+    """Units held fixed, as ``0=1,5=0`` names them; click.UsageError if the text is another."""
+    clamp: dict[int, int] = {}
+    for piece in text.split(","):
+        unit, equals, value = (part.strip() for part in piece.partition("="))
+        if not (equals and unit.isdecimal() and value in ("0", "1")):
+            raise click.UsageError(
+                f"--clamp: {piece.strip()!r} is not of the form unit=bit, for example 0=1,5=0"
+            )
+        if int(unit) in clamp:
+            raise click.UsageError(f"--clamp names unit {int(unit)} twice")
+        clamp[int(unit)] = int(value)
+    return clamp
+
+
+def read_clamp(path: str) -> NDArray[np.float64]:
+    """A row (n,) of 0, 1 and -1 for free units, from a .csv or .npy file; ValueError if not."""
+    source = Path(path)
+    if not source.exists():
+        raise FileNotFoundError(f"no clamp file {path}")
+    check_regular(source)
+    try:
+        if source.suffix.lower() == ".npy":
+            return np.ravel(np.load(source, allow_pickle=False))
+        return np.ravel(np.loadtxt(source, delimiter=",", ndmin=1, dtype=np.float64))
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(f"{path}: expected one row of 0, 1 and -1: {error}") from None

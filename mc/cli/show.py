@@ -11,13 +11,19 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, parse_pairs, print_json, print_table
-from mc.cli.doubts import doubt_lines, doubted
-from mc.cli.group_facts import HEADS, group_facts, shots_words, shown_metrics
+from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_words, shown_metrics
+from tnqbm.archive import Archive
+from tnqbm.archive import merge as merge_archives
+from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
+from tnqbm.archive.rows import check_where, in_words, matches, varying
+from tnqbm.archive.summaries import leading_metrics
+from tnqbm.archive.verify import made_by, several_builds, verify_archive
 from tnqbm.base.text import one_page
+from tnqbm.training.trajectory import METRICS, ran_away
 
 if TYPE_CHECKING:
-    from tnqbm.archive import Archive
     from tnqbm.archive.minimum_hidden import HiddenRatio, MinimumHidden
+
 
 _ORDER = ("data", "visible", "paulis", "hidden")
 
@@ -58,8 +64,6 @@ def show(
       tnqbm show results.h5 --where data=bas,visible=6 --json
       tnqbm show results.h5 --min-hidden
     """
-    from tnqbm.archive import Archive
-
     if min_hidden and (runs or skip_damaged):
         raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
     source, chosen = Archive(archive), parse_pairs(where)
@@ -75,10 +79,6 @@ def show(
 
 
 def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.archive.rows import check_where, matches
-    from tnqbm.archive.verify import made_by
-    from tnqbm.training.trajectory import ran_away
-
     rows = archive.rows(skip_damaged=skip_damaged)
     seeds = archive.seeds()
     check_where(where, (group.coordinates for group in seeds))
@@ -146,10 +146,6 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool
 
 
 def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
-    from tnqbm.archive.rows import check_where, in_words, matches
-    from tnqbm.archive.summaries import leading_metrics
-    from tnqbm.training.trajectory import METRICS
-
     all_rows = archive.rows(skip_damaged=skip_damaged)
     check_where(where, (row.coordinates for row in all_rows))
     rows = [row for row in all_rows if matches(where, row.identity)]
@@ -199,9 +195,6 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) 
 
 
 def _show_minima(archive: Archive, threshold: float, where: Any, as_json: bool) -> None:
-    from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
-    from tnqbm.archive.rows import varying
-
     minima = minimum_hidden_table(archive, threshold=threshold, where=where)
     ratios = hidden_ratio_table(archive, threshold=threshold, where=where)
     if as_json:
@@ -268,9 +261,6 @@ def verify(archive: str, as_json: bool) -> None:
     Example:
       tnqbm verify results.h5
     """
-    from tnqbm.archive import Archive
-    from tnqbm.archive.verify import verify_archive
-
     report = verify_archive(archive)
     # What is whole may still be wrong.
     doubts = doubted(Archive(archive), {}) if report.ok else None
@@ -309,10 +299,6 @@ def merge(
       tnqbm merge part1.h5 part2.h5 -o all.h5
       tnqbm merge damaged.h5 --skip-damaged -o rescued.h5
     """
-    from tnqbm.archive import Archive
-    from tnqbm.archive import merge as merge_archives
-    from tnqbm.archive.verify import several_builds
-
     merge_archives(archives, out, overwrite, skip_damaged=skip_damaged)
     if warning := several_builds(out):
         echo(f"warning: {warning}", err=True)

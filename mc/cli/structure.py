@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import click
+import numpy as np
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, print_json, print_table
-from mc.cli.which_model import named_model
+from mc.cli.inputs import named_model
 from tnqbm import figures
+from tnqbm.figures.layout import require_matplotlib
+from tnqbm.figures.structure import figure
+from tnqbm.figures.styles import paulis_name
+from tnqbm.model_tools import structure as measure
 
 if TYPE_CHECKING:
     from tnqbm.model_tools.structure import StructureReport
+
 
 TWIN = "RBM, same parameters"
 _ROWS = 12  # hidden units of one model with a line of their own
@@ -70,10 +76,6 @@ def structure(
       tnqbm structure model.h5 --twin -o structure.png
       tnqbm structure results.h5 --run paulis=XYZ visible=8 hidden=3 data=bas seed=1 --json
     """
-    from tnqbm.figures.layout import require_matplotlib
-    from tnqbm.figures.styles import paulis_name
-    from tnqbm.model_tools import structure as measure
-
     if out is not None:
         require_matplotlib()
         figures.check_figure_path(out, overwrite=overwrite, inputs=[path])
@@ -101,8 +103,6 @@ def structure(
         for name, (model, chosen) in models.items()
     }
     if out is not None:
-        from tnqbm.figures.structure import figure
-
         figures.save_figure(figure(reports, precision=max(precisions))[0], out, overwrite=overwrite)
     if as_json:
         print_json(
@@ -171,7 +171,5 @@ def _print_chains(reports: dict[str, StructureReport]) -> None:
 
 
 def _precisions(reports: dict[str, StructureReport]) -> list[str]:
-    import numpy as np
-
     first = next(iter(reports.values()))
     return [np.format_float_scientific(p, trim="-", exp_digits=1) for p in first.precisions]

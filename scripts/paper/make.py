@@ -367,7 +367,7 @@ def main(arguments: list[str] | None = None) -> int:
 @contextlib.contextmanager
 def explained(restart: str) -> Iterator[None]:
     """One message and an exit status for what can go wrong; SIGTERM is like Ctrl-C."""
-    from mc.cli.common import explain
+    from mc.cli.command import explain
 
     def stop(*_: object) -> None:
         raise Terminated

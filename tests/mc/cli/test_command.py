@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -69,6 +70,17 @@ def test_every_command_has_help_with_an_example(command: str) -> None:
     assert "Example" in text
     assert f"tnqbm {command}" in text
     assert "--json" in text
+
+
+def test_commands_are_those_of_the_table() -> None:
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    assert set(COMMANDS) < set(found)
+    assert all(command is not None and command.name == name for name, command in found.items())
+    assert cli.get_command(context, "other") is None
+    assert "No such command 'other'" in call("other", code=2).output
+    names = [item.value for item in cli.shell_complete(context, "re")]
+    assert names == ["report", "resources"]
 
 
 def test_version_and_bare_call() -> None:
@@ -460,7 +472,7 @@ def test_an_interruption_says_how_to_go_on(
     def stop(*_: Any, **__: Any) -> Path:
         raise StudyInterrupted(signum, "out.h5", 3, 16)
 
-    monkeypatch.setattr("mc.running.runner.execute", stop)
+    monkeypatch.setattr("mc.cli.run.execute", stop)
     text = call("run", study, "-o", tmp_path / "my out.h5", code=code).stderr
     assert "3 of 16 runs finished" in text
     assert f"tnqbm run {study} -o '{tmp_path}/my out.h5' --resume" in text
@@ -484,7 +496,7 @@ def test_errors_of_a_run_are_one_message(
     def fail(*_: Any, **__: Any) -> Path:
         raise raises()
 
-    monkeypatch.setattr("mc.running.runner.execute", fail)
+    monkeypatch.setattr("mc.cli.run.execute", fail)
     assert says in message("run", study, "-o", tmp_path / "out.h5")
 
 

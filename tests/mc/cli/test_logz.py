@@ -88,12 +88,10 @@ def test_forward_annealing_is_repeatable(saved: Path, model: SqRBM) -> None:
 
 
 def test_the_methods_are_those_of_the_library() -> None:
-    from mc.cli.logz import METHODS
     from mc.sampling.policies import ESTIMATORS
 
-    assert tuple(ESTIMATORS) == METHODS
     text = call("--help").stdout
-    assert all(method in text for method in METHODS)
+    assert all(method in text for method in ESTIMATORS)
 
 
 @pytest.mark.parametrize("method", ["exact", "enumeration", "contraction", "quadrature"])

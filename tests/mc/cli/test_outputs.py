@@ -78,7 +78,10 @@ def refused(writer: tuple[str, str], output: str, *, overwrite: bool = True, cod
 
 
 def commands(group: click.Group, *prefix: str) -> Iterator[tuple[str, click.Command]]:
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             yield from commands(command, *prefix, name)
         else:

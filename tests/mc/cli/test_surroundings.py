@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mc.cli.address_space import check_address_space
+from mc.cli.command import check_address_space
 from mc.studies.toml_text import dump_toml
 from tests.mc.studies.samples import ROOT, tiny
 from tnqbm.archive import Archive

@@ -1,0 +1,186 @@
+"""Which model a command works on, and which data it is compared with.
+
+The model is a saved one, or the final model of one run of an archive; the data are those that are
+named, or the run's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.cli.common import Value, parse_pairs
+from mc.cli.samples_file import chains_of
+from mc.studies.archived import data_split, find_data_file, run_target
+from mc.studies.study import is_data_file
+from tnqbm import datasets
+from tnqbm.archive import Archive, Run
+from tnqbm.base.errors import ArchiveError
+from tnqbm.core import streams
+from tnqbm.core.model import SqRBM
+from tnqbm.datasets import Target
+from tnqbm.datasets.samples_io import read_samples
+
+States = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model and, if it is a run's, the run's coordinates and archive."""
+
+    path: str
+    model: SqRBM
+    coordinates: dict[str, Value] = field(default_factory=dict)
+    archive: Archive | None = None
+
+    @property
+    def data(self) -> str | None:
+        """Name of the data that the run was trained on; None for a saved model."""
+        return str(self.coordinates["data"]) if self.coordinates else None
+
+    def own_target(self) -> Target:
+        """The distribution that the run was trained on, from the study kept in the archive.
+
+        Raises ValueError for a saved model, and what :func:`mc.studies.archived.run_target` does.
+        """
+        if self.archive is None:
+            raise ValueError(f"{self.path} is a saved model, which does not know its data")
+        return run_target(self.archive, self.coordinates)
+
+    def target(self, data: str | None, seed: int) -> Target | None:
+        """The distribution ``data`` (a set's name or a file), else the run's own.
+
+        None for a saved model and no data. Raises as :meth:`own_target` and ``datasets.load`` do.
+        """
+        if data is not None:
+            return datasets.load(data, self.model.n_visible, seed=seed)
+        return None if self.archive is None else self.own_target()
+
+    def own_source(self) -> str:
+        """What ``datasets.load`` is given for the run's own data: a name, or where the file is.
+
+        Raises as :meth:`own_target`.
+        """
+        if self.archive is None or self.data is None:
+            raise ValueError(f"{self.path} is a saved model, which does not know its data")
+        if not is_data_file(self.data):
+            return self.data
+        return str(find_data_file(self.archive, self.data))
+
+
+def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
+    """The model saved at ``path``, or the final model of the archive's run that ``pairs`` name.
+
+    ``pairs`` are key=value texts; none means a saved model. Raises click.UsageError if they do
+    not name one run, and what reading the file raises.
+    """
+    wanted = parse_pairs(pairs)
+    if not wanted:
+        return NamedModel(path, _saved_model(path))
+
+    archive = Archive(path)
+    if several := [key for key, values in wanted.items() if len(values) > 1]:
+        raise click.UsageError(f"name one run: {several[0]} has more than one value")
+    chosen = archive.run(**{key: values[0] for key, values in wanted.items()})
+    return NamedModel(path, _final_model(chosen), dict(chosen.coordinates), archive)
+
+
+def _final_model(run: Run) -> SqRBM:
+    model = run.model
+    if model is None:
+        raise ValueError(
+            "this run's final parameters were not kept; let the study say model = true in [output]"
+        )
+    return model
+
+
+def _saved_model(path: str) -> SqRBM:
+    try:
+        return SqRBM.load(path)
+    except ArchiveError:
+        from tnqbm.archive import Archive
+
+        try:
+            groups = Archive(path).seeds()
+        except (ArchiveError, OSError):
+            groups = []
+        if not groups:
+            raise
+        raise click.UsageError(
+            f"{path} is an archive of runs; name one of them, for example: --run "
+            + " ".join(f"{k}={v}" for k, v in groups[0].coordinates.items())
+            + " seed=1"
+        ) from None
+
+
+@dataclass(frozen=True)
+class QualityData:
+    """Rows to compare with: trained on (M, n), held out (K, n); the distribution, if known."""
+
+    name: str
+    rows: States
+    test: States | None
+    target: Target | None
+    drawn: bool
+
+
+def data_reader(
+    named: NamedModel,
+    data: str | None,
+    data_seed: int,
+    fraction: float | None,
+    split_seed: int | None,
+) -> Callable[[tuple[int, int] | None], QualityData]:
+    """The data, checked before any sampling; called with (rows to draw, seed) or None for few.
+
+    Rows of a run's own data are split as they were when it was trained.
+    """
+    n = named.model.n_visible
+    if data is None and named.data is None:
+        raise click.UsageError(f"{named.path} is a saved model, which has no data; give --data")
+    name = named.own_source() if data is None else data
+    own = data is None or Path(data).name == Path(str(named.data)).name
+    valid, repeats = 0.0, datasets.natural_repeats(name)
+    if named.archive is not None and own:
+        parts, root = data_split(named.archive)
+        fraction = parts.test if fraction is None else fraction
+        split_seed = root if split_seed is None else split_seed
+        valid, repeats = parts.valid, parts.repeats
+    datasets.check(name, n)
+    if datasets.is_exact(name) and fraction:
+        raise ValueError(
+            f"data set {name!r} is known exactly, so holding out a part of it makes no sense; "
+            "leave --test-fraction away"
+        )
+    if datasets.is_exact(name):
+        target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
+
+        def draw(size: tuple[int, int] | None) -> QualityData:
+            count, seed = size or (target.n_states, 0)
+            rng = streams.generator((seed, streams.Second.DATA))
+            chosen = rng.choice(target.n_states, count, p=target.probabilities)
+            return QualityData(name, target.states[chosen], None, target, drawn=True)
+
+        return draw
+    rows = datasets.samples(name, n, seed=data_seed)
+    train, _, test = datasets.split(
+        rows, fraction or 0.0, valid_fraction=valid, repeats=repeats, seed=split_seed or 0
+    )
+    return lambda _: QualityData(name, train, test if len(test) else None, None, drawn=False)
+
+
+def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:
+    """Samples of a file, as chains if it says how many there are."""
+    rows = read_samples(file)
+    if rows.shape[1] != n:
+        raise ValueError(f"{file}: rows have {rows.shape[1]} bits, but the model has {n} units")
+    chains = chains_of(file)
+    if chains and len(rows) % chains == 0:
+        return rows.reshape(chains, -1, n), {"file": file, "chains": chains}
+    return rows, {"file": file, "chains": None}
