@@ -18,7 +18,7 @@ ORDER = {
         "base", "files", "core", "kernels", "datasets", "networks", "exact", "hamiltonian",
         "training", "archive", "model_tools", "quality", "quantum", "interop", "figures", "report",
     ),
-    "mc": ("kernels", "sampling", "estimators", "studies", "running", "cli"),
+    "mc": ("kernels", "sampling", "estimators", "interop", "studies", "running", "cli"),
 }  # fmt: skip
 """Folders from the bottom up: a module imports, at load or later, only from its own folder and
 from those before it. docs/architecture.md has the same list."""

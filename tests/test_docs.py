@@ -20,6 +20,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site. Dead links, pages outside the contents and the like are errors."""
     pytest.importorskip("sphinx")
     pytest.importorskip("qiskit")  # its classes are among what is documented
+    pytest.importorskip("sklearn")  # and a class derived from its own
     for name in ("furo", "myst_parser", "sphinx_click", "sphinx_copybutton"):
         pytest.importorskip(name)
     folder = tmp_path_factory.mktemp("site")

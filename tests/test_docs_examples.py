@@ -129,7 +129,11 @@ def test_archive_format(here: Path) -> None:
     assert space["name"] in ("XZ-n4-m1-bas-exact-seeds-1-2", "Z-n4-m1-bas-exact-seeds-1-2")
 
 
-NEEDED = {"reports.md": ("jinja2", "matplotlib"), "results.md": ("matplotlib",)}
+NEEDED = {
+    "reports.md": ("jinja2", "matplotlib"),
+    "results.md": ("matplotlib",),
+    "how-to/scikit-learn.md": ("sklearn",),
+}
 """Optional packages without which a page cannot run."""
 
 APART = {

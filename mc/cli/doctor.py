@@ -34,6 +34,7 @@ EXTRAS = {
     "plot": ("matplotlib", "figures"),
     "table": ("pandas", "Archive.dataframe()"),
     "report": ("jinja2", "tnqbm report"),
+    "sklearn": ("scikit-learn", "mc.interop.SqRBMDensity"),
     "quantum": ("qiskit", "quantum circuits"),
     "ibm": ("qiskit-ibm-runtime", "IBM's quantum computers and their noise models"),
 }

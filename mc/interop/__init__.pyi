@@ -1,0 +1,1 @@
+from .density import SqRBMDensity as SqRBMDensity
