@@ -63,6 +63,9 @@ _SAMPLING = ("method", "chains", "samples", "sweeps", "kernel", "init")
     "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"
 )
 @options.seed()
+@click.option(
+    "--bandwidths", metavar="SIGMA,...", help="Of the MMD's kernels. [default: from the distances]"
+)
 @click.option("-o", "--output", "prefix", type=PATH, metavar="PREFIX", help="Draw PREFIX-*.png.")
 @click.option("--shape", metavar="HxW", help="Of the pictures. [default: the squarest]")
 @options.overwrite("figures that exist")
@@ -82,6 +85,7 @@ def quality(
     sweeps: int | None,
     init: str | None,
     seed: int,
+    bandwidths: str | None,
     prefix: str | None,
     shape: str | None,
     overwrite: bool,
@@ -91,11 +95,11 @@ def quality(
 ) -> None:
     """Compare a model's samples with data: what they get right and wrong, beyond log Z.
 
-    First and second moments, energies under the model, nearest-neighbour adversarial accuracy,
-    with held-out rows the privacy loss, and for data known exactly the coverage of their support,
-    each with a standard error and with what perfect samples of the same number would show. Samples
-    are drawn here, or taken from a file of tnqbm sample. Data known exactly are represented by
-    as many rows drawn from them as there are samples.
+    First and second moments, squared maximum mean discrepancy, energies under the model,
+    nearest-neighbour adversarial accuracy, with held-out rows the privacy loss, and for data known
+    exactly the coverage of their support, each with a standard error and with what perfect samples
+    of the same number would show. Samples are drawn here, or taken from a file of tnqbm sample.
+    Data known exactly are represented by as many rows drawn from them as there are samples.
 
     Figures: PREFIX-moments.png, -energies, -adversarial, -grid and, for known data, -coverage.
 
@@ -110,6 +114,7 @@ def quality(
         raise click.UsageError(f"--samples-file has samples already; leave {words} away")
     if shape and prefix is None:
         raise click.UsageError("--shape is about the figures; say where they go: -o PREFIX")
+    sigmas = None if bandwidths is None else _bandwidths(bandwidths)
     policy = _policy(method, samples or SAMPLES, sweeps)
     if seed < 0 or data_seed < 0 or (split_seed or 0) < 0:
         raise click.UsageError("seeds must be 0 or more")
@@ -139,6 +144,7 @@ def quality(
         test=compared.test,
         model=named.model,
         target=compared.target,
+        bandwidths=sigmas,
         seed=seed,
     )
     figures = [] if prefix is None else _draw_figures(prefix, found, states, compared, sides)
@@ -168,6 +174,16 @@ def _check_figures(prefix: str, overwrite: bool, inputs: list[str]) -> None:
         raise click.UsageError(f"-o {prefix!r} is no prefix of file names; for example -o digits")
     for name in FIGURES:
         figures.check_figure_path(f"{prefix}-{name}.png", overwrite=overwrite, inputs=inputs)
+
+
+def _bandwidths(text: str) -> tuple[float, ...]:
+    try:
+        sigmas = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        sigmas = ()
+    if not sigmas or not all(math.isfinite(sigma) and sigma > 0 for sigma in sigmas):
+        raise click.UsageError(f"--bandwidths {text!r}: give positive numbers, as in 0.5,1,2")
+    return sigmas
 
 
 def _policy(method: str, samples: int, sweeps: int | None) -> Chains | Tempered:
@@ -263,6 +279,9 @@ def _rows(found: Quality) -> list[tuple[str, str, str, str, str]]:
     for name, part in (("means", found.first), ("correlations", found.second)):
         rows.append(row(f"{name}: RMS difference", part.rms, part.floor))
         rows.append(row(f"{name}: Pearson's r", part.correlation, 1.0))
+    mmd = found.discrepancy
+    for sigma, squared, floor in zip(mmd.bandwidths, mmd.squared, mmd.floor, strict=True):
+        rows.append(row(f"squared MMD, bandwidth {sigma:.3g}", squared, floor))
     adversarial = found.adversarial
     rows.append(row("adversarial accuracy, of data", adversarial.truth, 0.5))
     rows.append(row("adversarial accuracy, of samples", adversarial.syn, 0.5))

@@ -1,5 +1,7 @@
 from .assessment import Quality as Quality
 from .assessment import assess as assess
+from .discrepancy import MeanDiscrepancy as MeanDiscrepancy
+from .discrepancy import mean_discrepancy as mean_discrepancy
 from .energies import EnergyComparison as EnergyComparison
 from .energies import EnergyDistance as EnergyDistance
 from .energies import compare_energies as compare_energies

@@ -1,7 +1,8 @@
 """Sample quality beyond the likelihood: what a set of samples gets right and wrong of the data.
 
-:func:`assess` puts every measure into one :class:`Quality`: first and second moments,
-adversarial accuracy and privacy loss, energies under a model, coverage of a known support.
+:func:`assess` puts every measure into one :class:`Quality`: first and second moments, squared
+maximum mean discrepancy, adversarial accuracy and privacy loss, energies under a model, coverage
+of a known support.
 Wherever a measure is not zero for perfect samples of finite number, its sampling floor stands
 beside it. Samples are (N, n) independent rows or (chains, samples, n), for which whole chains
 are resampled; floors always suppose independent samples.
@@ -10,6 +11,7 @@ are resampled; floors always suppose independent samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
@@ -17,17 +19,17 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tnqbm.datasets import Target
+from tnqbm.quality.discrepancy import MeanDiscrepancy, mean_discrepancy
 from tnqbm.quality.energies import EnergyComparison, Weighted, compare_energies
 from tnqbm.quality.moments import MomentComparison, compare_moments
 from tnqbm.quality.neighbours import (
-    MAX_POINTS,
     AdversarialAccuracy,
     PrivacyLoss,
     adversarial_accuracy,
     privacy_loss,
 )
 from tnqbm.quality.support_coverage import Coverage, coverage
-from tnqbm.quality.units import RESAMPLES, Measure, as_rows
+from tnqbm.quality.units import MAX_POINTS, RESAMPLES, Measure, as_rows
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Quality:
     """Means <s_i>, (n,)."""
     second: MomentComparison
     """Connected correlations <s_i s_j> - <s_i><s_j>, i < j in row order, (n (n - 1) / 2,)."""
+    discrepancy: MeanDiscrepancy
     adversarial: AdversarialAccuracy
     privacy: PrivacyLoss | None
     energies: EnergyComparison | None
@@ -69,6 +72,7 @@ def assess(
     seed: int = 0,
     resamples: int = RESAMPLES,
     max_points: int = MAX_POINTS,
+    bandwidths: Sequence[float] | None = None,
 ) -> Quality:
     """Compare ``samples`` with ``data``, both rows of 0 and 1.
 
@@ -81,7 +85,8 @@ def assess(
     target : adds the coverage of a known support.
     seed : of resampling and thinning; the same seed gives the same numbers.
     resamples : bootstrap resamples for standard errors, at least 2.
-    max_points : rows of each set in the nearest-neighbour comparison.
+    max_points : rows of each set whose pairs are compared, for nearest neighbours and the MMD.
+    bandwidths : sigma of the MMD's kernels; by default from the distances of the rows.
 
     Raises ValueError, before any work, on shapes or values that do not fit; every set needs at
     least four rows.
@@ -97,9 +102,10 @@ def assess(
     if resamples < 2:
         raise ValueError(f"resamples must be at least 2, got {resamples}")
     first, second = compare_moments(rows, real, seed=seed, resamples=resamples)
-    neighbours: dict[str, Any] = {"max_points": max_points, "seed": seed}
-    adversarial = adversarial_accuracy(rows, real, **neighbours)
-    privacy = None if held_out is None else privacy_loss(rows, real, held_out, **neighbours)
+    pairs: dict[str, Any] = {"max_points": max_points, "seed": seed}
+    discrepancy = mean_discrepancy(rows, real, bandwidths=bandwidths, **pairs)
+    adversarial = adversarial_accuracy(rows, real, **pairs)
+    privacy = None if held_out is None else privacy_loss(rows, real, held_out, **pairs)
     energies = (
         None
         if model is None
@@ -114,6 +120,7 @@ def assess(
         n_test=None if held_out is None else held_out.n_rows,
         first=first,
         second=second,
+        discrepancy=discrepancy,
         adversarial=adversarial,
         privacy=privacy,
         energies=energies,
@@ -134,6 +141,8 @@ def _plain(value: Any, arrays: bool) -> Any:
         }
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, tuple):
+        return [_plain(item, arrays) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

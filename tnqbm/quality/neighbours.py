@@ -22,12 +22,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.core import streams
-from tnqbm.quality.units import LEAST_ROWS, Float, Measure, Rows, as_rows, spread
+from tnqbm.quality.units import MAX_POINTS, Float, Measure, Rows, spread, thinned
 
 Single = NDArray[np.float32]
-
-MAX_POINTS = 5000
-"""Rows of each set compared unless asked otherwise; the work grows with the square."""
 
 _GROUPS = 20  # for standard errors
 _BLOCK = 1 << 22  # distances held at a time
@@ -114,23 +111,13 @@ class _Parted:
 
 def _sets(given: dict[str, ArrayLike | Rows], max_points: int, seed: int) -> list[_Parted]:
     """The sets, thinned to one size, dealt into the same number of parts."""
-    if max_points < LEAST_ROWS:
-        raise ValueError(f"max_points must be at least {LEAST_ROWS}, got {max_points}")
-    sets: list[Rows] = []
-    for name, value in given.items():
-        n_visible = sets[0].n_visible if sets else None
-        sets.append(value if isinstance(value, Rows) else as_rows(value, name, n_visible))
-    count = min(max_points, *(rows.n_rows for rows in sets))
     rng = streams.generator(seed)
-    thinned = [
-        rows if rows.n_rows == count else rows.take(rng.choice(rows.n_rows, count, replace=False))
-        for rows in sets
-    ]
+    thin = thinned(given, max_points, rng)
     # Parts of four rows at least, so that every row has some neighbours to choose from.
-    parts = min(_GROUPS, count // 4, *(rows.n_units for rows in thinned))
+    parts = min(_GROUPS, thin[0].n_rows // 4, *(rows.n_units for rows in thin))
     return [
         _Parted(1.0 - 2.0 * rows.states.astype(np.float32), rows.groups(parts, rng))
-        for rows in thinned
+        for rows in thin
     ]
 
 

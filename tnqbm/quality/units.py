@@ -25,6 +25,9 @@ LEAST_ROWS = 4
 RESAMPLES = 100
 """Bootstrap resamples unless asked otherwise: standard errors to some 7 %."""
 
+MAX_POINTS = 5000
+"""Rows of each set whose pairs are compared, unless asked otherwise."""
+
 _STRETCHES = 20  # of a single chain, as for batch means
 _SPLITS = 20  # of the data into halves
 
@@ -146,3 +149,20 @@ def pair(samples: ArrayLike | Rows, data: ArrayLike | Rows) -> tuple[Rows, Rows]
     """Samples and data as rows of the same n; errors as for :func:`as_rows`."""
     rows = samples if isinstance(samples, Rows) else as_rows(samples, "samples")
     return rows, data if isinstance(data, Rows) else as_rows(data, "data", rows.n_visible)
+
+
+def thinned(
+    given: dict[str, ArrayLike | Rows], max_points: int, rng: np.random.Generator
+) -> list[Rows]:
+    """Sets, by their names in messages, thinned at random to one size, at most ``max_points``."""
+    if max_points < LEAST_ROWS:
+        raise ValueError(f"max_points must be at least {LEAST_ROWS}, got {max_points}")
+    sets: list[Rows] = []
+    for name, value in given.items():
+        n_visible = sets[0].n_visible if sets else None
+        sets.append(value if isinstance(value, Rows) else as_rows(value, name, n_visible))
+    count = min(max_points, *(rows.n_rows for rows in sets))
+    return [
+        rows if rows.n_rows == count else rows.take(rng.choice(rows.n_rows, count, replace=False))
+        for rows in sets
+    ]

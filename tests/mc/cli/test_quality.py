@@ -73,10 +73,18 @@ def test_numbers_are_those_of_assess(path: Path, rows: Path, model: SqRBM, tmp_p
     assert found["quality"]["n_chains"] == 10
     assert found["samples"] == {"file": str(file), "chains": 10}
     text = call(*words, "--samples-file", file).output
+    assert "squared MMD, bandwidth" in text
     assert "120 of 10 chains" in text
     assert f"{len(train)} rows, {len(test)} held out" in text
     assert "privacy loss" in text
     assert "support visited" not in text
+
+
+def test_bandwidths(path: Path, rows: Path) -> None:
+    words = ["--samples-file", rows, "--bandwidths", "0.5,2", "--json"]
+    found = json.loads(call(path, "--data", rows, *words).stdout)["quality"]["discrepancy"]
+    assert found["bandwidths"] == [0.5, 2]
+    assert len(found["squared"]) == len(found["floor"]) == 2
 
 
 @pytest.mark.parametrize(("suffix", "chains"), [(".csv", 10), (".npy", None)])
@@ -176,6 +184,8 @@ def test_figures(path: Path, rows: Path, tmp_path: Path) -> None:
         (["--data", "bas", "--sweeps", "10"], 2, "too few"),
         (["--data", "bas", "--seed", "-1"], 2, "seeds"),
         (["--data", "bas", "--shape", "2x3"], 2, "-o PREFIX"),
+        (["--data", "bas", "--bandwidths", "1,x"], 2, "0.5,1,2"),
+        (["--data", "bas", "--bandwidths", "0"], 2, "positive"),
         (["--data", "bas", "-o", "x", "--shape", "4x4"], 2, "pixels"),
     ],
 )
