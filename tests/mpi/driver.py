@@ -1,21 +1,31 @@
-"""Run a study given as JSON, alone or as one rank of several, and report the outcome as JSON.
+"""Run studies given as JSON, alone or as one rank of several, and report the outcomes as JSON.
 
-    driver.py STUDY_JSON OUT OPTIONS_JSON
+    driver.py STUDY_JSON OUT OPTIONS_JSON [STUDY_JSON OUT OPTIONS_JSON ...]
 
-Options: ``report``, the folder in which rank K writes K.json; ``resume``, ``overwrite``,
+The studies run one after another. A study that is a text is Python code instead, which every rank
+executes with ``out`` defined.
+
+Options: ``report``, the folder in which rank K writes K.json; ``stderr``, true if what rank K
+writes to its standard error goes to K.err in that folder; ``resume``, ``overwrite``,
 ``retry_failed``; ``slow``, seconds of sleep in every chunk of at most 3 updates;
 ``checkpoint_seconds``; ``fail``, coordinates of the runs that raise, on ``fail_rank`` alone if
 given, and amid training after ``fail_at`` updates if given; ``die``, the rank that raises outside
-of any run.
+of any run; ``rounding``, the rank whose parameters differ in their last bits from update 6 on.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+import numpy as np
 
 import mc
 import mc.running.runner
@@ -25,12 +35,12 @@ from tnqbm.base.process import launcher_rank
 from tnqbm.training.trainer import Trainer
 
 
-def disturb(options: dict[str, Any]) -> None:
+@contextmanager
+def disturbed(options: dict[str, Any]) -> Iterator[None]:
     """Slow trainings down and make some fail, as the options say."""
-    trainers: Any = Trainer
     tasks: Any = mc.running.train_task
     runner: Any = mc.running.runner
-    advance, begin, work = trainers.advance, tasks._begin, runner._work
+    advance, begin, work = Trainer.advance, tasks._begin, runner._work
     slow, fail = options.get("slow", 0.0), options.get("fail")
     mine = launcher_rank() == options.get("fail_rank", launcher_rank())
     failing_now = False
@@ -55,18 +65,35 @@ def disturb(options: dict[str, Any]) -> None:
             raise RuntimeError("an accident outside of any run")
         return work(context, *arguments)
 
-    if slow or "fail_at" in options:
-        trainers.advance = slowly
-        tasks.PATIENCE_SECONDS = 1.0
-    if fail is not None:
-        tasks._begin = failing
-    if "die" in options:
-        runner._work = dying
+    def rounded(trainer: Trainer, updates: int) -> None:
+        advance(trainer, updates)
+        if launcher_rank() == options["rounding"] and trainer.iteration > 5:
+            trainer._runs.theta = np.nextafter(trainer._runs.theta, 1.0)
+
+    with ExitStack() as stack:
+
+        def replace(owner: Any, name: str, value: Any) -> None:
+            stack.enter_context(mock.patch.object(owner, name, value))
+
+        if slow or "fail_at" in options:
+            replace(Trainer, "advance", slowly)
+            replace(tasks, "PATIENCE_SECONDS", 1.0)
+        if "rounding" in options:
+            replace(Trainer, "advance", rounded)
+        if fail is not None:
+            replace(tasks, "_begin", failing)
+        if "die" in options:
+            replace(runner, "_work", dying)
+        yield
 
 
-def main() -> int:
-    study, out, options = json.loads(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
-    disturb(options)
+def work_on(study: Any, out: str, options: dict[str, Any]) -> int:
+    """Run one study or text of code and write this rank's report; the exit code."""
+    folder = Path(options["report"])
+    if options.get("stderr"):
+        sys.stderr.flush()
+        with (folder / f"{launcher_rank()}.err").open("wb") as file:
+            os.dup2(file.fileno(), 2)
     if "checkpoint_seconds" in options:
         study.setdefault("run", {})["checkpoint_seconds"] = options["checkpoint_seconds"]
     ways = ("resume", "overwrite", "retry_failed")
@@ -74,8 +101,12 @@ def main() -> int:
     found: dict[str, Any] = {}
     code = 0
     try:
-        mc.run_study(study, out, **wanted)
-        if launcher_rank() == 0:
+        if isinstance(study, str):
+            exec(study, {"out": out})
+        else:
+            with disturbed(options):
+                mc.run_study(study, out, **wanted)
+        if launcher_rank() == 0 and Path(out).exists():
             archive = Archive(out)
             found = {
                 "fingerprint": archive.fingerprint(),
@@ -87,10 +118,16 @@ def main() -> int:
         found = {"error": type(error).__name__, "message": str(error)}
         code = getattr(error, "exit_code", 1)
     # Not printed: the launcher mixes what its ranks print.
-    report = Path(options["report"]) / f"{launcher_rank()}.json"
+    report = folder / f"{launcher_rank()}.json"
     report.with_suffix(".tmp").write_text(json.dumps(found))
     report.with_suffix(".tmp").rename(report)
     return code
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    jobs = zip(words[::3], words[1::3], words[2::3], strict=True)
+    return max(work_on(json.loads(s), out, json.loads(options)) for s, out, options in jobs)
 
 
 if __name__ == "__main__":

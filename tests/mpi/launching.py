@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -9,11 +11,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+
+from mc.running.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "tests" / "mpi" / "driver.py"
@@ -90,6 +94,44 @@ def finish(ranks: int, out: Path, study: Any, **options: Any) -> dict[str, Any]:
     return found
 
 
+class Job(NamedTuple):
+    """One of the studies, or texts of Python code, that the same ranks run one after another."""
+
+    study: Any
+    out: Path
+    options: Mapping[str, Any] = {}
+
+
+class Outcome(NamedTuple):
+    """What the ranks said of a job: reports that are not empty, and each rank's standard error."""
+
+    reports: list[dict[str, Any]]
+    stderr: list[str]
+
+
+def in_turn(ranks: int, jobs: Mapping[str, Job]) -> dict[str, Outcome]:
+    """Run the jobs in one start of the launcher: starting costs more than most studies here."""
+    with tempfile.TemporaryDirectory() as root:
+        words = []
+        for name, job in jobs.items():
+            (folder := Path(root) / name).mkdir()
+            options = {**job.options, "report": str(folder), "stderr": True}
+            words += [json.dumps(job.study), str(job.out), json.dumps(options)]
+        done = subprocess.run(
+            [str(MPIEXEC), "-n", str(ranks), sys.executable, str(DRIVER), *words],
+            env=environment(), timeout=1800, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        found = {}
+        for name in jobs:
+            folder = Path(root) / name
+            paths = [folder / f"{rank}.json" for rank in range(ranks)]
+            assert all(path.exists() for path in paths), (name, done.stdout, done.stderr)
+            reports = [json.loads(path.read_text()) for path in paths]
+            stderr = [path.with_suffix(".err").read_text() for path in paths]
+            found[name] = Outcome([report for report in reports if report], stderr)
+    return found
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 1800.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
@@ -109,3 +151,14 @@ def pids_of(out: Path) -> list[int]:
             if str(out).encode() in words and words[0] == sys.executable.encode():
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def wait_for_end(out: Path) -> None:
+    """Wait until no rank works on an output, and none holds its folder."""
+    wait_until(lambda: not pids_of(out))
+    with contextlib.suppress(FileNotFoundError):  # nothing was begun
+        descriptor = os.open(Workspace(out).folder, os.O_RDONLY)
+        try:  # a process that is being ended keeps its locks a little longer than its command line
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        finally:
+            os.close(descriptor)

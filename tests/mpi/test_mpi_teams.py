@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -14,18 +11,21 @@ from typing import Any
 import pytest
 
 from mc.running.workspace import Workspace
+from tests.mc.studies.samples import run
 from tests.mpi.launching import (
-    MPIEXEC,
-    drive,
-    environment,
+    Job,
+    Outcome,
     finds_ranks,
     finish,
+    in_turn,
     needs_mpiexec,
     pids_of,
     started,
+    wait_for_end,
     wait_until,
 )
 from tnqbm.archive import Archive
+from tnqbm.base.errors import StudyError
 
 pytestmark = needs_mpiexec
 
@@ -63,39 +63,95 @@ FAIL = {"gradient": "cd-1", "hidden": 3}
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Fingerprint of the study on one process, without MPI."""
-    found = finish(0, tmp_path_factory.mktemp("reference") / "out.h5", study())
-    assert found["progress"] == [RUNS, RUNS]
-    return str(found["fingerprint"])
+    archive = run(study(), tmp_path_factory.mktemp("reference") / "out.h5")
+    assert archive.progress == (RUNS, RUNS)
+    return archive.fingerprint()
 
 
-@pytest.mark.parametrize(
-    ("ranks", "team", "leaders"), [(2, 1, [0, 1]), (2, 2, [0]), (4, 2, [0, 2])]
-)
+def continued(out: Path, **options: Any) -> str:
+    """Fingerprint of what a team left, continued on one process."""
+    archive = run(study(), out, **options)
+    assert archive.progress == (RUNS, RUNS)
+    return archive.fingerprint()
+
+
 def test_the_number_of_ranks_that_share_a_run_changes_no_bit(
-    tmp_path: Path, ranks: int, team: int, leaders: list[int], reference: str
+    tmp_path: Path, reference: str
 ) -> None:
-    found = finish(ranks, tmp_path / "out.h5", study(team), slow=0.005)
+    """Two teams of two ranks."""
+    found = finish(4, tmp_path / "out.h5", study(2), slow=0.005)
     assert found["fingerprint"] == reference
     assert found["progress"] == [RUNS, RUNS]
-    assert found["ranks"] == leaders
-    assert found["provenance"].get("ranks_per_run") == (str(team) if team > 1 else None)
+    assert found["ranks"] == [0, 2]
+    assert found["provenance"]["ranks_per_run"] == "2"
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
-@pytest.mark.parametrize("metric", ["fisher", "kubo-mori"])
-def test_natural_gradients_are_those_of_all_members_chains(tmp_path: Path, metric: str) -> None:
-    natural = {
-        "gradient": ["pcd-2", "cd-1"],
-        "optimizer": "natural",
-        "metric": metric,
-        "trust_radius": 0.3,
-        "iterations": 6,
-        "temperatures": None,
+# --- a team of two ranks, started once -----------------------------------------------------------
+
+
+def natural(team: int, metric: str) -> dict[str, Any]:
+    changes = {"optimizer": "natural", "metric": metric, "trust_radius": 0.3, "iterations": 6}
+    return study(team, gradient=["pcd-2", "cd-1"], temperatures=None, **changes)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("two")
+
+
+@pytest.fixture(scope="module")
+def two(folder: Path) -> dict[str, Outcome]:
+    """What nobody disturbs from outside. The last: parameters overflow at the same update."""
+    endless = study(2, optimizer="sgd", learning_rate=1e300, gradient=["pcd-2", "tempered-1"])
+    unlike = study(2, gradient="pcd-2", temperatures=None)
+    jobs = {
+        "fisher": Job(natural(2, "fisher"), folder / "fisher.h5"),
+        "kubo-mori": Job(natural(2, "kubo-mori"), folder / "kubo-mori.h5"),
+        "failing": Job(study(2), folder / "failing.h5", {"fail": FAIL, "fail_rank": 1}),
+        "unlike": Job(unlike, folder / "unlike.h5", {"rounding": 1}),
+        "endless": Job(endless, folder / "endless.h5"),
     }
-    alone = finish(0, tmp_path / "alone.h5", study(1, **natural))
-    together = finish(2, tmp_path / "together.h5", study(2, **natural))
+    return in_turn(2, jobs)
+
+
+@pytest.mark.parametrize("metric", ["fisher", "kubo-mori"])
+def test_natural_gradients_are_those_of_all_members_chains(
+    two: dict[str, Outcome], tmp_path: Path, metric: str
+) -> None:
+    (together,) = two[metric].reports
     assert together["ranks"] == [0]
-    assert together["fingerprint"] == alone["fingerprint"]
+    alone = run(natural(1, metric), tmp_path / "alone.h5")
+    assert together["fingerprint"] == alone.fingerprint()
+
+
+def test_what_a_follower_cannot_begin_is_a_failed_run(
+    two: dict[str, Outcome], folder: Path, reference: str
+) -> None:
+    assert two["failing"].reports[0]["progress"] == [RUNS, RUNS]
+    archive = Archive(folder / "failing.h5")
+    assert archive.verify().ok
+    failed = archive.failures()
+    assert {(row["gradient"], row["hidden"]) for row in failed} == {("cd-1", 3)}
+    assert {row["cause"] for row in failed} == {"ArithmeticError: this run cannot be done"}
+    assert continued(folder / "failing.h5", retry_failed=True) == reference
+
+
+def test_members_on_unlike_processors_are_noticed(two: dict[str, Outcome]) -> None:
+    assert [report["error"] for report in two["unlike"].reports] == ["RunFailed"] * 2
+    assert all("processors of one kind" in report["message"] for report in two["unlike"].reports)
+
+
+def test_what_all_members_raise_together_is_a_failed_run(
+    two: dict[str, Outcome], folder: Path
+) -> None:
+    failed = Archive(folder / "endless.h5").failures()
+    assert failed
+    assert all("parameters stopped being finite" in row["cause"] for row in failed)
+    assert f"{len(failed)} of {len(failed)} runs failed" in two["endless"].stderr[0]
+
+
+# --- disturbed from outside ----------------------------------------------------------------------
 
 
 @finds_ranks
@@ -132,35 +188,11 @@ def test_a_killed_member_ends_the_job_and_loses_no_finished_run(
         os.kill(pids_of(out)[-1], signal.SIGKILL)
         code, _, _ = driver.wait()
     assert code != 0
-    wait_until(lambda: not pids_of(out))
+    wait_for_end(out)
     archive = Archive(out)
     assert archive.progress[0] >= 2
     assert archive.verify().ok
-    assert finish(1, out, study(1), resume=True)["fingerprint"] == reference
-
-
-def test_what_a_follower_cannot_begin_is_a_failed_run(tmp_path: Path, reference: str) -> None:
-    out = tmp_path / "out.h5"
-    code, reports, stderr = drive(2, out, study(2), fail=FAIL, fail_rank=1)
-    assert code == 0, stderr
-    assert reports[0]["progress"] == [RUNS, RUNS]
-    archive = Archive(out)
-    assert archive.verify().ok
-    failed = archive.failures()
-    assert {(row["gradient"], row["hidden"]) for row in failed} == {("cd-1", 3)}
-    assert {row["cause"] for row in failed} == {"ArithmeticError: this run cannot be done"}
-    assert finish(2, out, study(2), retry_failed=True)["fingerprint"] == reference
-
-
-def test_what_all_members_raise_together_is_a_failed_run(tmp_path: Path) -> None:
-    # The parameters overflow at the same update of every member.
-    raw = study(2, optimizer="sgd", learning_rate=1e300, gradient=["pcd-2", "tempered-1"])
-    code, _, stderr = drive(2, tmp_path / "out.h5", raw)
-    assert code == 0
-    failed = Archive(tmp_path / "out.h5").failures()
-    assert failed
-    assert all("parameters stopped being finite" in row["cause"] for row in failed)
-    assert f"{len(failed)} of {len(failed)} runs failed" in stderr
+    assert continued(out, resume=True) == reference
 
 
 @pytest.mark.parametrize("rank", [0, 1])
@@ -172,19 +204,11 @@ def test_a_member_that_fails_alone_amid_training_ends_the_job(tmp_path: Path, ra
     assert f"rank {rank} on" in stderr
     assert f"seed = 1..2 failed on rank {rank}: ArithmeticError: this update cannot" in stderr
     assert "--resume" in stderr
-    wait_until(lambda: not pids_of(out))
+    wait_for_end(out)
     assert Archive(out).verify().ok
 
 
-def test_ranks_that_make_no_whole_teams_are_refused_before_any_work(tmp_path: Path) -> None:
-    for ranks, near in ((3, "mpiexec -n 2 or mpiexec -n 4"), (0, "mpiexec -n 2")):
-        code, reports, _ = drive(ranks, tmp_path / "out.h5", study(2))
-        assert code != 0
-        assert [report["error"] for report in reports] == ["StudyError"] * max(1, ranks)
-        assert "run.ranks_per_run = 2" in reports[0]["message"]
-        assert near in reports[0]["message"]
-    assert list(tmp_path.iterdir()) == []
-
+# --- three ranks, started once -------------------------------------------------------------------
 
 EXCHANGES = """
 import numpy as np
@@ -236,31 +260,29 @@ else:
 """
 
 
-def test_members_exchange_numbers_orders_and_failures() -> None:
-    command = [str(MPIEXEC), "-n", "3", sys.executable, "-c", EXCHANGES]
-    found = subprocess.run(
-        command, env=environment(), timeout=1800, capture_output=True, text=True, check=False
-    )
-    assert found.returncode == 0, found.stderr
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    folder = tmp_path_factory.mktemp("three")
+    jobs = {
+        "no teams": Job(study(2), folder / "out.h5"),
+        "exchanges": Job(EXCHANGES, folder / "none.h5"),
+    }
+    found = in_turn(3, jobs)
+    assert list(folder.iterdir()) == []
+    return found
 
 
-def test_members_on_unlike_processors_are_noticed(tmp_path: Path) -> None:
-    code = (
-        "import json, sys, numpy as np, mc, tnqbm.training.trainer as t\n"
-        "from tnqbm.base.process import launcher_rank\n"
-        "plain = t.Trainer.advance\n"
-        "def rounded(self, updates):\n"
-        "    plain(self, updates)\n"
-        "    if launcher_rank() == 1 and self.iteration > 5:\n"
-        "        self._runs.theta = np.nextafter(self._runs.theta, 1.0)\n"
-        "t.Trainer.advance = rounded\n"
-        "try:\n"
-        "    mc.run_study(json.loads(sys.argv[1]), sys.argv[2], progress=False)\n"
-        "except mc.RunFailed as error:\n"
-        "    assert 'processors of one kind' in str(error), error\n"
-        "else:\n"
-        "    raise AssertionError\n"
-    )
-    raw = json.dumps(study(2, gradient="pcd-2", temperatures=None))
-    command = [str(MPIEXEC), "-n", "2", sys.executable, "-c", code, raw, str(tmp_path / "out.h5")]
-    subprocess.run(command, env=environment(), check=True, timeout=1800)
+def test_members_exchange_numbers_orders_and_failures(three: dict[str, Outcome]) -> None:
+    assert three["exchanges"].reports == []  # no assertion failed
+
+
+def test_ranks_that_make_no_whole_teams_are_refused_before_any_work(
+    three: dict[str, Outcome], tmp_path: Path
+) -> None:
+    reports = three["no teams"].reports
+    assert [report["error"] for report in reports] == ["StudyError"] * 3
+    assert "run.ranks_per_run = 2" in reports[0]["message"]
+    assert "mpiexec -n 2 or mpiexec -n 4" in reports[0]["message"]
+    with pytest.raises(StudyError, match=r"run\.ranks_per_run = 2(.|\n)*mpiexec -n 2"):
+        run(study(2), tmp_path / "out.h5")
+    assert list(tmp_path.iterdir()) == []

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from mc.running.workspace import Workspace
+from tests.mc.studies.samples import run
 from tests.mpi.launching import (
+    Job,
     finds_ranks,
-    finish,
+    in_turn,
     needs_mpiexec,
     pids_of,
     started,
+    wait_for_end,
     wait_until,
 )
 from tnqbm.archive import Archive
@@ -48,14 +51,15 @@ def study(team: int = 1) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Fingerprint of the study on one process, without MPI."""
-    found = finish(0, tmp_path_factory.mktemp("reference") / "out.h5", study())
-    assert found["progress"] == [RUNS, RUNS]
-    return str(found["fingerprint"])
+    archive = run(study(), tmp_path_factory.mktemp("reference") / "out.h5")
+    assert archive.progress == (RUNS, RUNS)
+    return archive.fingerprint()
 
 
-@pytest.mark.parametrize("team", [1, 2])
-def test_ranks_and_teams_change_no_bit(tmp_path: Path, team: int, reference: str) -> None:
-    assert finish(2, tmp_path / "out.h5", study(team))["fingerprint"] == reference
+def test_ranks_and_teams_change_no_bit(tmp_path: Path, reference: str) -> None:
+    jobs = {f"team of {k}": Job(study(k), tmp_path / f"{k}.h5") for k in (1, 2)}
+    for name, outcome in in_turn(2, jobs).items():
+        assert outcome.reports[0]["fingerprint"] == reference, name
 
 
 @finds_ranks
@@ -67,6 +71,6 @@ def test_a_killed_study_goes_on_with_the_same_bits(tmp_path: Path, reference: st
         os.kill(pids_of(out)[-1], signal.SIGKILL)
         code, _, _ = driver.wait()
     assert code != 0
-    wait_until(lambda: not pids_of(out))
+    wait_for_end(out)
     assert 0 < Archive(out).progress[0] < RUNS
-    assert finish(1, out, study(1), resume=True)["fingerprint"] == reference
+    assert run(study(), out, resume=True).fingerprint() == reference
