@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from tnqbm.base.text import printable
 
 
@@ -18,6 +20,18 @@ class ArchiveError(Exception):
 
 class StudyError(ValueError):
     """A study file or a study's settings are wrong; the message names the key and the cure."""
+
+
+class DataError(ValueError):
+    """A data file cannot be read as it is; the message says where, and what mends it.
+
+    ``options`` are the values of :class:`tnqbm.datasets.Preparation`, by name, that would mend it:
+    one mapping for each way, empty where no option helps.
+    """
+
+    def __init__(self, message: object = "", options: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(printable(str(message)))
+        self.options = tuple(dict(option) for option in options)
 
 
 class HiddenPackageError(ImportError):

@@ -167,6 +167,7 @@ class Second(IntEnum):
 
     STARTS = 0x5EED
     DATA = 0xDA7A
+    BITS = 0xB175
 
 
 def sequence(seed: Seed, *path: int) -> np.random.SeedSequence:

@@ -1,5 +1,12 @@
-"""Target distributions: the paper's data sets, handwritten digits, the Ising model, own data."""
+"""Target distributions: the paper's data sets, handwritten digits, the Ising model, own data.
 
+Own data start in :mod:`~tnqbm.datasets.data`: a reader of :mod:`tnqbm.datasets.readers` gives the
+numbers of a file, and :mod:`~tnqbm.datasets.bits` makes bits of them as a
+:class:`~tnqbm.datasets.preparation.Preparation` says.
+"""
+
+from tnqbm.datasets.data import Data, read_data
+from tnqbm.datasets.preparation import Preparation
 from tnqbm.datasets.samples_io import SUFFIXES, read_samples
 from tnqbm.datasets.splits import REPEATS, load_split, natural_repeats, split
 from tnqbm.datasets.targets import (
@@ -20,6 +27,8 @@ __all__ = [
     "NAMES",
     "REPEATS",
     "SUFFIXES",
+    "Data",
+    "Preparation",
     "Target",
     "check",
     "is_exact",
@@ -28,6 +37,7 @@ __all__ = [
     "load",
     "load_split",
     "natural_repeats",
+    "read_data",
     "read_samples",
     "samples",
     "split",

@@ -2,105 +2,48 @@
 
 from __future__ import annotations
 
-import hashlib
 import sysconfig
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.errors import ArchiveError
-from tnqbm.files import gate
-from tnqbm.files.kinds import check_regular
-from tnqbm.files.storage import open_hdf5
+from tnqbm.datasets import readers
+from tnqbm.datasets.bits import bits_of
+from tnqbm.datasets.data import naming, read_rows, rows_digest
+from tnqbm.datasets.preparation import Preparation, preparation_of
+from tnqbm.datasets.readers import hdf5
+from tnqbm.datasets.readers.source import unchanged
 
-SUFFIXES = (".h5", ".hdf5", ".npy", ".csv")
+__all__ = ["SUFFIXES", "packaged_file", "read_samples", "rows_digest"]
+
+SUFFIXES = readers.suffixes()
 """File name endings that :func:`read_samples` knows."""
 
 
-@checked(path=arguments.path)
-def read_samples(path: str | Path, *, weighted: bool = False) -> NDArray[np.uint8]:
-    """Binary samples (N, n) from a .h5, .npy or .csv file of 0/1 rows.
+@checked(path=arguments.path, weighted=arguments.flag)
+def read_samples(
+    path: str | Path,
+    *,
+    weighted: bool = False,
+    preparation: Preparation | None = None,
+    **options: Any,
+) -> NDArray[np.uint8]:
+    """Binary samples (N, n) from a file, the rows of :func:`tnqbm.datasets.read_data`.
 
-    An HDF5 file must hold a dataset ``states``, or exactly one two-dimensional dataset. A file
-    whose rows carry importance weights (a dataset ``log_weights``) is refused unless ``weighted``
-    says that the caller sees to them. Raises FileNotFoundError, or ValueError naming the file and
-    the first row that is not right.
+    An HDF5 file whose rows carry importance weights (tnqbm's ``log_weights``) is refused unless
+    ``weighted`` says that the caller sees to them. Raises FileNotFoundError, or DataError (a
+    ValueError) naming the file, the first value that is not right, and the option that mends it.
     """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no data file {path}")
-    check_regular(path)
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".npy":
-            rows = np.asarray(np.load(path, allow_pickle=False))
-        else:
-            rows = _read_csv(path) if suffix == ".csv" else _read_hdf5(path, weighted)
-        if rows.ndim != 2 or rows.size == 0:
-            raise ValueError(f"expected rows of 0 and 1, got an array of shape {rows.shape}")
-        if rows.dtype.kind not in "biuf":
-            raise ValueError(f"expected numbers 0 and 1, got dtype {rows.dtype}")
-        bad = np.argwhere(~((rows == 0) | (rows == 1)))
-        if bad.size:
-            i, k = (int(x) for x in bad[0])
-            raise ValueError(f"row {i + 1}, column {k + 1} is {rows[i, k]}; only 0 and 1 may occur")
-    except ArchiveError as error:  # names the file itself
-        raise ValueError(str(error)) from error
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"{path}: {error}") from error
-    return rows.astype(np.uint8)
-
-
-def rows_digest(rows: NDArray[np.uint8]) -> str:
-    """The SHA-256 of rows (N, n) of 0 and 1, "sha256:...", whatever file they came from.
-
-    Equal rows in equal order have equal digests; the shape counts, too.
-    """
-    found = hashlib.sha256(f"{rows.shape[0]} {rows.shape[1]} ".encode())
-    found.update(np.packbits(rows, axis=1).tobytes())
-    return f"sha256:{found.hexdigest()}"
-
-
-def _read_csv(path: Path) -> NDArray[np.generic]:
-    rows: list[list[float]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        text = line.split("#", 1)[0].strip()
-        if not text:
-            continue
-        try:
-            row = [float(field) for field in text.replace(";", ",").split(",")]
-        except ValueError:
-            raise ValueError(f"line {number} is not a row of numbers: {line[:60]!r}") from None
-        if rows and len(row) != len(rows[0]):
-            raise ValueError(
-                f"line {number} has {len(row)} entries, the first row has {len(rows[0])}"
-            )
-        rows.append(row)
-    return np.array(rows, dtype=np.float64)
-
-
-def _read_hdf5(path: Path, weighted: bool) -> NDArray[np.generic]:
-    with open_hdf5(path) as file:
-        with gate.reading(str(path)):
-            names, shapes = gate.members(file), gate.shapes(file)
-        if "log_weights" in names and not weighted:
-            raise ValueError(
-                "the rows carry importance weights (log_weights), so they do not count alike; "
-                "draw an equally weighted subset instead (tnqbm sample --resample)"
-            )
-        found = [name for name, shape in shapes.items() if len(shape) == 2]
-        if "states" in names:
-            found = ["states"]
-        if len(found) != 1:
-            raise ValueError(
-                "expected a dataset 'states' or exactly one two-dimensional dataset, found "
-                + (", ".join(names) or "nothing")
-            )
-        with gate.reading(str(path)):
-            return gate.array(file, found[0])
+    wanted = preparation_of(preparation, options)
+    source = readers.source_of(path)
+    if weighted and source.path.exists() and readers.reader_of(source) is hdf5.READER:
+        with naming(str(source)), unchanged(source.path):
+            return bits_of(hdf5.read(source, wanted, weighted=True), wanted).states
+    return read_rows(path, wanted).states
 
 
 def packaged_file(name: str) -> Path:

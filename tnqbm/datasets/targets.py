@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,10 @@ from tnqbm.base.limits import check_enumerable
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, index_of, states_of
-from tnqbm.datasets.samples_io import SUFFIXES, packaged_file, read_samples
+from tnqbm.datasets import readers
+from tnqbm.datasets.data import Data, read_rows
+from tnqbm.datasets.preparation import Preparation, preparation_of
+from tnqbm.datasets.samples_io import SUFFIXES, packaged_file
 from tnqbm.files.content import read_group
 from tnqbm.files.storage import open_hdf5
 
@@ -110,12 +114,21 @@ class Target:
         return cls(rows, np.full(rows.shape[0], 1.0 / max(1, rows.shape[0])))
 
     @classmethod
-    def from_samples(cls, v: ArrayLike) -> Target:
-        """Empirical distribution of samples (N, n); repeated rows are merged."""
+    def from_samples(cls, v: ArrayLike, *, weights: ArrayLike | None = None) -> Target:
+        """Empirical distribution of samples (N, n); repeated rows are merged.
+
+        ``weights`` (N,) say how often each row counts. Whole numbers are counts of samples, so that
+        ``n_samples`` is their sum; others are taken for the distribution itself (``n_samples`` is
+        None). Rows of weight 0 are left out. ValueError for weights that are negative, not finite
+        or all 0.
+        """
         rows = plain_array(v, "samples")
         if rows.ndim != 2 or rows.size == 0:
             raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {rows.shape}")
-        states, counts = np.unique(as_states(rows, rows.shape[1]), axis=0, return_counts=True)
+        states = as_states(rows, rows.shape[1])
+        if weights is not None:
+            return cls(*_weighted(states, _real(weights, "weights")))
+        states, counts = np.unique(states, axis=0, return_counts=True)
         return cls(states, counts / rows.shape[0], int(rows.shape[0]))
 
     @classmethod
@@ -153,22 +166,66 @@ def _real(value: ArrayLike, name: str) -> NDArray[np.float64]:
     return array.astype(np.float64)
 
 
+def _weighted(
+    states: NDArray[np.uint8], weights: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], int | None]:
+    """Distinct states, their shares of the weights, and their number if weights are counts."""
+    if weights.shape != (len(states),):
+        raise ValueError(f"weights must have shape ({len(states)},), got {weights.shape}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.max() > 0):
+        raise ValueError("weights must be finite, at least 0, and not all 0")
+    states, weights = states[weights > 0], weights[weights > 0]
+    distinct, where = np.unique(states, axis=0, return_inverse=True)
+    shares = np.bincount(where.ravel(), weights / weights.max())  # sums of 1e308 would overflow
+    total = float(weights.sum()) if weights.max() < 2**53 / weights.size else math.inf
+    counts = math.isfinite(total) and bool((weights == np.rint(weights)).all())
+    return distinct, shares / shares.sum(), int(total) if counts else None
+
+
 @checked(seed=arguments.seed)
-def load(name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0) -> Target:
+def load(
+    name: str | Path,
+    n: int,
+    *,
+    seed: int | np.random.SeedSequence = 0,
+    preparation: Preparation | None = None,
+    **options: Any,
+) -> Target:
     """A target distribution on n visible units, by data set name or from a file.
 
     The paper's data sets ("Data sets"), uniform and known exactly: ``"bas"`` simplified bars and
     stripes, ``"on2"`` n**2 random distinct strings (the only one that uses ``seed``),
     ``"cardinality"`` n/2 ones, ``"parity"`` an even number of ones. Empirical distributions of
-    :func:`samples`: ``"digits"``, ``"ising-T<temperature>"`` and a path to a .h5, .npy or .csv
-    file of 0/1 rows; these are the same for every seed. Raises ValueError if the combination is
-    impossible or the data are not what they should be, FileNotFoundError if there is no such
-    file.
+    :func:`samples`: ``"digits"``, ``"ising-T<temperature>"`` and the path of a data file, for which
+    the options of :func:`tnqbm.datasets.read_data` hold; these are the same for every seed. Raises
+    ValueError if the combination is impossible or the data are not what they should be,
+    FileNotFoundError if there is no such file.
     """
     check(name, n)
+    wanted = preparation_of(preparation, options)
+    if not is_name(name):
+        return file_data(name, n, wanted).target()
+    refuse_preparation(name, wanted)
     if name in _BUILDERS:
         return Target.uniform(_BUILDERS[str(name)](n, seed))
-    return _named_samples(str(name), n) if is_name(name) else Target.from_samples(samples(name, n))
+    return _named_samples(str(name), n)
+
+
+def file_data(path: str | Path, n: int, preparation: Preparation) -> Data:
+    """The rows of a file for n visible units; ValueError if they are for another number."""
+    data = read_rows(path, preparation)
+    if data.n_visible != n:
+        raise ValueError(
+            f"{path}: rows have {data.n_visible} entries, but {n} visible units were asked for"
+        )
+    return data
+
+
+def refuse_preparation(name: str | Path, preparation: Preparation) -> None:
+    """Raise ValueError if options of files are given for a data set that is none."""
+    for option in preparation.given():
+        if option != "data_seed":
+            raise ValueError(f"{option} is about files, and {str(name)!r} is bits already")
 
 
 @functools.lru_cache(maxsize=8)
@@ -179,7 +236,12 @@ def _named_samples(name: str, n: int) -> Target:
 
 @checked(seed=arguments.seed)
 def samples(
-    name: str | Path, n: int, *, seed: int | np.random.SeedSequence = 0
+    name: str | Path,
+    n: int,
+    *,
+    seed: int | np.random.SeedSequence = 0,
+    preparation: Preparation | None = None,
+    **options: Any,
 ) -> NDArray[np.uint8]:
     """The rows (N, n) of a data set in their order, repeats kept.
 
@@ -187,10 +249,15 @@ def samples(
     than 8 of 16); Alpaydin and Kaynak 1998, doi 10.24432/C50P49, CC BY 4.0. ``"ising-T2.5"``:
     10,000 independent equilibrium samples of the L x L Ising model (n = L*L) at temperature 2.5,
     or any other, see :mod:`tnqbm.datasets.ising`; ``seed`` draws others. A path: the rows of that
-    file. Raises as :func:`load` does, ValueError for a data set that is known exactly and has no
+    file, with the options of :func:`tnqbm.datasets.read_data`; weights are left aside. Raises as
+    :func:`load` does, ValueError for a data set that is known exactly and has no
     samples, and ArchiveError if the installed digits are damaged.
     """
     check(name, n)
+    wanted = preparation_of(preparation, options)
+    if not is_name(name):
+        return file_data(name, n, wanted).states
+    refuse_preparation(name, wanted)
     if name in _BUILDERS:
         raise ValueError(
             f"data set {str(name)!r} is known exactly and has no samples; "
@@ -201,12 +268,7 @@ def samples(
         from tnqbm.datasets import ising
 
         return ising.sample(math.isqrt(n), temperature, ISING_SAMPLES, seed=seed)
-    rows = _digits() if name == "digits" else read_samples(name)
-    if rows.shape[1] != n:
-        raise ValueError(
-            f"{name}: rows have {rows.shape[1]} entries, but {n} visible units were asked for"
-        )
-    return rows
+    return _digits()
 
 
 def is_name(name: str | Path) -> bool:
@@ -236,7 +298,7 @@ def check(name: str | Path, n: int) -> None:
     if n < 1:
         raise ValueError(f"need at least one visible unit, got n = {n}")
     if not is_name(name):
-        if Path(name).suffix.lower() in SUFFIXES:
+        if readers.is_file(name):
             return
         if str(name).startswith("ising"):
             raise ValueError(

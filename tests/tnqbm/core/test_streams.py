@@ -103,7 +103,7 @@ def test_purposes_are_what_they_were() -> None:
         "Run": [1, 2, 11, 12, 13, 21, 22, 0xA15],
         "FittedNetwork": [0, 1, 2, 3, 4],
         "Minibatch": [1, 2],
-        "Second": [0x5EED, 0xDA7A],
+        "Second": [0x5EED, 0xDA7A, 0xB175],
     }
     assert streams.Run.MEASUREMENTS == 21
 
