@@ -90,6 +90,7 @@ ELSEWHERE = {
     "tnqbm.hamiltonian.PauliHamiltonian": "tnqbm.PauliHamiltonian",
     "tnqbm.core": "tnqbm.SqRBM",
     "tnqbm.hamiltonian": "tnqbm.hamiltonian.qrbm",
+    "tnqbm.interop": "tnqbm.interop.load_model",
     "tnqbm.model_tools": "tnqbm.model_tools.gauge",
     "tnqbm.networks": "tnqbm.networks.Contraction",
     "tnqbm.quantum": "tnqbm.quantum.QiskitGibbs",

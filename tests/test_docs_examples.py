@@ -129,6 +129,15 @@ def test_archive_format(here: Path) -> None:
     assert space["name"] in ("XZ-n4-m1-bas-exact-seeds-1-2", "Z-n4-m1-bas-exact-seeds-1-2")
 
 
+def test_other_packages(here: Path) -> None:
+    pytest.importorskip("sklearn")
+    pytest.importorskip("torch")
+    space = execute(DOCS / "how-to" / "other-packages.md", here)
+    assert abs(space["difference"]).max() < 1e-12
+    model, weights = space["model"], space["log_weight"]
+    assert abs(weights - space["arrays"].constant - model.log_weight(space["v"])).max() < 1e-12
+
+
 NEEDED = {
     "reports.md": ("jinja2", "matplotlib"),
     "results.md": ("matplotlib",),
@@ -144,6 +153,7 @@ APART = {
     "tutorials/quantum-backend.md",
     "tutorials/archives.md",
     "archive-format.md",
+    "how-to/other-packages.md",
 }
 
 

@@ -4,6 +4,7 @@ from . import datasets as datasets
 from . import exact as exact
 from . import figures as figures
 from . import hamiltonian as hamiltonian
+from . import interop as interop
 from . import model_tools as model_tools
 from . import networks as networks
 from . import quality as quality

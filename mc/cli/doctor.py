@@ -35,6 +35,7 @@ EXTRAS = {
     "table": ("pandas", "Archive.dataframe()"),
     "report": ("jinja2", "tnqbm report"),
     "sklearn": ("scikit-learn", "mc.interop.SqRBMDensity"),
+    "torch": ("torch", "models in PyTorch files"),
     "quantum": ("qiskit", "quantum circuits"),
     "ibm": ("qiskit-ibm-runtime", "IBM's quantum computers and their noise models"),
 }

@@ -11,6 +11,7 @@ import click
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, print_json
 from mc.cli.inputs import named_model
+from mc.cli.model_files import export_model, import_model
 from mc.sampling.policies import Chains
 from mc.sampling.sample import sample
 from tnqbm.files.outputs import MODEL, check_output
@@ -35,14 +36,19 @@ def model() -> None:
 
     A model is one saved with SqRBM.save, or the final model of an archive's run, named by as many
     of the run's coordinates as it takes. Results go to new files; models are never changed in
-    place.
+    place. Models of other programs come in by import and go out by export.
 
     \b
     Examples:
       tnqbm model compare a.h5 b.h5
       tnqbm model prune model.h5 --keep 10 -o smaller.h5
       tnqbm model canonical results.h5 --run paulis=XYZ hidden=2 data=bas seed=1 -o model.h5
+      tnqbm model import rbm.pt -o model.h5
     """
+
+
+model.add_command(import_model)
+model.add_command(export_model)
 
 
 def _rewriting(command: Callable[..., tuple[SqRBM, dict[str, Any]]]) -> Command:

@@ -103,6 +103,26 @@ def array(group: Any, name: str) -> NDArray[Any]:
     return _read(opened, name)
 
 
+def text(group: Any, name: str) -> str:
+    """The single text of that name, of fixed or variable length; NotPlainError if it is none."""
+    import h5py
+
+    opened = _opened(group.id, name)
+    if (
+        not isinstance(opened, h5py.h5d.DatasetID)
+        or opened.get_type().get_class() != h5py.h5t.STRING
+    ):
+        raise NotPlainError(f"{name} is no text")
+    plan = opened.get_create_plist()
+    here = plan.get_layout() in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS)
+    if math.prod(opened.shape) != 1 or not here or plan.get_external_count():
+        raise NotPlainError(f"{name} is not a single text in this file")
+    if not opened.get_type().is_variable_str() and opened.get_type().get_size() > _ATTRIBUTE_BYTES:
+        raise NotPlainError(f"the text {name} is too long")
+    value = np.asarray(h5py.Dataset(opened)[()]).item()
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
 def shapes(group: Any) -> dict[str, tuple[int, ...]]:
     """Shapes of the plain arrays in a group by name; everything else in it is left alone."""
     import h5py
