@@ -22,6 +22,7 @@ from tnqbm.base.process import mark_as_command
 from tnqbm.base.text import printable
 
 COMMANDS = {
+    "data": ("data", "Say what is in a file of data."),
     "doctor": ("doctor", "Check the installation."),
     "evaluate": ("evaluate", "Evaluate a model exactly."),
     "logz": ("logz", "Estimate log Z with an error bar."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -42,6 +43,42 @@ def named_model(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         command = decorate(command)
     return command
+
+
+_KINDS: dict[str, dict[str, Any]] = {
+    "maximum": {"type": float},
+    "columns": {"multiple": True},
+    "drop": {"multiple": True},
+    "header": {"default": None},
+    "flatten": {"is_flag": True, "default": None},
+    "data_seed": {"type": int},
+}
+"""Options of :func:`preparation` that are not single texts."""
+
+
+def preparation(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what the values of a data file mean; ``command`` gets a ``preparation``."""
+    from tnqbm.datasets.preparation import Preparation
+
+    fields = Preparation.model_fields
+
+    @functools.wraps(command)
+    def with_preparation(*args: Any, **values: Any) -> Any:
+        own = {name: values.pop(name) for name in fields}
+        said = {name: value for name, value in own.items() if value not in (None, ())}
+        try:
+            prepared = Preparation(**said)
+        except ValueError as error:
+            raise click.UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+        return command(*args, preparation=prepared, **values)
+
+    decorated: Callable[..., Any] = with_preparation
+    for name, field in reversed(fields.items()):
+        flag = f"--{name.replace('_', '-')}"
+        flag = f"{flag}/--no-{name}" if name == "header" else flag
+        text = str(field.description).replace("`", "")
+        decorated = click.option(flag, help=text, **_KINDS.get(name, {}))(decorated)
+    return decorated
 
 
 def given() -> dict[str, Any]:

@@ -6,6 +6,7 @@ numbers of a file, and :mod:`~tnqbm.datasets.bits` makes bits of them as a
 """
 
 from tnqbm.datasets.data import Data, read_data
+from tnqbm.datasets.inspection import Inspection, SharedRows, inspect_data, shared_rows
 from tnqbm.datasets.preparation import Preparation
 from tnqbm.datasets.samples_io import SUFFIXES, read_samples
 from tnqbm.datasets.splits import REPEATS, load_split, natural_repeats, split
@@ -28,9 +29,12 @@ __all__ = [
     "REPEATS",
     "SUFFIXES",
     "Data",
+    "Inspection",
     "Preparation",
+    "SharedRows",
     "Target",
     "check",
+    "inspect_data",
     "is_exact",
     "is_name",
     "is_random",
@@ -40,6 +44,7 @@ __all__ = [
     "read_data",
     "read_samples",
     "samples",
+    "shared_rows",
     "split",
     "visible_fields",
 ]
