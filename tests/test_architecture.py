@@ -193,7 +193,7 @@ def compared_names(tree: ast.Module, names: Container[str]) -> list[str]:
 
 
 def part_names() -> set[str]:
-    from mc.estimators.provide import provide
+    from mc.estimators.settings import provide
     from tnqbm.training.settings import PARTS
 
     provide()

@@ -247,8 +247,7 @@ def _mpi() -> list[Check]:
 
 def _mpi_launched() -> list[Check]:
     """MPI as the launcher set it up; collective over its ranks."""
-    from mc.running.ranks import connect, get_comm
-    from mc.running.threads import cores_for_rank, set_threads
+    from mc.running.ranks import connect, cores_for_rank, get_comm, set_threads
 
     try:
         comm = get_comm()

@@ -10,8 +10,8 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, is_first_rank, print_json, print_table, tell
-from mc.running.aborting import abort_on_error, on_rank_0
 from mc.running.failures import StudyInterrupted
+from mc.running.interruption import abort_on_error, on_rank_0
 from mc.running.prepare import StartOptions
 from mc.running.ranks import connect, get_comm
 from mc.running.runner import execute

@@ -8,6 +8,10 @@ ends of ladders, may be offered states of a tensor network now and then (``globa
 
 The processes of a team hold a share of the chains each. Random numbers belong to the number of a
 chain, and averages are added as integers, so that nothing depends on how chains are shared.
+
+Global moves: now and then a chain is offered a state from a network fitted to its model and takes
+it with the Metropolis-Hastings probability, which leaves the model's distribution invariant
+whatever the truncation of the network. Chains cross between modes that sweeps do not connect.
 """
 
 from __future__ import annotations
@@ -19,8 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered
-from mc.estimators.tensor_moves import GlobalMoves
+from mc.estimators.tensor import FittedNetworks
 from mc.kernels import Sweeper
+from mc.sampling.amplitude.moves import independence_step
 from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, share
@@ -32,11 +37,65 @@ from tnqbm.training.sample_moments import SampleMoments
 if TYPE_CHECKING:
     from tnqbm.training.problems import SqRBMProblem
 
+
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
+States = NDArray[np.uint8]
 State = dict[str, NDArray[np.generic]]
 
-"""Places of the random streams below a run's key."""
+
+class GlobalMoves:
+    """Every ``global_moves`` updates, one proposal to every chain of a training.
+
+    The chains of a team are divided as :func:`tnqbm.base.teams.share` says. Its own clock counts
+    the updates: :meth:`advance` must be called once in each.
+    """
+
+    def __init__(self, settings: GlobalMovesGradient, context: Context) -> None:
+        self._team, self._every = context.team, settings.global_moves
+        self._networks = FittedNetworks(
+            settings, context, streams.keys(context.keys, streams.Run.MOVE_NETWORKS)
+        )
+        self._keys = streams.keys(context.keys, streams.Run.MOVES)
+        self._first = share(settings.chains, context.team)[0]
+
+    def advance(self, theta: Float, rows: Rows, chains: States) -> None:
+        """Count an update and, if moves are due, move ``chains`` (B, C, n) in place.
+
+        They are this process's share of the chains of runs ``rows``, and theta (B, size) the runs'
+        parameters.
+        """
+        clock = self._networks.updates
+        if clock % self._every == 0:
+            self._move(theta, rows, chains, clock)
+        self._networks.updates += 1
+
+    def _move(self, theta: Float, rows: Rows, chains: States, clock: int) -> None:
+        place = {int(run): k for k, run in enumerate(rows)}
+
+        def everyone(wanted: Rows) -> States:
+            return self._team.gather(chains[[place[int(run)] for run in wanted]])
+
+        networks = self._networks.current(theta, rows, everyone)
+        if not chains.shape[1]:
+            return
+        for k, (run, network) in enumerate(zip(rows, networks, strict=True)):
+            one = theta[k : k + 1]
+
+            def log_weight(states: States, one: Float = one) -> Float:
+                return np.asarray(self._networks.log_weights(one, states[None])[0])
+
+            independence_step(
+                network, log_weight, chains[k], int(self._keys[run]), clock, self._first
+            )
+
+    def state(self) -> State:
+        """Arrays that a checkpoint must keep."""
+        return self._networks.state()
+
+    def restore(self, state: State) -> None:
+        """Take over what :meth:`state` returned; ValueError if it is of another kind."""
+        self._networks.restore(state)
 
 
 class _ChainAverages:

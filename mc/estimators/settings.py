@@ -1,7 +1,8 @@
 """The estimators of this package, and the evaluator "ais", as trainings and studies know them.
 
 Settings only, so that names can be known without compiling anything: what they make is imported
-when it is made.
+when it is made. An installed package offers them to :mod:`tnqbm.training` as entry points. From a
+checkout that is not installed there are none, so studies call :func:`provide` first.
 """
 
 from __future__ import annotations
@@ -13,12 +14,19 @@ from pydantic import Field
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.base.teams import SHARD
 from tnqbm.training.costs import averages_cost, update_cost
-from tnqbm.training.estimators import EvaluatorSettings, GradientSettings, Size
+from tnqbm.training.estimators import (
+    EVALUATORS,
+    GRADIENTS,
+    EvaluatorSettings,
+    GradientSettings,
+    Size,
+)
 from tnqbm.training.schema import Name, number, whole
 
 if TYPE_CHECKING:
     from tnqbm.training.estimators import Context, GradientEstimator, LogPartition
     from tnqbm.training.settings import TrainingSettings
+
 
 SINGLE = 0.45
 """Time of a sweep in single precision, in that of double."""
@@ -215,3 +223,12 @@ class AIS(EvaluatorSettings):
 
 def _shards(states: int) -> int:
     return max(1, -(-states // SHARD))
+
+
+def provide() -> None:
+    """Make this package's estimators known to training, if they are not yet."""
+    for gradient in (CD, PCD, Tempered, Tensor):
+        if gradient.name not in GRADIENTS.names():
+            GRADIENTS.register(gradient)
+    if AIS.name not in EVALUATORS.names():
+        EVALUATORS.register(AIS)

@@ -10,8 +10,7 @@ g = r coth r, makes it exact.
 from __future__ import annotations
 
 from mc.kernels.drivers import chains_driver
-from mc.kernels.lanes import draw_rows, hidden_fields, odds, visible_fields
-from mc.kernels.whole import draw_spins, select
+from mc.kernels.lanes import draw_rows, draw_spins, hidden_fields, odds, select, visible_fields
 from tnqbm.kernels.fields import OPTIONS, field_length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import load, maximum, sqrt, store

@@ -8,6 +8,8 @@ usual sizes and would compete for the same cache lines.)
 
 Weights are broadcast to the lanes, so that no arithmetic runs across lanes and every hidden layer
 size is equally efficient. Eight sums at a time stay in registers.
+
+Whole-vector moves share how all visible bits are drawn at once, given the qubits.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from __future__ import annotations
 from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH, field_length
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.philox import uniforms
-from tnqbm.kernels.simd import exp, load, splat, store
-from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum
+from tnqbm.kernels.simd import absolute, exp, load, splat, store
+from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum, where_less
 
 BLOCK = 8
 """Sums kept in registers at a time."""
@@ -181,3 +183,27 @@ def draw_rows(key, chain, sweep, purpose, count, W, out):
             store(out, (at + k) * W, found[k])
         at += len(found)
         site += 1
+
+
+@njit(**OPTIONS)
+def select(test, one, count, W, yes, no):
+    """no[k] = yes[k] in the lanes where test < one."""
+    for k in range(count):
+        store(no, k * W, where_less(test, one, load(yes, k * W), load(no, k * W)))
+
+
+@njit(**OPTIONS)
+def draw_spins(free, W, h, draws, s, proposal):
+    """Free spins with P(s_i = +1) = 1/(1 + exp(-2 h_i)); the others as in s. Changed spins."""
+    one = load(s, 0) * 0.0 + 1.0
+    for at in range(0, proposal.shape[0], W):
+        store(proposal, at, load(s, at))
+    changed = one * 0.0
+    for k in range(free.shape[0]):
+        i = free[k]
+        u = load(draws, k * W)
+        test = u + u * odds(load(h, i * W) * -2.0)
+        new = where_less(test, one, one, one * -1.0)
+        changed = changed + absolute(new - load(s, i * W)) * 0.5
+        store(proposal, i * W, new)
+    return changed

@@ -12,8 +12,7 @@ from mc.kernels.bloch import bloch_chains
 from mc.kernels.block import BlockChains
 from mc.kernels.collapsed import collapsed_chains
 from mc.kernels.measured import measured_chains
-from mc.kernels.thermal import thermal_chains
-from mc.kernels.uncorrected import uncorrected_chains
+from mc.kernels.thermal import thermal_chains, uncorrected_chains
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.finite import all_within
 from tnqbm.kernels.parallel import get_num_threads

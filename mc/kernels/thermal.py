@@ -1,22 +1,28 @@
-"""Whole-vector moves in the mean fields of the thermal states, with a test.
+"""Whole-vector moves in the fields of the thermal states, with a test and without one.
 
-The thermal expectations <sigma_j^P> set the log odds of the bits to 2(theta_i + kappa s_i),
-theta_i = -a_i - sum w <sigma> = d log p~/d s_i, with an inertia kappa; exact by a
-Metropolis-Hastings test of the whole vector.
+``thermal``: the thermal expectations <sigma_j^P> set the log odds of the bits to
+2(theta_i + kappa s_i), theta_i = -a_i - sum w <sigma> = d log p~/d s_i, with an inertia kappa;
+exact by a Metropolis-Hastings test of the whole vector.
+
+``thermal-uncorrected``: each qubit is measured in the eigenbasis of its thermal state and the bits
+are drawn in the field of the outcomes, on average the field of the thermal states, without a test.
+For one Pauli that is block Gibbs sampling; for more it is biased: outcomes along Phi_j(v) do not
+commute with those along Phi_j(v').
 """
 
 from __future__ import annotations
 
-from mc.kernels.drivers import chains_driver
+from mc.kernels.drivers import chains_driver, start_nothing
 from mc.kernels.lanes import (
     draw_rows,
+    draw_spins,
     hidden_fields,
     hidden_weight,
     odds,
+    select,
     visible_energy,
     visible_fields,
 )
-from mc.kernels.whole import draw_spins, select
 from tnqbm.kernels.fields import OPTIONS, field_length, tanh_ratio
 from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.simd import absolute, load, store
@@ -95,3 +101,44 @@ def _sweep(
 
 
 thermal_chains = chains_driver(_scratch, _start, _sweep)
+
+
+@njit(**OPTIONS)
+def _outcomes(phi, m, P, W, draws, t):
+    """Each qubit measured in its thermal eigenbasis: -(outcome) Phi_j / r_j."""
+    one = load(phi, 0) * 0.0 + 1.0
+    for j in range(m):
+        r = field_length(phi, j, P, W)
+        e = exp_minus_twice(r)
+        u = load(draws, j * W)
+        scale = where_less(u + u * e, e, one * -1.0, one) / r
+        for p in range(P):
+            at = (j * P + p) * W
+            store(t, at, load(phi, at) * scale)
+
+
+@njit(**OPTIONS)
+def _scratch_untested(n, m, P, W, space):
+    """Fields phi of s, outcomes t, fields h of the bits, new spins, random numbers."""
+    row = (m * P + 1) * W
+    new_s, space = space[: n * W], space[n * W :]
+    h, space = space[: n * W], space[n * W :]
+    phi, space = space[:row], space[row:]
+    phi[:] = 0.0
+    return phi, space[:row], h, new_s, space[row:]
+
+
+@njit(**OPTIONS)
+def _sweep_untested(par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, t, h, new_s, draws):
+    """One move of W chains; the number of bits that changed, lane by lane."""
+    hidden_fields(par, n, m * P, W, s, phi)
+    draw_rows(key, chain, sweep, 1, m, W, draws)
+    _outcomes(phi, m, P, W, draws, t)
+    visible_fields(par, n, m * P, W, t, h)
+    draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
+    changed = draw_spins(free, W, h, draws, s, new_s)
+    s[:] = new_s
+    return changed
+
+
+uncorrected_chains = chains_driver(_scratch_untested, start_nothing, _sweep_untested)

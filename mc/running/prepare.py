@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mc.running.checkpoint import begun, usable_checkpoints
 from mc.running.provenance import build, study_provenance
 from mc.running.ranks import Ranks
 from mc.running.team import team_size_error
-from mc.running.workspace import Earlier, Workspace, identity_text
+from mc.running.workspace import Earlier, Workspace, begun, identity_text, usable_checkpoints
 from mc.studies.combinations import unsaid_repeats
 from mc.studies.identity import (
     SETTINGS,

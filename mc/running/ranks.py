@@ -1,4 +1,4 @@
-"""The processes of a study: finding the MPI ranks, and messages between them.
+"""The processes of a study: the MPI ranks, messages between them, shares of the cores.
 
 MPI is imported only when the process was started by an MPI launcher or is given a communicator;
 everywhere else one rank does everything. All waiting is done by polling with short sleeps,
@@ -8,12 +8,13 @@ because MPI's own blocking calls spin and would take the cores from the ranks th
 from __future__ import annotations
 
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from mc.running.aborting import abort_on_uncaught
+from mc.running.interruption import abort_on_uncaught
 from tnqbm.base.errors import install_command
 from tnqbm.base.process import launched, launcher_size
 
@@ -191,3 +192,36 @@ def connect(comm: Any | None = None) -> Ranks:
     """The ranks of ``comm`` (an mpi4py communicator), or of the launcher, or this process."""
     comm = get_comm() if comm is None else comm
     return OneRank() if comm is None or comm.size == 1 else MpiRanks(comm)
+
+
+def cores_for_rank(ranks: Ranks) -> int:
+    """Cores that this rank may keep busy so that the node's ranks together never exceed it.
+
+    Counts the cores of the affinity mask (what mpiexec and Slurm bind a rank to), each divided
+    by the number of the node's ranks that may use it. At least 1. Collective.
+    """
+    mine = _affinity()
+    host = socket.gethostname()
+    masks = [mask for name, mask in ranks.gather((host, mine)) if name == host]
+    share = sum(1.0 / max(1, sum(core in mask for mask in masks)) for core in mine)
+    return max(1, int(share + 1e-9))
+
+
+def _affinity() -> frozenset[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return frozenset(os.sched_getaffinity(0))
+    return frozenset(range(os.cpu_count() or 1))
+
+
+def set_threads(ranks: Ranks) -> int:
+    """Give this rank's Numba its share of the node's cores and return it. Collective.
+
+    NUMBA_NUM_THREADS in the environment is taken as the user's own choice.
+    """
+    from tnqbm.kernels import parallel
+
+    most = parallel.max_threads()
+    share = cores_for_rank(ranks)
+    threads = most if os.environ.get("NUMBA_NUM_THREADS") else min(share, most)
+    parallel.set_num_threads(threads)
+    return threads

@@ -20,8 +20,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mc.running.interruption import SignalWatch
 from mc.running.ranks import Ranks, wait_until
-from mc.running.signals import SignalWatch
 from mc.studies.schedule import Task
 
 PROGRESS_SECONDS = 0.5

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mc.estimators.provide import provide
-from mc.running.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from mc.estimators.settings import provide
 from mc.running.failures import RanksApart, error_report, is_of_run
 from mc.running.provenance import block_provenance, now
 from mc.running.team import PATIENCE_SECONDS, Members
-from mc.running.workspace import Workspace
+from mc.running.workspace import Checkpoint, Workspace, load_checkpoint, save_checkpoint
 from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate

@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike
 
 from mc.sampling.log_z.annealed import annealed_runs, both, check_annealing
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning, Run, describe, gaps_of
-from mc.sampling.log_z.mode_weights import ModeWeights, weigh_modes
 from mc.sampling.log_z.network import weigh_network
-from mc.sampling.log_z.verdict import judge
+from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
 from mc.sampling.policies import (
     ESTIMATORS,
     All,
@@ -68,7 +67,7 @@ def log_partition(
 
     Estimates are held against what else is known: the weight of all states that were seen (by any
     chain or network, and the rows of ``data``), a rigorous lower bound of log Z, and the modes
-    that mean-field theory finds, weighed one by one (:mod:`mc.sampling.log_z.mode_weights`). Error
+    that mean-field theory finds, weighed one by one (:mod:`mc.sampling.log_z.verdict`). Error
     bars say what scatters, and what is known to be missing; a mode that nobody found is in none of
     them.
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.sampling.amplitude.sample import sample_perfect
+from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values
 from mc.sampling.chains.sample import sample_chains
-from mc.sampling.chains.states import FREE, Clamp, Seed, clamped_values
 from mc.sampling.info import ChainsInfo, Info, PerfectInfo, TemperedInfo
 from mc.sampling.policies import SAMPLERS, Chains, Perfect, Sampling, Tempered, policy_of
 from mc.sampling.tempering.sample import sample_tempered

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mc.studies.messages import failure, near_value
+from mc.studies.limits import failure, near_value
 from mc.studies.seeds import Coordinate
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
 from tnqbm import datasets

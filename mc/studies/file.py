@@ -26,9 +26,9 @@ from mc.studies.limits import (
     check_text,
     check_tree,
     dotted,
+    near_value,
     shown,
 )
-from mc.studies.messages import near_value
 from mc.studies.study import Study
 from mc.studies.toml_text import dump_toml, parse_toml
 from tnqbm.base.errors import StudyError

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from mc.estimators.provide import provide
+from mc.estimators.settings import provide
 from mc.studies.sections import GradientSection, TrainingSection
 from tnqbm.training.estimators import GRADIENTS
 from tnqbm.training.settings import has_setting

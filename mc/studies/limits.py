@@ -1,13 +1,15 @@
 """How large a study file and what it asks for may be, so that absurd ones are refused at once.
 
 All limits of study files are here, those of single settings in
-:data:`tnqbm.base.limits.MAX_COUNTS`; docs/study-files.md lists them.
+:data:`tnqbm.base.limits.MAX_COUNTS`; docs/study-files.md lists them. Also what messages about study
+files have in common.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from tnqbm.base.errors import StudyError
@@ -121,3 +123,20 @@ def check_tree(raw: Mapping[str, Any], where: str) -> None:
         for key, inner in value.items() if table else enumerate(value):
             if isinstance(inner, Mapping | list | tuple):
                 stack.append(((*path, key), inner))
+
+
+def near_value(value: str, choices: Sequence[str]) -> str:
+    """What was probably meant, or all there is to choose from, as the end of a message."""
+    near = difflib.get_close_matches(value, choices, 1, 0.5)
+    return f"; did you mean {near[0]!r}?" if near else f"; choose from {', '.join(choices)}"
+
+
+def failure(check: Callable[..., Any], *arguments: Any) -> str:
+    """What ``check(*arguments)`` complains about, or an empty text."""
+    try:
+        check(*arguments)
+    except (ValueError, OSError, ImportError) as error:
+        return str(error)
+    except Exception as error:  # e.g. ArchiveError for a damaged .h5 data file
+        return f"{type(error).__name__}: {error}"
+    return ""

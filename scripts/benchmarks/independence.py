@@ -35,10 +35,9 @@ from numpy.typing import NDArray  # noqa: E402
 import mc  # noqa: E402
 import tnqbm  # noqa: E402
 from mc.sampling.amplitude.fit import log_weight_of  # noqa: E402
-from mc.sampling.amplitude.weights import weigh  # noqa: E402
+from mc.sampling.amplitude.sample import weigh  # noqa: E402
 from mc.sampling.chains.diagnostics import autocorrelation_time  # noqa: E402
-from mc.sampling.chains.moving import MovingChains  # noqa: E402
-from mc.sampling.chains.states import starting_states  # noqa: E402
+from mc.sampling.chains.moving import MovingChains, starting_states  # noqa: E402
 
 Indicator = Callable[[NDArray[np.uint8]], NDArray[np.bool_]]
 

@@ -31,7 +31,7 @@ ARGS = parser.parse_args()
 import numpy as np  # noqa: E402
 
 import tnqbm  # noqa: E402
-from mc.estimators.provide import provide  # noqa: E402
+from mc.estimators.settings import provide  # noqa: E402
 from mc.running.ranks import connect  # noqa: E402
 from mc.running.team import join  # noqa: E402
 from tnqbm import Trainer, TrainingSettings  # noqa: E402

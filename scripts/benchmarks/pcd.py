@@ -36,7 +36,7 @@ one_thread()
 import numpy as np  # noqa: E402
 from peers_pcd import Learner, RbmsTrain, Training, make  # noqa: E402
 
-import mc.estimators.provide  # noqa: E402
+import mc.estimators.settings  # noqa: E402
 from mc.sampling.partition import log_partition  # noqa: E402
 from mc.sampling.policies import Annealing, Auto  # noqa: E402
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets  # noqa: E402
@@ -52,7 +52,7 @@ class Ours:
     """:class:`tnqbm.Trainer`, as a user has it."""
 
     def __init__(self, model: SqRBM, target: datasets.Target, training: Training) -> None:
-        mc.estimators.provide.provide()
+        mc.estimators.settings.provide()
         self._model = model
         settings = TrainingSettings(
             gradient="pcd",

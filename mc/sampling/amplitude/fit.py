@@ -15,8 +15,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
 from mc.sampling.amplitude.moves import LogWeight, Proposal, States
-from mc.sampling.chains.moving import MovingChains
-from mc.sampling.chains.states import FREE, Clamp, Seed, clamped_values, starting_states
+from mc.sampling.chains.moving import (
+    FREE,
+    Clamp,
+    MovingChains,
+    Seed,
+    clamped_values,
+    starting_states,
+)
 from mc.sampling.policies import FEEDS, MAX_BOND, Feed
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base import arguments

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.sampling.chains.diagnostics import autocorrelation_time
-from mc.sampling.chains.moving import MovingChains
-from mc.sampling.chains.states import States
+from mc.sampling.chains.moving import MovingChains, States
 
 CHAINS = 32
 """Chains of a pilot, whatever the number of chains of the run it is for."""

@@ -18,11 +18,18 @@ from mc.sampling.amplitude.fit import (
 )
 from mc.sampling.amplitude.moves import MOVE_WORK, IndependenceMoves, perfect_states
 from mc.sampling.chains.mixing import TRACE, diagnose, directions, unseen_mode
-from mc.sampling.chains.moving import MovingChains
+from mc.sampling.chains.moving import (
+    FREE,
+    MovingChains,
+    Seed,
+    States,
+    as_target,
+    scout_states,
+    starting_states,
+)
 from mc.sampling.chains.pilot import CHAINS, Pilot, fastest, run_pilots
-from mc.sampling.chains.states import FREE, Seed, States, as_target, scout_states, starting_states
 from mc.sampling.info import ChainsInfo, MixingWarning
-from mc.sampling.log_z.coverage import lacks
+from mc.sampling.log_z.verdict import lacks
 from mc.sampling.policies import MAX_BOND, Chains
 from tnqbm.base.limits import check_memory
 from tnqbm.base.progress import StepsDisplay

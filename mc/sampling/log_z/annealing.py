@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper, check_kernel, is_exact
-from mc.sampling.log_z.weights import summarise
+from mc.sampling.log_z.estimate import summarise
 from mc.sampling.path import Path, check_betas
 from mc.sampling.policies import Schedule
 from tnqbm.base.teams import Alone, Team, share

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper
 from mc.sampling.amplitude.fit import CHAINS, check_proposal, fit_amplitude, log_weight_of
 from mc.sampling.amplitude.moves import LogWeight, Proposal, States
-from mc.sampling.amplitude.weights import CURE, at_least_rounding, weigh
+from mc.sampling.amplitude.sample import CURE, at_least_rounding, weigh
 from mc.sampling.log_z.annealing import Annealed, anneal
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run, gap_between
 from mc.sampling.path import reference_fields

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.sampling.chains.mixing import TRACE, Mixing, diagnose, directions
-from mc.sampling.chains.states import as_target, spread_states
+from mc.sampling.chains.moving import as_target, spread_states
 from mc.sampling.info import MixingWarning, TemperedInfo
 from mc.sampling.path import reference_fields
 from mc.sampling.policies import Tempered

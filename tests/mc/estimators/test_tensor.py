@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-import mc.estimators.tensor_networks as fitted
+import mc.estimators.tensor as fitted
 from mc import EstimateWarning, run_study
-from mc.estimators.provide import provide
-from mc.estimators.settings import PCD, Tempered, Tensor
-from mc.estimators.tensor_networks import weighed
+from mc.estimators.settings import PCD, Tempered, Tensor, provide
+from mc.estimators.tensor import weighed
 from mc.running.workspace import Workspace
 from tests.mc.estimators.test_divergence import in_a_team
 from tests.mc.studies.samples import Disturbance, run

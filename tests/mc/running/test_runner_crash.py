@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
+import mc.running.interruption
 import mc.running.lock
-import mc.running.signals
 import mc.running.train_task
 from mc import RunFailed, StudyInterrupted, run_study
+from mc.running.interruption import ALWAYS, UNLESS_IGNORED, SignalWatch
 from mc.running.lock import OutputBusyError
-from mc.running.signals import ALWAYS, UNLESS_IGNORED, SignalWatch
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import (
     Disturbance,
@@ -126,7 +126,7 @@ def test_only_a_second_ctrl_c_interrupts_and_never_what_is_being_saved(
         save(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(mc.running.signals, "AGAIN_SECONDS", 0.0)
+        patch.setattr(mc.running.interruption, "AGAIN_SECONDS", 0.0)
         patch.setattr(mc.running.train_task, "save_checkpoint", disturbed)
         Disturbance(patch, 37, lambda: os.kill(os.getpid(), first))
         with pytest.raises(StudyInterrupted) as caught:
@@ -135,7 +135,7 @@ def test_only_a_second_ctrl_c_interrupts_and_never_what_is_being_saved(
     assert len(list(Workspace(out).checkpoints.glob("*.h5"))) == 1
 
     with monkeypatch.context() as patch:
-        patch.setattr(mc.running.signals, "AGAIN_SECONDS", 0.0)
+        patch.setattr(mc.running.interruption, "AGAIN_SECONDS", 0.0)
         Disturbance(patch, 20, lambda: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)])  # type: ignore[func-returns-value]
         with pytest.raises(KeyboardInterrupt):
             run_study(tiny(), out, progress=False, resume=True)

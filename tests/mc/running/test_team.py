@@ -11,9 +11,9 @@ import pytest
 
 from mc import run_study
 from mc.running.failures import FailedAlone, MemberFailed
+from mc.running.interruption import SignalWatch
 from mc.running.prepare import idle_members
 from mc.running.scheduler import Follower, Scheduler, TaskTable, Worker, task_source
-from mc.running.signals import SignalWatch
 from mc.running.team import MpiTeam, SingleMember, join, team_size_error, team_text
 from mc.studies.file import load_study
 from mc.studies.identity import study_identity

@@ -9,7 +9,7 @@ import pytest
 
 import mc.sampling.log_z.annealing
 from mc.sampling.log_z.annealing import adaptive_betas, anneal, choose_kernel
-from mc.sampling.log_z.weights import summarise
+from mc.sampling.log_z.estimate import summarise
 from mc.sampling.path import Path, check_betas, matching_fields, reference_fields
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM

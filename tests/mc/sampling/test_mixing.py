@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mc.sampling.chains.mixing import cut, diagnose, directions
-from mc.sampling.chains.states import spread_states
+from mc.sampling.chains.moving import spread_states
 from mc.sampling.info import MixingWarning
 from mc.sampling.policies import Chains, Tempered
 from mc.sampling.sample import sample

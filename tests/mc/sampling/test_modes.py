@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from mc.sampling.log_z.estimate import Estimate, Run
-from mc.sampling.log_z.mode_weights import ModeWeights, weigh_modes
 from mc.sampling.log_z.modes import Modes, find_modes
-from mc.sampling.log_z.verdict import judge
+from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core.bounds import log_partition_bound

@@ -131,7 +131,7 @@ def test_starts() -> None:
     with pytest.warns(MixingWarning):
         states, _ = sample_by(frozen, 2, chains=5, init=given, clamp=clamp, **options)
     assert (states[:, :, 1:] == 1).all()
-    from mc.sampling.chains.states import starting_states
+    from mc.sampling.chains.moving import starting_states
 
     assert (starting_states(given, 5, 4, data=None, seed=0) == given).all()
     for data in (rows, Target.uniform(rows)):

@@ -18,7 +18,7 @@ import mc.sampling.partition
 import tnqbm.base.limits
 from mc.cli.common import plain
 from mc.sampling.amplitude.fit import find_states, log_weight_of
-from mc.sampling.amplitude.weights import systematic, weigh
+from mc.sampling.amplitude.sample import systematic, weigh
 from mc.sampling.log_z.estimate import (
     Estimate,
     EstimateWarning,

@@ -49,7 +49,7 @@ def test_advised_methods_exist() -> None:
 
 
 def test_advised_gradient_exists() -> None:
-    from mc.estimators.provide import provide
+    from mc.estimators.settings import provide
     from tnqbm.training.estimators import GRADIENTS
 
     provide()

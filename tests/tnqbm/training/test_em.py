@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.linalg import logm
 
-import mc.estimators.provide
+import mc.estimators.settings
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity, metrics
@@ -16,7 +16,7 @@ from tnqbm.training.optimizers.em import LONGEST, project
 from tnqbm.training.optimizers.objective import Objective
 from tnqbm.training.trainer import Trainer
 
-mc.estimators.provide.provide()
+mc.estimators.settings.provide()
 
 
 def objective(target, m, paulis, **keywords):

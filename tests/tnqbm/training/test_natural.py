@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import special_ortho_group
 from threadpoolctl import threadpool_limits
 
-import mc.estimators.provide
+import mc.estimators.settings
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity
@@ -20,7 +20,7 @@ from tnqbm.training.optimizers.scores import Scores, enumerated
 from tnqbm.training.optimizers.solvers import solve
 from tnqbm.training.trainer import Trainer
 
-mc.estimators.provide.provide()
+mc.estimators.settings.provide()
 
 NATURAL = {"optimizer": "natural", "learning_rate": 1.0}
 GRADIENTS = [{"gradient": "exact"}, {"gradient": "pcd", "chains": 30, "steps": 2}]
