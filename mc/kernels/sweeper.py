@@ -14,9 +14,9 @@ from mc.kernels.collapsed import collapsed_chains
 from mc.kernels.measured import measured_chains
 from mc.kernels.thermal import thermal_chains, uncorrected_chains
 from tnqbm.core.shape import Shape
-from tnqbm.kernels.finite import all_within
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
+from tnqbm.kernels.tables import all_within
 
 
 class _Sweep(NamedTuple):

@@ -5,7 +5,7 @@
     python scripts/benchmarks/coefficients.py --only enumeration --write
 
 A ratio of 2 means that the forecast was twice what a call took in one thread. With --write the
-coefficients of every section shown (tnqbm/base/coefficients.toml) are divided by the geometric mean
+coefficients of every section shown (tnqbm/base/forecast.toml) are divided by the geometric mean
 of its ratios. Forecasts are sums of coefficients times counts, so the ratios' mean is then 1; to
 change the coefficients of a section relative to each other, edit the file.
 """
@@ -26,7 +26,7 @@ one_thread()
 import numpy as np  # noqa: E402
 
 from tnqbm import SqRBM, Target, exact  # noqa: E402
-from tnqbm.base.coefficients import PATH  # noqa: E402
+from tnqbm.base.forecast import PATH  # noqa: E402
 from tnqbm.core import connectivity  # noqa: E402
 from tnqbm.exact import cost, quadrature  # noqa: E402
 from tnqbm.hamiltonian import PauliHamiltonian, sqbm, tfim  # noqa: E402

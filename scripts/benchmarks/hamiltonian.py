@@ -6,7 +6,7 @@
 Each row is one gradient of the negative log-likelihood by all coefficients, in a process of its
 own: "peak" is the process's largest resident memory less that before the evaluation. "sqbm" has all
 couplings in and between the layers, "qrbm" all nine pairs of Pauli matrices between them. The
-coefficients in tnqbm/base/coefficients.toml are fitted to these times.
+coefficients in tnqbm/base/forecast.toml are fitted to these times.
 """
 
 from __future__ import annotations

@@ -1,10 +1,32 @@
-"""What a method of exact evaluation will take, and several of them as a table."""
+"""What a method of exact evaluation will take, and several of them as a table.
+
+Forecasts rest on measured times, one table: forecast.toml beside this file.
+"""
 
 from __future__ import annotations
 
 import math
+import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PATH = Path(__file__).with_suffix(".toml")
+
+
+def nanoseconds(section: str) -> dict[str, Any]:
+    """The coefficients of a section such as "enumeration" or "contraction.quimb", by name."""
+    table = _tables()
+    for name in section.split("."):
+        table = table[name]
+    return table
+
+
+@cache
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(PATH.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What surrounds this process: the MPI launcher, who reads its messages, files that hide packages.
 
-Used before anything else is imported, and therefore rests on the standard library alone.
+Used before anything else is imported, and therefore rests on the standard library alone. Also BLAS
+in one thread, where results must not depend on how many there are.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
+from typing import Any
 
 from tnqbm.base.errors import HiddenPackageError
 
@@ -141,3 +144,17 @@ def _hidden(name: str, path: str | None) -> HiddenPackageError:
         f"the package {name} is hidden by {path}, which Python imports in its place: rename that, "
         "or start Python in another folder and keep the file from beside the script"
     )
+
+
+def one_thread() -> Any:
+    """A context in which BLAS runs in one thread."""
+    return _libraries().limit(limits=1, user_api="blas")
+
+
+@cache
+def _libraries() -> Any:
+    """The BLAS libraries of this process, looked up once: that takes milliseconds."""
+    import scipy.linalg  # noqa: F401  (loads its own BLAS)
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

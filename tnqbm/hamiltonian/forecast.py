@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tnqbm.base.coefficients import nanoseconds
-from tnqbm.base.forecast import Forecast
+from tnqbm.base.forecast import Forecast, nanoseconds
 from tnqbm.base.limits import available_bytes
 
 CHUNK_BYTES = 1 << 26

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 from tnqbm.hamiltonian.forecast import KEPT_BYTES, chunk_size
 from tnqbm.hamiltonian.terms import Matrices, PauliTable
 

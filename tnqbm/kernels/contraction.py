@@ -457,7 +457,7 @@ def descend(
 ):  # fmt: skip
     """One draw for each row of ``uniforms`` (draws, steps), into ``out`` (draws, n).
 
-    The other arguments are explained in :mod:`tnqbm.networks.compiled.perfect`.
+    The other arguments are explained in :mod:`tnqbm.networks.compiled.engine`.
     """
     for draw in range(uniforms.shape[0]):
         known[:] = 0

@@ -24,16 +24,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of
-from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import MAX_DENSE, check_memory
+from tnqbm.base.process import one_thread
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.fields import largest_lengths
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, states_of
 from tnqbm.model_tools import gauge
+from tnqbm.model_tools.expansion import coefficients, n_terms
 from tnqbm.model_tools.simplify import Simplified, simplify
-from tnqbm.model_tools.spin_polynomial import coefficients, n_terms
 
 if TYPE_CHECKING:
     from tnqbm.hamiltonian.operator import PauliHamiltonian

@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import check_memory
+from tnqbm.base.process import one_thread
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import Complex, check_paulis
 

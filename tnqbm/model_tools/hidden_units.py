@@ -24,8 +24,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.base.process import one_thread
 from tnqbm.core import streams
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.model import SqRBM

@@ -19,7 +19,7 @@ from decimal import Decimal, localcontext
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape

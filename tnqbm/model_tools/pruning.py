@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.blas import one_thread
 from tnqbm.base.limits import check_memory
+from tnqbm.base.process import one_thread
 from tnqbm.core.fields import length
 from tnqbm.core.model import SqRBM
 from tnqbm.model_tools import gauge

@@ -21,7 +21,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 
 Float = NDArray[np.float64]
 

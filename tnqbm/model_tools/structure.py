@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.model_tools.spectra import RESOLUTION, factor_spectra, schmidt_spectra

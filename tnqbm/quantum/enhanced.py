@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.arguments import is_whole
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM

@@ -17,7 +17,7 @@ from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.training.estimators import GradientEstimator, GradientSettings
-from tnqbm.training.estimators.given import GivenGradient
+from tnqbm.training.estimators.protocol import GivenGradient
 from tnqbm.training.hamiltonians import HamiltonianProblem
 from tnqbm.training.inputs import run_keys
 from tnqbm.training.optimizers import OptimizerSettings

@@ -30,8 +30,7 @@ from tnqbm.training.inputs import (
     stacked,
     stacked_apart,
 )
-from tnqbm.training.optimizers.objective import Objective
-from tnqbm.training.optimizers.scores import Scores
+from tnqbm.training.optimizers.scores import Objective, Scores
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tnqbm.base.arguments import checked, one_of, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.base.teams import Alone, Team
-from tnqbm.kernels.finite import all_within
+from tnqbm.kernels.tables import all_within
 from tnqbm.training import gradients, schedules
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.estimators import Averages, Context, EvaluatorSettings, GradientSettings

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 from tnqbm.core import streams
 from tnqbm.core.fields import averages, log_2cosh, log_factor
 from tnqbm.core.model import SqRBM

@@ -3,7 +3,7 @@
 import pytest
 
 from tnqbm import SqRBM, exact
-from tnqbm.base.coefficients import nanoseconds
+from tnqbm.base.forecast import nanoseconds
 from tnqbm.exact import cost
 
 SECTIONS = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tnqbm.core import connectivity
-from tnqbm.exact.treewidth import NODES, estimated_width
+from tnqbm.exact.cost import NODES, estimated_width
 
 
 @pytest.mark.parametrize(("window", "width"), [(2, 2), (4, 4), (6, 6)])

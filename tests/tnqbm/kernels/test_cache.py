@@ -246,7 +246,7 @@ def test_kernels_made_by_one_function_have_keys_of_their_own_in_every_process() 
         "from types import SimpleNamespace\n"
         "from mc.kernels.collapsed import collapsed_chains\n"
         "from mc.kernels.measured import measured_chains\n"
-        "from tnqbm.kernels.skeleton import table_2, table_3\n"
+        "from tnqbm.kernels.tables import table_2, table_3\n"
         "codegen = SimpleNamespace(magic_tuple=lambda: ())\n"
         "for kernel in (collapsed_chains, measured_chains, table_2, table_3):\n"
         "    print(kernel._cache._index_key((), codegen))\n"

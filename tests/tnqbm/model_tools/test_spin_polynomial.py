@@ -8,7 +8,7 @@ import pytest
 from tests.reductions import SUPPORTS, sparse
 from tests.twins import all_states
 from tnqbm import SqRBM
-from tnqbm.model_tools.spin_polynomial import coefficients, n_terms
+from tnqbm.model_tools.expansion import coefficients, n_terms
 
 
 @pytest.mark.parametrize("paulis", ["Z", "XYZ"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, exact, networks
-from tnqbm.base.coefficients import nanoseconds
+from tnqbm.base.forecast import nanoseconds
 from tnqbm.core import connectivity
 from tnqbm.core.model import coupling_mask
 from tnqbm.core.shape import Shape
@@ -17,11 +17,11 @@ from tnqbm.datasets import Target
 from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.networks import Contraction
 from tnqbm.networks.compiled import engine as compiled
-from tnqbm.networks.compiled.perfect import PerfectSampler
+from tnqbm.networks.compiled.engine import PerfectSampler
 from tnqbm.networks.contraction import sweep as sweeps
 from tnqbm.networks.contraction.contraction import _moments
-from tnqbm.networks.contraction.leaves import gather_leaves
 from tnqbm.networks.contraction.plan import Plan, _positions
+from tnqbm.networks.contraction.shape import gather_leaves
 from tnqbm.networks.contraction.trees import quick_tree
 from tnqbm.networks.factors import Factors, largest_field
 

@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from tests.tnqbm.networks.test_contraction import dense_hidden_state
 from tests.twins import all_states, averages, enumerate_model
 from tnqbm import SqRBM, exact, networks
-from tnqbm.base.coefficients import nanoseconds
+from tnqbm.base.forecast import nanoseconds
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.datasets import Target
 from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.networks import Contraction
-from tnqbm.networks.contraction.leaves import gather_leaves
 from tnqbm.networks.contraction.plan import Plan, _positions
 from tnqbm.networks.contraction.quimb_engine import QuimbEngine
+from tnqbm.networks.contraction.shape import gather_leaves
 from tnqbm.networks.contraction.sweep import evaluate, sweep
 from tnqbm.networks.contraction.trees import quick_tree
 from tnqbm.networks.factors import Factors, largest_field

@@ -13,8 +13,8 @@ from tnqbm.core import connectivity
 from tnqbm.kernels.sphere import nodes
 from tnqbm.networks import Contraction
 from tnqbm.networks.compiled.program import compile_tree
-from tnqbm.networks.contraction.leaves import gather_leaves
 from tnqbm.networks.contraction.plan import TooLarge
+from tnqbm.networks.contraction.shape import gather_leaves
 from tnqbm.networks.contraction.trees import elimination_tree, improved_tree, next_slice, quick_tree
 from tnqbm.networks.factors import Factors, quadrature_degree
 

@@ -13,7 +13,7 @@ from tnqbm.core import connectivity, metrics
 from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.training import SqRBMProblem
 from tnqbm.training.optimizers.em import LONGEST, project
-from tnqbm.training.optimizers.objective import Objective
+from tnqbm.training.optimizers.scores import Objective
 from tnqbm.training.trainer import Trainer
 
 mc.estimators.settings.provide()

@@ -9,7 +9,7 @@ from tnqbm.core.shape import Shape
 from tnqbm.training import SqRBMProblem
 from tnqbm.training.estimators import GRADIENTS, Averages
 from tnqbm.training.estimators.exact import Enumeration, ExactGradient
-from tnqbm.training.estimators.given import GivenGradient
+from tnqbm.training.estimators.protocol import GivenGradient
 from tnqbm.training.settings import log_spaced
 from tnqbm.training.trainer import Trainer
 

@@ -22,8 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tnqbm.base.coefficients import nanoseconds
-from tnqbm.base.forecast import Forecast
+from tnqbm.base.forecast import Forecast, nanoseconds
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments

@@ -57,7 +57,7 @@ class Amplitude:
 
     def table(self, rows: Float, row_sums: Float, columns: Float, column_sums: Float) -> Float:
         """log psi (R, C) of all pairs of R beginnings and C endings."""
-        from tnqbm.kernels import skeleton as skeleton_kernels
+        from tnqbm.kernels import tables as skeleton_kernels
         from tnqbm.kernels.simd import aligned, lanes
 
         kernel = (

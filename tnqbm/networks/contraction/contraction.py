@@ -17,10 +17,15 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM, coupling_mask
 from tnqbm.core.moments import Moments
 from tnqbm.core.paulis import PAULI_MATRICES
-from tnqbm.networks.compiled.perfect import PerfectSampler
+from tnqbm.networks.compiled.engine import PerfectSampler
 from tnqbm.networks.contraction.engines import engine_maker
-from tnqbm.networks.contraction.forecast import ContractionForecast
-from tnqbm.networks.contraction.plan import Plan, TooLarge, make_plan, wide_units
+from tnqbm.networks.contraction.plan import (
+    ContractionForecast,
+    Plan,
+    TooLarge,
+    make_plan,
+    wide_units,
+)
 from tnqbm.networks.contraction.sweep import Engine, Entries, evaluate, sweep
 from tnqbm.networks.factors import Member, Scope, largest_field
 

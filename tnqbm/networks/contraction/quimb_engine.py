@@ -15,10 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base import blas
-from tnqbm.base.coefficients import nanoseconds
-from tnqbm.networks.contraction.forecast import ContractionForecast, contraction_forecast
-from tnqbm.networks.contraction.plan import Plan, TooLarge
+from tnqbm.base import process
+from tnqbm.base.forecast import nanoseconds
+from tnqbm.networks.contraction.plan import (
+    ContractionForecast,
+    Plan,
+    TooLarge,
+    contraction_forecast,
+)
 from tnqbm.networks.contraction.shape import Tree, TreeShape
 from tnqbm.networks.contraction.sweep import Engine, Entries, Run, SliceResult
 from tnqbm.networks.graph import index, scaled_tensor
@@ -132,7 +136,7 @@ class QuimbEngine:
             signs = numbers.signs[first:last].reshape(logs.shape)
             tensor, scale = scaled_tensor(logs, signs, [self._index(v) for v in scope])
             leaves.append(_normalised(tensor, scale))
-        with blas.one_thread():
+        with process.one_thread():
             if not gradients and math.prod(leaf.least for leaf in leaves) > TINY:
                 return self._contracted(leaves)
             try:

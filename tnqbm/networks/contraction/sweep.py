@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.networks.contraction.forecast import ContractionForecast
-from tnqbm.networks.contraction.plan import Plan
+from tnqbm.networks.contraction.plan import ContractionForecast, Plan
 from tnqbm.networks.contraction.shape import strides
 from tnqbm.networks.factors import Scope
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tnqbm.training.problems import Problem
     from tnqbm.training.settings import TrainingSettings
 
+
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
 State = dict[str, NDArray[np.generic]]
@@ -207,3 +208,20 @@ class EvaluatorSettings(Part):
     def make(self, context: Context) -> LogPartition | None:
         """The evaluator for a batch of runs; None if it leaves log Z open."""
         raise NotImplementedError(f"{type(self).__name__} must say how its evaluator is made")
+
+
+class GivenGradient(GradientSettings):
+    """Takes an object with the protocol :class:`GradientEstimator`, made for these very runs."""
+
+    name: ClassVar[str] = "given"
+    gives_states: ClassVar[bool] = True  # perhaps: who needs them says so where they are missing
+    estimator: Any
+
+    def make(self, context: Context) -> GradientEstimator:
+        estimator: GradientEstimator = self.estimator
+        return estimator
+
+    @property
+    def unknown(self) -> bool:
+        """Nothing is known of it before it has been asked."""
+        return True

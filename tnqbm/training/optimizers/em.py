@@ -28,10 +28,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.blas import one_thread
+from tnqbm.base.process import one_thread
 from tnqbm.base.text import short_repr
-from tnqbm.training.optimizers.objective import ROUNDING, Objective
-from tnqbm.training.optimizers.scores import Scores
+from tnqbm.training.optimizers.scores import ROUNDING, Objective, Scores
 from tnqbm.training.optimizers.solvers import chosen, solve
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from tnqbm.base.limits import check_memory
 from tnqbm.core.fields import log_2cosh, tanh_ratio, tanh_ratio_slope
 from tnqbm.core.shape import Shape
-from tnqbm.core.states import spins, states_of
+from tnqbm.core.states import index_of, spins, states_of
 
 Float = NDArray[np.float64]
 
@@ -59,8 +59,8 @@ class Scores:
         are zero elsewhere, and what stands elsewhere in vectors that go in is ignored.
 
     Results depend on the number of BLAS threads in their last digits;
-    :func:`tnqbm.base.blas.one_thread` fixes it. Raises MemoryError if the fields of all states do
-    not fit.
+    :func:`tnqbm.base.process.one_thread` fixes it. Raises MemoryError if the fields of all states
+    do not fit.
     """
 
     def __init__(
@@ -252,3 +252,61 @@ class Scores:
 
     def _kept(self, x: Float) -> Float:
         return x if self.free is None else np.where(self.free, x, 0.0)
+
+
+ROUNDING = 8.0 * float(np.finfo(np.float64).eps)
+"""Changes of a loss that are smaller than this, relative to its parts, are rounding."""
+
+
+class Objective:
+    """L(theta) = log Z - sum_v q_v log p~(v) + decay/2 |w|^2 of runs with data of their own.
+
+    ``states`` (1 or runs, K, n) and ``probabilities`` (1 or runs, K) are the data; ``free``
+    (n_parameters,) says which parameters may change, None if all may. Raises ValueError if there
+    are too many visible units to enumerate.
+    """
+
+    def __init__(
+        self,
+        states: NDArray[np.uint8],
+        probabilities: Float,
+        m: int,
+        n_paulis: int,
+        *,
+        decay: float = 0.0,
+        free: NDArray[np.bool_] | None = None,
+    ) -> None:
+        n = states.shape[-1]
+        self._s = enumerated(n)
+        self._q = np.zeros((states.shape[0], 1 << n))
+        for q, some, each in zip(self._q, states, probabilities, strict=True):
+            np.add.at(q, index_of(some), each)
+        self._m, self._n_paulis, self._free = m, n_paulis, free
+        self._decay = decay
+        size = n + n_paulis * m * (n + 1)
+        self.diagonal: Float | None = None
+        """Second derivative of the weight decay (n_parameters,), None without it."""
+        if decay:
+            self.diagonal = np.zeros(size)
+            self.diagonal[n + n_paulis * m :] = decay
+
+    def scores(self, theta: Float) -> Scores:
+        """Fields and weights of all states under theta (n_parameters,)."""
+        return Scores(theta, self._s, self._m, self._n_paulis, free=self._free)
+
+    def clamped(self, scores: Scores, run: int) -> Float:
+        """The data's averages <h>_q of a run, (n_parameters,)."""
+        return scores.averages(self._data(run))
+
+    def loss(self, theta: Float, scores: Scores, run: int) -> float:
+        """L of a run at the parameters that the scores belong to."""
+        likelihood = float(self._data(run) @ scores.log_weights)
+        return scores.log_partition - likelihood + self.rest(theta)
+
+    def rest(self, theta: Float) -> float:
+        """What the weight decay adds to L."""
+        return 0.0 if self.diagonal is None else 0.5 * float(self.diagonal @ (theta * theta))
+
+    def _data(self, run: int) -> Float:
+        q: Float = self._q[0 if self._q.shape[0] == 1 else run]
+        return q
