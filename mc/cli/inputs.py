@@ -104,8 +104,6 @@ def _saved_model(path: str) -> SqRBM:
     try:
         return SqRBM.load(path)
     except ArchiveError:
-        from tnqbm.archive import Archive
-
         try:
             groups = Archive(path).seeds()
         except (ArchiveError, OSError):

@@ -32,11 +32,11 @@ from mc.sampling.log_z.estimate import EstimateWarning
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core import streams
 from tnqbm.exact.averages import StateAverages
+from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
 from tnqbm.training.estimators import Averages, Context
 
 if TYPE_CHECKING:
     from mc.estimators.settings import GlobalMovesGradient, Tensor
-    from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
     from tnqbm.training.problems import SqRBMProblem
 
 
@@ -71,8 +71,6 @@ INFIDELITY = 1e-3
 
 def _amplitude_network() -> type[AmplitudeMPS]:
     # Whoever trains without networks need not load what they are made with.
-    from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
-
     return AmplitudeMPS
 
 

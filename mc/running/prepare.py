@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from mc.running.provenance import build, study_provenance
 from mc.running.ranks import Ranks
 from mc.running.team import team_size_error
 from mc.running.workspace import Earlier, Workspace, begun, identity_text, usable_checkpoints
 from mc.studies.combinations import unsaid_repeats
+from mc.studies.file import check_study
 from mc.studies.identity import (
     SETTINGS,
     data_of,
@@ -28,9 +29,6 @@ from mc.studies.study import Study
 from tnqbm.archive import PlannedGroup
 from tnqbm.archive.coordinates import unite_plans
 from tnqbm.base.errors import StudyError
-
-if TYPE_CHECKING:
-    from tnqbm.archive import PlannedGroup
 
 
 class StartOptions(NamedTuple):
@@ -200,8 +198,6 @@ def with_finished(plan: Sequence[PlannedGroup], finished: Iterable[Key]) -> list
 
 def _earlier_identity(study: Study, out: Path, earlier: Earlier) -> dict[str, Any]:
     """Settings that made ``out``: as recorded, or (for merged archives) from its study text."""
-    from mc.studies.file import check_study
-
     if SETTINGS in earlier.provenance:
         recorded: dict[str, Any] = json.loads(earlier.provenance[SETTINGS])
         return recorded

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from mc.running.interruption import abort_on_uncaught
 from tnqbm.base.errors import install_command
 from tnqbm.base.process import launched, launcher_size
+from tnqbm.kernels import parallel
 
 POLL_SECONDS = 0.002
 MESSAGE_TAG = 1
@@ -218,8 +219,6 @@ def set_threads(ranks: Ranks) -> int:
 
     NUMBA_NUM_THREADS in the environment is taken as the user's own choice.
     """
-    from tnqbm.kernels import parallel
-
     most = parallel.max_threads()
     share = cores_for_rank(ranks)
     threads = most if os.environ.get("NUMBA_NUM_THREADS") else min(share, most)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +20,14 @@ from mc.studies.identity import same_numbers
 from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate
 from mc.studies.study import Study
+from tnqbm.archive import RunRecord, write_block
 from tnqbm.base.errors import ArchiveError
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
+from tnqbm.training.problems import SqRBMProblem
 from tnqbm.training.settings import TrainingSettings
+from tnqbm.training.trainer import Trainer
 from tnqbm.training.trajectory import METRICS, Trajectory
-
-if TYPE_CHECKING:
-    from tnqbm.training.settings import TrainingSettings
-    from tnqbm.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -51,9 +50,6 @@ class TaskContext:
 
 def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     """Compile (or load from the cache) what a training needs, with a training of two units."""
-    from tnqbm.training.problems import SqRBMProblem
-    from tnqbm.training.trainer import Trainer
-
     provide()
     # Whatever the study's learning rate is, this training must not fail.
     quick: dict[str, Any] = settings.flat() | {"iterations": 1, "learning_rate": 0.0}
@@ -241,9 +237,6 @@ def _usable_checkpoint(context: TaskContext, task: Task) -> Checkpoint | None:
 
 def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
     """What makes trainers of a task, at its start."""
-    from tnqbm.training.problems import SqRBMProblem
-    from tnqbm.training.trainer import Trainer
-
     provide()
     study, coordinates = context.study, task.coordinates
     settings = study.settings(str(coordinates["gradient"]))
@@ -261,8 +254,6 @@ def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
 def _store(
     context: TaskContext, task: Task, trajectories: Sequence[Trajectory], started: str
 ) -> None:
-    from tnqbm.archive import RunRecord, write_block
-
     finished = now()
     wanted = context.study.metrics(str(task.coordinates["gradient"]))
     unwanted: dict[str, None] = {name: None for name in METRICS if name not in wanted}

@@ -25,6 +25,7 @@ from mc.sampling.policies import (
     Network,
     policy_of,
 )
+from tnqbm import exact
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core import streams
@@ -104,8 +105,6 @@ def log_partition(
 
 def affordable(model: SqRBM) -> bool:
     """Whether exact evaluation of the model takes less than about half a minute."""
-    from tnqbm import exact
-
     return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in exact.forecasts(model))
 
 
@@ -249,8 +248,6 @@ def _all(work: _Work) -> Estimate:
 
 
 def _exact(model: SqRBM, policy: Exact) -> Estimate:
-    from tnqbm import exact
-
     begun = time.perf_counter()
     method = "auto" if policy.method == "exact" else policy.method
     value = float(exact.log_partition(model, method=method, engine=policy.engine))

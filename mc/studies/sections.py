@@ -13,7 +13,7 @@ from mc.studies.limits import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis
-from tnqbm.training.settings import known_parts
+from tnqbm.training.settings import PARTS, all_settings, known_parts
 from tnqbm.training.trajectory import METRICS
 
 DEFAULT_RECORDS = 200
@@ -228,8 +228,6 @@ _ELSEWHERE = ("gradient", "records", "snapshots")
 
 def settings_keys() -> dict[str, Any]:
     """Keys of [training] and [gradients.NAME] with their types: the settings of trainings."""
-    from tnqbm.training.settings import PARTS, all_settings
-
     provide()
     keys: dict[str, Any] = {}
     for name, (field, _, alike) in all_settings().items():

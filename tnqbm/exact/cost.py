@@ -21,13 +21,12 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from tnqbm.base.forecast import Forecast, Forecasts, nanoseconds
 from tnqbm.base.limits import MAX_VISIBLE
 from tnqbm.core.model import SqRBM, coupling_mask
 from tnqbm.exact import quadrature as method
+from tnqbm.networks.contraction import cache
 
 METHODS = ("enumeration", "contraction", "quadrature")
 
@@ -83,8 +82,6 @@ def contraction(
     model: SqRBM, *, moments: bool = False, pairs: str = "all", engine: str = "auto"
 ) -> Forecast:
     """Contraction of the factor graph."""
-    from tnqbm.networks.contraction import cache
-
     if not cache.planned(model, engine=engine):
         mask = coupling_mask(model)
         if mask.shape[0] > _TOO_DENSE and mask.size and mask.all():
@@ -124,6 +121,10 @@ def estimated_width(mask: Mask, n_paulis: int, limit: float) -> float:
     Cuthill-McKee), each with the hidden units' factors whole and with all of them split. Good
     trees save a few bits more. No value is exact above ``limit``: the search ends there.
     """
+    # SciPy's graphs take a while to load.
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     n, m = mask.shape
     coupled = mask.astype(np.float32)
     dense = (coupled @ coupled.T) > 0

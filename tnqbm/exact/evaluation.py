@@ -27,11 +27,15 @@ from tnqbm.core.moments import Gradient, Moments
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.exact import cost, quadrature
+from tnqbm.exact.averages import StateAverages
+from tnqbm.exact.enumerator import Enumerator, dense_targets
+from tnqbm.networks.contraction import cache
+from tnqbm.networks.contraction.engines import ENGINES
 
 if TYPE_CHECKING:
     from tnqbm.base.forecast import Forecasts
-    from tnqbm.exact.enumerator import Enumerator
     from tnqbm.networks import Contraction
+
 
 __all__ = [
     "MAX_DENSE",
@@ -137,9 +141,6 @@ def gradient(
     The paper's eqs. (11) and (12) print Phi(v) and s_i(v) in the second term where the summed
     v' is meant; both phases are averages of the same function of the visible state.
     """
-    from tnqbm.exact.averages import StateAverages
-    from tnqbm.exact.enumerator import dense_targets
-
     if target.n_visible != model.n_visible:
         raise ValueError(
             f"the target has {target.n_visible} visible units, the model {model.n_visible}"
@@ -214,8 +215,6 @@ def _method(
 
 def _check_engine(engine: str) -> None:
     if engine != "auto":  # the usual case loads no tensor networks
-        from tnqbm.networks.contraction.engines import ENGINES
-
         check_choice("engine", engine, ENGINES)
 
 
@@ -240,15 +239,11 @@ def _cheapest(model: SqRBM, moments: bool, pairs: Pairs) -> str:
 
 
 def _enumerator(model: SqRBM, precision: str) -> Enumerator:
-    from tnqbm.exact.enumerator import Enumerator
-
     check_enumerable(model.n_visible)
     return Enumerator(model.shape, precision)
 
 
 def _contraction(model: SqRBM, engine: str) -> Contraction:
-    from tnqbm.networks.contraction import cache
-
     return cache.contraction(model, engine=engine)
 
 

@@ -17,7 +17,7 @@ how much D varies. Four ways to see it, each proving one side or both:
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,12 +31,11 @@ from tnqbm.core import streams
 from tnqbm.core.fields import largest_lengths
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, states_of
+from tnqbm.exact.enumerator import Enumerator
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.model_tools import gauge
 from tnqbm.model_tools.expansion import coefficients, n_terms
 from tnqbm.model_tools.simplify import Simplified, simplify
-
-if TYPE_CHECKING:
-    from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 __all__ = ["METHODS", "Equivalence", "equivalent"]
 
@@ -115,8 +114,6 @@ class Equivalence:
 
 
 def _model(value: object) -> Exception | None:
-    from tnqbm.hamiltonian import PauliHamiltonian
-
     return one_of(SqRBM, PauliHamiltonian)(value)
 
 
@@ -375,8 +372,6 @@ def _hamiltonians(
     tolerance: float,
     method: str,
 ) -> Equivalence:
-    from tnqbm.hamiltonian.operator import PauliHamiltonian
-
     for one in (first, second):
         if not isinstance(one, SqRBM | PauliHamiltonian):
             raise TypeError(f"need SqRBM or PauliHamiltonian, got {type(one).__name__}")
@@ -408,8 +403,6 @@ def _log_p(model: SqRBM) -> Float:
     if n <= _SMALL:
         log_p = model.log_weight(states_of(np.arange(2**n), n))
     else:
-        from tnqbm.exact.enumerator import Enumerator
-
         log_p = Enumerator(model.shape).log_weights(model.to_vector())
     return np.asarray(log_p - _log_sum(log_p))
 

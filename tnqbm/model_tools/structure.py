@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,10 +22,9 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base.process import one_thread
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
+from tnqbm.exact.enumerator import Enumerator
 from tnqbm.model_tools.spectra import RESOLUTION, factor_spectra, schmidt_spectra
-
-if TYPE_CHECKING:
-    from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
+from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
 
 __all__ = [
     "ChainStructure",
@@ -230,8 +229,6 @@ def report(
     places = np.arange(n) if order is None else _checked_order(order, n)
     with one_thread():
         if whole and amplitude is None and n > MAX_EXACT:
-            from tnqbm.networks.amplitude.amplitude import AmplitudeMPS
-
             wanted: Any = "auto" if order is None else places
             amplitude = AmplitudeMPS.fit(model, max_bond=max_bond, order=wanted, seed=seed)
         if amplitude is not None:
@@ -291,8 +288,6 @@ def _unit(model: SqRBM, j: int, places: Int, precisions: tuple[float, ...]) -> U
 
 def _log_weights(model: SqRBM, places: Int) -> Float:
     """log p~ of all 2^n states, the unit at the first place the most significant bit."""
-    from tnqbm.exact.enumerator import Enumerator
-
     moved = SqRBM(model.a[places], model.b, model.w[:, places], model.paulis)
     enumerator = Enumerator(model.shape)
     return np.asarray(enumerator.log_weights(moved.to_vector()))

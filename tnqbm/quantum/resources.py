@@ -16,10 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tnqbm import exact
 from tnqbm.base.arguments import check_choice, is_whole
 from tnqbm.core import fields
 from tnqbm.core.connectivity import named
 from tnqbm.core.model import SqRBM
+from tnqbm.exact import cost
 from tnqbm.quantum.gate_counts import (
     COUPLING_MAPS,
     Counts,
@@ -281,9 +283,6 @@ def _log_partition(model: SqRBM, wanted: LogZ) -> tuple[float, str]:
     if not isinstance(wanted, str):
         return float(wanted), "given"
     if wanted == "auto":
-        from tnqbm import exact
-        from tnqbm.exact import cost
-
         methods = [cost.enumeration, cost.quadrature]
         if model.mask is not None:
             methods.append(cost.contraction)

@@ -21,12 +21,15 @@ from tnqbm.archive.rows import Where, in_words, varying
 from tnqbm.archive.summaries import all_rows
 from tnqbm.archive.verify import made_by, verify_archive
 from tnqbm.base.errors import ArchiveError
+from tnqbm.figures.layout import require_matplotlib
 from tnqbm.files.atomic import atomic_write
 from tnqbm.files.outputs import REPORT, check_output
 from tnqbm.files.storage import SEAL_SIZE, check_seal
 from tnqbm.report.content import ArchiveFacts, GroupRow, Report, SampledModel, Skipped
+from tnqbm.report.figures import draw
 from tnqbm.report.findings import findings
 from tnqbm.report.groups import group_rows, most_hidden, spent_by_group
+from tnqbm.report.html import render, require_jinja
 from tnqbm.report.samples import Sampler, sampled_models
 from tnqbm.report.view import View, archive_paths, views
 
@@ -87,10 +90,6 @@ def write(
     suffix than .html, for an archive, and for a file that is no report, FileExistsError unless
     ``overwrite``, and OSError if the file cannot be written; all but the last before any work.
     """
-    from tnqbm.figures.layout import require_matplotlib
-    from tnqbm.report.figures import draw
-    from tnqbm.report.html import render, require_jinja
-
     require_jinja()
     require_matplotlib()
     target = check_output(path, REPORT, overwrite=overwrite, inputs=archive_paths(archives))

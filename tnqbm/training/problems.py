@@ -23,19 +23,15 @@ from tnqbm.datasets.targets import TARGET
 from tnqbm.exact.averages import StateAverages
 from tnqbm.training import gradients
 from tnqbm.training.estimators.exact import enumerated_log_partition, enumeration
-from tnqbm.training.inputs import (
-    checked_frozen,
-    common_mask,
-    common_shape,
-    stacked,
-    stacked_apart,
-)
+from tnqbm.training.inputs import checked_frozen, common_mask, common_shape, stacked, stacked_apart
 from tnqbm.training.optimizers.scores import Objective, Scores
+from tnqbm.training.sample_moments import SampleMoments
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team
     from tnqbm.training.estimators.protocol import Context, GradientEstimator, LogPartition
     from tnqbm.training.settings import TrainingSettings
+
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -166,8 +162,6 @@ class SqRBMProblem:
         return StateAverages(states, probabilities, self.shape, training.precision)
 
     def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
-        from tnqbm.training.sample_moments import SampleMoments
-
         moments = SampleMoments(self.shape, training.precision)
 
         def averages(theta: Float, data: States) -> Float:

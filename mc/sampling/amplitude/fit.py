@@ -8,8 +8,6 @@ visit them in proportion. A mode that none of them finds is missing from the net
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,9 +30,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
-
-if TYPE_CHECKING:
-    from tnqbm.networks import AmplitudeMPS
+from tnqbm.networks import AmplitudeMPS
 
 Float = NDArray[np.float64]
 CHAINS = 256
@@ -98,7 +94,6 @@ def fit_amplitude(
         )
         # The first states of all chains come first, whatever number of rows is looked at.
         rows = np.swapaxes(found, 0, 1).reshape(-1, model.n_visible)
-    from tnqbm.networks import AmplitudeMPS
 
     return AmplitudeMPS.fit(
         conditioned(model, held),

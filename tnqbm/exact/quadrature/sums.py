@@ -15,7 +15,10 @@ from tnqbm.core import fields
 from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.core.shape import Shape
+from tnqbm.exact.enumerator import Enumerator
 from tnqbm.kernels import sphere
+from tnqbm.kernels.quadrature import derivatives, scratch_size, sums
+from tnqbm.kernels.simd import aligned, lanes
 
 Float = NDArray[np.float64]
 
@@ -94,8 +97,6 @@ class NodeSums:
     """Sums over the tuples of nodes of one degree, for two or three Paulis."""
 
     def __init__(self, part: CoupledPart, degree: int) -> None:
-        from tnqbm.kernels.simd import lanes
-
         self.degree = degree
         self._part = part
         self._points, weights = sphere.nodes(degree, part.n_paulis)
@@ -114,8 +115,6 @@ class NodeSums:
     def log_partition(self) -> float:
         """log Z of the coupled units."""
         if self._log_z is None:
-            from tnqbm.kernels.quadrature import sums
-
             out = np.empty((self._shards, 2))
             sums(*self._arguments(), *self._work(), out)
             highest = float(out[:, 0].max())
@@ -129,8 +128,6 @@ class NodeSums:
     def moments(self) -> Moments:
         """Moments of the coupled units."""
         if self._moments is None:
-            from tnqbm.kernels.quadrature import derivatives
-
             n, units, p, row = self._n, self._units, self._part.n_paulis, self._row
             out = np.empty((self._shards, 1 + row + units * p * (1 + row)))
             log_z = self.log_partition - self._offset()
@@ -158,9 +155,6 @@ class NodeSums:
         )  # fmt: skip
 
     def _work(self) -> tuple[Float, NDArray[np.int64]]:
-        from tnqbm.kernels.quadrature import scratch_size
-        from tnqbm.kernels.simd import aligned
-
         size = scratch_size(self._units, self._part.n_paulis, self._row, self._lanes)
         return (
             aligned((self._shards, size), np.float64),
@@ -196,8 +190,6 @@ def dual_sums(part: CoupledPart, *, moments: bool) -> tuple[float, Moments]:
     With one Pauli exp(-H) is diagonal and the layers may change places: hidden states are
     enumerated.
     """
-    from tnqbm.exact.enumerator import Enumerator
-
     n, m, p = part.n_visible, part.n_hidden, part.n_paulis
     empty = Moments(np.zeros(n), np.zeros((p, m)), np.zeros((p, n, m)))
     if m == 0:

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins, states_of
+from tnqbm.kernels import tables as skeleton_kernels
+from tnqbm.kernels.simd import aligned, lanes
 from tnqbm.networks.amplitude.matrix_product import Float, Tensors
 
 RANK = 1e-11
@@ -57,9 +59,6 @@ class Amplitude:
 
     def table(self, rows: Float, row_sums: Float, columns: Float, column_sums: Float) -> Float:
         """log psi (R, C) of all pairs of R beginnings and C endings."""
-        from tnqbm.kernels import tables as skeleton_kernels
-        from tnqbm.kernels.simd import aligned, lanes
-
         kernel = (
             skeleton_kernels.table_1,
             skeleton_kernels.table_2,

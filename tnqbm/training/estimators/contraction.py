@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.networks.contraction import cache
 from tnqbm.training.costs import Size, update_cost
 from tnqbm.training.estimators.protocol import (
     Averages,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from tnqbm.networks.contraction.contraction import Contraction
     from tnqbm.training.problems import SqRBMProblem
     from tnqbm.training.settings import TrainingSettings
+
 
 Float = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -84,8 +86,6 @@ def plan(mask: Mask | None, n: int, m: int, n_paulis: int) -> Contraction:
 
     Raises MemoryError or ValueError, with a forecast and what to do instead, if it is too large.
     """
-    from tnqbm.networks.contraction import cache
-
     coupled = np.ones((n, m), dtype=np.bool_) if mask is None else mask
     return cache.for_mask(coupled, n_paulis, engine="compiled", max_bytes=MAX_BYTES)
 
