@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.provide import provide
+from mc.estimators.settings import provide
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core.connectivity import named
 from tnqbm.core.model import SqRBM
