@@ -1,7 +1,7 @@
 # make demo   set up and run a small version of the paper's study under MPI
 # make test   set up and run the tests, in two processes (WORKERS=1 for one)
-# make test-processors  the kernels' tests as compiled for older processors: SSE2 and, where this
-#             machine has it, AVX2 (PROCESSORS="generic haswell" and the like); some minutes at first
+# make test-processors  the arithmetic of kernels as compiled for older processors: SSE2 and, where
+#             this machine has it, AVX2 (PROCESSORS="generic haswell" and the like); a minute at first
 # make paper  every figure and table of the paper, in hours; goes on where it stopped. With
 #             FROM=data/results it starts from the published archives, which are complete
 # make docs   the documentation site, in docs/_build
@@ -52,7 +52,7 @@ test-processors: $(STAMP)
 	  case $$cpu in generic) blas=Prescott;; haswell) blas=Haswell;; *) blas=;; esac; \
 	  echo "kernels as compiled for $$cpu"; \
 	  NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= OPENBLAS_CORETYPE=$$blas \
-	  NUMBA_CACHE_DIR=$(abspath $(VENV))/kernels/$$cpu $(BIN)/python -m pytest $(KERNEL_TESTS); \
+	  NUMBA_CACHE_DIR=$(abspath $(VENV))/kernels/$$cpu $(BIN)/python -m pytest -m processors $(KERNEL_TESTS); \
 	done
 
 lint: $(STAMP)

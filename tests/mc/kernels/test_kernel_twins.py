@@ -16,7 +16,17 @@ from tests import mc_twins as twins
 from tnqbm import SqRBM
 from tnqbm.core.shape import Shape
 
-CASES = [(k, p) for k in KERNELS for p in (1, 2, 3) if k != "block" or p == 1]
+PROCESSORS = {
+    "collapsed": 3, "measured": 1, "bloch": 2, "thermal": 3, "thermal-uncorrected": 2, "block": 1,
+}  # fmt: skip
+"""For how many Paulis kernels are compiled for other processors: all share their vectors."""
+
+CASES = [
+    pytest.param(k, p, marks=[pytest.mark.processors] if PROCESSORS[k] == p else [])
+    for k in KERNELS
+    for p in (1, 2, 3)
+    if k != "block" or p == 1
+]
 KEY = 0xFEDCBA9876543210
 COUNTED = ("collapsed", "measured", "block", "thermal-uncorrected")
 
@@ -149,7 +159,7 @@ def test_hidden_fields_of_length_zero_leave_bits_to_their_own_fields(
 
 @pytest.mark.parametrize("precision", ["double", "single"])
 @pytest.mark.parametrize(("n", "m"), [(1, 1), (4, 0), (7, 130), (20, 9)])
-@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("p", [1, 2, pytest.param(3, marks=pytest.mark.processors)])
 def test_log_weights(precision: str, n: int, m: int, p: int) -> None:
     models = [model_of(n, m, p, seed, 1.0) for seed in range(3)]
     states = np.stack([starts(13, n, seed) for seed in range(3)])
@@ -173,7 +183,7 @@ def test_log_weights_of_enormous_models_do_not_overflow() -> None:
 
 
 def test_kernel_names() -> None:
-    for kernel, p in CASES:
+    for kernel, p in (case.values for case in CASES):
         check_kernel(kernel, p)
         assert is_exact(kernel, p) == (kernel != "thermal-uncorrected" or p == 1)
     with pytest.raises(ValueError, match="'gibbs' is not one of"):

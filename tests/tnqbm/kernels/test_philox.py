@@ -13,6 +13,8 @@ from tnqbm.kernels.parallel import njit
 from tnqbm.kernels.philox import draws_per_call, uniforms
 from tnqbm.kernels.simd import lanes, load, store
 
+pytestmark = pytest.mark.processors
+
 DTYPES = {"double": np.float64, "single": np.float32}
 
 

@@ -18,7 +18,7 @@ from tnqbm.kernels.sample_moments import SCALE
 from tnqbm.training.sample_moments import SampleMoments
 
 both = pytest.mark.parametrize("precision", ["double", "single"])
-every = pytest.mark.parametrize("p", [1, 2, 3])
+every = pytest.mark.parametrize("p", [1, 2, pytest.param(3, marks=pytest.mark.processors)])
 
 
 def models(n: int, m: int, p: int, count: int = 1, scale: float = 1.0) -> list[SqRBM]:

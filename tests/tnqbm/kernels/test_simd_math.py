@@ -25,6 +25,8 @@ from tnqbm.kernels.simd_math import (
     where_less,
 )
 
+pytestmark = pytest.mark.processors
+
 DTYPES = [np.float64, np.float32]
 both = pytest.mark.parametrize("dtype", DTYPES)
 
