@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
+from mc.cli import cli
 from tests.test_readme import ROOT, run
 from tnqbm.training.settings import PARTS
 
@@ -138,6 +140,14 @@ def test_other_packages(here: Path) -> None:
     assert abs(weights - space["arrays"].constant - model.log_weight(space["v"])).max() < 1e-12
 
 
+def test_look_at_data(here: Path) -> None:
+    pytest.importorskip("matplotlib")
+    page = DOCS / "how-to" / "look-at-data.md"
+    execute(page, here)
+    done = CliRunner().invoke(cli, ["data", "blocks.train.csv", "--test", "blocks.test.csv"])
+    assert done.stdout.startswith(dict(fences(page))["text"])
+
+
 NEEDED = {
     "reports.md": ("jinja2", "matplotlib"),
     "results.md": ("matplotlib",),
@@ -153,6 +163,7 @@ APART = {
     "tutorials/quantum-backend.md",
     "tutorials/archives.md",
     "archive-format.md",
+    "how-to/look-at-data.md",
     "how-to/other-packages.md",
 }
 

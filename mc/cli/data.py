@@ -16,9 +16,6 @@ from tnqbm import datasets, figures
 from tnqbm.datasets import Data, Inspection, Preparation, SharedRows, readers
 from tnqbm.figures import samples as pictures
 
-PICTURES = 100
-"""Rows of data in a picture."""
-
 HELD_OUT = 0.2
 """Share of the rows that a study is proposed to hold out, where there is no file to test with."""
 
@@ -70,9 +67,7 @@ def data(
     _check_columns(parts)
     if out:
         sides = options.sides(shape, parts["train"].n_visible) if shape else None
-        rows = parts["train"].states
-        chosen = np.linspace(0, len(rows) - 1, min(PICTURES, len(rows))).round().astype(np.intp)
-        figure, _ = pictures.grid(rows[chosen], sides, count=len(chosen))
+        figure, _ = pictures.data_rows(parts["train"].states, sides)
         figures.save_figure(figure, out, overwrite=overwrite)
     found = {part: datasets.inspect_data(data) for part, data in parts.items()}
     known = parts["train"].states

@@ -89,6 +89,30 @@ def grid(
     return _draw(blocks, size, title=title, note=note, handles=handles)
 
 
+def data_rows(
+    rows: ArrayLike,
+    shape: tuple[int, int] | None = None,
+    *,
+    count: int = 100,
+    columns: int = 10,
+    title: str = "Data",
+) -> tuple[Figure, Axis]:
+    """Pictures of rows of data (N, n); ``count`` of them, evenly spread, are shown.
+
+    ``shape`` is height and width of a picture, (h, w) with h w = n; left out, the squarest. Raises
+    ValueError on shapes that do not fit, and other values than 0 and 1.
+    """
+    all_rows = _rows(rows, "rows")
+    size = _shape(shape, all_rows.shape[1])
+    if count < 1 or columns < 1:
+        raise ValueError(f"count and columns must be at least 1, got {count} and {columns}")
+    layout.require_matplotlib()
+    shown = all_rows[_evenly(all_rows.shape[0], count)]
+    block = _lines(_inked(shown, 1), min(columns, shown.shape[0]))
+    note = f"{shown.shape[0]} of {all_rows.shape[0]} rows"
+    return _draw([block], size, title=title, note=note, handles=[])
+
+
 def chains(
     states: ArrayLike,
     sweeps: ArrayLike,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tnqbm.core import streams
 from tnqbm.figures import layout
 from tnqbm.figures.layout import Axis
-from tnqbm.figures.pictures import DATA, SAMPLES, TEST, chains, completion, grid
+from tnqbm.figures.pictures import DATA, SAMPLES, TEST, chains, completion, data_rows, grid
 from tnqbm.figures.styles import COLOURS, letters, plain_label
 from tnqbm.quality import Coverage, EnergyComparison, Measure, MomentComparison, Quality
 
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["adversarial", "chains", "completion", "coverage", "energies", "grid", "moments"]
+__all__ = [
+    "adversarial", "chains", "completion", "coverage", "data_rows", "energies", "grid", "moments",
+]  # fmt: skip
 
 Qualities = Quality | Mapping[str, Quality]
 Part = TypeVar("Part")

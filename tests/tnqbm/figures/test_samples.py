@@ -68,6 +68,8 @@ TOP_HALF = np.arange(64) < 32
 PICTURES: dict[str, Callable[[], Any]] = {
     "grid": lambda: draw.grid(digits(100), (8, 8)),
     "grid of all": lambda: draw.grid(digits(90), (8, 8), data=digits(50), neighbours=True),
+    "data": lambda: draw.data_rows(digits(150), (8, 8)),
+    "one row of data": lambda: draw.data_rows(digits(1, n=6)),
     "one picture": lambda: draw.grid(digits(1, n=6), (2, 3)),
     "tall": lambda: draw.grid(digits(200, n=100), (20, 5), count=200),
     "chains": lambda: draw.chains(digits(50, 4), np.arange(50) * 1000, (8, 8)),
@@ -199,6 +201,9 @@ def test_figures_can_be_written(tmp_path: Path) -> None:
     ("call", "message"),
     [
         (lambda: draw.grid(digits(5), (8, 7)), "h w = 64"),
+        (lambda: draw.data_rows(digits(5), (8, 7)), "h w = 64"),
+        (lambda: draw.data_rows(digits(5), count=0), "count and columns must be at least 1"),
+        (lambda: draw.data_rows(2 * digits(5)), "rows: visible states must be 0 or 1"),
         (lambda: draw.grid(digits(5)[0]), "samples must have shape"),
         (lambda: draw.grid(2 * digits(5)), "samples: visible states must be 0 or 1"),
         (lambda: draw.grid(digits(5), data=digits(5, n=10)), "data has 10 bits"),

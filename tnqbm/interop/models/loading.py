@@ -31,9 +31,9 @@ class ImportedModel:
 
     ``model`` has the Pauli set "Z". For every v the logarithm of the source's unnormalised
     probability is ``model.log_weight(v) + constant``, and so is its log Z the model's + constant.
-    ``format`` says what was read: "sklearn", "torch", "arrays", "npz", "matlab", "rbms", "julia" or
-    "hdf5"; ``units`` what its visible units were, "bits" or "spins"; ``names`` under which name w,
-    a and b stood there; ``update`` which update of a checkpoint of rbms it is.
+    ``format`` says what was read: "sklearn", "torch", "arrays", "npz", "matlab", "rbms", "julia",
+    "jld2" or "hdf5"; ``units`` what its visible units were, "bits" or "spins"; ``names`` under
+    which name w, a and b stood there; ``update`` which update of a checkpoint of rbms it is.
     """
 
     model: SqRBM
@@ -61,8 +61,9 @@ def load_model(
     - arrays (W, a, b): weights (n, m), visible biases (n,), hidden biases (m,);
     - a PyTorch module or state dict, or any mapping from names to tensors or arrays;
     - the path of a file: ``.pt`` or ``.pth`` of PyTorch with a state dict, ``.npz`` with three
-      arrays, ``.mat`` of MATLAB (vishid, visbiases, hidbiases), or ``.h5`` and ``.hdf5``: a
-      checkpoint of the package rbms, a file of RestrictedBoltzmannMachines.jl, or three arrays.
+      arrays, ``.mat`` of MATLAB (vishid, visbiases, hidbiases), ``.jld2`` of Julia with three
+      arrays, or ``.h5`` and ``.hdf5``: a checkpoint of the package rbms, a file of
+      RestrictedBoltzmannMachinesHDF5.jl, or three arrays.
 
     The log weight of a source is a.x + b.y + x.W.y, where ``units`` are "bits" x, y in {0, 1} (the
     default), or "spins" in {-1, +1}, +1 where the bit is 1. Which array is which follows from
@@ -155,7 +156,7 @@ def _read_mat(path: Path, choices: Choices) -> Source:
 
     with contextlib.suppress(ArchiveError, OSError), path.open("rb") as handle:
         if b"MATLAB 7.3" in handle.read(128):
-            return hdf5_files.read_matlab(path, choices)
+            return hdf5_files.read_by_columns(path, choices, "matlab")
     choices.refuse("update", path)
     try:
         entries = {name: shape for name, shape, _ in io.whosmat(path) if len(shape) == 2}
@@ -181,6 +182,7 @@ READERS: dict[str, Callable[[Path, Choices], Source]] = {
     ".mat": _read_mat,
     ".h5": hdf5_files.read,
     ".hdf5": hdf5_files.read,
+    ".jld2": lambda path, choices: hdf5_files.read_by_columns(path, choices, "jld2"),
 }
 """By the ending of a file's name, what reads it."""
 

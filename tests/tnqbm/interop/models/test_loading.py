@@ -427,6 +427,19 @@ def test_matlab_of_version_7_3(tmp_path: Path) -> None:
     agrees(load_model(path), summed(w, a, b, 0))
 
 
+def test_arrays_of_julia(tmp_path: Path) -> None:
+    """As jldsave writes them: by columns, behind 512 bytes, beside a group of types."""
+    w, a, b = parameters(M, M)  # square, so that a matrix the wrong way round would pass
+    path = tmp_path / "rbm.jld2"
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_group("_types")
+        for name, value in (("weights", w), ("vbias", a), ("hbias", b)):
+            file[name] = value.T
+    found = load_model(path)
+    agrees(found, summed(w, a, b, 0))
+    assert found.format == "jld2"
+
+
 def test_matlab_without_an_rbm(tmp_path: Path) -> None:
     path = tmp_path / "other.mat"
     # The last layer of the classic autoencoder, whose hidden units are no bits.
