@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ import numpy as np
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.errors import ArchiveError
 from tnqbm.base.limits import check_memory
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
@@ -154,9 +152,10 @@ def _read_npz(path: Path, choices: Choices) -> Source:
 def _read_mat(path: Path, choices: Choices) -> Source:
     from scipy import io
 
-    with contextlib.suppress(ArchiveError, OSError), path.open("rb") as handle:
-        if b"MATLAB 7.3" in handle.read(128):
-            return hdf5_files.read_by_columns(path, choices, "matlab")
+    with path.open("rb") as handle:
+        is_hdf5 = b"MATLAB 7.3" in handle.read(128)
+    if is_hdf5:
+        return hdf5_files.read_by_columns(path, choices, "matlab")
     choices.refuse("update", path)
     try:
         entries = {name: shape for name, shape, _ in io.whosmat(path) if len(shape) == 2}

@@ -425,6 +425,9 @@ def test_matlab_of_version_7_3(tmp_path: Path) -> None:
     with path.open("r+b") as handle:
         handle.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64")
     agrees(load_model(path), summed(w, a, b, 0))
+    path.write_bytes(path.read_bytes()[:1500])
+    with pytest.raises(ArchiveError, match="damaged"):
+        load_model(path)
 
 
 def test_arrays_of_julia(tmp_path: Path) -> None:
