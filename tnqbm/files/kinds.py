@@ -37,6 +37,10 @@ _ENDINGS = {
     ".toml": " (a study file? `tnqbm run` takes those)",
     ".csv": " (rows of data? they are given by --data FILE, or in a study file by their path)",
     ".npy": " (rows of data? they are given by --data FILE, or in a study file by their path)",
+    **dict.fromkeys(
+        (".pt", ".pth", ".npz", ".mat", ".jld2"),
+        " (a model of another program? `tnqbm model import` makes a model of it)",
+    ),
 }
 
 
@@ -52,7 +56,8 @@ def described(attributes: Mapping[str, Any], names: list[str]) -> str:
         inside = ", ".join(sorted(map(repr, names))[:4]) + (", ..." if len(names) > 4 else "")
         return (
             f"an HDF5 file of another program, with {inside or 'nothing in it'} (rows of 0 and 1 "
-            "are data: --data FILE, or in a study file their path)"
+            "are data: --data FILE, or in a study file their path; a model of another program "
+            "becomes one of this by `tnqbm model import`)"
         )
     kind = str(attributes.get("kind", ""))
     if (str(name), kind) in _USES:

@@ -39,6 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         file["voltages"] = np.zeros(3)
     (tmp_path / "study.toml").write_text('name = "x"\n')
     (tmp_path / "rows.csv").write_text("0,1\n")
+    (tmp_path / "rbm.pt").write_bytes(b"PK")
     return tmp_path
 
 
@@ -52,12 +53,13 @@ def test_what_a_file_is(command: list[str], folder: Path) -> None:
         "samples.h5": ["samples of a model", "tnqbm quality MODEL.h5 --samples"],
         "checkpoint.h5": ["a checkpoint of a study under way", "OUT.h5"],
         "network.h5": ["an amplitude network", "AmplitudeMPS.load"],
-        "foreign.h5": ["an HDF5 file of another program", "'voltages'"],
+        "foreign.h5": ["an HDF5 file of another program", "'voltages'", "tnqbm model import"],
         "absent.h5": ["does not exist"],
     }
     if name != "verify":  # to which they may be what is left of an archive
         cases["study.toml"] = ["is not an HDF5 file", "tnqbm run"]
         cases["rows.csv"] = ["is not an HDF5 file", "--data FILE"]
+        cases["rbm.pt"] = ["is not an HDF5 file", "tnqbm model import"]
     if not of_models:
         cases["model.h5"] = ["a saved model", "tnqbm evaluate", "SqRBM.load"]
     for file, words in cases.items():
