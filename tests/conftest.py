@@ -16,6 +16,9 @@ import pytest
 # matrices take ten times as long. NumPy reads this when it is first imported, after this file.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+# The threads of kernels, for the same reason, sleep while they wait: kernels of small models take a
+# quarter of the processor time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 _holds_one = False
 
