@@ -11,7 +11,7 @@ import numpy as np
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, print_json
-from mc.studies.toml_text import dump_toml
+from mc.studies.text import dump_toml
 from tnqbm import datasets, figures
 from tnqbm.datasets import Data, Inspection, Preparation, SharedRows, readers
 from tnqbm.figures import samples as pictures

@@ -31,8 +31,8 @@ from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core import streams
 from tnqbm.core.shape import Shape
+from tnqbm.exact.averages import SampleMoments
 from tnqbm.training.estimators import Averages, Context
-from tnqbm.training.sample_moments import SampleMoments
 
 if TYPE_CHECKING:
     from tnqbm.training.problems import SqRBMProblem

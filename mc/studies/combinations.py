@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mc.studies.limits import failure, near_value
 from mc.studies.seeds import Coordinate
 from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_data_file
+from mc.studies.text import failure, near_value
 from tnqbm import datasets
 from tnqbm.core.connectivity import DENSE, hidden_units, named
 from tnqbm.training.minibatches import epoch_rows

@@ -19,18 +19,19 @@ from pydantic import BaseModel, ValidationError
 from mc.studies import sections
 from mc.studies.checks import EXAMPLES, study_problems, too_large
 from mc.studies.gradients import OWN_LABEL, parse_label
-from mc.studies.limits import (
+from mc.studies.study import Study
+from mc.studies.text import (
     MAX_BYTES,
     MAX_PROBLEMS,
     Problems,
     check_text,
     check_tree,
     dotted,
+    dump_toml,
     near_value,
+    parse_toml,
     shown,
 )
-from mc.studies.study import Study
-from mc.studies.toml_text import dump_toml, parse_toml
 from tnqbm.base.errors import StudyError
 from tnqbm.training.schema import complaint
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from mc.estimators.settings import provide
-from mc.studies.limits import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
+from mc.studies.text import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis

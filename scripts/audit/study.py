@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
 from tnqbm.model_tools.best_fit import BestFit, fit, kl_to
-from tnqbm.model_tools.dense import probabilities
 from tnqbm.model_tools.expansion import leading_kl, rank_one, rotated, scaled, stacked
-from tnqbm.model_tools.jacobian import confirmed_rank, expected_rank, jacobian_rank
+from tnqbm.model_tools.jacobian import confirmed_rank, expected_rank, jacobian_rank, probabilities
 from tnqbm.model_tools.rank_bounds import rank_bound
 from tnqbm.model_tools.spectra import factor_spectra
 from tnqbm.model_tools.structure import classical_twin, numerical_bond

@@ -11,8 +11,8 @@ from results import AuditFile
 from study import target_of
 
 from tnqbm.model_tools.best_fit import FLOOR, product_kl
-from tnqbm.model_tools.dense import probabilities
 from tnqbm.model_tools.expansion import slope
+from tnqbm.model_tools.jacobian import probabilities
 
 SMALL = 0.1
 """Largest strength of the weights from which slopes are fitted."""

@@ -209,7 +209,7 @@ def study_work(study: Path, archive: Path, cores: int) -> Work:
 def in_small(path: Path) -> str:
     """A study with two seeds, n = 6, up to three values of m and 30 updates, as TOML."""
     from mc.studies.file import read_source
-    from mc.studies.toml_text import dump_toml
+    from mc.studies.text import dump_toml
 
     raw, _, _, _ = read_source(path)
     raw = {**raw, "seeds": 2, "training": {**raw.get("training", {}), "iterations": 30}}

@@ -4,12 +4,12 @@ from .archive import Run as Run
 from .blocks import RunRecord as RunRecord
 from .contents import FORMAT as FORMAT
 from .contents import FORMAT_VERSION as FORMAT_VERSION
+from .contents import parts_folder as parts_folder
+from .contents import write_block as write_block
+from .contents import write_plan as write_plan
 from .coordinates import PlannedGroup as PlannedGroup
 from .coordinates import block_name as block_name
 from .find import RunNotFoundError as RunNotFoundError
 from .merging import assemble as assemble
 from .merging import merge as merge
-from .parts import parts_folder as parts_folder
-from .parts import write_block as write_block
-from .parts import write_plan as write_plan
 from .rows import RunRow as RunRow

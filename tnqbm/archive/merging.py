@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from tnqbm.archive.blocks import Block
-from tnqbm.archive.contents import Entry, read_block, write_archive_file, write_block_group
+from tnqbm.archive.contents import (
+    PLAN_FILE,
+    Entry,
+    archive_files,
+    read_block,
+    write_archive_file,
+    write_block_group,
+)
 from tnqbm.archive.coordinates import PlannedGroup, coordinates_key, describe, unite_plans
 from tnqbm.archive.file import ArchiveFile
-from tnqbm.archive.parts import PLAN_FILE, archive_files
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import remove_stale
 from tnqbm.files.outputs import ARCHIVE, check_output

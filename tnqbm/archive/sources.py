@@ -13,10 +13,9 @@ import numpy as np
 
 from tnqbm.archive import estimator_reports
 from tnqbm.archive.blocks import Block, final_rows
-from tnqbm.archive.contents import Entry, Header
+from tnqbm.archive.contents import PLAN_FILE, Entry, Header, archive_files, parts_folder
 from tnqbm.archive.coordinates import Coordinates, PlannedGroup, coordinates_key, unite_plans
 from tnqbm.archive.file import ArchiveFile
-from tnqbm.archive.parts import PLAN_FILE, archive_files, parts_folder
 from tnqbm.archive.rows import GroupSeeds, RunRow
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate

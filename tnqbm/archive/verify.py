@@ -6,9 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tnqbm.archive.contents import archive_files
 from tnqbm.archive.coordinates import coordinates_key, describe
 from tnqbm.archive.file import ArchiveFile
-from tnqbm.archive.parts import archive_files
 from tnqbm.base.errors import ArchiveError
 from tnqbm.base.text import one_page, short_repr
 from tnqbm.files.storage import OtherFileError

@@ -29,7 +29,7 @@ from tnqbm.core.metrics import total_variation
 from tnqbm.core.model import SqRBM
 from tnqbm.core.paulis import check_paulis
 from tnqbm.core.shape import Shape
-from tnqbm.model_tools.dense import DenseLogProbability
+from tnqbm.model_tools.jacobian import DenseLogProbability
 
 Float = NDArray[np.float64]
 

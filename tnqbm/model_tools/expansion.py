@@ -29,8 +29,8 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins, states_of
 from tnqbm.model_tools import gauge
-from tnqbm.model_tools.dense import of_model
 from tnqbm.model_tools.gauge import rotate
+from tnqbm.model_tools.jacobian import of_model
 from tnqbm.model_tools.simplify import factors
 
 Float = NDArray[np.float64]

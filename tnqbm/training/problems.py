@@ -20,12 +20,11 @@ from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
-from tnqbm.exact.averages import StateAverages
+from tnqbm.exact.averages import SampleMoments, StateAverages
 from tnqbm.training import gradients
 from tnqbm.training.estimators.exact import enumerated_log_partition, enumeration
 from tnqbm.training.inputs import checked_frozen, common_mask, common_shape, stacked, stacked_apart
 from tnqbm.training.optimizers.scores import Objective, Scores
-from tnqbm.training.sample_moments import SampleMoments
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team

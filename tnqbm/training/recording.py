@@ -1,13 +1,22 @@
-"""What a training keeps of its runs on the way: metric rows, what estimates took, snapshots."""
+"""What a training keeps of its runs on the way: which still train, metric rows, snapshots.
+
+Metrics of recorded rows come from log weights of the data and log Z (:class:`Likelihoods`).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.text import one_page
+from tnqbm.core import metrics
+from tnqbm.core.bounds import log_sum
+from tnqbm.training.inputs import not_in
+from tnqbm.training.problems import DataAverages, Problem
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trajectory import METRICS
 
@@ -137,3 +146,121 @@ def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray
     known = np.array(~np.isnan(rows).all(axis=(1, 2)))
     more: dict[str, NDArray[np.generic]] = {"metrics": rows, "known": known.astype(np.int64)}
     return {**state, **more}
+
+
+T = TypeVar("T", bound=np.generic)
+
+
+class Likelihoods:
+    """KL, TVD and likelihoods of a problem's data, those held out included."""
+
+    def __init__(self, problem: Problem, training: TrainingSettings) -> None:
+        self._problem, self._training = problem, training
+
+    @cached_property
+    def data(self) -> DataAverages:
+        """Averages over the whole of the data; large data sets are prepared only when needed."""
+        problem = self._problem
+        return problem.averages(problem.states, problem.probabilities, self._training)
+
+    @cached_property
+    def _held_out(self) -> list[tuple[str, DataAverages, Float, NDArray[np.bool_]]]:
+        """Data that are not trained on: name, averages, probabilities, which states are new."""
+        parts, seen = [], [self._problem.states]
+        for name, (states, q) in self._problem.held_out.items():
+            averages = self._problem.averages(states, q, self._training)
+            parts.append((name, averages, q, not_in(states, *seen)))
+            seen.append(states)
+        return parts
+
+    def values(
+        self, theta: Float, rows: Rows, log_weights: Float, log_z: Float, error: Float | None
+    ) -> dict[str, Float]:
+        """Metrics by name, (B,) each, of runs ``rows`` (B,) with log weights (B, K) of their data.
+
+        ``error`` is the standard error of an estimated log Z, None if it is exact.
+        """
+        q = self._problem.probabilities
+        values = metrics.on_support(log_weights - log_z[:, None], _of_runs(q, rows))
+        values["log_partition"] = log_z
+        if error is not None:
+            values["log_partition_error"] = error
+        distinct = [log_weights]
+        for name, averages, probabilities, new in self._held_out:
+            weights = averages.log_weights(theta, rows)
+            log_p = weights - log_z[:, None]
+            values[f"{name}_nll"] = -(_of_runs(probabilities, rows) * log_p).sum(axis=-1)
+            distinct.append(np.where(_of_runs(new, rows), weights, -np.inf))
+        if error is not None:
+            values["log_partition_bound"] = log_sum(np.concatenate(distinct, axis=1))
+        return values
+
+
+def _of_runs(stack: NDArray[T], rows: Rows) -> NDArray[T]:
+    """What belongs to the runs ``rows`` of (1 or runs, ...)."""
+    return stack if stack.shape[0] == 1 else stack[rows]
+
+
+class Runs:
+    """The runs of a batch: ``theta`` (B, n_parameters) are the parameters of ``rows`` (B,).
+
+    ``failures`` {run: why}, and ``diverged``, those among them whose parameters stopped being
+    finite.
+    """
+
+    def __init__(self, theta: Float, iterations: int) -> None:
+        self.theta = theta
+        self.rows = np.arange(theta.shape[0])
+        self.final = theta.copy()
+        self.stopped_at = np.full(theta.shape[0], iterations, dtype=np.int64)
+        self.failed = np.zeros(theta.shape[0], dtype=np.int64)
+        self.failures: dict[int, str] = {}
+        self.diverged: set[int] = set()
+        self._iterations = iterations
+
+    def fail(self, reasons: Mapping[int, str], iteration: int) -> NDArray[np.bool_]:
+        """Mark runs as failed and end them; which of the rows before go on, (B,)."""
+        update = min(iteration + 1, self._iterations)
+        self.failures |= {run: f"update {update}: {one_page(why)}" for run, why in reasons.items()}
+        going = ~np.isin(self.rows, [*reasons])
+        self.failed[self.rows[~going]] = 1
+        self.end(going, iteration)
+        return going
+
+    def end(self, going: NDArray[np.bool_], iteration: int) -> None:
+        """End the runs whose row is False, with the parameters that they have."""
+        stopped = self.rows[~going]
+        self.final[stopped] = self.theta[~going]
+        self.stopped_at[stopped] = iteration
+        self.theta, self.rows = self.theta[going], self.rows[going]
+
+    def finish(self) -> None:
+        """Take over the parameters of all that still train as the final ones."""
+        self.final[self.rows] = self.theta
+
+    def outcome(self, run: int) -> str:
+        """How a run ended: "failed", "iterations", or "plateau" after early stopping."""
+        last = self.stopped_at[run] == self._iterations
+        return "failed" if self.failed[run] else "iterations" if last else "plateau"
+
+    def state(self) -> State:
+        """Copies of everything, as arrays."""
+        causes = [self.failures.get(run, "") for run in range(self.final.shape[0])]
+        arrays = {name: getattr(self, name).copy() for name in _OF_RUNS}
+        return arrays | {"causes": np.array(causes)}
+
+    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+        """Take over what :meth:`state` returned; ValueError if it is of another training."""
+        if "failed" not in state and "stopped_at" in state:  # of a version that had no such mark
+            state = {**state, "failed": np.zeros_like(state["stopped_at"])}
+        missing = [name for name in _OF_RUNS if name not in state]
+        if missing:
+            raise ValueError(f"checkpoint lacks {', '.join(missing)}")
+        check_shape("final", state["final"], self.final)
+        for name in _OF_RUNS:
+            setattr(self, name, np.array(state[name], dtype=getattr(self, name).dtype))
+        causes = enumerate(state.get("causes", ()))
+        self.failures = {run: str(cause) for run, cause in causes if cause}
+
+
+_OF_RUNS = ("theta", "final", "rows", "stopped_at", "failed")

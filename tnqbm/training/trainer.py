@@ -15,12 +15,10 @@ from tnqbm.training import gradients, schedules
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.estimators import Averages, Context, EvaluatorSettings, GradientSettings
 from tnqbm.training.inputs import checked_keys
-from tnqbm.training.likelihoods import Likelihoods
 from tnqbm.training.minibatches import Minibatches
 from tnqbm.training.optimizers import OptimizerContext, OptimizerSettings, Step
 from tnqbm.training.problems import Problem
-from tnqbm.training.recording import Recorder, contains
-from tnqbm.training.runs import Runs
+from tnqbm.training.recording import Likelihoods, Recorder, Runs, contains
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trajectory import Trajectory
 

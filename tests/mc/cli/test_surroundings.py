@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mc.cli.command import check_address_space
-from mc.studies.toml_text import dump_toml
+from mc.studies.text import dump_toml
 from tests.mc.studies.samples import ROOT, tiny
 from tnqbm.archive import Archive
 

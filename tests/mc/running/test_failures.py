@@ -311,7 +311,7 @@ def test_interrupted_while_runs_are_made_one_by_one(
 
 
 def test_exit_codes_and_what_the_command_says(tmp_path: Path) -> None:
-    from mc.studies.toml_text import dump_toml
+    from mc.studies.text import dump_toml
 
     path, out = tmp_path / "study.toml", str(tmp_path / "out.h5")
     path.write_text(dump_toml(study()))

@@ -16,7 +16,7 @@ import mc.running.prepare
 import mc.running.train_task
 import tnqbm
 from mc import RunFailed, run_study
-from mc.studies.toml_text import dump_toml
+from mc.studies.text import dump_toml
 from tests.mc.studies.samples import (
     Disturbance,
     drive,

@@ -20,7 +20,8 @@ from tnqbm.archive import Archive
 from tnqbm.base.errors import StudyError
 from tnqbm.core import connectivity
 from tnqbm.training.costs import run_cost, update_cost
-from tnqbm.training.estimators import Size, contraction
+from tnqbm.training.estimators import Size
+from tnqbm.training.estimators import exact as estimators
 from tnqbm.training.settings import TrainingSettings
 
 TEXT = """
@@ -234,7 +235,7 @@ def test_what_contraction_costs(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluated = TrainingSettings(gradient="pcd", evaluate="contraction", evaluations=10)
     found = []
     for seconds in (0.001, 0.1):
-        monkeypatch.setattr(contraction, "_seconds", lambda size, seconds=seconds: seconds)
+        monkeypatch.setattr(estimators, "_seconds", lambda size, seconds=seconds: seconds)
         found.append((run_cost(size, settings), run_cost(size, evaluated)))
         assert settings.gradient.cost(size, settings) > update_cost(size, settings)
     (quick, one), (slow, two) = found

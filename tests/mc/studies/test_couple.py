@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from mc import StudyInterrupted, load_study, run_study
 from mc.cli import cli
 from mc.studies.identity import study_identity
-from mc.studies.toml_text import dump_toml
+from mc.studies.text import dump_toml
 from tests.mc.studies.samples import Disturbance, changed, problems_of, run
 from tnqbm.archive import Archive
 from tnqbm.archive.rows import variant_names

@@ -16,7 +16,7 @@ from mc.studies.schedule import make_tasks, run_key
 from mc.studies.sections import gradient_schema, training_schema
 from mc.studies.seeds import initial_stream, target_stream
 from mc.studies.study import SEEDED_DATA, Study
-from mc.studies.toml_text import dump_toml
+from mc.studies.text import dump_toml
 from tests.mc.studies.samples import changed, problems_of
 from tnqbm.training.settings import all_settings
 

@@ -13,9 +13,9 @@ from tests.twins import averages
 from tnqbm import SqRBM
 from tnqbm.base.teams import SHARD
 from tnqbm.core.shape import Shape
+from tnqbm.exact.averages import SampleMoments
 from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
 from tnqbm.kernels.sample_moments import SCALE
-from tnqbm.training.sample_moments import SampleMoments
 
 both = pytest.mark.parametrize("precision", ["double", "single"])
 every = pytest.mark.parametrize("p", [1, 2, pytest.param(3, marks=pytest.mark.processors)])

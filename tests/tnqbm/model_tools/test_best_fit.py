@@ -19,8 +19,8 @@ from tnqbm.model_tools.best_fit import (
     kl_to,
     product_kl,
 )
-from tnqbm.model_tools.dense import DenseLogProbability, probabilities
 from tnqbm.model_tools.expansion import rank_one, stacked
+from tnqbm.model_tools.jacobian import DenseLogProbability, probabilities
 
 
 @pytest.mark.parametrize(("paulis", "m"), [("Z", 3), ("XZ", 1), ("XYZ", 1)])

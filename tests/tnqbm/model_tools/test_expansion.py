@@ -15,7 +15,6 @@ from tnqbm import SqRBM, exact
 from tnqbm.core.metrics import kl_divergence, total_variation
 from tnqbm.core.states import states_of
 from tnqbm.model_tools.best_fit import fit, kl_to
-from tnqbm.model_tools.dense import probabilities
 from tnqbm.model_tools.expansion import (
     leading_kl,
     quartic_difference,
@@ -25,6 +24,7 @@ from tnqbm.model_tools.expansion import (
     slope,
     stacked,
 )
+from tnqbm.model_tools.jacobian import probabilities
 from tnqbm.model_tools.rank_bounds import cut_values, rank_bound
 from tnqbm.model_tools.structure import classical_twin
 

@@ -13,9 +13,9 @@ from tnqbm import SqRBM
 from tnqbm.core import connectivity
 from tnqbm.core.shape import Shape
 from tnqbm.hamiltonian import PauliHamiltonian
-from tnqbm.model_tools.dense import DenseLogProbability, of_model
 from tnqbm.model_tools.expansion import rank_one
 from tnqbm.model_tools.jacobian import (
+    DenseLogProbability,
     confirmed_rank,
     effective_ratio,
     expected_rank,
@@ -23,6 +23,7 @@ from tnqbm.model_tools.jacobian import (
     jacobian_rank,
     log_probability_jacobian,
     numerical_rank,
+    of_model,
     unit_parameters,
 )
 

@@ -37,7 +37,7 @@ GRADIENTS: Registry[GradientSettings] = Registry(
     GradientSettings,
     {
         "exact": "tnqbm.training.estimators.exact:ExactGradient",
-        "contraction": "tnqbm.training.estimators.contraction:ContractionGradient",
+        "contraction": "tnqbm.training.estimators.exact:ContractionGradient",
         "quantum": "tnqbm.quantum.settings:QuantumGradient",
     },
 )
@@ -50,7 +50,7 @@ EVALUATORS: Registry[EvaluatorSettings] = Registry(
     {
         "auto": "tnqbm.training.estimators.exact:AutomaticEvaluation",
         "exact": "tnqbm.training.estimators.exact:ExactEvaluation",
-        "contraction": "tnqbm.training.estimators.contraction:ContractionEvaluation",
+        "contraction": "tnqbm.training.estimators.exact:ContractionEvaluation",
         "none": "tnqbm.training.estimators.exact:NoEvaluation",
     },
 )

@@ -1,6 +1,6 @@
-"""How large a study file and what it asks for may be, so that absurd ones are refused at once.
+"""The text of a study file: TOML read and written, how large it and what it asks for may be.
 
-All limits of study files are here, those of single settings in
+Absurd ones are refused at once. All limits of study files are here, those of single settings in
 :data:`tnqbm.base.limits.MAX_COUNTS`; docs/study-files.md lists them. Also what messages about study
 files have in common.
 """
@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import difflib
 import re
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+import tomli_w
 
 from tnqbm.base.errors import StudyError
 
@@ -140,3 +143,51 @@ def failure(check: Callable[..., Any], *arguments: Any) -> str:
     except Exception as error:  # e.g. ArchiveError for a damaged .h5 data file
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def parse_toml(text: str, where: str) -> dict[str, Any]:
+    """The values of a study's text; StudyError with the line if it is no TOML, or absurdly large.
+
+    ``where`` names the text in messages.
+    """
+    check_text(text, where)
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        message = f"{where} is not valid TOML: {error}"
+        words = str(error).partition("(at line ")[2].partition(",")[0]
+        lines = text.splitlines()
+        if words.isdigit() and 1 <= int(words) <= len(lines):
+            message += f"\n  line {words}: {lines[int(words) - 1].strip()[:200]}"
+        raise StudyError(message) from None
+    except RecursionError:
+        raise StudyError(
+            f"{where} is not a study file: too many brackets inside each other"
+        ) from None
+    except ValueError as error:  # a number with too many digits, a date that does not exist
+        what = str(error).partition(";")[0]
+        raise StudyError(f"{where} is not valid TOML: {what}") from None
+    check_tree(raw, where)
+    return raw
+
+
+def dump_toml(table: Mapping[str, Any]) -> str:
+    """TOML text of nested mappings, lists of mappings, and scalars; TypeError on anything else.
+
+    None stands for a key that is not there. ``tomllib.loads`` gives the same values back.
+    """
+    return tomli_w.dumps(_plain(table), indent=0)
+
+
+def _plain(value: Any) -> Any:
+    """The value as dictionaries, lists and scalars, without the keys whose value is None."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"keys must be text, not {shown(key)}")
+        return {key: _plain(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, Sequence):
+        return [_plain(entry) for entry in value]
+    raise TypeError(f"{shown(value)} of type {type(value).__name__}")
