@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from mc import load_study
-from mc.studies import combinations, limits
+from mc.studies import combinations
+from mc.studies import text as limits
 from tests.mc.studies.samples import ROOT, changed, problems_of, tiny
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.training.settings import TrainingSettings, all_settings, default_of
