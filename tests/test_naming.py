@@ -182,7 +182,13 @@ def test_settings_are_keys_of_study_files() -> None:
 
 
 CALLS = {
-    "tnqbm logz": ("mc.log_partition", "mc.Annealing", "mc.Network", "mc.Exact"),
+    "tnqbm logz": (
+        "mc.log_partition",
+        "mc.Annealing",
+        "mc.Network",
+        "mc.Exact",
+        "tnqbm.datasets.Preparation",
+    ),
     "tnqbm merge": ("tnqbm.archive.merge",),
     "tnqbm model compare": ("tnqbm.equivalent",),
     "tnqbm plot": ("tnqbm.figures.",),
@@ -192,11 +198,18 @@ CALLS = {
         "mc.Chains",
         "mc.Tempered",
         "tnqbm.datasets.split",
+        "tnqbm.datasets.Preparation",
     ),
     "tnqbm report": ("tnqbm.report.write",),
     "tnqbm resources": ("tnqbm.quantum.",),
     "tnqbm run": ("mc.run_study",),
-    "tnqbm sample": ("mc.sample", "mc.Chains", "mc.Tempered", "mc.Perfect"),
+    "tnqbm sample": (
+        "mc.sample",
+        "mc.Chains",
+        "mc.Tempered",
+        "mc.Perfect",
+        "tnqbm.datasets.Preparation",
+    ),
 }
 """What commands call: public names, or beginnings of them with a dot at the end."""
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @options.named_model
 @click.option("--data", metavar="NAME|FILE", help="Compare with this data set.")
 @options.data_seed
+@options.of_data
 @click.option("--against", metavar="MODEL.h5", help="Compare with this saved model on the data.")
 @options.as_json
 def evaluate(
@@ -31,6 +32,7 @@ def evaluate(
     run: tuple[str, ...],
     data: str | None,
     data_seed: int,
+    prepare: dict[str, Any],
     against: str | None,
     as_json: bool,
 ) -> None:
@@ -54,7 +56,7 @@ def evaluate(
     if against is not None and data is None and named.data is None:
         raise click.UsageError("--against compares two models on data; give --data")
     other = None if against is None else named_model(against, []).model
-    target = named.target(data, data_seed)
+    target = named.target(data, data_seed, prepare)
     result: dict[str, Any] = {
         "model": path,
         "run": named.coordinates or None,

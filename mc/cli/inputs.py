@@ -6,7 +6,7 @@ named, or the run's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from tnqbm.archive import Archive, Run
 from tnqbm.base.errors import ArchiveError
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
-from tnqbm.datasets import Target
+from tnqbm.datasets import Preparation, Target
 from tnqbm.datasets.samples_io import read_samples
 
 States = NDArray[np.uint8]
@@ -53,14 +53,21 @@ class NamedModel:
             raise ValueError(f"{self.path} is a saved model, which does not know its data")
         return run_target(self.archive, self.coordinates)
 
-    def target(self, data: str | None, seed: int) -> Target | None:
+    def target(self, data: str | None, seed: int, options: Mapping[str, Any]) -> Target | None:
         """The distribution ``data`` (a set's name or a file), else the run's own.
 
-        None for a saved model and no data. Raises as :meth:`own_target` and ``datasets.load`` do.
+        ``options`` say what the values of a file mean. None for a saved model and no data. Raises
+        as :meth:`own_target` and ``datasets.load`` do, and click.UsageError for options without
+        data.
         """
-        if data is not None:
-            return datasets.load(data, self.model.n_visible, seed=seed)
-        return None if self.archive is None else self.own_target()
+        if data is None:
+            refuse_options(options)
+            return None if self.archive is None else self.own_target()
+        n = self.model.n_visible
+        if datasets.is_name(data):
+            refuse_options(options, data)
+            return datasets.load(data, n, seed=seed)
+        return datasets.load(data, n, preparation=self.preparation(data, seed, options))
 
     def own_source(self) -> str:
         """What ``datasets.load`` is given for the run's own data: a name, or where the file is.
@@ -72,6 +79,24 @@ class NamedModel:
         if not is_data_file(self.data):
             return self.data
         return str(find_data_file(self.archive, self.data))
+
+    def is_own(self, data: str | None) -> bool:
+        """Whether ``data`` is what the run was trained on, as far as its name tells."""
+        if self.archive is None:
+            return False
+        return data is None or Path(data).name == Path(str(self.data)).name
+
+    def preparation(
+        self, data: str | None, data_seed: int, options: Mapping[str, Any]
+    ) -> Preparation:
+        """What the values of a data file mean: as the run's study says of its own, and as options
+        say; a ``data_seed`` of 0 is none."""
+        known: dict[str, Any] = {}
+        if self.archive is not None and self.is_own(data):
+            known = data_split(self.archive)[0].preparation.given()
+        if data_seed:
+            known["data_seed"] = data_seed
+        return Preparation(**{**known, **options})
 
 
 def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
@@ -134,43 +159,75 @@ def data_reader(
     data_seed: int,
     fraction: float | None,
     split_seed: int | None,
+    *,
+    test: str | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> Callable[[tuple[int, int] | None], QualityData]:
     """The data, checked before any sampling; called with (rows to draw, seed) or None for few.
 
-    Rows of a run's own data are split as they were when it was trained.
+    ``test`` is a file of held-out rows, ``options`` say what the values of files mean. Rows of a
+    run's own data are split as they were when it was trained, or held out in the same file. Rows
+    are drawn from a distribution that is known, and from rows with weights.
     """
     n = named.model.n_visible
     if data is None and named.data is None:
         raise click.UsageError(f"{named.path} is a saved model, which has no data; give --data")
     name = named.own_source() if data is None else data
-    own = data is None or Path(data).name == Path(str(named.data)).name
+    if test is not None and fraction:
+        raise click.UsageError("--test and --test-fraction exclude each other")
+    if data is None or datasets.is_name(name):
+        refuse_options(options or {}, data)
     valid, repeats = 0.0, datasets.natural_repeats(name)
-    if named.archive is not None and own:
+    if named.archive is not None and named.is_own(data):
         parts, root = data_split(named.archive)
-        fraction = parts.test if fraction is None else fraction
+        if test is None and fraction is None and parts.test_file is not None:
+            test = str(find_data_file(named.archive, parts.test_file, "test"))
+        fraction = parts.test if fraction is None and test is None else fraction
         split_seed = root if split_seed is None else split_seed
         valid, repeats = parts.valid, parts.repeats
     datasets.check(name, n)
-    if datasets.is_exact(name) and fraction:
-        raise ValueError(
-            f"data set {name!r} is known exactly, so holding out a part of it makes no sense; "
-            "leave --test-fraction away"
-        )
     if datasets.is_exact(name):
+        if fraction or test is not None:
+            raise ValueError(
+                f"data set {name!r} is known exactly, so holding out a part of it makes no sense; "
+                "leave --test-fraction and --test away"
+            )
         target = named.own_target() if data is None else datasets.load(name, n, seed=data_seed)
-
-        def draw(size: tuple[int, int] | None) -> QualityData:
-            count, seed = size or (target.n_states, 0)
-            rng = streams.generator((seed, streams.Second.DATA))
-            chosen = rng.choice(target.n_states, count, p=target.probabilities)
-            return QualityData(name, target.states[chosen], None, target, drawn=True)
-
-        return draw
-    rows = datasets.samples(name, n, seed=data_seed)
-    train, _, test = datasets.split(
+        return _drawing(name, target)
+    wanted = named.preparation(data, data_seed, options or {})
+    of_file = Preparation() if datasets.is_name(name) else wanted
+    rows, weights = datasets.rows_of(name, n, seed=data_seed, preparation=of_file)
+    if weights is not None:
+        return _drawing(name, Target.from_samples(rows, weights=weights))
+    if test is not None:
+        held_out = datasets.samples(test, n, preparation=wanted)
+        return lambda _: QualityData(name, rows, held_out, None, drawn=False)
+    train, _, held_out = datasets.split(
         rows, fraction or 0.0, valid_fraction=valid, repeats=repeats, seed=split_seed or 0
     )
-    return lambda _: QualityData(name, train, test if len(test) else None, None, drawn=False)
+    found = QualityData(name, train, held_out if len(held_out) else None, None, drawn=False)
+    return lambda _: found
+
+
+def _drawing(name: str, target: Target) -> Callable[[tuple[int, int] | None], QualityData]:
+    """Rows drawn from a distribution, as many as are asked for."""
+
+    def draw(size: tuple[int, int] | None) -> QualityData:
+        count, seed = size or (target.n_states, 0)
+        rng = streams.generator((seed, streams.Second.DATA))
+        chosen = rng.choice(target.n_states, count, p=target.probabilities)
+        return QualityData(name, target.states[chosen], None, target, drawn=True)
+
+    return draw
+
+
+def refuse_options(options: Mapping[str, Any], name: str | None = None) -> None:
+    """Raise click.UsageError if options about data files are given where there is none."""
+    for option in options:
+        flag = f"--{option.replace('_', '-')}"
+        if name is None:
+            raise click.UsageError(f"{flag} is about the file of --data, which is missing")
+        raise click.UsageError(f"{flag} is about files, and {name!r} is bits already")
 
 
 def read_chains(file: str, n: int) -> tuple[States, dict[str, Any]]:

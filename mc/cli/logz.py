@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 @options.seed()
 @click.option("--data", metavar="NAME|FILE", help="Data for NLL and TVD. [default: the run's own]")
 @options.data_seed
+@options.of_data
 @click.option(
     "--reference/--no-reference",
     default=True,
@@ -72,6 +73,7 @@ def logz(
     seed: int,
     data: str | None,
     data_seed: int,
+    prepare: dict[str, Any],
     reference: bool,
     no_progress: bool,
     as_json: bool,
@@ -101,7 +103,7 @@ def logz(
     policy = options.policy(ESTIMATORS, method)
     named = named_model(path, [*run, *more])
     model = named.model
-    target = named.target(data, data_seed)
+    target = named.target(data, data_seed, prepare)
     costs = None
     if isinstance(policy, Exact | All):
         costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))

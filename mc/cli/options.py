@@ -20,8 +20,45 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 no_progress = click.option("--no-progress", is_flag=True, help="Show no progress bar.")
 data_seed = click.option(
-    "--data-seed", type=int, default=0, show_default=True, help="Seed of a random set."
+    "--data-seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Seed of a random set, and of --binarise bernoulli.",
 )
+
+
+_OF_DATA = {
+    "spins": ('"+1 is 0"|"+1 is 1"', "What -1 and +1 mean."),
+    "binarise": ("threshold:T|bernoulli", "How grey values become bits."),
+    "maximum": ("WHITE", "Largest grey value, 255 in images: values are divided by it."),
+    "columns": ("2-785,x1,...", "Columns that hold the bits, from 1 on. [default: all others]"),
+    "drop": ("1,id,...", "Columns to leave out."),
+    "labels": ("COLUMN", "Column of labels, kept aside."),
+    "weights": ("COLUMN", "Column that says how often a row counts."),
+}
+
+
+def of_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what the values of the file of --data mean, those of
+    :class:`tnqbm.datasets.Preparation`; the command is called with those given as ``prepare``."""
+
+    @functools.wraps(command)
+    def call(**values: Any) -> Any:
+        keys = {name: values.pop(name) for name in (*_OF_DATA, "header", "flatten")}
+        return command(prepare={k: v for k, v in keys.items() if v is not None}, **values)
+
+    decorated: Callable[..., Any] = click.option(
+        "--flatten", is_flag=True, default=None, help="Arrays of images as rows."
+    )(call)
+    decorated = click.option(
+        "--header/--no-header", default=None, help="Whether the first line has names."
+    )(decorated)
+    for name, (metavar, text) in reversed(_OF_DATA.items()):
+        kind = float if name == "maximum" else str
+        option = click.option(f"--{name}", type=kind, metavar=metavar, help=text)
+        decorated = option(decorated)
+    return decorated
 
 
 def seed(of: str = "Of all random numbers.") -> Decorator:

@@ -35,6 +35,8 @@ _SAMPLING = ("method", "chains", "samples", "sweeps", "kernel", "init")
 @options.named_model
 @click.option("--data", metavar="NAME|FILE", help="What to compare with. [default: the run's own]")
 @options.data_seed
+@options.of_data
+@click.option("--test", type=PATH, metavar="FILE", help="Held-out rows in a file of their own.")
 @click.option(
     "--test-fraction",
     type=float,
@@ -77,6 +79,8 @@ def quality(
     run: tuple[str, ...],
     data: str | None,
     data_seed: int,
+    prepare: dict[str, Any],
+    test: str | None,
     test_fraction: float | None,
     split_seed: int | None,
     samples_file: str | None,
@@ -119,12 +123,14 @@ def quality(
     if seed < 0 or data_seed < 0 or (split_seed or 0) < 0:
         raise click.UsageError("seeds must be 0 or more")
     if prefix is not None:
-        read = [name for name in (path, samples_file, data) if name is not None]
+        read = [name for name in (path, samples_file, data, test) if name is not None]
         _check_figures(prefix, overwrite, read)
     named = named_model(path, [*run, *more])
     n = named.model.n_visible
     sides = options.sides(shape, n) if shape else None
-    take = data_reader(named, data, data_seed, test_fraction, split_seed)
+    take = data_reader(
+        named, data, data_seed, test_fraction, split_seed, test=test, options=prepare
+    )
     if samples_file is not None:
         states, how = read_chains(samples_file, n)
     else:

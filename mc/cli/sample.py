@@ -76,6 +76,7 @@ PICTURES = 100
     help="What the model was trained on. [default, if needed: the run's own]",
 )
 @options.data_seed
+@options.of_data
 @click.option(
     "--precision",
     type=click.Choice(["double", "single"]),
@@ -102,6 +103,7 @@ def sample(
     init: str | None,
     data: str | None,
     data_seed: int,
+    prepare: dict[str, Any],
     seed: int,
     out: str | None,
     picture: str | None,
@@ -155,7 +157,7 @@ def sample(
             named.model,
             samples,
             policy,
-            data=None if source is None else named.target(data, data_seed),
+            data=None if source is None else named.target(data, data_seed, prepare),
             clamp=held,
             seed=seed,
             progress=not no_progress,

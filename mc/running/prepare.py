@@ -17,6 +17,7 @@ from mc.running.workspace import Earlier, Workspace, begun, identity_text, usabl
 from mc.studies.combinations import unsaid_repeats
 from mc.studies.file import check_study
 from mc.studies.identity import (
+    DATA,
     SETTINGS,
     data_of,
     identity_changes,
@@ -90,6 +91,8 @@ def prepare(
     text = identity_text(identity)
     checkpoints, useless = usable_checkpoints(workspace.checkpoints, text)
     provenance = study_provenance(ranks, threads) | {SETTINGS: text, "starts": "1"}
+    if facts := study.all_data_facts():
+        provenance[DATA] = json.dumps(facts, sort_keys=True)
     if size > 1:
         provenance["ranks_per_run"] = str(size)
     if earlier.provenance:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mc.studies.identity import SETTINGS, file_digest
 from mc.studies.sections import DataSection, Parts
 from mc.studies.study import is_data_file, load_data, own_seed
+from tnqbm.datasets import readers
 
 if TYPE_CHECKING:
     from mc.studies.seeds import Coordinate
@@ -47,17 +48,25 @@ def run_target(archive: Archive, coordinates: Mapping[str, Coordinate]) -> Targe
     parts, root = data_split(archive)
     data, seed = str(coordinates["data"]), int(coordinates["seed"])
     source = str(find_data_file(archive, data)) if is_data_file(data) else data
+    parts = parts._replace(test_file=None, valid_file=None)  # not needed, and may be gone
     return load_data(source, int(coordinates["visible"]), root, own_seed(data, seed), parts)[0]
 
 
-def find_data_file(archive: Archive, data: str) -> Path:
+def find_data_file(archive: Archive, data: str, key: str | None = None) -> Path:
     """Where the data file lies that a study called ``data``: the one with the digest it had.
 
-    Looked for by its name and then by its content, in the archive's folder and in the current one.
-    Raises FileNotFoundError if it is in neither, ValueError if it has changed or the archive does
-    not hold its digest.
+    The name of an array in it stays behind its path. ``key`` is the study's key for a file of
+    held-out rows, "valid" or "test". Looked for by its name and then by its content, in the
+    archive's folder and in the current one. Raises FileNotFoundError if it is in neither,
+    ValueError if it has changed or the archive does not hold its digest.
     """
-    digest = json.loads(archive.provenance.get(SETTINGS, "{}")).get(f"data.{data}")
+    source = readers.source_of(data)
+    found = _find(archive, str(source.path), f"data.{key or data}")
+    return Path(f"{found}:{source.array}") if source.array else found
+
+
+def _find(archive: Archive, data: str, key: str) -> Path:
+    digest = json.loads(archive.provenance.get(SETTINGS, "{}")).get(key)
     if digest is None:
         raise ValueError(
             f"{archive.path} does not hold the digest of the data file {data} (merged archives do "

@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from mc.studies.combinations import wrong_combinations
 from mc.studies.gradients import label_settings
-from mc.studies.study import Study
 from mc.studies.text import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS, failure, near_value
+from mc.studies.sections import HELD_OUT
+from mc.studies.study import Study, is_data_file
 from tnqbm.core.shape import Shape
 from tnqbm.training.early_stopping import refuse_nothing_to_watch
 from tnqbm.training.estimators.exact import EXACT_EVALUATION, AutomaticEvaluation
@@ -37,7 +38,7 @@ def study_problems(
     itself well formed; if not, they are left out. Studies in archives (``archived``) may have
     settings that nothing uses.
     """
-    problems = _missing(study) if products else []
+    problems = [*_missing(study), *_wrong_sources(study)] if products else []
     if labels:
         problems += _wrong_labels(study)
     wrong, good = _settings(study) if labels else ([], {})
@@ -123,6 +124,31 @@ def _missing(study: Study) -> list[str]:
             near = near_value(name, product.paulis)
             problems.append(f"{at}.hidden_by_paulis.{name}: not one of the paulis here{near}")
     return problems
+
+
+def _wrong_sources(study: Study) -> Iterator[str]:
+    """Keys of [data] that say twice, or not at all, where rows come from or what they mean."""
+    data = study.data
+    if data.train is not None and data.name is not None:
+        yield f"data.train = {data.train!r}: give name or train, not both"
+    if data.train is not None and any(grid.data for grid in study.grid):
+        yield f"data.train = {data.train!r}: is for one data set; leave data away in [[grid]]"
+    for key in ("valid", "test"):
+        file, share = getattr(data, key), getattr(data, f"{key}_fraction")
+        if file is None:
+            continue
+        if data.train is None:
+            yield f"data.{key} = {file!r}: goes with train, the file of rows to train with"
+        if share:
+            yield f"data.{key} = {file!r}: give {key} or {key}_fraction, not both"
+    for key in ("train", *HELD_OUT):
+        file = getattr(data, key)
+        if file is not None and not is_data_file(file):
+            yield f"data.{key} = {file!r}: is no data file; data sets by name go into data.name"
+    used = {name for product in study.products() for name in product.data}
+    if used and not any(map(is_data_file, used)):
+        for key, value in data.preparation.given().items():
+            yield f"data.{key} = {value!r}: is about files, and {min(used)!r} is bits already"
 
 
 # --- gradients and settings --------------------------------------------------------------------

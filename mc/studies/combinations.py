@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from mc.studies.seeds import Coordinate
@@ -122,10 +123,12 @@ def _wrong_data(
             near, why = "", "; the Ising model is named by its temperature, as in 'ising-T2.269'"
         yield f"{data_key} = {name!r}: no such data set, nor a data file{near}{why}"
         return
-    check: Callable[..., Any] = datasets.load if from_file else datasets.check
+    check: Callable[..., Any] = datasets.check
+    if from_file:
+        check = partial(datasets.load, preparation=study.data.preparation)
     for n in sizes:
         message = failure(check, study.data_source(name), n)
-        if not message and (study.data.test_fraction or study.data.valid_fraction):
+        if not message and (study.data.has_test or study.data.has_valid):
             message = _wrong_split(study, name, n)
         if message:
             yield f"{data_key} = {name!r} with {visible_key} = {n}: {message}"
@@ -159,8 +162,11 @@ def unsaid_repeats(study: Study) -> list[str]:
                 continue
             where: dict[str, str | int | float] = {"data": name, "visible": n}
             train = {row.tobytes() for row in study.target(where, 0).states}
+            shares = {"test": study.data.test_fraction, "valid": study.data.valid_fraction}
             held_out = {"test": study.test_target(where), "valid": study.valid_target(where)}
             for kind, target in held_out.items():
+                if not shares[kind]:  # nothing, or a file of its own
+                    continue
                 states = [] if target is None else [row.tobytes() for row in target.states]
                 shared = len(train.intersection(states))
                 if shared:

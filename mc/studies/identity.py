@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mc.studies.gradients import label_settings, parse_label
+from mc.studies.sections import HELD_OUT
 from mc.studies.study import Study, is_data_file
 from tnqbm.base.errors import StudyError
 from tnqbm.core.connectivity import DENSE
+from tnqbm.datasets.preparation import PreparationKeys
+from tnqbm.datasets.readers import source
 from tnqbm.training.estimators import GRADIENTS
 from tnqbm.training.settings import all_settings, default_of
 
@@ -23,6 +25,10 @@ _ALWAYS = (
 )  # fmt: skip
 _FIRST_METRICS = ("kl", "tvd", "nll", "gradient_norm")
 _ABSENT = object()
+
+DATA = "data"
+"""Name of the provenance entry that says what the study's data files are and what was done to them,
+as JSON."""
 
 SETTINGS = "settings"
 """Name of the provenance entry that holds the study's identity as JSON."""
@@ -65,8 +71,13 @@ def study_identity(study: Study) -> dict[str, Any]:
         found["output.metrics"] = list(_FIRST_METRICS)
     files = sorted({str(c["data"]) for c in study.combinations()})
     for name in filter(is_data_file, files):
-        found[f"data.{name}"] = file_digest(study.folder / name)
+        found[f"data.{name}"] = study.data_facts(name)["file"]
         found[f"streams.{name}"] = study.data_digest(name)
+    found |= {f"data.{key}": value for key, value in study.data.preparation.given().items()}
+    for key in HELD_OUT:
+        name = getattr(study.data, key)
+        if name is not None:
+            found[f"data.{key}"] = study.data_facts(name)["file"]
     return found
 
 
@@ -205,6 +216,8 @@ _DEFAULTS: dict[str, Any] = {
     "data.test_fraction": 0.0,
     "data.valid_fraction": 0.0,
     "data.repeats": "anywhere",
+    **{f"data.{key}": None for key in HELD_OUT},
+    **{f"data.{key}": field.default for key, field in PreparationKeys.model_fields.items()},
 }
 
 
@@ -224,6 +237,6 @@ def _shown(value: Any) -> str:
 def file_digest(path: Path) -> str:
     """ "sha256:" and the digest of a data file; StudyError if it cannot be read."""
     try:
-        return "sha256:" + hashlib.sha256(path.read_bytes()).hexdigest()
+        return source.file_digest(path)
     except OSError as error:
         raise StudyError(f"data file {path} cannot be read: {error.strerror or error}") from error

@@ -13,6 +13,7 @@ from mc.studies.text import MAX_NAME, MAX_SEEDS, MAX_UNITS, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis
+from tnqbm.datasets.preparation import Preparation, PreparationKeys
 from tnqbm.training.settings import PARTS, all_settings, known_parts
 from tnqbm.training.trajectory import METRICS
 
@@ -153,23 +154,39 @@ class ModelSection(Section):
     )
 
 
+HELD_OUT = ("valid", "test")
+"""Keys of [data] that name files of held-out rows."""
+
+
 class Parts(NamedTuple):
-    """Shares of the rows that are held out to test and to validate with, and where equal rows
-    fall, as :func:`tnqbm.datasets.split` takes them."""
+    """What is held out to test and to validate with, as :func:`tnqbm.datasets.load_parts` takes it:
+    shares of the rows, where equal rows fall, or files of their own; and what all files mean."""
 
     test: float
     valid: float
     repeats: str
+    test_file: str | None = None
+    valid_file: str | None = None
+    preparation: Preparation = Preparation()
 
 
-class DataSection(Section):
-    """[data]: built-in data sets by name, or files relative to the study file."""
+class SourceKeys(Section):
+    """Keys of [data] that say where the rows come from."""
 
     name: NameList | None = Field(
         None,
         description="`bas`, `on2`, `cardinality`, `parity`, `digits`, `ising-T2.269` (any "
-        "temperature), or paths (relative to the study file) of .csv, .npy, .h5 files of 0/1 rows; "
-        "one or a list",
+        "temperature), or paths of [data files](how-to/own-data.md), relative to the study file "
+        "(`file.h5:train` for one array of several); one or a list",
+    )
+    train: Name | None = Field(
+        None, description="instead of `name`: a file of rows to train with, beside `test`"
+    )
+    valid: Name | None = Field(
+        None, description="a file of rows to choose settings with, recorded as `valid_nll`"
+    )
+    test: Name | None = Field(
+        None, description="a file of rows to test with, recorded as `test_nll`"
     )
     test_fraction: Annotated[float, BeforeValidator(_fraction)] = Field(
         0.0,
@@ -186,10 +203,39 @@ class DataSection(Section):
         "independent draws. To be said if held-out rows are trained with otherwise",
     )
 
+
+class DataSection(PreparationKeys, SourceKeys):
+    """[data]: built-in data sets by name, or files relative to the study file."""
+
+    @property
+    def names(self) -> list[str]:
+        """The data sets that are trained with."""
+        return self.name or ([] if self.train is None else [self.train])
+
+    @property
+    def preparation(self) -> Preparation:
+        """What the values of files mean."""
+        return Preparation(**{key: getattr(self, key) for key in PreparationKeys.model_fields})
+
     @property
     def parts(self) -> Parts:
         """What is held out, and where equal rows fall: "anywhere" unless the study says it."""
-        return Parts(self.test_fraction, self.valid_fraction, self.repeats or "anywhere")
+        return Parts(
+            self.test_fraction,
+            self.valid_fraction,
+            self.repeats or "anywhere",
+            self.test,
+            self.valid,
+            self.preparation,
+        )
+
+    @property
+    def has_test(self) -> bool:
+        return bool(self.test or self.test_fraction)
+
+    @property
+    def has_valid(self) -> bool:
+        return bool(self.valid or self.valid_fraction)
 
 
 class GridSection(Section):

@@ -6,7 +6,7 @@ import functools
 import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from pydantic import Field, PrivateAttr
@@ -32,7 +32,8 @@ from tnqbm.archive import PlannedGroup
 from tnqbm.core import connectivity
 from tnqbm.core.connectivity import DENSE
 from tnqbm.core.model import SqRBM
-from tnqbm.datasets.samples_io import SUFFIXES
+from tnqbm.datasets import readers
+from tnqbm.datasets.data import read_data
 from tnqbm.training.costs import run_cost
 from tnqbm.training.estimators import Size
 from tnqbm.training.inputs import uncoupled
@@ -64,7 +65,7 @@ def coupled_paulis(paulis: str, couple: str | None) -> str:
 
 def is_data_file(name: str) -> bool:
     """Whether a data name means a file (a path or a known suffix) rather than a built-in set."""
-    return "/" in name or "\\" in name or Path(name).suffix.lower() in SUFFIXES
+    return "/" in name or "\\" in name or readers.is_file(name)
 
 
 class Product(NamedTuple):
@@ -103,7 +104,7 @@ class Study(Section):
 
     _text: str = PrivateAttr("")
     _folder: str = PrivateAttr(".")
-    _digests: dict[str, str] = PrivateAttr(default_factory=dict)
+    _facts: dict[str, dict[str, Any]] = PrivateAttr(default_factory=dict)
     _file: str = PrivateAttr("")
 
     def __repr__(self) -> str:
@@ -130,9 +131,18 @@ class Study(Section):
 
     def files(self) -> list[Path]:
         """The files that the study is read from: its own, if it has one, and those of its data."""
-        names = sorted({str(coordinates["data"]) for coordinates in self.combinations()})
         own = [Path(self._file)] if self._file else []
-        return own + [Path(self.data_source(name)) for name in names if is_data_file(name)]
+        return own + [self.data_path(name) for name in self.data_files()]
+
+    def data_files(self) -> list[str]:
+        """Names of all data files, those of held-out rows included."""
+        names = {str(coordinates["data"]) for coordinates in self.combinations()}
+        names |= {name for name in (self.data.valid, self.data.test) if name is not None}
+        return [name for name in sorted(names) if is_data_file(name)]
+
+    def data_path(self, data: str) -> Path:
+        """Where a data file lies, without the name of an array in it."""
+        return readers.source_of(self.data_source(data)).path
 
     def labels(self) -> list[str]:
         """Labels of all gradients that the study uses, in order, each once."""
@@ -173,7 +183,7 @@ class Study(Section):
                 visible=grid.visible or self.model.visible or [],
                 hidden=grid.hidden or self.model.hidden or [],
                 hidden_by_paulis=by_paulis,
-                data=grid.data or self.data.name or [],
+                data=grid.data or self.data.names,
                 gradient=grid.gradient or self.training.gradient,
                 couple=grid.couple or self.model.couple,
             )
@@ -248,11 +258,18 @@ class Study(Section):
 
         The file's own name does not: equal rows under two names give equal numbers.
         """
-        if data not in self._digests:
-            from tnqbm.datasets.samples_io import read_samples, rows_digest
+        return str(self.data_facts(data)["bits"])
 
-            self._digests[data] = rows_digest(read_samples(self.data_source(data)))
-        return self._digests[data]
+    def data_facts(self, data: str) -> dict[str, Any]:
+        """What is known of a data file, see :meth:`tnqbm.datasets.Data.facts`; read once."""
+        if data not in self._facts:
+            found = read_data(self.data_source(data), preparation=self.data.preparation)
+            self._facts[data] = found.facts()
+        return self._facts[data]
+
+    def all_data_facts(self) -> dict[str, dict[str, Any]]:
+        """:meth:`data_facts` of all data files, by name."""
+        return {name: self.data_facts(name) for name in self.data_files()}
 
     def _stream_coordinates(self, coordinates: Mapping[str, Coordinate]) -> dict[str, Coordinate]:
         """What names the random streams of a run: a data file stands there by its rows."""
@@ -271,11 +288,11 @@ class Study(Section):
 
     def test_target(self, coordinates: Mapping[str, Coordinate]) -> Target | None:
         """The data held out to test with, the same for all seeds, or None if there are none."""
-        return self._data_of(coordinates, 0)[2] if self.data.test_fraction else None
+        return self._data_of(coordinates, 0)[2] if self.data.has_test else None
 
     def valid_target(self, coordinates: Mapping[str, Coordinate]) -> Target | None:
         """The data held out to validate with, the same for all seeds, or None."""
-        return self._data_of(coordinates, 0)[1] if self.data.valid_fraction else None
+        return self._data_of(coordinates, 0)[1] if self.data.has_valid else None
 
     def _data_of(
         self, coordinates: Mapping[str, Coordinate], seed: int
@@ -283,8 +300,16 @@ class Study(Section):
         data, visible = str(coordinates["data"]), int(coordinates["visible"])
         own = own_seed(data, seed)
         if is_data_file(data) or data in SEEDED_DATA:
-            return load_data(self.data_source(data), visible, self.seed, own, self.data.parts)
+            return load_data(self.data_source(data), visible, self.seed, own, self.parts())
         return _load_once(data, visible, self.seed, own, self.data.parts)
+
+    def parts(self) -> Parts:
+        """What is held out, with the paths of files."""
+        parts = self.data.parts
+        return parts._replace(
+            test_file=parts.test_file and self.data_source(parts.test_file),
+            valid_file=parts.valid_file and self.data_source(parts.valid_file),
+        )
 
     def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
         """Initial parameters of one run, uniform in [-scale, scale].
@@ -346,17 +371,18 @@ def load_data(
 
     ``root`` is the study's seed, ``seed`` that of :func:`own_seed`.
     """
-    if parts.test or parts.valid:
-        return datasets.load_split(
-            source,
-            visible,
-            test_fraction=parts.test,
-            valid_fraction=parts.valid,
-            repeats=parts.repeats,
-            seed=root,
-        )
-    stream = target_stream(root, source, visible, seed)
-    return datasets.load(source, visible, seed=stream), None, None
+    shares = bool(parts.test or parts.valid)
+    return datasets.load_parts(
+        source,
+        visible,
+        valid=parts.valid_file,
+        test=parts.test_file,
+        valid_fraction=parts.valid,
+        test_fraction=parts.test,
+        repeats=parts.repeats,
+        seed=root if shares else target_stream(root, source, visible, seed),
+        preparation=parts.preparation if is_data_file(source) else None,
+    )
 
 
 _load_once = functools.lru_cache(maxsize=8)(load_data)

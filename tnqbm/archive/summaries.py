@@ -190,7 +190,8 @@ def _no_likelihood(archives: Sequence[Archive]) -> str:
         except tomllib.TOMLDecodeError:
             continue
     tables = [study.get("data", {}) for study in studies]
-    if any(isinstance(table, dict) and table.get("test_fraction") for table in tables):
+    keys = ("test", "test_fraction")
+    if any(isinstance(table, dict) and table.get(key) for table in tables for key in keys):
         return (
             "these runs have test data but no likelihoods: log Z was not found, which evaluate = "
             "'auto' does up to 16 visible units only; train with evaluate = 'ais' in [training], "

@@ -7,9 +7,10 @@ numbers of a file, and :mod:`~tnqbm.datasets.bits` makes bits of them as a
 
 from tnqbm.datasets.data import Data, read_data
 from tnqbm.datasets.inspection import Inspection, SharedRows, inspect_data, shared_rows
+from tnqbm.datasets.parts import Parts, load_parts, load_split, natural_repeats, rows_of
 from tnqbm.datasets.preparation import Preparation
 from tnqbm.datasets.samples_io import SUFFIXES, read_samples
-from tnqbm.datasets.splits import REPEATS, load_split, natural_repeats, split
+from tnqbm.datasets.splits import REPEATS, split
 from tnqbm.datasets.targets import (
     ISING_SAMPLES,
     NAMES,
@@ -30,6 +31,7 @@ __all__ = [
     "SUFFIXES",
     "Data",
     "Inspection",
+    "Parts",
     "Preparation",
     "SharedRows",
     "Target",
@@ -39,10 +41,12 @@ __all__ = [
     "is_name",
     "is_random",
     "load",
+    "load_parts",
     "load_split",
     "natural_repeats",
     "read_data",
     "read_samples",
+    "rows_of",
     "samples",
     "shared_rows",
     "split",

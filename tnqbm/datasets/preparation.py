@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -71,13 +71,8 @@ def _seed(value: Any) -> int:
     return int(value)
 
 
-class Preparation(BaseModel):
-    """How the values of a file become bits. Nothing of it is guessed from the values.
-
-    The fields are keywords of :func:`tnqbm.datasets.read_data`, keys of [data] in study files, and
-    options of commands. Raises ValueError "field: what is wrong, got value" or TypeError for a name
-    that is not known.
-    """
+class PreparationKeys(BaseModel):
+    """The fields of :class:`Preparation`, which tables of study files have, too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -127,20 +122,29 @@ class Preparation(BaseModel):
         0, description='seed of `binarise = "bernoulli"`, and of it alone'
     )
 
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.spins is not None and self.binarise is not None:
+            raise ValueError("spins and binarise exclude each other: values are spins or grey")
+        if self.maximum is not None and self.binarise is None:
+            raise ValueError('maximum is about binarise; for example binarise = "threshold:0.5"')
+        return self
+
+
+class Preparation(PreparationKeys):
+    """How the values of a file become bits. Nothing of it is guessed from the values.
+
+    The fields are keywords of :func:`tnqbm.datasets.read_data`, keys of [data] in study files, and
+    options of commands. Raises ValueError "field: what is wrong, got value" or TypeError for a name
+    that is not known.
+    """
+
     def __init__(self, **values: Any) -> None:
         unknown_names(values, tuple(type(self).model_fields), type(self).__name__)
         try:
             super().__init__(**values)
         except ValidationError as error:
             raise ValueError(_first(error)) from None
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> Preparation:
-        if self.spins is not None and self.binarise is not None:
-            raise ValueError("spins and binarise exclude each other: values are spins or grey")
-        if self.maximum is not None and self.binarise is None:
-            raise ValueError('maximum is about binarise; for example binarise = "threshold:0.5"')
-        return self
 
     @property
     def threshold(self) -> float | None:

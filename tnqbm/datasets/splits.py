@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import overload
 
 import numpy as np
@@ -12,7 +11,6 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, plain_array
 from tnqbm.core import streams
 from tnqbm.core.states import as_states
-from tnqbm.datasets.targets import Target, check, is_drawn, is_exact, load, samples
 
 REPEATS = ("together", "anywhere")
 """What :func:`split` does with equal rows: keep them in one part, or let each fall by itself."""
@@ -73,17 +71,32 @@ def split(
     given = plain_array(rows, "samples")
     if given.ndim != 2 or given.size == 0:
         raise ValueError(f"samples must have shape (N, n) with N, n >= 1, got {given.shape}")
-    _check_fractions(test_fraction, valid_fraction)
+    states = as_states(given, given.shape[1])
+    places = split_places(
+        states, test_fraction, valid_fraction=valid_fraction, repeats=repeats, seed=seed
+    )
+    train, valid, test = (states[rows] for rows in places)
+    return (train, test) if valid_fraction is None else (train, valid, test)
+
+
+def split_places(
+    states: NDArray[np.uint8],
+    test_fraction: float,
+    *,
+    valid_fraction: float | None,
+    repeats: str,
+    seed: int | np.random.SeedSequence,
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
+    """Which rows :func:`split` gives to train with, to validate with and to test with, in order."""
+    check_fractions(test_fraction, valid_fraction)
     if repeats not in REPEATS:
         raise ValueError(f"repeats must be one of {', '.join(REPEATS)}, got {repeats!r}")
-    states = as_states(given, given.shape[1])
     order = streams.generator(seed).permutation(states.shape[0])
     first = _first_equal(states) if repeats == "together" else np.arange(len(states))
-    shuffled = states[order]
     fractions = {"test_fraction": test_fraction, "valid_fraction": valid_fraction or 0.0}
     part = _parts(order, first, fractions)
-    train, test, valid = (shuffled[part == k] for k in range(3))
-    return (train, test) if valid_fraction is None else (train, valid, test)
+    train, test, valid = (order[part == k] for k in range(3))
+    return train, valid, test
 
 
 def _first_equal(states: NDArray[np.uint8]) -> NDArray[np.intp]:
@@ -126,85 +139,7 @@ def _parts(
     return part
 
 
-@overload
-def load_split(
-    name: str | Path,
-    n: int,
-    *,
-    test_fraction: float = ...,
-    valid_fraction: None = None,
-    repeats: str | None = ...,
-    seed: int | np.random.SeedSequence = ...,
-) -> tuple[Target, Target | None]: ...
-
-
-@overload
-def load_split(
-    name: str | Path,
-    n: int,
-    *,
-    test_fraction: float = ...,
-    valid_fraction: float,
-    repeats: str | None = ...,
-    seed: int | np.random.SeedSequence = ...,
-) -> tuple[Target, Target | None, Target | None]: ...
-
-
-@checked(
-    test_fraction=arguments.number,
-    valid_fraction=arguments.number,
-    repeats=arguments.text,
-    seed=arguments.seed,
-)
-def load_split(
-    name: str | Path,
-    n: int,
-    *,
-    test_fraction: float = 0.2,
-    valid_fraction: float | None = None,
-    repeats: str | None = None,
-    seed: int | np.random.SeedSequence = 0,
-) -> tuple[Target | None, ...]:
-    """Targets to train with and to test with, from :func:`split` of the data set's samples.
-
-    With ``valid_fraction`` they are (train, valid, test). ``repeats`` as for :func:`split`; by
-    default "anywhere" for independent draws (the Ising model), "together" for all others. A part
-    of which the fraction is 0 is None, and if nothing is held out the first is
-    ``load(name, n, seed=seed)``. Raises as :func:`load` and :func:`split` do, and ValueError
-    for a positive fraction of a data set that is known exactly.
-    """
-    check(name, n)
-    _check_fractions(test_fraction, valid_fraction)
-    held_out = test_fraction + (valid_fraction or 0.0)
-    if held_out == 0:
-        nothing = (None,) if valid_fraction is None else (None, None)
-        return (load(name, n, seed=seed), *nothing)
-    if is_exact(name):
-        which = "test_fraction" if test_fraction else "valid_fraction"
-        raise ValueError(
-            f"data set {str(name)!r} is known exactly, so holding out a part of it makes no "
-            f"sense; use {which} = 0, got {test_fraction if test_fraction else valid_fraction}"
-        )
-    parts = split(
-        samples(name, n),
-        test_fraction,
-        valid_fraction=valid_fraction or 0.0,
-        repeats=repeats or natural_repeats(name),
-        seed=seed,
-    )
-    train, valid, test = (Target.from_samples(part) if len(part) else None for part in parts)
-    return (train, test) if valid_fraction is None else (train, valid, test)
-
-
-def natural_repeats(name: str | Path) -> str:
-    """How repeated rows of a data set are split by default, one of ``REPEATS``.
-
-    "anywhere" for data that are independent draws by their making, "together" for all others.
-    """
-    return "anywhere" if is_drawn(name) else "together"
-
-
-def _check_fractions(test_fraction: float, valid_fraction: float | None) -> None:
+def check_fractions(test_fraction: float, valid_fraction: float | None) -> None:
     for name, value in (("test", test_fraction), ("valid", valid_fraction)):
         if value is not None and not 0 <= value < 1:
             raise ValueError(f"{name}_fraction must be at least 0 and less than 1, got {value}")

@@ -111,3 +111,102 @@ def test_shares_that_leave_nothing_are_refused(rows: Path) -> None:
     assert "test_fraction + valid_fraction = 1 must be below 1" in found
     found = problems_of(study_of(rows, repeats="apart"))
     assert "data.repeats = 'apart': must be 'together' or 'anywhere'" in found
+
+
+# --- files of their own --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Path]:
+    """Spins of 4 units in three files, +1 for bit 1."""
+    rng = np.random.default_rng(3)
+    paths = {}
+    for name, count in (("train", 60), ("valid", 20), ("test", 30)):
+        paths[name] = tmp_path / f"spins.{name}.data"
+        np.savetxt(paths[name], rng.choice([-1, 1], (count, 4)), fmt="%d", delimiter=",")
+    return paths
+
+
+def of_files(files: dict[str, Path], **data: Any) -> dict[str, Any]:
+    table = {name: str(path) for name, path in files.items()} | {"spins": "+1 is 1"} | data
+    given = {name: value for name, value in table.items() if value is not None}
+    return tiny(data=given, seeds=1, model__hidden=[1])
+
+
+def test_parts_are_files_of_their_own(tmp_path: Path, files: dict[str, Path]) -> None:
+    archive = run(of_files(files), tmp_path / "out.h5")
+    found = archive.run(paulis="XYZ", seed=1)
+    model = found.model
+    assert isinstance(model, SqRBM)
+    spins = {"spins": "+1 is 1"}
+    parts = datasets.load_parts(
+        files["train"], 4, valid=files["valid"], test=files["test"], **spins
+    )
+    for name, part in zip(("nll", "valid_nll", "test_nll"), parts, strict=True):
+        assert part is not None
+        log_p = model.log_weight(part.states) - exact.log_partition(model)
+        assert found.trajectory.metric(name)[-1] == pytest.approx(-part.probabilities @ log_p)
+    rows = (np.loadtxt(files["test"], delimiter=",") + 1) // 2
+    assert parts.test is not None
+    assert np.array_equal(parts.test.states, datasets.Target.from_samples(rows).states)
+
+
+def test_what_was_done_to_the_data_is_in_the_archive(
+    tmp_path: Path, files: dict[str, Path]
+) -> None:
+    archive = run(of_files(files), tmp_path / "out.h5")
+    facts = json.loads(archive.provenance["data"])
+    assert sorted(facts) == sorted(map(str, files.values()))
+    train = facts[str(files["train"])]
+    data = datasets.read_data(files["train"], spins="+1 is 1")
+    assert train == data.facts()
+    assert train["rows"] == 60
+    assert train["steps"] == ["spins: +1 is 1"]
+    assert train["file"] == data.file_digest != train["bits"] == data.digest
+
+
+def test_files_and_their_meaning_are_part_of_the_identity(files: dict[str, Path]) -> None:
+    first = study_identity(load_study(of_files(files)))
+    assert first["data.spins"] == "+1 is 1"
+    assert first["data.test"].startswith("sha256:")
+    changes = identity_changes(
+        first, study_identity(load_study(of_files(files, spins="+1 is 0"))), ["exact"]
+    )
+    assert "data.spins was '+1 is 1' and is now '+1 is 0'" in changes
+    files["test"].write_text("1,1,1,-1\n")
+    changes = identity_changes(first, study_identity(load_study(of_files(files))), ["exact"])
+    assert [line.split(" was ")[0] for line in changes] == ["data.test"]
+
+
+def test_a_file_and_a_share(tmp_path: Path, files: dict[str, Path]) -> None:
+    raw = of_files({"train": files["train"], "test": files["test"]}, valid_fraction=0.25)
+    study = load_study(raw)
+    where = study.combinations()[0]
+    train, valid, test = study.target(where, 1), study.valid_target(where), study.test_target(where)
+    assert valid is not None
+    assert test is not None
+    assert (train.n_samples, valid.n_samples, test.n_samples) == (45, 15, 30)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({"name": "bas"}, r"data\.train = .*: give name or train, not both"),
+        ({"test_fraction": 0.1}, r"data\.test = .*: give test or test_fraction, not both"),
+        ({"train": None, "name": "a.csv"}, r"data\.test = .*: goes with train"),
+        ({"test": "digits"}, r"data\.test = 'digits': is no data file"),
+        ({"spins": None}, r"(?s)only 0 and 1 may occur.*spins = \"\+1 is 0\""),
+        ({"spins": "up"}, r"data\.spins = 'up': must be \"\+1 is 0\""),
+        ({"binarise": "bernoulli"}, "spins and binarise exclude each other"),
+        ({"test": "no.data"}, r"no data file .*no\.data"),
+        ({"drop": 9}, "drop: there is no column 9; the columns are 1 to 4"),
+    ],
+)
+def test_what_does_not_fit(files: dict[str, Path], data: dict[str, Any], message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        load_study(of_files(files, **data))
+
+
+def test_options_of_files_are_not_for_other_data() -> None:
+    found = problems_of(tiny(data={"name": "bas", "binarise": "threshold:0.5"}))
+    assert "data.binarise = 'threshold:0.5': is about files, and 'bas' is bits already" in found
