@@ -113,10 +113,12 @@ def _check_columns(parts: dict[str, Data]) -> None:
 
 def study_lines(files: dict[str, str], found: Inspection, preparation: Preparation) -> str:
     """The lines of a study file that use these files, as TOML."""
-    section: dict[str, Any] = {"name": files["train"], **preparation.given()}
-    section["test_fraction"] = HELD_OUT
-    if found.duplicates:
-        section["repeats"] = "together"
+    section: dict[str, Any] = dict(files) if len(files) > 1 else {"name": files["train"]}
+    section |= preparation.given()
+    if "test" not in files:
+        section["test_fraction"] = HELD_OUT
+        if found.duplicates:
+            section["repeats"] = "together"
     text = dump_toml({"model": {"visible": found.columns}, "data": section})
     return text.replace('"together"\n', '"together"  # or "anywhere": rows are independent draws\n')
 

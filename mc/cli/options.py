@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.core import ParameterSource
 
 from mc.cli.common import PATH
+from tnqbm.datasets.preparation import Preparation
 
 if TYPE_CHECKING:
     from mc.sampling.policies import Policy
@@ -26,39 +27,6 @@ data_seed = click.option(
     show_default=True,
     help="Seed of a random set, and of --binarise bernoulli.",
 )
-
-
-_OF_DATA = {
-    "spins": ('"+1 is 0"|"+1 is 1"', "What -1 and +1 mean."),
-    "binarise": ("threshold:T|bernoulli", "How grey values become bits."),
-    "maximum": ("WHITE", "Largest grey value, 255 in images: values are divided by it."),
-    "columns": ("2-785,x1,...", "Columns that hold the bits, from 1 on. [default: all others]"),
-    "drop": ("1,id,...", "Columns to leave out."),
-    "labels": ("COLUMN", "Column of labels, kept aside."),
-    "weights": ("COLUMN", "Column that says how often a row counts."),
-}
-
-
-def of_data(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say what the values of the file of --data mean, those of
-    :class:`tnqbm.datasets.Preparation`; the command is called with those given as ``prepare``."""
-
-    @functools.wraps(command)
-    def call(**values: Any) -> Any:
-        keys = {name: values.pop(name) for name in (*_OF_DATA, "header", "flatten")}
-        return command(prepare={k: v for k, v in keys.items() if v is not None}, **values)
-
-    decorated: Callable[..., Any] = click.option(
-        "--flatten", is_flag=True, default=None, help="Arrays of images as rows."
-    )(call)
-    decorated = click.option(
-        "--header/--no-header", default=None, help="Whether the first line has names."
-    )(decorated)
-    for name, (metavar, text) in reversed(_OF_DATA.items()):
-        kind = float if name == "maximum" else str
-        option = click.option(f"--{name}", type=kind, metavar=metavar, help=text)
-        decorated = option(decorated)
-    return decorated
 
 
 def seed(of: str = "Of all random numbers.") -> Decorator:
@@ -95,21 +63,40 @@ _KINDS: dict[str, dict[str, Any]] = {
 
 def preparation(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say what the values of a data file mean; ``command`` gets a ``preparation``."""
-    from tnqbm.datasets.preparation import Preparation
+    return _with_preparation(command, [], lambda said: {"preparation": Preparation(**said)})
 
-    fields = Preparation.model_fields
+
+def of_data(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say what the values of the file of --data mean, beside :data:`data_seed`;
+    ``command`` gets those that are given as ``prepare``, a mapping."""
+
+    def checked(said: dict[str, Any]) -> dict[str, Any]:
+        Preparation(**said)
+        return {"prepare": said}
+
+    return _with_preparation(command, ["data_seed"], checked)
+
+
+def _with_preparation(
+    command: Callable[..., Any],
+    without: Collection[str],
+    keywords: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Callable[..., Any]:
+    """A command with the options of Preparation, which gets the ``keywords`` made of their
+    values; click.UsageError for a wrong value."""
+    fields = {name: f for name, f in Preparation.model_fields.items() if name not in without}
 
     @functools.wraps(command)
-    def with_preparation(*args: Any, **values: Any) -> Any:
+    def call(*args: Any, **values: Any) -> Any:
         own = {name: values.pop(name) for name in fields}
         said = {name: value for name, value in own.items() if value not in (None, ())}
         try:
-            prepared = Preparation(**said)
+            made = keywords(said)
         except ValueError as error:
             raise click.UsageError(f"--{str(error).replace('_', '-', 1)}") from None
-        return command(*args, preparation=prepared, **values)
+        return command(*args, **made, **values)
 
-    decorated: Callable[..., Any] = with_preparation
+    decorated: Callable[..., Any] = call
     for name, field in reversed(fields.items()):
         flag = f"--{name.replace('_', '-')}"
         flag = f"{flag}/--no-{name}" if name == "header" else flag

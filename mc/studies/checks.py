@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 
 from mc.studies.combinations import wrong_combinations
 from mc.studies.gradients import label_settings
-from mc.studies.text import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS, failure, near_value
 from mc.studies.sections import HELD_OUT
 from mc.studies.study import Study, is_data_file
+from mc.studies.text import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS, failure, near_value
 from tnqbm.core.shape import Shape
 from tnqbm.training.early_stopping import refuse_nothing_to_watch
 from tnqbm.training.estimators.exact import EXACT_EVALUATION, AutomaticEvaluation

@@ -74,7 +74,8 @@ def test_options_need_a_file(model: str) -> None:
     assert "--drop is about the file of --data" in wrong_evaluate(model, "--drop", "1", code=2)
     text = wrong_evaluate(model, "--data", "bas", "--drop", "1", code=2)
     assert "--drop is about files, and 'bas' is bits already" in text
-    assert "must be" in wrong_evaluate(model, "--data", "a.csv", "--spins", "up")
+    text = wrong_evaluate(model, "--data", "a.csv", "--spins", "up", code=2)
+    assert "--spins: must be" in text
 
 
 def test_held_out_rows_of_a_file(model: str, spins: dict[str, Path]) -> None:
