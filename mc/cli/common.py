@@ -132,6 +132,13 @@ def print_table(
     print_rich(table)
 
 
+def print_lines(values: Mapping[str, Any], width: int = 32) -> None:
+    """Print what is known, one line each: a label and, from column ``width`` on, its value."""
+    for label, value in values.items():
+        if value is not None:
+            echo(f"{label:<{width}}{value}")
+
+
 def print_rich(item: Any) -> None:
     """Print a rich object without cutting lines; the terminal wraps them."""
     from rich.console import Console

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from mc.cli import options
-from mc.cli.common import echo, print_json
+from mc.cli.common import print_json, print_lines
 from mc.cli.inputs import named_model
 from mc.sampling.likelihood import WithError, compare_likelihoods, log_likelihood
 from tnqbm import exact
@@ -58,11 +58,7 @@ def evaluate(
     other = None if against is None else named_model(against, []).model
     target = named.target(data, data_seed, prepare)
     result: dict[str, Any] = {
-        "model": path,
-        "run": named.coordinates or None,
-        "paulis": model.paulis,
-        "visible": model.n_visible,
-        "hidden": model.n_hidden,
+        **named.facts(),
         "parameters": model.n_parameters,
         "log_z": float(exact.log_partition(model)),
     }
@@ -116,11 +112,12 @@ def _print(result: dict[str, Any]) -> None:
         "gain": "log-likelihood gained (nats)",
         "gain_error": "  its standard error",
     }
-    for key, label in labels.items():
-        value = result.get(key)
-        if value is None:
-            continue
-        if key == "run":
-            value = ", ".join(f"{name}={entry}" for name, entry in value.items())
-        text = f"{value:.12g}" if isinstance(value, float) else str(value)
-        echo(f"{label:<32}{text}")
+    if result["run"]:
+        result["run"] = ", ".join(f"{name}={entry}" for name, entry in result["run"].items())
+    print_lines(
+        {
+            label: f"{value:.12g}" if isinstance(value, float) else value
+            for key, label in labels.items()
+            if (value := result.get(key)) is not None
+        }
+    )

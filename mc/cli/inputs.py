@@ -44,6 +44,16 @@ class NamedModel:
         """Name of the data that the run was trained on; None for a saved model."""
         return str(self.coordinates["data"]) if self.coordinates else None
 
+    def facts(self) -> dict[str, Any]:
+        """Which model it is, as results with --json begin."""
+        return {
+            "model": self.path,
+            "run": self.coordinates or None,
+            "paulis": self.model.paulis,
+            "visible": self.model.n_visible,
+            "hidden": self.model.n_hidden,
+        }
+
     def own_target(self) -> Target:
         """The distribution that the run was trained on, from the study kept in the archive.
 

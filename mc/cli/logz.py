@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import echo, number, print_json, print_table, warnings_as_messages
+from mc.cli.common import echo, number, print_json, print_lines, print_table, warnings_as_messages
 from mc.cli.inputs import NamedModel, named_model
 from mc.sampling.likelihood import log_likelihood, total_variation_on_support
 from mc.sampling.log_z.estimate import EstimateWarning, gaps_of
@@ -117,11 +117,7 @@ def logz(
         )
     rows = _rows(estimate)
     result: dict[str, Any] = {
-        "model": path,
-        "run": named.coordinates or None,
-        "paulis": model.paulis,
-        "visible": model.n_visible,
-        "hidden": model.n_hidden,
+        **named.facts(),
         "seed": seed,
         "log_z": estimate.value,
         "log_z_error": estimate.standard_error,
@@ -224,8 +220,7 @@ def _print(
         lines["total variation distance"] = (
             f"{result['tvd']:.6f} +- {_error(result['tvd_error'])}  (from log Z)"
         )
-    for label, text in lines.items():
-        echo(f"{label:<32}{text}")
+    print_lines(lines)
 
 
 def _error(value: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, number, print_json
+from mc.cli.common import PATH, echo, number, print_json, print_lines
 from mc.cli.inputs import named_model
 from mc.cli.model_files import export_model, import_model
 from mc.sampling.policies import Chains
@@ -129,7 +129,7 @@ def compare(
     for reason in comparison.reasons:
         echo(f"  {reason}")
     if comparison.tvd is not None:
-        _lines(
+        _print_facts(
             {
                 "total variation distance": comparison.tvd,
                 "KL of B from A (nats)": comparison.kl,
@@ -277,7 +277,7 @@ def _print(new: SqRBM, out: str, path: str, report: dict[str, Any], as_json: boo
     if as_json:
         print_json(facts)
         return
-    _lines(
+    _print_facts(
         {
             "written to": out,
             "paulis": new.paulis,
@@ -298,8 +298,7 @@ def _groups(groups: list[list[int]]) -> str | None:
     return "; ".join(", ".join(map(str, group)) for group in groups if len(group) > 1) or None
 
 
-def _lines(values: dict[str, Any]) -> None:
-    for label, value in values.items():
-        if value is not None:
-            text = number(value, 6) if isinstance(value, float) else str(value)
-            echo(f"{label:<32}{text}")
+def _print_facts(values: dict[str, Any]) -> None:
+    """Lines of facts, numbers to six digits."""
+    texts = {k: number(v, 6) if isinstance(v, float) else v for k, v in values.items()}
+    print_lines(texts)

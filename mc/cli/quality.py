@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, print_json, print_table, warnings_as_messages
+from mc.cli.common import PATH, echo, print_json, print_lines, print_table, warnings_as_messages
 from mc.cli.inputs import NamedModel, QualityData, States, data_reader, named_model, read_chains
 from mc.sampling.info import MixingWarning
 from mc.sampling.policies import Chains, Tempered
@@ -155,11 +155,7 @@ def quality(
     )
     figures = [] if prefix is None else _draw_figures(prefix, found, states, compared, sides)
     result: dict[str, Any] = {
-        "model": path,
-        "run": named.coordinates or None,
-        "paulis": named.model.paulis,
-        "visible": n,
-        "hidden": named.model.n_hidden,
+        **named.facts(),
         "data": compared.name,
         "data_rows_drawn": compared.drawn,
         "seed": seed,
@@ -264,8 +260,7 @@ def _print(result: dict[str, Any], found: Quality) -> None:
     }
     if how.get("mixed") is not None:
         lines["mixed"] = "yes" if how["mixed"] else "no"
-    for key, value in lines.items():
-        echo(f"{key:<10}{value}")
+    print_lines(lines, 10)
     print_table(("measure", "value", "±", "perfect", "±"), _rows(found), left=1)
     if found.n_samples and found.adversarial.n_points < min(found.n_samples, found.n_data):
         echo(f"nearest neighbours among {found.adversarial.n_points} rows of each set")

@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, number, print_json, print_table, warnings_as_messages
+from mc.cli.common import PATH, number, print_json, print_lines, print_table, warnings_as_messages
 from mc.cli.inputs import NamedModel, named_model
 from mc.cli.samples_file import check_samples_path, parse_clamp, read_clamp, write_with_facts
 from mc.sampling.info import ChainsInfo, MixingWarning, PerfectInfo, TemperedInfo
@@ -168,11 +168,7 @@ def sample(
         log_weights = None if info.resampled else info.log_weights
     arithmetic = ("precision", "inertia")
     result: dict[str, Any] = {
-        "model": path,
-        "run": named.coordinates or None,
-        "paulis": named.model.paulis,
-        "visible": n,
-        "hidden": named.model.n_hidden,
+        **named.facts(),
         "method": method,
         "chains": states.shape[0],
         "samples_per_chain": states.shape[1],
@@ -227,11 +223,9 @@ def print_samples(result: dict[str, Any], info: Info) -> None:
         "samples written": result["samples"],
         "picture written": result["picture"],
     }
-    for key, value in lines.items():
-        if value is not None:
-            echo(f"{key:<20}{value}")
+    print_lines(lines, 20)
     for note in info.warnings:
-        echo(f"{'note':<20}{note}")
+        print_lines({"note": note}, 20)
 
 
 def _print_pilots(pilots: Sequence[Pilot], chosen: str) -> None:

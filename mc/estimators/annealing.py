@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mc.sampling.likelihood import log_partition_evaluator
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mc.sampling.log_z.annealing import anneal, choose_kernel
 from mc.sampling.path import matching_fields
+from mc.sampling.policies import Schedule
+from tnqbm.base.teams import Team
 from tnqbm.core import streams
 from tnqbm.training.estimators import Context, LogPartition
 
 if TYPE_CHECKING:
     from tnqbm.training.problems import SqRBMProblem
+
+
+Float = NDArray[np.float64]
 
 
 def annealed_log_partition(context: Context, chains: int, betas: int) -> LogPartition:
@@ -31,3 +39,40 @@ def annealed_log_partition(context: Context, chains: int, betas: int) -> LogPart
         reference=reference,
         team=context.team,
     )
+
+
+def log_partition_evaluator(
+    n: int,
+    m: int,
+    n_paulis: int,
+    *,
+    keys: NDArray[np.uint64],
+    chains: int = 200,
+    betas: int | ArrayLike = 500,
+    schedule: Schedule = "adaptive",
+    kernel: str = "auto",
+    precision: str = "double",
+    reference: Float | None = None,
+    team: Team | None = None,
+) -> LogPartition:
+    """Annealed estimates of log Z while models are trained.
+
+    Returns a callable (theta (B, size), rows (B,), step) -> (log_z (B,), standard_error (B,)):
+    theta are the parameters of the runs ``rows`` after ``step`` updates. ``keys`` (runs,) name
+    their random streams and ``reference`` is (n,) or (runs, n); numbers depend on (key, step,
+    theta) alone. Other arguments as for :func:`mc.sampling.log_z.annealing.anneal`.
+    """
+    kernel = choose_kernel(kernel, n_paulis)
+    names = np.asarray(keys, dtype=np.uint64)
+
+    def evaluate(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
+        here = streams.keys(names[rows], step)
+        own = reference is not None and reference.ndim == 2
+        found = anneal(
+            theta, n, m, n_paulis, keys=here, chains=chains, betas=betas, schedule=schedule,
+            kernel=kernel, precision=precision, team=team,
+            reference=reference[rows] if reference is not None and own else reference,
+        )  # fmt: skip
+        return found.log_z, found.standard_error
+
+    return evaluate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,13 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.log_z.annealing import anneal, choose_kernel
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning
-from mc.sampling.policies import Schedule
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.teams import Team
-from tnqbm.core import streams
 from tnqbm.core.bounds import below_bound, bound_from_weights
 from tnqbm.core.metrics import on_support
 from tnqbm.core.model import MODEL, SqRBM
@@ -27,7 +22,6 @@ from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 
 Float = NDArray[np.float64]
-Evaluator = Callable[[Float, NDArray[np.intp], int], tuple[Float, Float]]
 
 
 class WithError(NamedTuple):
@@ -208,43 +202,6 @@ def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
     sweeper = Sweeper(model.shape, "collapsed")
     theta = model.to_vector()[None]
     return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
-
-
-def log_partition_evaluator(
-    n: int,
-    m: int,
-    n_paulis: int,
-    *,
-    keys: NDArray[np.uint64],
-    chains: int = 200,
-    betas: int | ArrayLike = 500,
-    schedule: Schedule = "adaptive",
-    kernel: str = "auto",
-    precision: str = "double",
-    reference: Float | None = None,
-    team: Team | None = None,
-) -> Evaluator:
-    """Annealed estimates of log Z while models are trained.
-
-    Returns a callable (theta (B, size), rows (B,), step) -> (log_z (B,), standard_error (B,)):
-    theta are the parameters of the runs ``rows`` after ``step`` updates. ``keys`` (runs,) name
-    their random streams and ``reference`` is (n,) or (runs, n); numbers depend on (key, step,
-    theta) alone. Other arguments as for :func:`mc.sampling.log_z.annealing.anneal`.
-    """
-    kernel = choose_kernel(kernel, n_paulis)
-    names = np.asarray(keys, dtype=np.uint64)
-
-    def evaluate(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
-        here = streams.keys(names[rows], step)
-        own = reference is not None and reference.ndim == 2
-        found = anneal(
-            theta, n, m, n_paulis, keys=here, chains=chains, betas=betas, schedule=schedule,
-            kernel=kernel, precision=precision, team=team,
-            reference=reference[rows] if reference is not None and own else reference,
-        )  # fmt: skip
-        return found.log_z, found.standard_error
-
-    return evaluate
 
 
 def _log_z(log_z: Estimate | WithError) -> tuple[float, float]:

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mc.estimators.annealing import annealed_log_partition
+from mc.estimators.annealing import annealed_log_partition, log_partition_evaluator
 from mc.sampling.likelihood import (
     WithError,
     compare_likelihoods,
     log_likelihood,
     log_likelihoods,
-    log_partition_evaluator,
     log_weights,
     total_variation_on_support,
 )
