@@ -85,7 +85,7 @@ def data(
         _print(part if len(parts) > 1 else "", data, found[part], shared.get(part))
     if out:
         echo(f"{'picture':<18}{out}\n")
-    echo(f"In a study file, whose folder paths are relative to:\n\n{study}")
+    echo(f"Lines for a study file in this folder:\n\n{study}")
 
 
 def _files(
@@ -97,6 +97,8 @@ def _files(
     first = file if train is None else train
     if first is None:
         raise click.UsageError("name a file: tnqbm data FILE")
+    if datasets.is_name(first):
+        raise click.UsageError(f"{first!r} is a data set of this package, not a file")
     given = zip(_PARTS, (first, valid, test), strict=True)
     return {part: path for part, path in given if path is not None}
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from mc.studies.file import load_study
+from mc.studies.study import Study
 from tests.mc.cli.calling import caller, check_help, message_of
 from tnqbm import datasets
 
@@ -17,6 +18,11 @@ call = caller("data")
 message = message_of(call)
 
 REST = 'seeds = 1\nname = "x"\n'
+
+
+def pasted(lines: str) -> Study:
+    """A study with these lines."""
+    return load_study(REST + lines.replace("[model]", '[model]\npaulis = "Z"\nhidden = 1'))
 
 
 @pytest.fixture
@@ -71,10 +77,44 @@ def test_lines_can_be_pasted_into_a_study(here: Path, name: str) -> None:
     assert lines in call(name).stdout
     values = tomllib.loads(lines)
     assert values["data"]["repeats"] == "together"
-    study = load_study(REST + lines.replace("[model]", '[model]\npaulis = "Z"\nhidden = 1'))
+    study = pasted(lines)
     target = study.target(study.combinations()[0], 1)
     assert target.n_visible == 6
     assert study.test_target(study.combinations()[0]) is not None
+
+
+@pytest.mark.parametrize("parts", [("valid", "test"), ("test",), ("valid",)])
+def test_lines_of_several_files(here: Path, parts: tuple[str, ...]) -> None:
+    words = [word for part in parts for word in (f"--{part}", f"a.{part}.data")]
+    study = pasted(json.loads(call("a.train.data", *words, "--json").stdout)["study"])
+    run = study.combinations()[0]
+    held_out = {"valid": study.valid_target(run), "test": study.test_target(run)}
+    for part in parts:
+        target = held_out[part]
+        assert target is not None
+        assert target.n_samples == 10
+    assert study.test_target(run) is not None
+    assert (study.valid_target(run) is not None) == ("valid" in parts)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--binarise", "threshold:0.5", "--maximum", "255"],
+        ["--binarise", "bernoulli", "--maximum", "255", "--data-seed", "3"],
+        ["--binarise", "threshold:100", "--columns", "2-5", "--columns", "8"],
+        ["--binarise", "threshold:100", "--drop", "1", "--labels", "2"],
+    ],
+)
+def test_lines_say_what_values_mean(here: Path, words: list[str]) -> None:
+    grey = np.load("grey.npy").reshape(30, 12)
+    np.savetxt("grey.csv", grey, fmt="%d", delimiter=",")
+    found = json.loads(call("grey.csv", *words, "--json").stdout)
+    study = pasted(found["study"].replace("test_fraction = 0.2\n", ""))
+    target = study.target(study.combinations()[0], 1)
+    assert target.n_visible == found["columns"]
+    assert target.n_states == found["rows"] - found["duplicates"]
+    assert target.probabilities @ target.states.mean(axis=1) == pytest.approx(found["ones"])
 
 
 def test_parts(here: Path) -> None:
@@ -104,6 +144,7 @@ def test_picture(here: Path) -> None:
 def test_messages(here: Path) -> None:
     assert "name a file" in message(code=2)
     assert "give one of them" in message("a.train.data", "--train", "a.test.data", code=2)
+    assert "is a data set of this package" in message("digits", code=2)
     assert "no data file absent.csv" in message("absent.csv")
     assert "--shape is about --output" in message("a.train.data", "--shape", "2x3", code=2)
     assert "--binarise: must be" in message("a.train.data", "--binarise", "half", code=2)
