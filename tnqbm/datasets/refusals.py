@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tnqbm.base.errors import DataError
 from tnqbm.datasets.preparation import Preparation, as_option
-from tnqbm.datasets.readers.table import Table
+from tnqbm.datasets.readers.table import MISSING, Table
 
 _SPINS = (
     f"say what +1 is: {as_option('spins', '+1 is 0')}, with s = (-1)^v as everywhere in this "
@@ -113,10 +113,7 @@ def _check_finite(table: Table) -> None:
         return
     value = table.values[place]
     what = "a missing value" if np.isnan(value) else "not finite"
-    raise DataError(
-        f"{table.place(*place)} is {_shown(value)}, {what}; missing values are not guessed: delete "
-        "such rows or fill them in, or leave the column out with drop"
-    )
+    raise DataError(f"{table.place(*place)} is {_shown(value)}, {what}; {MISSING}")
 
 
 def _meaning(table: Table) -> tuple[str, tuple[dict[str, object], ...]]:

@@ -13,7 +13,7 @@ from pathlib import PurePath
 
 from tnqbm.base.errors import DataError
 from tnqbm.base.process import check_beside
-from tnqbm.datasets.readers import hdf5, numpy_array, text
+from tnqbm.datasets.readers import columns, hdf5, idx, npz, numpy_array, text
 from tnqbm.datasets.readers.reader import Reader
 from tnqbm.datasets.readers.source import Source, located
 from tnqbm.datasets.readers.table import Table
@@ -26,7 +26,14 @@ __all__ = [
 GROUP = "tnqbm.readers"
 """Entry points by which other packages offer a :class:`Reader`."""
 
-_BUILT_IN = (text.READER, numpy_array.READER, hdf5.READER)
+_BUILT_IN = (
+    text.READER,
+    numpy_array.READER,
+    npz.READER,
+    idx.READER,
+    hdf5.READER,
+    columns.READER,
+)
 _REGISTERED: list[Reader] = []
 
 FOREIGN = {

@@ -16,7 +16,7 @@ from tnqbm.base.errors import DataError
 from tnqbm.datasets.preparation import Preparation
 from tnqbm.datasets.readers.arrays import pick, table_of
 from tnqbm.datasets.readers.source import check_room
-from tnqbm.datasets.readers.table import Table, choose, numeric
+from tnqbm.datasets.readers.table import MISSING, Table, choose, no_number, numeric
 
 
 def kind_of(value: Any) -> str:
@@ -72,19 +72,14 @@ def frame_table(frame: Any, preparation: Preparation) -> Table:
         missing = np.flatnonzero(np.asarray(column.isna()))
         if missing.size:
             raise DataError(
-                f"row {missing[0] + 1}, column {k + 1} ({names[k]!r}) is missing; missing values "
-                "are not guessed: delete such rows or fill them in, or leave the column out by drop"
+                f"row {missing[0] + 1}, column {k + 1} ({names[k]!r}) is missing; {MISSING}"
             )
         values = np.asarray(column.to_numpy())
         if values.dtype.kind == "O":
             values = _plain(values)
         if values.dtype.kind not in "biuf":
-            number = int(k) + 1
-            raise DataError(
-                f"row 1, column {number} ({names[k]!r}) is {shown(values[0])}, not a number; keep "
-                f"labels aside by labels = {names[k]!r}, or leave the column out by drop",
-                [{"labels": names[k]}, {"drop": names[k]}],
-            )
+            where = f"row 1, column {k + 1} ({names[k]!r})"
+            raise no_number(where, shown(values[0]), names[k])
         columns.append(values)
     labels = None if chosen.labels is None else np.asarray(frame.iloc[:, chosen.labels].to_numpy())
     weights = None

@@ -13,6 +13,26 @@ from numpy.typing import NDArray
 from tnqbm.base.errors import DataError
 from tnqbm.datasets.preparation import Column, Preparation, as_option, spread
 
+MISSING = (
+    "missing values are not guessed: delete such rows or fill them in, or leave the column out "
+    "by drop"
+)
+"""What is to be done where a value is missing, for the end of messages."""
+
+
+def no_number(where: str, value: str, column: Column, *, header: bool = False) -> DataError:
+    """The error for a value that is a word; ``header`` says that its line may hold names."""
+    names = f", or the line holds names: {as_option('header', True)}" if header else ""
+    options: list[dict[str, object]] = [{"labels": column}, {"drop": column}]
+    if header:
+        options.append({"header": True})
+    return DataError(
+        f"{where} is {value}, not a number; a column of labels is kept aside by "
+        f"{as_option('labels', column)}, any other left out by {as_option('drop', column)}{names}; "
+        "categories need one bit (0 or 1) for each",
+        options,
+    )
+
 
 def _row(k: int) -> str:
     return f"row {k + 1}"

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.errors import DataError
-from tnqbm.datasets.preparation import Preparation, as_option
+from tnqbm.datasets.preparation import Preparation
 from tnqbm.datasets.readers import text_blocks
 from tnqbm.datasets.readers.reader import Reader
 from tnqbm.datasets.readers.source import Source
-from tnqbm.datasets.readers.table import Chosen, Table, choose, numeric
+from tnqbm.datasets.readers.table import MISSING, Chosen, Table, choose, no_number, numeric
 from tnqbm.datasets.readers.text_lines import Lines, clean, split_lines
 
 BLOCK = 1 << 22
@@ -256,27 +256,12 @@ def _refuse(
             name = f" ({layout.names[place]!r})" if layout.names else ""
             where = f"{rows.name(done + k)}, column {number}{name}"
             missing(piece, where)
-            _refuse_words(piece, where, number, k + done == 0 and layout.names is None)
+            header = k + done == 0 and layout.names is None
+            raise no_number(where, text_blocks.shown(piece), number, header=header)
 
 
 def missing(piece: bytes, where: str) -> None:
     """DataError if a value is missing, for which nothing is put in its place."""
     if piece.lower() in _MISSING:
         what = "is empty" if not piece else f"is {text_blocks.shown(piece)}, a missing value"
-        raise DataError(
-            f"{where} {what}; missing values are not guessed: delete such rows or fill them in, or "
-            "leave the column out with drop"
-        )
-
-
-def _refuse_words(piece: bytes, where: str, number: int, first: bool) -> None:
-    header = f", or the line holds names: {as_option('header', True)}" if first else ""
-    options: list[dict[str, object]] = [{"labels": number}, {"drop": number}]
-    if first:
-        options.append({"header": True})
-    raise DataError(
-        f"{where} is {text_blocks.shown(piece)}, not a number; a column of labels is kept aside "
-        f"by {as_option('labels', number)}, any other left out by {as_option('drop', number)}"
-        f"{header}; categories need one bit (0 or 1) for each",
-        options,
-    )
+        raise DataError(f"{where} {what}; {MISSING}")
