@@ -17,7 +17,7 @@ from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.files.kinds import check_regular
 from tnqbm.interop.models import hdf5_files, torch_files
-from tnqbm.interop.models.named import ROWS
+from tnqbm.interop.models.named import NAMES, ROWS
 from tnqbm.interop.models.source import Choices, Source, by_name
 from tnqbm.interop.models.units import UNITS, to_sqrbm
 
@@ -42,7 +42,12 @@ class ImportedModel:
     update: int | None = None
 
 
-@checked(units=arguments.among(*UNITS), rows=arguments.among(*ROWS), update=arguments.at_least(0))
+@checked(
+    units=arguments.among(*UNITS),
+    rows=arguments.among(*ROWS),
+    names=NAMES,
+    update=arguments.at_least(0),
+)
 def load_model(
     source: Any,
     *,

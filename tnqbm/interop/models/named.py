@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.arguments import plain_array
+from tnqbm.base.arguments import one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
 
 Float = NDArray[np.float64]
@@ -23,6 +23,9 @@ Arrays = Mapping[str, NDArray[Any]]
 
 ROWS = ("visible", "hidden")
 """What the rows of a weight matrix belong to."""
+
+NAMES = one_of(Mapping, hint="such as {'w': 'weight'}")
+"""Kind of arguments that hold names of w, a and b, see :mod:`tnqbm.base.arguments`."""
 
 MEANING = {"w": "weights", "a": "visible biases", "b": "hidden biases"}
 

@@ -15,13 +15,13 @@ from tnqbm.base.text import short_repr
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.files.atomic import atomic_write
 from tnqbm.files.outputs import Kind, check_output
-from tnqbm.interop.models.named import MEANING, ROWS
+from tnqbm.interop.models.named import MEANING, NAMES, ROWS
 from tnqbm.interop.models.torch_files import torch_package
 from tnqbm.interop.models.units import UNITS, from_sqrbm, to_sqrbm
 
 Float = NDArray[np.float64]
 
-NAMES = {"w": "W", "a": "v_bias", "b": "h_bias"}
+CALLED = {"w": "W", "a": "v_bias", "b": "h_bias"}
 """Names of the arrays in the files that :func:`save_model` writes, unless others are asked for."""
 
 FILES = Kind("a model for other programs", (".npz", ".pt", ".pth"), lambda path: False)
@@ -63,6 +63,7 @@ def to_arrays(model: SqRBM, *, units: str = "bits", rows: str = "visible") -> Mo
 @checked(
     model=MODEL,
     path=arguments.path,
+    names=NAMES,
     units=arguments.among(*UNITS),
     rows=arguments.among(*ROWS),
 )
@@ -89,7 +90,7 @@ def save_model(
         raise ValueError(f"names has the keys w, a and b, got {sorted(unknown)[0]!r}")
     arrays = to_arrays(model, units=units, rows=rows)
     target = check_output(path, FILES)
-    called = {**NAMES, **(names or {})}
+    called = {**CALLED, **(names or {})}
     if len(set(called.values())) < len(called):
         raise ValueError(f"names of w, a and b must differ, got {', '.join(called.values())}")
     write = _write_npz if target.suffix.lower() == ".npz" else _write_torch

@@ -80,7 +80,8 @@ def from_mapping(values: Mapping[str, Any], where: str, choices: Choices) -> Sou
         for key, value in state.items()
         if _is_array(value)
     }
-    return by_name("torch", where, arrays, choices, alone=True)
+    tensors = any(hasattr(value, "detach") for value in state.values())
+    return by_name("torch" if tensors else "arrays", where, arrays, choices, alone=True)
 
 
 def _is_array(value: object) -> bool:

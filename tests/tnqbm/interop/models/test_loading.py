@@ -498,6 +498,9 @@ def test_sources_of_another_kind(tmp_path: Path) -> None:
         load_model((w, a, b), units="qubits")
     with pytest.raises(ValueError, match="names has the keys w, a and b, got 'W'"):
         load_model({"W": w, "a": a, "b": b}, names={"W": "W"})
+    with pytest.raises(TypeError, match=r"names must be a Mapping, got 'W'; such as"):
+        load_model({"W": w, "a": a, "b": b}, names="W")  # type: ignore[arg-type]
+    assert load_model({"W": w, "a": a, "b": b}).format == "arrays"
     with pytest.raises(ValueError, match="leave update away; it has no updates"):
         load_model((w, a, b), update=3)
     with pytest.raises(FileNotFoundError, match="does not exist"):
