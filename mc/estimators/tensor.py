@@ -69,11 +69,6 @@ INFIDELITY = 1e-3
 """What a fit aims at where max_bond allows: the model moves on anyway."""
 
 
-def _amplitude_network() -> type[AmplitudeMPS]:
-    # Whoever trains without networks need not load what they are made with.
-    return AmplitudeMPS
-
-
 class Weighed(NamedTuple):
     """Normalised importance weights (K,) of samples, and what they say of their average.
 
@@ -162,7 +157,7 @@ class FittedNetworks:
         model = self._model(theta)
         before = self._networks[run]
         feed = None if before is None else self._feed(theta, run, before, others)
-        network = _amplitude_network().fit(
+        network = AmplitudeMPS.fit(
             model,
             feed,
             max_bond=self._max_bond,
@@ -242,7 +237,7 @@ class FittedNetworks:
                 if name.startswith(f"{run}/")
             }
             try:
-                networks[run] = _amplitude_network().from_arrays(arrays)
+                networks[run] = AmplitudeMPS.from_arrays(arrays)
             except (KeyError, IndexError, TypeError, ValueError) as error:
                 raise ValueError(
                     f"checkpoint: the tensor network of run {run} cannot be read: {error!r}"

@@ -1,4 +1,4 @@
-"""What is done to a gradient between the averages it is made of and the optimizer's update.
+"""What becomes of a gradient before the optimizer's update, and schedules of the learning rate.
 
 Parameters, averages and gradients are (B, n_parameters) in the order of
 :meth:`tnqbm.SqRBM.to_vector`; rows never mix, so a run's numbers do not depend on its batch.
@@ -6,6 +6,8 @@ Parameters, averages and gradients are (B, n_parameters) in the order of
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -75,13 +77,33 @@ def _centre_rows(positive: Any, negative: Any, n: Any, m: Any, P: Any, mask: Any
                     g[at] -= mu * c
 
 
-def add_weight_decay(gradient: Float, theta: Float, decay: float, first_weight: int) -> None:
-    """Add ``decay`` times the couplings, the parameters from ``first_weight`` on, in place."""
-    gradient[:, first_weight:] += decay * theta[:, first_weight:]
-
-
 def clip(gradient: Float, largest: float) -> None:
     """Shorten the rows whose Euclidean norm exceeds ``largest`` to that norm, in place."""
     norm = np.sqrt((gradient * gradient).sum(axis=1))
     long = norm > largest
     gradient[long] *= (largest / norm[long])[:, None]
+
+
+def schedule(
+    name: str, learning_rate: float, *, decay: float, decay_steps: int, iterations: int
+) -> Callable[[int], float]:
+    """Learning rate as a function of the number of updates done so far.
+
+    ``exponential``: lr * decay**(k / decay_steps), smoothly; ``step``: the same with the integer
+    part of k / decay_steps; ``cosine``: from lr to lr * decay along half a cosine over all
+    iterations.
+    """
+    if name == "constant":
+        return lambda k: learning_rate
+    if name == "exponential":
+        return lambda k: learning_rate * decay ** (k / decay_steps)
+    if name == "step":
+        return lambda k: learning_rate * decay ** (k // decay_steps)
+    if name == "cosine":
+
+        def cosine(k: int) -> float:
+            fraction = 0.5 * (1.0 + math.cos(math.pi * min(k, iterations) / max(1, iterations)))
+            return learning_rate * (decay + (1.0 - decay) * fraction)
+
+        return cosine
+    raise ValueError(f"unknown schedule {name!r}")

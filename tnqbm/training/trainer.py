@@ -11,7 +11,7 @@ from tnqbm.base.arguments import checked, one_of, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.base.teams import Alone, Team
 from tnqbm.kernels.tables import all_within
-from tnqbm.training import gradients, schedules
+from tnqbm.training import gradients
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.estimators import Averages, Context, EvaluatorSettings, GradientSettings
 from tnqbm.training.inputs import checked_keys
@@ -86,7 +86,7 @@ class Trainer:
                 problem, settings, n_runs, ~problem.frozen if self._frozen.size else None, self._ask
             )
         )
-        self._learning_rate = schedules.schedule(
+        self._learning_rate = gradients.schedule(
             settings.schedule,
             settings.learning_rate,
             decay=settings.decay,

@@ -92,7 +92,7 @@ class Table:
 def table(monkeypatch: pytest.MonkeyPatch) -> type[Table]:
     """A table of its own class for every test, in the place of the network."""
     own = type("Own", (Table,), {"fits": []})
-    monkeypatch.setattr(fitted, "_amplitude_network", lambda: own)
+    monkeypatch.setattr(fitted, "AmplitudeMPS", own)
     return own
 
 

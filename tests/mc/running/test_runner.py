@@ -195,13 +195,12 @@ def test_an_unwritable_folder_is_refused() -> None:
 def test_a_full_disk_is_reported_with_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
 ) -> None:
-    import tnqbm.archive
 
     def full(path: Path, *_: object) -> None:
         raise OSError(28, f"cannot write {path}: no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(tnqbm.archive, "write_block", full)
+        patch.setattr(mc.running.train_task, "write_block", full)
         with pytest.raises(RunFailed, match="no space left"):
             run_study(tiny(), tmp_path / "out.h5", progress=False)
     assert run(tiny(), tmp_path / "out.h5", resume=True).fingerprint() == reference

@@ -127,14 +127,6 @@ def test_rows_do_not_mix() -> None:
     assert np.array_equal(together[3:4], alone)
 
 
-def test_weight_decay_touches_the_couplings_only() -> None:
-    theta = np.arange(20.0).reshape(2, 10)
-    gradient = np.ones((2, 10))
-    gradients.add_weight_decay(gradient, theta, 0.5, 4)
-    assert np.array_equal(gradient[:, :4], np.ones((2, 4)))
-    assert np.array_equal(gradient[:, 4:], 1 + 0.5 * theta[:, 4:])
-
-
 def test_clipping_shortens_long_rows_only() -> None:
     gradient = np.array([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]])
     gradients.clip(gradient, 1.0)
