@@ -236,9 +236,11 @@ def _check_widths(
         count = line.count(between) + 1 if between else len(line.split())
         if count != layout.count:
             what = "the line of names" if layout.names else rows.name(0)
+            last = done + k == rows.text.count(b"\n") - 1
+            cut = ". It is the last line: is the file whole?" if last else ""
             raise DataError(
                 f"{rows.name(done + k)} has {count} value{'s' * (count != 1)}, and {what} has "
-                f"{layout.count}; every line must have as many"
+                f"{layout.count}; every line must have as many{cut}"
             )
 
 

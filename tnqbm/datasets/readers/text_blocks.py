@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import warnings
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 _ALIKE = re.compile(rb"[ \t]*[01](?:[ \t]*[,;][ \t]*[01]|[ \t]+[01])*[ \t]*[,;]?[ \t]*|[01]+")
 _WORDS = ((b"true", b"1"), (b"false", b"0"))
 _WHOLE = re.compile(rb"\.0+(?:[eE][+-]?0+)?(?![0-9eE])")
-_INTEGERS = b"0123456789+-,; \t\x1f"
+_INTEGERS = b"0123456789+-,; \t\x1f\n"
 _ROWS_BYTES = 1 << 22
 _UNIT = "\x1f"
 """Put between values where commas may stand in quotes."""
@@ -77,24 +78,25 @@ def parse(
 
     true and false are 1 and 0 in all spellings. Raises ValueError where one is no number.
     """
-    wanted = None if len(columns) == count else columns
+    options: dict[str, Any] = {"ndmin": 2, "comments": None, "delimiter": between.decode() or None}
     block = b"\n".join(lines)
-    if wanted is None and block.translate(None, _INTEGERS + b"\n"):
+    others = block.translate(None, _INTEGERS)
+    if others:  # points, exponents, words
         block = _plain(block)
         lines = block.split(b"\n")
-    elif wanted is not None and re.search(rb"true|false", block, re.IGNORECASE):
-        lines = _plain(block).split(b"\n")
-    whole = wanted is not None or not block.translate(None, _INTEGERS + b"\n")
-    options: dict[str, Any] = {"usecols": wanted, "ndmin": 2, "comments": None}
-    options["delimiter"] = between.decode() or None
+        others = block.translate(None, _INTEGERS)
+    all_of_it = len(columns) == count
     with warnings.catch_warnings():
         # NumPy would take 0.5 for 0 where whole numbers are asked for, with a warning.
         warnings.simplefilter("error", DeprecationWarning)
-        if whole:
-            try:
+        if not others:
+            with contextlib.suppress(ValueError, OverflowError, DeprecationWarning):
+                values = np.loadtxt(lines, dtype=np.int64, **options)
+                return smallest(values if all_of_it else values[:, columns])
+        options["usecols"] = None if all_of_it else columns
+        with contextlib.suppress(ValueError, OverflowError, DeprecationWarning):
+            if not all_of_it:
                 return smallest(np.loadtxt(lines, dtype=np.int64, **options))
-            except (ValueError, OverflowError, DeprecationWarning):
-                pass
         return smallest(np.loadtxt(lines, dtype=np.float64, **options))
 
 
