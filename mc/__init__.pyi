@@ -27,6 +27,7 @@ from .sampling.policies import Exact as Exact
 from .sampling.policies import Network as Network
 from .sampling.policies import Perfect as Perfect
 from .sampling.policies import Tempered as Tempered
+from .sampling.policies import Visited as Visited
 from .sampling.sample import sample as sample
 from .sampling.tempering.ladder import Tempering as Tempering
 from .studies.file import load_study as load_study

@@ -39,14 +39,20 @@ if TYPE_CHECKING:
     type=click.Choice(["auto", "quimb", "compiled"]),
     help="What contracts the factor graph, for contraction and exact. [default: the faster one]",
 )
-@click.option("--chains", type=int, help="Annealed chains. [default: 500]")
+@click.option(
+    "--chains", type=int, help="Annealed or, of visited, tempered chains. [default: 500, or 20]"
+)
 @click.option("--betas", type=int, help="Inverse temperatures. [default: 1000]")
 @click.option(
     "--kernel",
     help="block, bloch, thermal, collapsed, measured. [default: block for one Pauli, else "
     "collapsed]",
 )
-@click.option("--samples", type=int, help="Of the tensor network, weighed. [default: 4000]")
+@click.option(
+    "--samples",
+    type=int,
+    help="Of the tensor network, or of each chain of visited. [default: 4000, or 1000]",
+)
 @click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
 @click.option(
     "--feed",
@@ -84,7 +90,8 @@ def logz(
     "auto" is exact where that takes less than half a minute, else anneals, and asks the network
     where annealing is not to be trusted. Annealed importance sampling takes any number of visible
     units, forwards ("ais"), backwards, or "both". "tensor" weighs perfect samples of a matrix
-    product state (unbiased for Z), and checks them with Markov chains. "exact" takes the
+    product state (unbiased for Z), and checks them with Markov chains. "visited" weighs the states
+    that tempered chains have seen, for models that are sharp enough. "exact" takes the
     fastest of enumeration, contraction of a tensor network and quadrature, if one is within
     reach, and shows what each would cost; contraction is done by quimb or by a program compiled
     for it (--engine). Every estimate is held against a lower bound of log Z that always holds, and

@@ -15,6 +15,7 @@ from mc.sampling.log_z.annealed import annealed_runs, both, check_annealing
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning, Run, describe, gaps_of
 from mc.sampling.log_z.network import weigh_network
 from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
+from mc.sampling.log_z.visited import weigh_visited
 from mc.sampling.policies import (
     ESTIMATORS,
     All,
@@ -23,6 +24,7 @@ from mc.sampling.policies import (
     Estimation,
     Exact,
     Network,
+    Visited,
     policy_of,
 )
 from tnqbm import exact
@@ -57,9 +59,11 @@ def log_partition(
         minute, else annealing, and where that is not to be trusted the network too; "ais",
         "ais-reverse", "both" or :class:`mc.Annealing`, annealed importance sampling; "tensor" or
         :class:`mc.Network`, importance sampling with perfect samples of an amplitude matrix
-        product state; "enumeration", "contraction", "quadrature", "exact" (the fastest of these
-        for the model at hand) or :class:`mc.Exact`; "all" or :class:`mc.All`, every way that
-        applies, compared with one another. The name stands for the object with its defaults.
+        product state; "visited" or :class:`mc.Visited`, the weight of the states that chains have
+        visited; "enumeration", "contraction", "quadrature", "exact" (the fastest of these
+        for the model at hand) or :class:`mc.Exact`; "all" or :class:`mc.All`, annealing, the
+        network and an exact method compared with one another. The name stands for the object with
+        its defaults.
     data : what the model was trained on, a Target or rows (K, n). The solvable end of annealing
         gets its first moments: a better beginning for trained models. For the network, states from
         which half of the chains start that it is fitted to and checked with.
@@ -95,6 +99,9 @@ def log_partition(
     elif isinstance(policy, Network):
         run = work.network()
         estimate = judge(run, work.known([run]))
+    elif isinstance(policy, Visited):
+        run = work.visited(policy)
+        estimate = judge(run, work.known([run]))
     else:
         estimate = _of_annealing(work)
     estimate = replace(estimate, seconds=time.perf_counter() - begun)
@@ -114,7 +121,7 @@ class _Work:
     def __init__(
         self,
         model: SqRBM,
-        policy: Auto | All | Annealing | Network,
+        policy: Auto | All | Annealing | Network | Visited,
         data: Target | ArrayLike | None,
         seed: Seed,
         progress: bool,
@@ -125,7 +132,7 @@ class _Work:
             self.annealing = policy
         elif isinstance(policy, Network):
             self.net = policy
-        else:
+        elif isinstance(policy, Auto | All):
             self.annealing, self.net = policy.annealing, policy.network
         if isinstance(policy, All):
             self.annealing = replace(self.annealing, direction="both")
@@ -141,6 +148,16 @@ class _Work:
         """The run of an amplitude network."""
         return weigh_network(
             self.model, self.net, data=self._data, key=streams.key(self._seed, streams.LogZ.NETWORK)
+        )
+
+    def visited(self, policy: Visited) -> Run:
+        """The run of chains whose states are weighed."""
+        return weigh_visited(
+            self.model,
+            policy,
+            data=self._data,
+            seed=streams.key(self._seed, streams.LogZ.VISITED),
+            progress=self._progress,
         )
 
     def known(self, runs: Sequence[Run]) -> ModeWeights:

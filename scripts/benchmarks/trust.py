@@ -24,6 +24,7 @@ import numpy as np
 
 PAULIS = ("Z", "XZ", "XYZ")
 QUICK = {"chains": 200, "betas": 200, "samples": 1000, "max_bond": 32}
+VISITED = {"chains": 20, "samples": 500}
 KINDS = ("random", "trained", "ferromagnet", "hopfield", "trap")
 
 
@@ -145,7 +146,7 @@ def rows_of(case: Case, method: str, seed: int, **options: Any) -> list[Row]:
     import mc
     from mc.sampling.policies import ESTIMATORS, with_settings
 
-    policy = with_settings(ESTIMATORS[method], options)
+    policy = with_settings(ESTIMATORS[method], VISITED if method == "visited" else options)
     begun = time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", mc.EstimateWarning)

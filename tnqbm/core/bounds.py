@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.core.states import as_states
+from tnqbm.core.states import as_states, row_keys
 
 Float = NDArray[np.float64]
 
@@ -55,11 +55,9 @@ def bound_from_weights(log_weights: Float, states: NDArray[np.uint8]) -> Float:
 
 def distinct_rows(states: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Indices, rising, of the first occurrence of each different row of ``states`` (K, n)."""
-    packed = np.ascontiguousarray(np.packbits(states, axis=-1))
-    if not packed.size:
+    if not states.size:
         return np.arange(min(len(states), 1), dtype=np.intp)
-    whole = packed.view(np.dtype((np.void, packed.shape[1])))[:, 0]
-    return np.sort(np.unique(whole, return_index=True)[1])
+    return np.sort(np.unique(row_keys(states), return_index=True)[1])
 
 
 def log_sum(log_weights: Float) -> Float:

@@ -40,3 +40,9 @@ def states_of(index: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
     """The states (K, n) with these indices; inverse of :func:`index_of`."""
     shifts = np.arange(n - 1, -1, -1, dtype=np.int64)
     return ((index[:, None] >> shifts) & 1).astype(np.uint8)
+
+
+def row_keys(states: NDArray[np.uint8]) -> NDArray[np.void]:
+    """One sortable key (K,) for every row of ``states`` (K, n >= 1): equal keys for equal rows."""
+    packed = np.ascontiguousarray(np.packbits(states, axis=1))
+    return packed.view(np.dtype((np.void, packed.shape[1])))[:, 0]

@@ -62,6 +62,7 @@ class LogZ(IntEnum):
     START = 2
     NETWORK = 3
     MODES = 4
+    VISITED = 5
 
 
 class Annealing(IntEnum):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, plain_array
 from tnqbm.core import streams
-from tnqbm.core.states import as_states
+from tnqbm.core.states import as_states, row_keys
 
 REPEATS = ("together", "anywhere")
 """What :func:`split` does with equal rows: keep them in one part, or let each fall by itself."""
@@ -101,9 +101,8 @@ def split_places(
 
 def _first_equal(states: NDArray[np.uint8]) -> NDArray[np.intp]:
     """For each row the index of the first row that equals it, (N,)."""
-    packed = np.packbits(states, axis=1)
-    _, index, inverse = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-    return np.asarray(index[inverse.ravel()])
+    _, index, inverse = np.unique(row_keys(states), return_index=True, return_inverse=True)
+    return np.asarray(index[inverse])
 
 
 def _parts(

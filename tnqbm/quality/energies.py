@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
+from tnqbm.core.states import row_keys
 from tnqbm.quality.units import (
     RESAMPLES,
     Float,
@@ -19,7 +20,6 @@ from tnqbm.quality.units import (
     Rows,
     as_rows,
     floors,
-    packed,
     pair,
     spread,
 )
@@ -124,7 +124,7 @@ def compare_energies(
 def _energies(model: Weighted, sets: Sequence[Rows]) -> list[Float]:
     """Energies of every set, equal rows and energies equal up to rounding made exactly equal."""
     states = np.concatenate([rows.states for rows in sets])
-    _, first, inverse = np.unique(packed(states), return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(row_keys(states), return_index=True, return_inverse=True)
     distinct = states[first]
     energy = np.concatenate(
         [

@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
+from tnqbm.core.states import row_keys
 from tnqbm.datasets import Target
-from tnqbm.quality.units import Float, Measure, Rows, as_rows, packed, spread
+from tnqbm.quality.units import Float, Measure, Rows, as_rows, spread
 
 _DRAWS = 200  # simulated sets for the spread of the floor
 _WORK = 20_000_000  # numbers those sets may hold together; at least 20 sets
@@ -104,7 +105,7 @@ def expected_tvd(q: ArrayLike, n_samples: int) -> float:
 def _places(states: NDArray[np.uint8], support: NDArray[np.uint8]) -> NDArray[np.intp]:
     """Number of each row's state within the support, K for those outside; (N,)."""
     k = support.shape[0]
-    keys, inverse = np.unique(packed(np.concatenate([support, states])), return_inverse=True)
+    keys, inverse = np.unique(row_keys(np.concatenate([support, states])), return_inverse=True)
     number = np.full(keys.size, k, dtype=np.intp)
     number[inverse[:k]] = np.arange(k)
     return np.asarray(number[inverse[k:]])

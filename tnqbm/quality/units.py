@@ -111,12 +111,6 @@ def as_rows(states: ArrayLike, name: str, n_visible: int | None = None) -> Rows:
     return Rows(rows, np.arange(count) * units // count, chains)
 
 
-def packed(states: NDArray[np.uint8]) -> NDArray[np.void]:
-    """One sortable key (N,) for every row (N, n): equal keys for equal rows."""
-    bits = np.ascontiguousarray(np.packbits(states, axis=1))
-    return bits.view(np.dtype((np.void, bits.shape[1])))[:, 0]
-
-
 def spread(replicates: ArrayLike) -> float:
     """Standard deviation of the finite replicates; nan if fewer than two are finite."""
     values = np.asarray(replicates, dtype=np.float64)

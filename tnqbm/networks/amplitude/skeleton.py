@@ -20,7 +20,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from tnqbm.core.model import SqRBM
-from tnqbm.core.states import spins, states_of
+from tnqbm.core.states import row_keys, spins, states_of
 from tnqbm.kernels import tables as skeleton_kernels
 from tnqbm.kernels.simd import aligned, lanes
 from tnqbm.networks.amplitude.matrix_product import Float, Tensors
@@ -109,7 +109,7 @@ def all_endings(sites: int) -> Endings:
 
 def distinct(bits: NDArray[np.uint8], log_weights: Float | None = None) -> Endings:
     """Endings (C, sites) without repetitions; weights (C,) None: drawn from the model."""
-    _, first, counts = np.unique(_keys(bits), return_index=True, return_counts=True)
+    _, first, counts = np.unique(row_keys(bits), return_index=True, return_counts=True)
     inverse = np.argsort(first)
     first, counts = first[inverse], counts[inverse]
     log_counts = 0.5 * np.log(counts / bits.shape[0])
@@ -120,13 +120,7 @@ def distinct(bits: NDArray[np.uint8], log_weights: Float | None = None) -> Endin
 
 def count_distinct(bits: NDArray[np.uint8]) -> int:
     """Number of different rows."""
-    return int(np.unique(_keys(bits)).size)
-
-
-def _keys(bits: NDArray[np.uint8]) -> NDArray[np.void]:
-    """One comparable key per row."""
-    packed = np.ascontiguousarray(np.packbits(bits, axis=1))
-    return packed.view(np.dtype((np.void, packed.shape[1]))).reshape(-1)
+    return int(np.unique(row_keys(bits)).size)
 
 
 def sweep(
