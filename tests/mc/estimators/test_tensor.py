@@ -24,6 +24,7 @@ from mc.running.workspace import Workspace
 from tests.mc.estimators.test_divergence import in_a_team
 from tests.mc.studies.samples import Disturbance, run
 from tests.mc_twins import LETTERS
+from tests.trainings import finished
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact
 from tnqbm.base.teams import Alone, Team
@@ -644,12 +645,6 @@ def bas(name: str, runs: int = 2, **settings: Any) -> Trainer:
     return Trainer(SqRBMProblem(models, [datasets.load("bas", 8)] * runs), checked)
 
 
-def finished(trainer: Trainer) -> list[Any]:
-    while not trainer.finished:
-        trainer.advance(7)
-    return trainer.trajectories()
-
-
 @pytest.mark.parametrize(("name", "moves"), [("tensor", {}), ("pcd", {"global_moves": 5})])
 def test_training_goes_on_from_a_checkpoint_with_the_same_bits(
     tmp_path: Path, name: str, moves: dict[str, int]
@@ -665,7 +660,7 @@ def test_training_goes_on_from_a_checkpoint_with_the_same_bits(
     second.restore(read_tree(tmp_path / "state.h5", kind="checkpoint")[0])
     set_num_threads(1)
     try:
-        assert [path.model for path in finished(second)] == expected
+        assert [path.model for path in finished(second, 7)] == expected
     finally:
         set_num_threads(threads)
 

@@ -65,8 +65,14 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Archive]:
     }
 
 
-@pytest.mark.parametrize("kind", list(DRAW))
-@pytest.mark.parametrize("case", ["one", "one run", "full", "missing", "gradients", "file"])
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [
+        *[(case, kind) for case in ("one run", "full", "missing", "file") for kind in DRAW],
+        ("one", "learning"),
+        ("gradients", "min-hidden"),
+    ],
+)
 def test_no_text_overlaps_or_is_cut_off(archives: dict[str, Archive], case: str, kind: str) -> None:
     figure, axes = DRAW[kind](archives[case])
     check_layout(figure, axes)

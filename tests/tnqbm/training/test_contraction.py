@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.tnqbm.training.noisy_estimator import know_noisy
+from tests.trainings import finished, same
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, train
 from tnqbm.core import connectivity
@@ -21,7 +22,6 @@ from tnqbm.networks.contraction import cache
 from tnqbm.training import SqRBMProblem
 from tnqbm.training.estimators import EVALUATORS, GRADIENTS, Context, GradientEstimator
 from tnqbm.training.trainer import Trainer
-from tnqbm.training.trajectory import METRICS
 
 MASKS = {
     "line": connectivity.line(7, 3),
@@ -43,22 +43,6 @@ def context(mask: NDArray[np.bool_], paulis: str) -> Context:
 
 def estimator(mask: NDArray[np.bool_], paulis: str) -> GradientEstimator:
     return GRADIENTS.find("contraction")().make(context(mask, paulis))
-
-
-def run(trainer: Trainer, chunk: int = 1000) -> list[Any]:
-    while not trainer.finished:
-        trainer.advance(chunk)
-    return trainer.trajectories()
-
-
-def same(one: Any, two: Any) -> bool:
-    for name in METRICS:
-        mine, other = getattr(one, name), getattr(two, name)
-        if (mine is None) != (other is None):
-            return False
-        if mine is not None and not np.array_equal(mine, other, equal_nan=True):
-            return False
-    return bool(one.model == two.model)
 
 
 # --- against enumeration -----------------------------------------------------------------------
@@ -124,8 +108,8 @@ def local(runs: int = 3, **settings: Any) -> Trainer:
 
 @pytest.mark.parametrize("batch_size", [0, 64])
 def test_bits_do_not_depend_on_batches_interruptions_or_threads(batch_size: int) -> None:
-    whole = run(local(batch_size=batch_size))
-    assert same(run(local(1, batch_size=batch_size), 5)[0], whole[0])
+    whole = finished(local(batch_size=batch_size))
+    assert same(finished(local(1, batch_size=batch_size), 5)[0], whole[0])
     first = local(batch_size=batch_size)
     first.advance(7)
     cache._PLANS.clear()
@@ -134,7 +118,7 @@ def test_bits_do_not_depend_on_batches_interruptions_or_threads(batch_size: int)
     try:
         second = local(batch_size=batch_size)
         second.restore(first.state())
-        rest = run(second)
+        rest = finished(second)
     finally:
         numba.set_num_threads(before)
     assert all(same(one, two) for one, two in zip(whole, rest, strict=True))

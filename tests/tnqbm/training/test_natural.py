@@ -8,6 +8,7 @@ from scipy.stats import special_ortho_group
 from threadpoolctl import threadpool_limits
 
 import mc.estimators.settings
+from tests.trainings import finished
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity
@@ -31,12 +32,6 @@ def trainer(runs=4, data="on2", paulis="XYZ", mask=None, **settings):
     targets = [datasets.load(data, 6, seed=k) for k in range(runs)]
     given = NATURAL | {"iterations": 8} | settings
     return Trainer(SqRBMProblem(models, targets), TrainingSettings(**given))
-
-
-def finish(one, chunk=100):
-    while not one.finished:
-        one.advance(chunk)
-    return one.trajectories()
 
 
 def realisable(seed, n=4, m=2, paulis="XYZ", scale=0.6, away=0.1):
@@ -67,7 +62,7 @@ def test_one_update_with_fixed_damping_is_the_solution(metric, solver):
 @pytest.mark.parametrize("metric", ["fisher", "kubo-mori"])
 @pytest.mark.parametrize("data", ["bas", "parity", "on2"])
 def test_loss_never_rises(data, metric):
-    for run in finish(trainer(data=data, metric=metric, iterations=15)):
+    for run in finished(trainer(data=data, metric=metric, iterations=15)):
         assert (np.diff(run.kl) <= 1e-12).all()
         assert run.kl[-1] < run.kl[0]
 
@@ -109,12 +104,12 @@ def test_update_commutes_with_rotations_of_the_hidden_axes():
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_interrupted_training_ends_with_the_same_bits(gradient):
     settings = {**gradient, "iterations": 9}
-    whole = finish(trainer(**settings))
+    whole = finished(trainer(**settings))
     first = trainer(**settings)
     first.advance(4)
     second = trainer(**settings)
     second.restore(first.state())
-    for one, two in zip(whole, finish(second, chunk=1), strict=True):
+    for one, two in zip(whole, finished(second, chunk=1), strict=True):
         assert one.model == two.model
         assert np.array_equal(one.kl, two.kl)
         assert np.array_equal(one.estimator_records["passes"], two.estimator_records["passes"])
@@ -124,10 +119,10 @@ def test_interrupted_training_ends_with_the_same_bits(gradient):
 @pytest.mark.parametrize("gradient", GRADIENTS)
 def test_bits_do_not_depend_on_batch_or_threads(gradient, solver):
     settings = {**gradient, "solver": solver}
-    together = finish(trainer(runs=3, **settings))
+    together = finished(trainer(runs=3, **settings))
     with threadpool_limits(limits=2, user_api="blas"):
-        again = finish(trainer(runs=3, **settings))
-    alone = finish(trainer(runs=1, **settings))
+        again = finished(trainer(runs=3, **settings))
+    alone = finished(trainer(runs=1, **settings))
     assert alone[0].model == together[0].model
     for one, two in zip(together, again, strict=True):
         assert one.model == two.model
@@ -136,9 +131,9 @@ def test_bits_do_not_depend_on_batch_or_threads(gradient, solver):
 def test_runs_that_stop_early_leave_the_others_alone():
     """A run stopped on its plateau and the rest as if it had never been there."""
     settings = {"iterations": 40, "patience": 5, "min_delta": 0.02}
-    together = finish(trainer(runs=4, **settings))
+    together = finished(trainer(runs=4, **settings))
     assert len({run.step.size for run in together}) > 1
-    assert finish(trainer(runs=1, **settings))[0].model == together[0].model
+    assert finished(trainer(runs=1, **settings))[0].model == together[0].model
 
 
 @pytest.mark.parametrize("solver", ["auto", "cg", "dense"])
@@ -150,7 +145,7 @@ def test_absent_and_frozen_parameters_stay(solver):
     target = datasets.load("bas", 6)
     settings = TrainingSettings(iterations=4, solver=solver, **NATURAL)
     one = Trainer(SqRBMProblem(models, [target], frozen=frozen), settings)
-    found = finish(one)[0]
+    found = finished(one)[0]
     before, after = models[0].to_vector(), found.model.to_vector()
     held = frozen | ~Shape(*mask.shape, 3).free(mask)
     assert np.array_equal(after[held], before[held])
@@ -174,7 +169,7 @@ def test_solvers_agree_in_training_on_samples():
     mask = connectivity.line(6, 3)
     for masked in (None, mask):
         found = [
-            finish(
+            finished(
                 trainer(
                     runs=1, mask=masked, gradient="pcd", chains=40, solver=solver,
                     damping=0.05, cg_tolerance=1e-12, cg_iterations=500, iterations=3,

@@ -11,6 +11,7 @@ import pytest
 
 from tests.tnqbm.training.noisy_estimator import NoisyEstimator, know_noisy, known
 from tests.together import Together
+from tests.trainings import finished, same
 from tests.twins import averages, enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.base.teams import Alone, Team
@@ -52,22 +53,6 @@ def make(runs: int = RUNS, target: Target | None = None, **settings: Any) -> Tra
     return Trainer(problem, TrainingSettings(**given), keys=keys, team=team)
 
 
-def run(trainer: Trainer, chunk: int = 1000) -> list[Any]:
-    while not trainer.finished:
-        trainer.advance(chunk)
-    return trainer.trajectories()
-
-
-def same(one: Any, two: Any) -> bool:
-    for name in METRICS:
-        mine, other = getattr(one, name), getattr(two, name)
-        if (mine is None) != (other is None):
-            return False
-        if mine is not None and not np.array_equal(mine, other, equal_nan=True):
-            return False
-    return bool(one.model == two.model and one.stopped == two.stopped)
-
-
 # --- reproducibility ---------------------------------------------------------------------------
 
 
@@ -77,33 +62,33 @@ def test_restoring_a_checkpoint_changes_nothing(stop: int, batch_size: int) -> N
     settings = {
         "batch_size": batch_size, "records": 9, "evaluations": 3, "centred": True, "patience": 25,
     }  # fmt: skip
-    whole = run(make(**settings))
+    whole = finished(make(**settings))
     first = make(**settings)
     first.advance(stop)
     second = make(**settings)
     second.restore(first.state())
-    for one, two in zip(whole, run(second, 7), strict=True):
+    for one, two in zip(whole, finished(second, 7), strict=True):
         assert same(one, two)
 
 
 def test_losing_the_state_of_an_estimator_would_be_noticed() -> None:
-    whole = run(make())
+    whole = finished(make())
     first = make()
     first.advance(10)
     state = first.state()
     state["phase/walk"] = np.zeros_like(state["phase/walk"])
     second = make()
     second.restore(state)
-    assert not same(whole[0], run(second)[0])
+    assert not same(whole[0], finished(second)[0])
 
 
 @pytest.mark.parametrize("batch_size", [0, 25])
 def test_a_run_does_not_depend_on_its_batch(batch_size: int) -> None:
-    together = run(make(batch_size=batch_size))
+    together = finished(make(batch_size=batch_size))
     model = SqRBM.uniform(6, 2, "XZ", seed=2)
     settings = TrainingSettings(iterations=30, gradient="noisy", batch_size=batch_size)
     keys = np.array([12], dtype=np.uint64)
-    alone = run(Trainer(SqRBMProblem([model], [samples()]), settings, keys=keys), 11)[0]
+    alone = finished(Trainer(SqRBMProblem([model], [samples()]), settings, keys=keys), 11)[0]
     assert same(alone, together[2])
 
 
@@ -120,7 +105,7 @@ def test_runs_with_other_keys_differ() -> None:
 
 
 def test_a_checkpoint_with_fewer_metrics_is_completed() -> None:
-    whole = run(make(gradient="exact"))
+    whole = finished(make(gradient="exact"))
     first = make(gradient="exact")
     first.advance(12)
     state = first.state()
@@ -128,7 +113,7 @@ def test_a_checkpoint_with_fewer_metrics_is_completed() -> None:
     del state["known"]
     second = make(gradient="exact")
     second.restore(state)
-    for one, two in zip(whole, run(second), strict=True):
+    for one, two in zip(whole, finished(second), strict=True):
         assert all(np.array_equal(one.metric(k), two.metric(k)) for k in METRICS[:4])
         assert one.model == two.model
 
@@ -140,14 +125,14 @@ def test_a_checkpoint_with_fewer_metrics_is_completed() -> None:
 def test_a_team_gives_the_numbers_of_one(size: int) -> None:
     target = samples(2000, n=6, seed=4)
     settings = {"target": target, "batch_size": 150, "iterations": 6, "runs": 2}
-    alone = run(make(**settings))
+    alone = finished(make(**settings))
     found: list[Any] = [None] * size
     team = Together(size)
 
     def work(rank: int) -> None:
         member: Team = team.members[rank]
         with team.turn:
-            found[rank] = run(make(**settings, team=member))
+            found[rank] = finished(make(**settings, team=member))
 
     threads = [threading.Thread(target=work, args=(rank,)) for rank in range(size)]
     for thread in threads:
@@ -164,10 +149,10 @@ def test_a_team_gives_the_numbers_of_one(size: int) -> None:
 
 def test_the_estimator_is_given_the_minibatch_and_nothing_else() -> None:
     trainer = make(batch_size=25, iterations=3)
-    run(trainer)
+    finished(trainer)
     assert trainer._estimator.seen == [(RUNS, 25, 6)] * 4  # three updates and the last record
     trainer = make(iterations=3)
-    run(trainer)
+    finished(trainer)
     assert trainer._estimator.seen == [None] * 4
 
 
@@ -179,7 +164,7 @@ def test_the_gradient_of_a_minibatch_is_that_of_its_rows() -> None:
     model = SqRBM.uniform(6, 2, "XZ", seed=0)
     positive = averages(model, target.states[rows], np.full(70, 1 / 70))
     gradient = positive - enumerate_model(model)[1]
-    found = run(trainer)[0].gradient_norm[0]
+    found = finished(trainer)[0].gradient_norm[0]
     assert found == pytest.approx(np.linalg.norm(gradient), rel=1e-7)
 
 
@@ -202,7 +187,7 @@ def test_a_minibatch_larger_than_the_data_is_refused() -> None:
 
 def test_the_records_of_an_estimated_gradient_are_exact_where_they_can_be() -> None:
     target, test = samples(), samples(seed=9)
-    result = run(make(tests=[test] * RUNS, iterations=12, snapshots=4))[1]
+    result = finished(make(tests=[test] * RUNS, iterations=12, snapshots=4))[1]
     for step, model in result.snapshots:
         log_z = exact.log_partition(model)
         log_p = model.log_weight(target.states) - log_z
@@ -222,7 +207,7 @@ def test_the_records_of_an_estimated_gradient_are_exact_where_they_can_be() -> N
 
 def test_exact_training_records_log_z_and_test_data_too() -> None:
     test = samples(seed=9)
-    result = run(make(gradient="exact", tests=[test] * RUNS))[0]
+    result = finished(make(gradient="exact", tests=[test] * RUNS))[0]
     assert np.isfinite(result.test_nll).all()
     assert np.isfinite(result.log_partition).all()
     assert result.log_partition_error is None
@@ -248,7 +233,7 @@ def test_log_z_is_evaluated_at_some_of_the_rows(
             return log_z
 
     known(monkeypatch, EVALUATORS, Sevens)
-    results = run(make(evaluate="sevens", evaluations=evaluations, records=records))
+    results = finished(make(evaluate="sevens", evaluations=evaluations, records=records))
     assert len(steps) == count
     assert steps[-1] == 30
     for k, result in enumerate(results):
@@ -262,8 +247,8 @@ def test_log_z_is_evaluated_at_some_of_the_rows(
 
 
 def test_auto_enumerates_small_models_only() -> None:
-    assert run(make(iterations=2))[0].kl is not None
-    assert run(make(iterations=2, evaluate="none"))[0].kl is None
+    assert finished(make(iterations=2))[0].kl is not None
+    assert finished(make(iterations=2, evaluate="none"))[0].kl is None
     target = Target.uniform(np.eye(17, dtype=np.uint8))
     model = SqRBM.uniform(17, 1, "Z", seed=0)
     result = train(model, target, gradient="noisy", iterations=1)
@@ -284,7 +269,7 @@ def test_an_estimate_of_log_z_far_off_does_not_overflow() -> None:
 
 
 def test_early_stopping_waits_for_rows_with_a_divergence() -> None:
-    results = run(make(iterations=60, patience=5, min_delta=100.0, evaluations=4))
+    results = finished(make(iterations=60, patience=5, min_delta=100.0, evaluations=4))
     checked = TrainingSettings(iterations=60, evaluations=4).evaluated_steps
     for result in results:
         assert result.stopped == "plateau"
@@ -427,4 +412,4 @@ def test_trainers_of_one_problem_have_a_precision_each() -> None:
     for precision in ("double", "single", "double"):
         settings = TrainingSettings(precision=precision, **given)
         own = SqRBMProblem([SqRBM.uniform(6, 2, "XZ", seed=0)], [samples()])
-        assert same(run(Trainer(problem, settings))[0], run(Trainer(own, settings))[0])
+        assert same(finished(Trainer(problem, settings))[0], finished(Trainer(own, settings))[0])

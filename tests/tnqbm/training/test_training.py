@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from tests.tnqbm.training.noisy_estimator import NoisyGradient, known
+from tests.trainings import finished, same
 from tests.twins import all_states
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.core import connectivity, metrics
@@ -21,22 +22,6 @@ def small(data="bas", paulis="XYZ", runs=5, **settings):
         targets = [targets[0]] * runs
     given = {"iterations": 40} | settings
     return Trainer(SqRBMProblem(models, targets), TrainingSettings(**given))
-
-
-def run(trainer, chunk=1000):
-    while not trainer.finished:
-        trainer.advance(chunk)
-    return trainer.trajectories()
-
-
-def same(one, two):
-    return (
-        one.model == two.model
-        and all(np.array_equal(one.metric(k), two.metric(k)) for k in ("kl", "tvd", "nll"))
-        and np.array_equal(one.gradient_norm, two.gradient_norm)
-        and [s for s, _ in one.snapshots] == [s for s, _ in two.snapshots]
-        and all(a == b for (_, a), (_, b) in zip(one.snapshots, two.snapshots, strict=True))
-    )
 
 
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "XYZ"])
@@ -99,30 +84,30 @@ def test_every_optimizer_and_schedule_descends(optimizer, schedule):
 @pytest.mark.parametrize("data", ["bas", "on2", "parity"])
 @pytest.mark.parametrize("precision", ["double", "single"])
 def test_a_run_does_not_depend_on_its_batch(data, precision):
-    batch = run(small(data, snapshots=3, precision=precision))
+    batch = finished(small(data, snapshots=3, precision=precision))
     for k in (0, 3):
         model, target = SqRBM.uniform(6, 2, "XYZ", seed=k), datasets.load(data, 6, seed=k)
         settings = TrainingSettings(iterations=40, snapshots=3, precision=precision)
-        assert same(run(Trainer(SqRBMProblem([model], [target]), settings), 7)[0], batch[k])
+        assert same(finished(Trainer(SqRBMProblem([model], [target]), settings), 7)[0], batch[k])
 
 
 @pytest.mark.parametrize("optimizer", ["amsgrad", "adam", "sgd"])
 @pytest.mark.parametrize("stop", [0, 1, 17, 39, 40])
 def test_restoring_a_checkpoint_changes_nothing(optimizer, stop):
     settings = {"optimizer": optimizer, "records": 9, "snapshots": 4, "patience": 12}
-    whole = run(small("on2", **settings))
+    whole = finished(small("on2", **settings))
     first = small("on2", **settings)
     first.advance(stop)
     second = small("on2", **settings)
     second.restore(first.state())
     assert second.iteration == first.iteration
-    for one, two in zip(whole, run(second), strict=True):
+    for one, two in zip(whole, finished(second), strict=True):
         assert same(one, two)
 
 
 def test_early_stopping_ends_runs_apart():
     trainer = small("bas", runs=6, iterations=3000, patience=40, min_delta=1e-3, snapshots=10)
-    results = run(trainer)
+    results = finished(trainer)
     assert {r.stopped for r in results} == {"plateau"}
     assert len({r.step[-1] for r in results}) > 1
     for k, result in enumerate(results):
@@ -199,13 +184,13 @@ def test_a_run_that_diverges_ends_alone_with_the_parameters_it_had(records):
     expected = batch(Enumeration(Shape(6, 2, 3)), records=records)
     expected.advance(2)
     before = expected.parameters[1].copy()
-    whole = run(expected)
+    whole = finished(expected)
     both = batch(Spoilt(), records=records)
     both.advance(3)
     again = batch(Spoilt(), records=records)
     again.restore(both.state())
     for trainer in (both, again):
-        first, second = run(trainer)
+        first, second = finished(trainer)
         assert first.model == whole[0].model
         assert (first.stopped, first.cause) == ("iterations", "")
         assert second.stopped == "failed"
@@ -324,7 +309,7 @@ def local(runs=3, mask=LINE, paulis="XZ", **settings):
 )
 def test_couplings_outside_the_mask_stay_zero(settings):
     trainer = local(snapshots=4, **settings)
-    for result in run(trainer):
+    for result in finished(trainer):
         for _, model in [(0, result.model), *result.snapshots]:
             assert np.array_equal(model.mask, LINE)
             assert not model.w[:, ~LINE].any()
@@ -351,20 +336,20 @@ def test_a_masked_run_follows_the_gradient_of_its_own_parameters():
 
 
 def test_a_masked_run_does_not_depend_on_its_batch_or_on_interruptions():
-    batch = run(local(snapshots=3, centred=True))
-    assert same(run(local(1, snapshots=3, centred=True), 7)[0], batch[0])
+    batch = finished(local(snapshots=3, centred=True))
+    assert same(finished(local(1, snapshots=3, centred=True), 7)[0], batch[0])
     first = local(snapshots=3, centred=True)
     first.advance(11)
     second = local(snapshots=3, centred=True)
     second.restore(first.state())
-    assert all(same(one, two) for one, two in zip(batch, run(second), strict=True))
+    assert all(same(one, two) for one, two in zip(batch, finished(second), strict=True))
 
 
 def test_a_mask_of_everything_trains_as_none():
-    everything = run(local(mask=np.ones((6, 8), bool), centred=True))
+    everything = finished(local(mask=np.ones((6, 8), bool), centred=True))
     assert all(
         same(one, two)
-        for one, two in zip(everything, run(local(mask=None, centred=True)), strict=True)
+        for one, two in zip(everything, finished(local(mask=None, centred=True)), strict=True)
     )
 
 
