@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tnqbm.base.errors import ArchiveError
 from tnqbm.base.limits import check_memory
+from tnqbm.files.heap import variable_text
 
 Arrays = dict[str, NDArray[Any]]
 Attribute = str | int | float
@@ -108,18 +109,15 @@ def text(group: Any, name: str) -> str:
     import h5py
 
     opened = _opened(group.id, name)
-    if (
-        not isinstance(opened, h5py.h5d.DatasetID)
-        or opened.get_type().get_class() != h5py.h5t.STRING
-    ):
+    if not isinstance(opened, h5py.h5d.DatasetID):
         raise NotPlainError(f"{name} is no text")
-    plan = opened.get_create_plist()
-    here = plan.get_layout() in (h5py.h5d.COMPACT, h5py.h5d.CONTIGUOUS)
-    if math.prod(opened.shape) != 1 or not here or plan.get_external_count():
+    stored, plan = opened.get_type(), opened.get_create_plist()
+    single = opened.get_space().get_simple_extent_npoints() == 1 and not plan.get_external_count()
+    if stored.get_class() != h5py.h5t.STRING or not single:
         raise NotPlainError(f"{name} is not a single text in this file")
-    if not opened.get_type().is_variable_str() and opened.get_type().get_size() > _ATTRIBUTE_BYTES:
-        raise NotPlainError(f"the text {name} is too long")
-    value = np.asarray(h5py.Dataset(opened)[()]).item()
+    if stored.is_variable_str():
+        return variable_text(opened).decode()
+    value = _read(opened, name).item()
     return value.decode() if isinstance(value, bytes) else str(value)
 
 

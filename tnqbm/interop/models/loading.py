@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,10 @@ import numpy as np
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.base.limits import check_memory
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
 from tnqbm.files.kinds import check_regular
-from tnqbm.interop.models import hdf5_files, torch_files
+from tnqbm.interop.models import hdf5_files, matlab_files, torch_files
 from tnqbm.interop.models.named import NAMES, ROWS
 from tnqbm.interop.models.source import Choices, Source, by_name
 from tnqbm.interop.models.units import UNITS, to_sqrbm
@@ -136,7 +134,7 @@ def _sklearn(source: Any, choices: Choices) -> Source:
     return by_name("sklearn", "the BernoulliRBM", arrays, Choices(names=names, rows="hidden"))
 
 
-# --- files that are neither HDF5 nor PyTorch's ----------------------------------------------------
+# --- files of NumPy -------------------------------------------------------------------------------
 
 
 def _read_npz(path: Path, choices: Choices) -> Source:
@@ -144,8 +142,9 @@ def _read_npz(path: Path, choices: Choices) -> Source:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        # Of an object array NumPy says that its unpickling is not allowed.
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy raises nearly any type for a damaged file
         raise ValueError(f"{path} cannot be read as arrays of NumPy: {error}") from None
     said = {key: str(arrays.pop(key)) for key in ("units", "rows") if key in arrays}
     units = choices.units or said.get("units")
@@ -154,36 +153,11 @@ def _read_npz(path: Path, choices: Choices) -> Source:
     return by_name("npz", str(path), arrays, known, alone=True)
 
 
-def _read_mat(path: Path, choices: Choices) -> Source:
-    from scipy import io
-
-    with path.open("rb") as handle:
-        is_hdf5 = b"MATLAB 7.3" in handle.read(128)
-    if is_hdf5:
-        return hdf5_files.read_by_columns(path, choices, "matlab")
-    choices.refuse("update", path)
-    try:
-        entries = {name: shape for name, shape, _ in io.whosmat(path) if len(shape) == 2}
-        size = 8 * sum(int(np.prod(shape, dtype=object)) for shape in entries.values())
-        check_memory(size, f"the matrices of {path}", "free some, or save the three alone")
-        loaded = io.loadmat(path, variable_names=list(entries))
-    except MemoryError:
-        raise
-    except Exception as error:  # scipy raises nearly any type for a damaged file
-        raise ValueError(f"{path} cannot be read as a MATLAB file: {error}") from None
-    numeric = {
-        name: np.asarray(loaded[name])
-        for name in entries
-        if name in loaded and getattr(loaded[name], "dtype", np.dtype(object)).kind in "iuf"
-    }
-    return by_name("matlab", str(path), numeric, choices.with_rows("visible"), by_shape=False)
-
-
 READERS: dict[str, Callable[[Path, Choices], Source]] = {
     ".pt": torch_files.read,
     ".pth": torch_files.read,
     ".npz": _read_npz,
-    ".mat": _read_mat,
+    ".mat": matlab_files.read,
     ".h5": hdf5_files.read,
     ".hdf5": hdf5_files.read,
     ".jld2": lambda path, choices: hdf5_files.read_by_columns(path, choices, "jld2"),

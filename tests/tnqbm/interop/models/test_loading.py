@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -414,6 +415,61 @@ def test_matlab(tmp_path: Path, hidden: str, n: int) -> None:
     found = load_model(path)
     agrees(found, summed(w, a, b, 0))
     assert (found.format, found.names["b"]) == ("matlab", hidden)
+
+
+@pytest.mark.parametrize("options", [{}, {"do_compression": True}, {"format": "4"}])
+def test_matlab_versions_and_types(tmp_path: Path, options: dict[str, Any]) -> None:
+    rng = np.random.default_rng(1)
+    path = tmp_path / "rbm.mat"
+    for kind in ("float64", "float32", "int8", "uint16", "int64"):
+        w, a, b = (rng.integers(0, 9, size).astype(kind) for size in ((6, 2), (6, 1), (1, 2)))
+        if kind == "int64" and options.get("format"):
+            continue  # which level 4 has not
+        beside = {"c": 1j * np.ones((2, 2)), "s": "text", "vishid2": np.zeros((0, 3))}
+        scipy.io.savemat(path, {"vishid": w, "visbiases": a, "hidbiases": b, **beside}, **options)
+        found = load_model(path)
+        expected = load_model((w.astype(float), a.ravel().astype(float), b.ravel().astype(float)))
+        assert found.model == expected.model
+
+
+def test_matlab_of_other_byte_order(tmp_path: Path) -> None:
+    """Written by hand: a small element for the name, values as bytes."""
+
+    def element(kind: int, data: bytes) -> bytes:
+        return struct.pack(">II", kind, len(data)) + data + b"\0" * (-len(data) % 8)
+
+    def matrix(name: str, shape: tuple[int, int], values: list[int]) -> bytes:
+        parts = element(6, struct.pack(">II", 6, 0)) + element(5, struct.pack(">ii", *shape))
+        text = name.encode()
+        small = struct.pack(">HH4s", len(text), 1, text)
+        return element(14, parts + small + element(1, struct.pack(f">{len(values)}b", *values)))
+
+    content = b"MATLAB 5.0".ljust(124) + b"\x01\x00MI"
+    content += matrix("w", (2, 3), [1, 2, 3, 4, 5, 6]) + matrix("bv", (2, 1), [7, -8])
+    (tmp_path / "rbm.mat").write_bytes(content + matrix("bh", (1, 3), [1, 0, -1]))
+    expected = load_model(([[1, 3, 5], [2, 4, 6]], [7, -8], [1, 0, -1]))
+    assert load_model(tmp_path / "rbm.mat").model == expected.model
+
+
+@pytest.mark.parametrize("options", [{}, {"do_compression": True}])
+def test_matlab_with_any_bytes_wrong(tmp_path: Path, options: dict[str, Any]) -> None:
+    w, a, b = parameters()
+    path = tmp_path / "rbm.mat"
+    scipy.io.savemat(path, {"vishid": w, "visbiases": a, "hidbiases": b}, **options)
+    content = path.read_bytes()
+    rng = np.random.default_rng(2)
+    messages = []
+    for _ in range(400):
+        wrong = bytearray(content)
+        for place in rng.integers(128, len(content), rng.integers(1, 4)):
+            wrong[place] = rng.integers(256)
+        path.write_bytes(wrong[: rng.integers(len(content))] if rng.random() < 0.2 else wrong)
+        try:
+            load_model(path)
+        except ValueError as error:
+            messages.append(str(error))
+    assert len(messages) > 100
+    assert all(message.startswith(str(path)) for message in messages)
 
 
 def test_matlab_of_version_7_3(tmp_path: Path) -> None:
