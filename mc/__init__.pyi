@@ -1,3 +1,4 @@
+from . import interop as interop
 from .kernels import Sweeper as Sweeper
 from .running.failures import RunFailed as RunFailed
 from .running.failures import StudyInterrupted as StudyInterrupted

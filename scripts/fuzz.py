@@ -27,7 +27,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from mc.cli.samples_file import chains_of, write_samples  # noqa: E402
+from mc.sampling.samples_file import chains_of, write_samples  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
 from tests.tnqbm.archive.hostile import (  # noqa: E402
     mutations,

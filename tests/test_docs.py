@@ -87,6 +87,7 @@ def public() -> list[str]:
 
 # The same under another name, or a package whose own names are listed one by one.
 ELSEWHERE = {
+    "mc.interop": "mc.interop.SqRBMDensity",
     "tnqbm.hamiltonian.PauliHamiltonian": "tnqbm.PauliHamiltonian",
     "tnqbm.core": "tnqbm.SqRBM",
     "tnqbm.hamiltonian": "tnqbm.hamiltonian.qrbm",

@@ -152,6 +152,7 @@ NEEDED = {
     "reports.md": ("jinja2", "matplotlib"),
     "results.md": ("matplotlib",),
     "how-to/scikit-learn.md": ("sklearn",),
+    "how-to/xarray.md": ("xarray", "h5netcdf", "arviz"),
 }
 """Optional packages without which a page cannot run."""
 

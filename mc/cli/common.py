@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import json
 import math
 import re
@@ -54,6 +56,28 @@ def warnings_as_messages(*kinds: type[Warning]) -> Iterator[None]:
 def print_json(value: Any) -> None:
     """Print one JSON document; numbers that are not finite become null, as JSON has none."""
     click.echo(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print rows as comma-separated values, a line of names above; nothing stands for None.
+
+    Columns are those of all rows, in order of their first appearance. Numbers are written so that
+    reading them gives the same bits, control characters in text are escaped.
+    """
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(plain(value)) for name, value in row.items()})
+    click.echo(text.getvalue(), nl=False)
+
+
+def _cell(value: Any) -> Any:
+    """A plain value in one cell of a table: lists as words."""
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return printable(value) if isinstance(value, str) else value
 
 
 def plain(value: Any) -> Any:

@@ -32,7 +32,9 @@ from tnqbm.base.process import hiding, launched, launcher_rank
 
 EXTRAS = {
     "plot": ("matplotlib", "figures"),
-    "table": ("pandas", "Archive.dataframe()"),
+    "table": ("pandas", "Archive.to_dataframe()"),
+    "xarray": ("xarray", "Archive.to_datatree()"),
+    "arviz": ("arviz", "mc.interop.to_arviz"),
     "report": ("jinja2", "tnqbm report"),
     "sklearn": ("scikit-learn", "mc.interop.SqRBMDensity"),
     "torch": ("torch", "models in PyTorch files"),

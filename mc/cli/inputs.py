@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.cli.common import Value, parse_pairs
-from mc.cli.samples_file import chains_of
+from mc.sampling.samples_file import chains_of
 from mc.studies.archived import data_split, find_data_file, run_target
 from mc.studies.study import is_data_file
 from tnqbm import datasets

@@ -12,11 +12,12 @@ import numpy as np
 from mc.cli import options
 from mc.cli.common import PATH, number, print_json, print_lines, print_table, warnings_as_messages
 from mc.cli.inputs import NamedModel, named_model
-from mc.cli.samples_file import check_samples_path, parse_clamp, read_clamp, write_with_facts
+from mc.cli.samples_file import parse_clamp, read_clamp, write_with_facts
 from mc.sampling.info import ChainsInfo, MixingWarning, PerfectInfo, TemperedInfo
 from mc.sampling.log_z.estimate import EstimateWarning
 from mc.sampling.policies import SAMPLERS
 from mc.sampling.sample import sample as draw
+from mc.sampling.samples_file import check_samples_path
 from tnqbm import figures
 from tnqbm.figures import layout
 from tnqbm.figures import samples as figures_samples

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, number, parse_pairs, print_json, print_table
+from mc.cli.common import PATH, echo, number, parse_pairs, print_csv, print_json, print_table
 from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_words, shown_metrics
 from tnqbm.archive import Archive
 from tnqbm.archive import merge as merge_archives
@@ -40,6 +40,7 @@ _ORDER = ("data", "visible", "paulis", "hidden")
 @click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
 @options.as_json
+@click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 def show(
     archive: str,
     runs: bool,
@@ -48,6 +49,7 @@ def show(
     where: tuple[str, ...],
     skip_damaged: bool,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
     """Show how far a study is and what its runs reached.
 
@@ -63,22 +65,26 @@ def show(
       tnqbm show results.h5
       tnqbm show results.h5 --where data=bas,visible=6 --json
       tnqbm show results.h5 --min-hidden
+      tnqbm show results.h5 --runs --csv > results.csv
     """
     if min_hidden and (runs or skip_damaged):
         raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv are two forms of the same; choose one")
+    form = "json" if as_json else "csv" if as_csv else "table"
     source, chosen = Archive(archive), parse_pairs(where)
     if skip_damaged:
         for problem in source.problems:
             echo(f"left out: {problem}", err=True)
     if min_hidden:
-        _show_minima(source, threshold, chosen, as_json)
+        _show_minima(source, threshold, chosen, form)
     elif runs:
-        _show_runs(source, chosen, skip_damaged, as_json)
+        _show_runs(source, chosen, skip_damaged, form)
     else:
-        _show_groups(source, chosen, skip_damaged, as_json)
+        _show_groups(source, chosen, skip_damaged, form)
 
 
-def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
+def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) -> None:
     rows = archive.rows(skip_damaged=skip_damaged)
     seeds = archive.seeds()
     check_where(where, (group.coordinates for group in seeds))
@@ -88,10 +94,8 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool
     metrics = shown_metrics(groups)
     finished, planned = archive.progress
     builds: dict[str, int] = {**made_by(archive.path).get("build", {})}
-    if as_json:
+    if form != "table":
         any_failed = any(row.stopped == "failed" for row in rows)
-        progress = {"finished": finished, "planned": planned}
-        document = {"archive": str(archive.path), "progress": progress, "builds": builds}
         flat = [
             {
                 **group.flat(metrics),
@@ -100,7 +104,9 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool
             }
             for group in groups
         ]
-        print_json({**document, "groups": flat})
+        progress = {"finished": finished, "planned": planned}
+        document = {"archive": str(archive.path), "progress": progress, "builds": builds}
+        _print_rows(form, document, "groups", flat)
         return
     coordinates = [group.seeds.coordinates for group in groups]
     keys, shared = _keys(coordinates)
@@ -145,13 +151,34 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, as_json: bool
         )
 
 
-def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) -> None:
+def _print_rows(
+    form: str, document: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Rows as JSON, under their name in a document, or by themselves as CSV.
+
+    Mappings in rows, such as an estimator's report, become columns of CSV: "estimator_shots".
+    """
+    if form == "json":
+        print_json({**document, name: rows})
+        return
+    flat: list[dict[str, Any]] = []
+    for row in rows:
+        flat.append({})
+        for key, value in row.items():
+            inner = value.items() if isinstance(value, Mapping) else ()
+            flat[-1] |= {f"{key}_{part}": entry for part, entry in inner}
+            if not isinstance(value, Mapping):
+                flat[-1][key] = value
+    print_csv(flat)
+
+
+def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> None:
     all_rows = archive.rows(skip_damaged=skip_damaged)
     check_where(where, (row.coordinates for row in all_rows))
     rows = [row for row in all_rows if matches(where, row.identity)]
     doubts = doubted(archive, where, rows=all_rows, skip_damaged=skip_damaged)
     finished, planned = archive.progress
-    if as_json:
+    if form != "table":
         reasons = {(row.group, row.seed): why for row, why in doubts}
         flat = [
             {
@@ -162,7 +189,7 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) 
             for row in rows
         ]
         progress = {"finished": finished, "planned": planned}
-        print_json({"archive": str(archive.path), "progress": progress, "runs": flat})
+        _print_rows(form, {"archive": str(archive.path), "progress": progress}, "runs", flat)
         return
     keys, shared = _keys([row.coordinates for row in rows])
     keys.append("seed")
@@ -194,18 +221,13 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, as_json: bool) 
             echo(f"failed: {in_words(varied)}: {one_page(row.cause)}")
 
 
-def _show_minima(archive: Archive, threshold: float, where: Any, as_json: bool) -> None:
+def _show_minima(archive: Archive, threshold: float, where: Any, form: str) -> None:
     minima = minimum_hidden_table(archive, threshold=threshold, where=where)
     ratios = hidden_ratio_table(archive, threshold=threshold, where=where)
-    if as_json:
-        print_json(
-            {
-                "archive": str(archive.path),
-                "threshold": threshold,
-                "minimum_hidden": [_flat(row) for row in minima],
-                "ratios": [_flat(row) for row in ratios],
-            }
-        )
+    if form != "table":
+        document = {"archive": str(archive.path), "threshold": threshold}
+        document |= {"ratios": [_flat(row) for row in ratios]}
+        _print_rows(form, document, "minimum_hidden", [_flat(row) for row in minima])
         return
     varied = varying(row.other for row in minima)
     print_table(

@@ -1,7 +1,7 @@
 """Models behind the interfaces of other libraries, where they rest on chains as well as on tnqbm.
 
 Imports sampling and estimators of gradients. Start with :mod:`~mc.interop.density`, the density
-estimator for scikit-learn.
+estimator for scikit-learn, and :mod:`~mc.interop.arviz`, for samples.
 """
 
 import lazy_loader

@@ -22,6 +22,7 @@ from tnqbm.archive.coordinates import (
     coordinates_key,
     describe,
 )
+from tnqbm.archive.datatree import datatree
 from tnqbm.archive.find import find_run
 from tnqbm.archive.rows import ENDED, GroupSeeds, RunRow
 from tnqbm.archive.sources import Source, Sources
@@ -288,12 +289,25 @@ class Archive:
             if arrays["stopped"][row] == "failed"
         ]
 
-    def dataframe(self, *, skip_damaged: bool = False) -> Any:
+    def to_datatree(self, *, skip_damaged: bool = False) -> Any:
+        """All finished runs as an ``xarray.DataTree``, a node for every group of runs.
+
+        Variables are those of docs/archive-format.md with dimensions ``seed``, ``record``,
+        ``snapshot`` and ``parameter``, joined over the blocks of a group, and what estimators
+        report in the nodes ``estimator`` and ``estimator_records`` below. Coordinates are the
+        seeds, ``step`` (with an index, where all runs share their steps), ``snapshot_step`` and the
+        names of the parameters (:meth:`tnqbm.core.shape.Shape.names`); a node's attributes are the
+        coordinates of its runs. Everything is read into memory. MissingExtraError if xarray is not
+        installed, ArchiveError if a block is damaged, unless ``skip_damaged``.
+        """
+        return datatree(self._sources, skip_damaged)
+
+    def to_dataframe(self, *, skip_damaged: bool = False) -> Any:
         """:meth:`table` as a pandas DataFrame; MissingExtraError if pandas is not installed."""
         try:
             import pandas as pd
         except ImportError:
-            raise MissingExtraError("pandas", "table", "Archive.dataframe()") from None
+            raise MissingExtraError("pandas", "table", "Archive.to_dataframe()") from None
         rows = self.table(skip_damaged=skip_damaged)
         columns = [*REQUIRED, "seed", *METRICS, *ENDED]
         return pd.DataFrame(rows, columns=None if rows else columns)

@@ -58,6 +58,10 @@ DIMS: dict[str, tuple[str, ...]] = {
 }
 
 
+STEPS = {"record": ("step",), "snapshot": ("snapshot_step",)}
+"""Axes whose entries are numbers of updates, and the data sets that hold these."""
+
+
 @dataclass(frozen=True)
 class RunRecord:
     """One finished run: its coordinates (without the seed), seed, trajectory and UTC times."""
@@ -81,7 +85,7 @@ def axes_of(arrays: Arrays) -> dict[str, tuple[str, ...]]:
     """Names of the axes of every data set of a block that the format knows."""
     dims = {name: DIMS[name] for name in arrays if name in DIMS}
     dims |= {name: axes for name in arrays if (axes := estimator_reports.axes(name)) is not None}
-    for name, axis in (("step", "record"), ("snapshot_step", "snapshot")):
+    for axis, (name,) in STEPS.items():
         if name in arrays:
             dims[name] = (axis,) if arrays[name].ndim == 1 else ("seed", axis)
     return dims
@@ -205,7 +209,7 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     arrays: Arrays = {
         "seed": np.array(seeds, np.int64),
         "n_records": np.array([len(path.step) for path in paths], np.int64),
-        "step": _schedule([np.asarray(path.step, np.int64) for path in paths]),
+        "step": schedule([np.asarray(path.step, np.int64) for path in paths]),
         "stopped": np.array([path.stopped for path in paths]),
         "started": np.array([record.started for record in records]),
         "finished": np.array([record.finished for record in records]),
@@ -218,7 +222,7 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     for name in METRICS:
         curves = [getattr(path, name) for path in paths]
         if _all_or_none(curves, name, coordinates):
-            arrays[name] = _padded([np.asarray(curve, np.float64) for curve in curves])
+            arrays[name] = padded([np.asarray(curve, np.float64) for curve in curves])
     models = [path.model for path in paths]
     if _all_or_none(models, "model", coordinates):
         arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
@@ -227,10 +231,10 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
             coordinates["visible"], coordinates["hidden"], len(coordinates["paulis"])
         ).size
         arrays["n_snapshots"] = np.array([len(path.snapshots) for path in paths], np.int64)
-        arrays["snapshot_step"] = _schedule(
+        arrays["snapshot_step"] = schedule(
             [np.array([step for step, _ in path.snapshots], np.int64) for path in paths]
         )
-        arrays["snapshots"] = _padded(
+        arrays["snapshots"] = padded(
             [
                 np.array([m.to_vector() for _, m in path.snapshots]).reshape(-1, width)
                 for path in paths
@@ -240,7 +244,7 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     arrays |= totals
     for name in names:
         rows = [np.asarray(path.estimator_records[name], np.float64) for path in paths]
-        arrays[estimator_reports.RECORDS + name] = _padded(rows)
+        arrays[estimator_reports.RECORDS + name] = padded(rows)
     return Block(coordinates, seeds, arrays, {str(k): str(v) for k, v in provenance.items()})
 
 
@@ -273,7 +277,7 @@ def _all_or_none(values: Sequence[object], name: str, coordinates: Coordinates) 
     return all(present)
 
 
-def _schedule(steps: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def schedule(steps: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     """One schedule (T,) if all runs share it as far as they went, else (S, T) padded with -1."""
     longest = max(steps, key=len)
     if all(np.array_equal(row, longest[: len(row)]) for row in steps):
@@ -284,8 +288,12 @@ def _schedule(steps: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return out
 
 
-def _padded(rows: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    length = max(len(row) for row in rows)
+def padded(rows: Sequence[NDArray[np.float64]], length: int = 0) -> NDArray[np.float64]:
+    """Rows (T, ...) of different lengths as one array (S, T, ...), NaN where they are shorter.
+
+    Its T is that of the longest row, or ``length`` if that is more.
+    """
+    length = max(length, *(len(row) for row in rows))
     out = np.full((len(rows), length, *rows[0].shape[1:]), np.nan)
     for target, row in zip(out, rows, strict=True):
         target[: len(row)] = row

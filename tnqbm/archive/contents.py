@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tnqbm.archive.blocks import COORDINATES, Block, RunRecord, decode, encode
+from tnqbm.archive.blocks import COORDINATES, STEPS, Block, RunRecord, decode, encode
 from tnqbm.archive.coordinates import (
     Coordinates,
     PlannedGroup,
@@ -32,7 +32,7 @@ from tnqbm.files.gate import Arrays
 from tnqbm.files.storage import set_format, write_sealed
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
@@ -119,10 +119,17 @@ def _named(line: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def write_block_group(group: Any, block: Block) -> Entry:
-    """Write a block into the group of all blocks; its line of the table of contents."""
+def write_block_group(group: Any, block: Block, *, scales: bool = False) -> Entry:
+    """Write a block into the group of all blocks; its line of the table of contents.
+
+    ``scales``: with dimension scales, by which other programs know the axes by name.
+    """
     digest = write_group(
-        group.create_group(block.name), block.arrays, block.attributes, dims=block.dims
+        group.create_group(block.name),
+        block.arrays,
+        block.attributes,
+        dims=block.dims,
+        scales=STEPS if scales else None,
     )
     return Entry(block.name, digest, block.coordinates, block.seeds)
 
@@ -177,6 +184,8 @@ def write_archive_file(
 
 def _needs(block: Any) -> int:
     """The first version of the format that has everything in a block."""
+    if "record" in block:  # the placeholder of this axis: there are scales
+        return 5
     if gate.has_attribute(block, COORDINATES):
         return 4
     if any(name in block for name in _SINCE_VERSION_3) or b"failed" in block["stopped"][()]:

@@ -136,16 +136,34 @@ def block_name(coordinates: Mapping[str, Any], seeds: Sequence[int]) -> str:
     coordinates, unusual characters, gaps between the seeds) is told apart by a short hash.
     """
     c, ordered = check_coordinates(coordinates), check_seeds(seeds)
-    readable = (c["paulis"], str(c["visible"]), str(c["hidden"]), c["data"], c["gradient"])
-    paulis, visible, hidden, data, gradient = (
-        re.sub(r"[^A-Za-z0-9_.]", "_", text)[:40] for text in readable
-    )
-    name = f"{paulis}-n{visible}-m{hidden}-{data}-{gradient}-seeds-{ordered[0]}-{ordered[-1]}"
-    exact = (paulis, visible, hidden, data, gradient) == readable and len(c) == len(REQUIRED)
-    if not exact or ordered[-1] - ordered[0] != len(ordered) - 1:
-        text = f"{coordinates_key(c)} {format_seeds(ordered)}"
-        name += "-" + hashlib.sha256(text.encode()).hexdigest()[:12]
-    return name
+    name, exact = _readable_name(c)
+    name += f"-seeds-{ordered[0]}-{ordered[-1]}"
+    if exact and ordered[-1] - ordered[0] == len(ordered) - 1:
+        return name
+    return f"{name}-{_short_hash(f'{coordinates_key(c)} {format_seeds(ordered)}')}"
+
+
+def group_name(coordinates: Mapping[str, Any]) -> str:
+    """A name for all runs of equal coordinates, such as ``XYZ-n8-m5-bas-exact``.
+
+    With a short hash where the name does not say everything, as in :func:`block_name`.
+    """
+    c = check_coordinates(coordinates)
+    name, exact = _readable_name(c)
+    return name if exact else f"{name}-{_short_hash(coordinates_key(c))}"
+
+
+def _readable_name(c: Coordinates) -> tuple[str, bool]:
+    """What can be read off coordinates in a name, and whether that is all there is to know."""
+    values = (c["paulis"], str(c["visible"]), str(c["hidden"]), c["data"], c["gradient"])
+    words = tuple(re.sub(r"[^A-Za-z0-9_.]", "_", text)[:40] for text in values)
+    paulis, visible, hidden, data, gradient = words
+    name = f"{paulis}-n{visible}-m{hidden}-{data}-{gradient}"
+    return name, words == values and len(c) == len(REQUIRED)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def unite_plans(plan: Iterable[PlannedGroup]) -> list[PlannedGroup]:

@@ -157,7 +157,7 @@ class _Collector:
             for seed in block.seeds:
                 self._owner[key, seed] = (file.path, block.name)
             # Written anew, not copied: what is damaged beside the numbers makes HDF5 hang.
-            entries.append(write_block_group(self._group, block))
+            entries.append(write_block_group(self._group, block, scales=True))
         return entries
 
     def _new_rows(self, block: Block, file: ArchiveFile) -> list[int]:

@@ -41,6 +41,18 @@ class Shape(NamedTuple):
         """Where w stands."""
         return slice(self.b.stop, self.size)
 
+    def names(self, paulis: str) -> list[str]:
+        """A name for each entry of a vector, as its array is indexed: "a[0]", "b[X,0]", "w[X,0,1]".
+
+        ``paulis`` are the letters of the Pauli matrices; units are counted from 0.
+        """
+        visible, hidden = range(self.n_visible), range(self.n_hidden)
+        return [
+            *(f"a[{i}]" for i in visible),
+            *(f"b[{pauli},{j}]" for pauli in paulis for j in hidden),
+            *(f"w[{pauli},{i},{j}]" for pauli in paulis for i in visible for j in hidden),
+        ]
+
     def split(self, vectors: Float) -> tuple[Float, Float, Float]:
         """The views (..., n), (..., P, m) and (..., P, n, m) of vectors (..., size)."""
         n, m, P = self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tnqbm.base.arguments import is_number, is_whole
 from tnqbm.files import gate
 from tnqbm.files.gate import Arrays, Attribute
+from tnqbm.files.scales import write_labels, write_scales
 
 DIGEST = "sha256"
 """Name of the attribute that holds the digest of a group's content."""
@@ -32,13 +33,15 @@ def write_group(
     attributes: Mapping[str, Attribute],
     *,
     dims: Mapping[str, tuple[str, ...]] | None = None,
+    scales: Mapping[str, Sequence[str]] | None = None,
     compress: bool = True,
 ) -> str:
     """Store arrays and attributes in an h5py group, with their digest, which is returned.
 
     Array names may be nested ("a/b"). Arrays above 1 KiB are chunked, shuffled, compressed with
     gzip and checksummed (Fletcher-32); smaller ones are stored in the object header. ``dims``
-    names the axes. Raises ValueError or TypeError for what cannot be stored.
+    names the axes; with ``scales`` {axis: names of its coordinates} they have dimension scales, too
+    (:mod:`tnqbm.files.scales`). Raises ValueError or TypeError for what cannot be stored.
     """
     stored = {name: storable(name, array) for name, array in arrays.items()}
     names = set(stored)
@@ -49,10 +52,13 @@ def write_group(
         if clash := names.intersection(parents):
             raise ValueError(f"array name {name!r} lies inside the array {clash.pop()!r}")
     checked = {name: _attribute(name, value) for name, value in attributes.items()}
-    for name in sorted(stored):
-        dataset = _create(group, name, stored[name], np.asarray(arrays[name]).dtype.kind, compress)
-        for axis, label in enumerate((dims or {}).get(name, ())):
-            dataset.dims[axis].label = label
+    datasets = {
+        name: _create(group, name, stored[name], np.asarray(arrays[name]).dtype.kind, compress)
+        for name in sorted(stored)
+    }
+    write_labels(datasets, dims or {})
+    if scales is not None:
+        write_scales(group, datasets, dims or {}, scales)
     for name in sorted(checked):
         set_attribute(group, name, checked[name])
     digest = content_digest(stored, checked)

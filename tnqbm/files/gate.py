@@ -35,6 +35,10 @@ other makes the library look for a plug-in."""
 _MOST_SHRUNK = 1100
 """gzip shrinks at most 1032-fold: a larger claim is not what was stored."""
 
+PLACEHOLDER = b"This is a netCDF dimension but not a netCDF variable."
+"""How the name of a dimension scale begins that gives an axis its name and holds no numbers, as the
+netCDF-4 library writes it and expects it."""
+
 _SLACK = 4096
 _ATTRIBUTE_BYTES = 1 << 16
 
@@ -140,6 +144,7 @@ def shapes(group: Any) -> dict[str, tuple[int, ...]]:
 def tree(group: Any) -> Arrays:
     """All arrays of a group and of the groups in it, by name ("a/b").
 
+    Placeholders of dimensions (:mod:`tnqbm.files.scales`) are no arrays: they are left alone.
     Raises NotPlainError if there is anything else, or one thing under two names.
     """
     arrays: Arrays = {}
@@ -162,7 +167,8 @@ def _collect(
             raise NotPlainError(f"{path} is linked twice")
         seen.add(address)
         if isinstance(opened, h5py.h5d.DatasetID):
-            arrays[path] = _read(opened, path)
+            if not _is_placeholder(opened):
+                arrays[path] = _read(opened, path)
         elif isinstance(opened, h5py.h5g.GroupID):
             _collect(h5py.Group(opened), path + "/", arrays, seen, depth + 1)
         else:
@@ -181,6 +187,23 @@ def _opened(parent: Any, name: str) -> Any:
     if parent.links.get_info(link).type != h5py.h5l.TYPE_HARD:
         raise NotPlainError(f"{name} is a link to another place, which is not followed")
     return h5py.h5o.open(parent, link)
+
+
+def _is_placeholder(dataset: Any) -> bool:
+    """Whether a data set only names an axis; all that is read is its attribute NAME, if plain."""
+    import h5py
+
+    if not h5py.h5a.exists(dataset, b"NAME"):
+        return False
+    name = h5py.h5a.open(dataset, b"NAME")
+    kind, size = name.get_type(), name.get_type().get_size()
+    text = kind.get_class() == h5py.h5t.STRING and not kind.is_variable_str()
+    scalar = name.get_space().get_simple_extent_type() == h5py.h5s.SCALAR
+    if not (text and scalar and len(PLACEHOLDER) < size <= _SLACK):
+        return False
+    value = np.empty((), f"S{size}")
+    name.read(value)
+    return bytes(value.item()).startswith(PLACEHOLDER)
 
 
 def _encoded(name: str) -> bytes:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mc.cli.samples_file import write_samples
+from mc.sampling.samples_file import write_samples
 from tests.mc.cli.calling import caller, message_of
 from tests.synthetic import ladder, write
 from tnqbm.core.model import SqRBM

@@ -32,3 +32,12 @@ def test_the_layout_is_that_of_a_models_vector() -> None:
     assert free[: model.shape.w.start].all()
     assert free.sum() == model.n_parameters
     assert model.shape.free(None).all()
+
+
+def test_names_are_places_in_the_arrays() -> None:
+    model = SqRBM.uniform(3, 2, "XZ", seed=1)
+    values = dict(zip(model.shape.names("XZ"), model.to_vector(), strict=True))
+    assert len(values) == model.n_parameters
+    assert values["a[2]"] == model.a[2]
+    assert values["b[Z,1]"] == model.b[1, 1]
+    assert values["w[X,2,0]"] == model.w[0, 2, 0]

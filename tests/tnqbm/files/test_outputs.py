@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mc.cli.samples_file import write_samples
+from mc.sampling.samples_file import write_samples
 from tests.synthetic import ladder, write
 from tnqbm.archive import Archive
 from tnqbm.core.model import SqRBM

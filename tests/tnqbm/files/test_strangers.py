@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 import pytest
 
-from mc.cli.samples_file import chains_of, write_samples
+from mc.sampling.samples_file import chains_of, write_samples
 from mc.studies.file import load_study
 from tests.tnqbm.archive.hostile import mutations, redigested, reseal
 from tnqbm.archive import Archive
