@@ -23,6 +23,8 @@ Value = str | int | float
 PATH = click.Path(path_type=str)
 """Paths are checked where they are used, so that every message says what to do."""
 
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
 
 def tell(text: str) -> None:
     """Print a line on standard error, if it is still open: a terminal may have been closed."""

@@ -28,7 +28,7 @@ _PARTS = ("train", "valid", "test")
 @click.option("--valid", type=PATH, metavar="FILE", help="Rows to choose settings with.")
 @click.option("--test", type=PATH, metavar="FILE", help="Rows to test with.")
 @click.option("-o", "--output", "out", type=PATH, metavar="FILE.png", help="Draw rows as pictures.")
-@click.option("--shape", metavar="HxW", help="Height and width of one.  [default: the squarest]")
+@options.shape("Height and width of one.  [default: the squarest]")
 @options.overwrite("the picture if it exists")
 @options.preparation
 @options.as_json

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import click
 
-from mc.cli import options
+from mc.cli.common import as_json as json_option
 from mc.cli.common import is_first_rank, print_json
 from tnqbm.base.errors import install_command
 from tnqbm.base.process import hiding, launched, launcher_rank
@@ -92,7 +92,7 @@ class Report:
 
 
 @click.command()
-@options.as_json
+@json_option
 def doctor(as_json: bool) -> None:
     """Check the installation: Python, packages, MPI, threads, HDF5, Numba, cache, extras.
 

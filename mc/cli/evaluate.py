@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.named_model
-@click.option("--data", metavar="NAME|FILE", help="Compare with this data set.")
+@options.data("Compare with this data set.")
 @options.data_seed
 @options.of_data
 @click.option("--against", metavar="MODEL.h5", help="Compare with this saved model on the data.")

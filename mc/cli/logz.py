@@ -53,14 +53,10 @@ if TYPE_CHECKING:
     type=int,
     help="Of the tensor network, or of each chain of visited. [default: 4000, or 1000]",
 )
-@click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
-@click.option(
-    "--feed",
-    type=click.Choice(["chains", "tempered"]),
-    help="Where the states come from that the tensor network is fitted to. [default: chains]",
-)
+@options.max_bond
+@options.feed("Where the states come from that the tensor network is fitted to. [default: chains]")
 @options.seed()
-@click.option("--data", metavar="NAME|FILE", help="Data for NLL and TVD. [default: the run's own]")
+@options.data("Data for NLL and TVD. [default: the run's own]")
 @options.data_seed
 @options.of_data
 @click.option(

@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from mc.cli.common import PATH
+from mc.cli.common import as_json as as_json
 from tnqbm.datasets.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound="Policy")
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 no_progress = click.option("--no-progress", is_flag=True, help="Show no progress bar.")
 data_seed = click.option(
     "--data-seed",
@@ -27,6 +27,37 @@ data_seed = click.option(
     show_default=True,
     help="Seed of a random set, and of --binarise bernoulli.",
 )
+archives = click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
+where = click.option(
+    "--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable."
+)
+figure = click.option(
+    "-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it."
+)
+max_bond = click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
+init = click.option(
+    "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"
+)
+
+
+def data(of: str) -> Decorator:
+    """--data, the data to compare a model with, and what for."""
+    return click.option("--data", metavar="NAME|FILE", help=of)
+
+
+def shape(of: str) -> Decorator:
+    """--shape, the height and width of a picture."""
+    return click.option("--shape", metavar="HxW", help=of)
+
+
+def threshold(of: str) -> Decorator:
+    """--threshold, a TVD, and what it is for."""
+    return click.option("--threshold", type=float, default=0.2, show_default=True, help=of)
+
+
+def feed(of: str) -> Decorator:
+    """--feed, where the states come from that a tensor network is fitted to."""
+    return click.option("--feed", type=click.Choice(["chains", "tempered"]), help=of)
 
 
 def seed(of: str = "Of all random numbers.") -> Decorator:

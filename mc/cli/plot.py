@@ -17,24 +17,18 @@ WITH_METRIC = ("learning", "tvd", "gradients")
 
 
 @click.command()
-@click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
+@options.archives
 @click.option("--kind", type=click.Choice(KINDS), required=True, help="Which figure; see above.")
 @click.option("-o", "--output", "out", type=PATH, required=True, metavar="FIGURE.png|.pdf|.svg")
 @options.overwrite()
-@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
+@options.where
 @click.option(
     "--metric",
     type=click.Choice(METRICS),
     help="What to draw (learning, tvd, gradients).  [default: tvd; if all data are samples, "
     "test_nll, or nll without test data]",
 )
-@click.option(
-    "--threshold",
-    type=float,
-    default=0.2,
-    show_default=True,
-    help="TVD of the reference line (tvd, gradients) or to be reached (min-hidden).",
-)
+@options.threshold("TVD of the reference line (tvd, gradients) or to be reached (min-hidden).")
 @click.option(
     "--band",
     type=click.Choice(["std", "bootstrap"]),

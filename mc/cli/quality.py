@@ -33,7 +33,7 @@ _SAMPLING = ("method", "chains", "samples", "sweeps", "kernel", "init")
 
 @click.command()
 @options.named_model
-@click.option("--data", metavar="NAME|FILE", help="What to compare with. [default: the run's own]")
+@options.data("What to compare with. [default: the run's own]")
 @options.data_seed
 @options.of_data
 @click.option("--test", type=PATH, metavar="FILE", help="Held-out rows in a file of their own.")
@@ -61,15 +61,13 @@ _SAMPLING = ("method", "chains", "samples", "sweeps", "kernel", "init")
     help="block, bloch, thermal, collapsed, measured. [default: auto, the fastest here; tempered: "
     "block or collapsed]",
 )
-@click.option(
-    "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"
-)
+@options.init
 @options.seed()
 @click.option(
     "--bandwidths", metavar="SIGMA,...", help="Of the MMD's kernels. [default: from the distances]"
 )
 @click.option("-o", "--output", "prefix", type=PATH, metavar="PREFIX", help="Draw PREFIX-*.png.")
-@click.option("--shape", metavar="HxW", help="Of the pictures. [default: the squarest]")
+@options.shape("Of the pictures. [default: the squarest]")
 @options.overwrite("figures that exist")
 @options.no_progress
 @options.as_json

@@ -32,18 +32,12 @@ AIS_CHAINS, AIS_BETAS = 100, 500
 
 
 @click.command()
-@click.argument("archives", type=PATH, nargs=-1, required=True, metavar="OUT.h5 ...")
+@options.archives
 @click.option("-o", "--output", "out", type=PATH, required=True, metavar="REPORT.html")
 @options.overwrite("the report if it exists")
 @click.option("--title", help="Title of the report.  [default: the studies' names]")
-@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
-@click.option(
-    "--threshold",
-    type=float,
-    default=0.2,
-    show_default=True,
-    help="Mean TVD that the least number of hidden units has to reach.",
-)
+@options.where
+@options.threshold("Mean TVD that the least number of hidden units has to reach.")
 @click.option("--no-samples", is_flag=True, help="Draw no samples of final models.")
 @options.seed("Of the samples.")
 @options.as_json

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, number, print_json, print_table
+from mc.cli.common import echo, number, print_json, print_table
 from tnqbm import figures
 from tnqbm.figures.layout import require_matplotlib
 from tnqbm.figures.resources import figure
@@ -75,7 +75,7 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
 @click.option(
     "--closed-form", is_flag=True, help="Measure visible bits only, calculate hidden averages."
 )
-@click.option("-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it.")
+@options.figure
 @options.overwrite()
 @options.as_json
 def resources(

@@ -55,27 +55,15 @@ PICTURES = 100
 @click.option(
     "--temperatures", type=int, help="Of tempering, evenly spaced. [default: as many as it takes]"
 )
-@click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
-@click.option(
-    "--feed",
-    type=click.Choice(["chains", "tempered"]),
-    help="Where the states come from that the network of --method perfect is fitted to.",
-)
+@options.max_bond
+@options.feed("Where the states come from that the network of --method perfect is fitted to.")
 @click.option("--resample", is_flag=True, help="Perfect samples that count alike, but fewer.")
 @click.option("--burn-in", type=int, help="Sweeps left out. [default: found out]")
 @click.option("--thin", type=int, help="Sweeps per kept sample. [default: found out]")
 @click.option("--clamp", metavar="UNIT=BIT,...", help="Hold units fixed; the first is 0.")
 @click.option("--clamp-file", type=PATH, help="One row of 0, 1 and -1 (free), .csv or .npy.")
-@click.option(
-    "--init",
-    type=click.Choice(["random", "data"]),
-    help="Where chains start. [default: random]",
-)
-@click.option(
-    "--data",
-    metavar="NAME|FILE",
-    help="What the model was trained on. [default, if needed: the run's own]",
-)
+@options.init
+@options.data("What the model was trained on. [default, if needed: the run's own]")
 @options.data_seed
 @options.of_data
 @click.option(
@@ -87,9 +75,7 @@ PICTURES = 100
 @options.seed()
 @click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
 @click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
-@click.option(
-    "--shape", metavar="HxW", help="Height and width of a picture. [default: the squarest]"
-)
+@options.shape("Height and width of a picture. [default: the squarest]")
 @options.overwrite("files that exist")
 @options.no_progress
 @options.as_json

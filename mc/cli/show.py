@@ -36,8 +36,8 @@ _ORDER = ("data", "visible", "paulis", "hidden")
     is_flag=True,
     help="Hidden units at which the TVD falls to a threshold, and ratios.",
 )
-@click.option("--threshold", type=float, default=0.2, show_default=True, help="For --min-hidden.")
-@click.option("--where", multiple=True, metavar="KEY=VALUE", help="Only these runs. Repeatable.")
+@options.threshold("For --min-hidden.")
+@options.where
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
 @options.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")

@@ -8,7 +8,7 @@ import click
 import numpy as np
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, number, print_json, print_table
+from mc.cli.common import echo, number, print_json, print_table
 from mc.cli.inputs import named_model
 from tnqbm import figures
 from tnqbm.figures.layout import require_matplotlib
@@ -45,7 +45,7 @@ _ROWS = 12  # hidden units of one model with a line of their own
 @click.option("--twin", is_flag=True, help="Beside the RBM of P m units with the same numbers.")
 @click.option("--max-bond", default=128, help="Of the fit, above 22 units.")
 @options.seed("Of the fit.")
-@click.option("-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it.")
+@options.figure
 @options.overwrite()
 @options.as_json
 def structure(
