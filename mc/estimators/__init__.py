@@ -1,4 +1,5 @@
 """Estimators of gradients that rest on chains: cd, pcd, tempered, tensor.
 
-Imports :mod:`mc.kernels` and :mod:`mc.sampling`.
+Imports :mod:`mc.kernels` and :mod:`mc.sampling`. Start with :mod:`~mc.estimators.settings`, which
+lists them.
 """
