@@ -18,8 +18,8 @@ from tnqbm.core.paulis import PAULI_MATRICES
 from tnqbm.datasets import Target
 from tnqbm.hamiltonian import PauliHamiltonian
 from tnqbm.networks import Contraction
+from tnqbm.networks.contraction.engines import QuimbEngine
 from tnqbm.networks.contraction.plan import Plan, _positions
-from tnqbm.networks.contraction.quimb_engine import QuimbEngine
 from tnqbm.networks.contraction.shape import gather_leaves
 from tnqbm.networks.contraction.sweep import evaluate, sweep
 from tnqbm.networks.contraction.trees import quick_tree
