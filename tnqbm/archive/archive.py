@@ -30,6 +30,7 @@ from tnqbm.archive.verify import verify_archive
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.errors import MissingExtraError
+from tnqbm.base.notebook import facts_table
 from tnqbm.core.model import SqRBM
 from tnqbm.files.content import content_digest
 from tnqbm.training.trajectory import METRICS, Trajectory
@@ -143,6 +144,17 @@ class Archive:
     def __repr__(self) -> str:
         finished, planned = self.progress
         return f"Archive({str(self.path)!r}, {finished} of {planned} runs finished)"
+
+    def _repr_html_(self) -> str:
+        finished, planned = self.progress
+        groups = [group.coordinates for group in self.seeds()]
+        facts: dict[str, object] = {"runs finished": f"{finished} of {planned}"}
+        facts["groups of runs"] = len(groups)
+        for key in dict.fromkeys(key for group in groups for key in group):
+            values = dict.fromkeys(str(group[key]) for group in groups if key in group)
+            facts[key] = ", ".join(values)
+        facts["damaged"] = "; ".join(self.problems) or None
+        return facts_table(f"Archive {self.path}", facts)
 
     @property
     def study_text(self) -> str:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.base.notebook import facts_table
 from tnqbm.core import fields, streams
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import PAULI_MATRICES, check_paulis
@@ -99,6 +100,19 @@ class SqRBM:
             f"SqRBM(n_visible={self.n_visible}, n_hidden={self.n_hidden}, "
             f"paulis={self.paulis!r}, n_parameters={self.n_parameters}{local})"
         )
+
+    def _repr_html_(self) -> str:
+        coupled = None if self.mask is None else f"{self.mask.sum()} of {self.mask.size} pairs"
+        strength = float(np.abs(self.w).max()) if self.w.size else None
+        facts = {
+            "visible units": self.n_visible,
+            "hidden qubits": self.n_hidden,
+            "Pauli matrices": self.paulis,
+            "free parameters": self.n_parameters,
+            "coupled": coupled,
+            "largest coupling": strength,
+        }
+        return facts_table("SqRBM", facts)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SqRBM):

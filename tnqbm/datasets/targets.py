@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array, shown
 from tnqbm.base.limits import check_enumerable
+from tnqbm.base.notebook import facts_table
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, index_of, states_of
@@ -77,6 +78,15 @@ class Target:
         for name, array in (("states", states), ("probabilities", q)):
             array.flags.writeable = False
             object.__setattr__(self, name, array)
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "visible units": self.n_visible,
+            "states": self.n_states,
+            "samples": "exact" if self.n_samples is None else self.n_samples,
+            "entropy": f"{self.entropy():.6g} nats",
+        }
+        return facts_table("Target", facts)
 
     @property
     def n_visible(self) -> int:

@@ -30,6 +30,7 @@ _USES = {
     ("tnqbm-tree", "network"): (
         "an amplitude network (in Python, tnqbm.networks.AmplitudeMPS.load)"
     ),
+    ("tnqbm-tree", "training"): "a training that can go on (in Python, tnqbm.Trainer.resume)",
     ("tnqbm-tree", "checkpoint"): "a checkpoint of a study under way (give its archive, OUT.h5)",
 }
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of
+from tnqbm.base.progress import StepsDisplay
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
@@ -45,6 +46,7 @@ def _gradient(value: object) -> Exception | None:
     test=TARGET,
     valid=TARGET,
     callback=arguments.function,
+    progress=arguments.flag,
 )
 def train(
     model: SqRBM | PauliHamiltonian,
@@ -60,7 +62,8 @@ def train(
     test: Target | None = None,
     valid: Target | None = None,
     frozen: ArrayLike | None = None,
-    callback: Callable[[int], None] | None = None,
+    callback: Callable[[int], bool | None] | None = None,
+    progress: bool = False,
     **settings: Any,
 ) -> Trajectory:
     """Train a model on a target by minimising the negative log-likelihood.
@@ -73,7 +76,8 @@ def train(
     nothing from it. The negative log-likelihoods of ``test`` and ``valid`` data are recorded, too.
     ``frozen`` (n_parameters,) bool says which parameters of an sqRBM keep the values they start
     with, in the order of :meth:`SqRBM.to_vector`. ``callback`` is called with the number of updates
-    done, after each.
+    done, after each; if it returns True the training ends there, and counts as stopped because it
+    was "asked". ``progress`` shows a bar on standard error.
 
     Raises ValueError on impossible settings or if model and target differ in size,
     FloatingPointError if the parameters stop being finite. A gradient that cannot be estimated any
@@ -102,10 +106,13 @@ def train(
     else:
         problem = HamiltonianProblem([model], [target], tests=tests, valids=valids)
     trainer = Trainer(problem, checked_settings, keys=run_keys(seed, 1))
-    while not trainer.finished:
-        trainer.advance(1)
-        if callback is not None:
-            callback(trainer.iteration)
+    with StepsDisplay("training", max(1, iterations), shown=progress) as display:
+        while not trainer.finished:
+            before = trainer.iteration
+            trainer.advance(1)
+            display.advance(trainer.iteration - before)
+            if callback is not None and callback(trainer.iteration) is True:
+                trainer.stop()
     warn_of_failures(trainer)
     path = trainer.trajectories()[0]
     warn_if_ran_away(path, model.n_visible)

@@ -214,6 +214,7 @@ class Runs:
         self.final = theta.copy()
         self.stopped_at = np.full(theta.shape[0], iterations, dtype=np.int64)
         self.failed = np.zeros(theta.shape[0], dtype=np.int64)
+        self.asked = np.zeros(theta.shape[0], dtype=np.int64)
         self.failures: dict[int, str] = {}
         self.diverged: set[int] = set()
         self._iterations = iterations
@@ -234,14 +235,20 @@ class Runs:
         self.stopped_at[stopped] = iteration
         self.theta, self.rows = self.theta[going], self.rows[going]
 
+    def stop(self, iteration: int) -> None:
+        """End all that still train because they were asked to."""
+        self.asked[self.rows] = 1
+        self.end(np.zeros(self.rows.size, dtype=np.bool_), iteration)
+
     def finish(self) -> None:
         """Take over the parameters of all that still train as the final ones."""
         self.final[self.rows] = self.theta
 
     def outcome(self, run: int) -> str:
-        """How a run ended: "failed", "iterations", or "plateau" after early stopping."""
+        """How a run ended: "failed", "asked", "iterations", or "plateau" after early stopping."""
         last = self.stopped_at[run] == self._iterations
-        return "failed" if self.failed[run] else "iterations" if last else "plateau"
+        early = "asked" if self.asked[run] else "plateau"
+        return "failed" if self.failed[run] else "iterations" if last else early
 
     def state(self) -> State:
         """Copies of everything, as arrays."""
@@ -251,8 +258,9 @@ class Runs:
 
     def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
         """Take over what :meth:`state` returned; ValueError if it is of another training."""
-        if "failed" not in state and "stopped_at" in state:  # of a version that had no such mark
-            state = {**state, "failed": np.zeros_like(state["stopped_at"])}
+        for mark in ("failed", "asked"):
+            if mark not in state and "stopped_at" in state:  # of a version that had no such mark
+                state = {**state, mark: np.zeros_like(state["stopped_at"])}
         missing = [name for name in _OF_RUNS if name not in state]
         if missing:
             raise ValueError(f"checkpoint lacks {', '.join(missing)}")
@@ -263,4 +271,4 @@ class Runs:
         self.failures = {run: str(cause) for run, cause in causes if cause}
 
 
-_OF_RUNS = ("theta", "final", "rows", "stopped_at", "failed")
+_OF_RUNS = ("theta", "final", "rows", "stopped_at", "failed", "asked")

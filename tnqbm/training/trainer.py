@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, shown
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.base.teams import Alone, Team
 from tnqbm.kernels.tables import all_within
 from tnqbm.training import gradients
+from tnqbm.training.checkpoints import Identity, identity_of, read_checkpoint, write_checkpoint
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.estimators import Averages, Context, EvaluatorSettings, GradientSettings
 from tnqbm.training.inputs import checked_keys
@@ -59,10 +62,10 @@ class Trainer:
         self.problem, self.settings = problem, settings
         self._team = team or Alone()
         n_runs = problem.theta.shape[0]
-        gradient = settings.gradient
+        gradient, self._keys = settings.gradient, checked_keys(keys, n_runs)
         context = Context(
             problem,
-            checked_keys(keys, n_runs),
+            self._keys,
             settings.precision,
             settings.batch_size,
             settings.optimizer.wants_states(settings),
@@ -135,6 +138,19 @@ class Trainer:
             self._step()
         if not self._complete and self.iteration == self.settings.iterations:
             self._step()
+
+    def stop(self) -> None:
+        """End all runs that go on, with the parameters that they have; they count as "asked".
+
+        Metrics are recorded once more if a row belongs to this number of updates.
+        """
+        if self._complete:
+            return
+        self._recorder.keep_snapshot(self.iteration, self._runs.rows, self._runs.theta)
+        if self._recorder.due(self.iteration):
+            self._gradient(record=True)
+        self._runs.stop(self.iteration)
+        self._finish()
 
     def abandon(self, cause: str) -> None:
         """End all runs that go on as failed, with the parameters that they have.
@@ -312,6 +328,29 @@ class Trainer:
             cause=self.failures.get(run, ""),
             estimator={name: values[0].item() for name, values in reported.items()},
         )
+
+    @checked(path=arguments.path)
+    def save(self, path: str | Path) -> None:
+        """Write the state of the training to a file that ends in .h5, from which it can go on.
+
+        An earlier file of this method is replaced, in one step; FileExistsError for any other file.
+        ValueError for another ending, OSError if it cannot be written.
+        """
+        write_checkpoint(path, self.state(), self._identity())
+
+    @checked(path=arguments.path)
+    def resume(self, path: str | Path) -> None:
+        """Go on from what :meth:`save` wrote, to the same bits as without an interruption.
+
+        The trainer must have been made from the same problem, settings and keys. Raises
+        FileNotFoundError if there is no such file, ArchiveError if it is damaged or something else,
+        and ValueError, naming what differs, if it is of another training; the trainer is then as it
+        was.
+        """
+        self.restore(read_checkpoint(path, self._identity()))
+
+    def _identity(self) -> Identity:
+        return identity_of(self.problem, self.settings, self._keys)
 
     def state(self) -> State:
         """Everything a checkpoint must keep, as arrays."""

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.notebook import facts_table
+
 METRICS = (
     "kl", "tvd", "nll", "gradient_norm", "log_partition", "log_partition_error", "test_nll",
     "valid_nll", "log_partition_bound",
@@ -47,9 +49,10 @@ class Trajectory:
     NaN in rows at which log Z was not asked for. A metric that was not kept, or cannot be known,
     is None, and so is ``model``. ``model_step`` is the number of updates after which ``model`` was
     the current one, where training looked for the best (``patience``); None: it is the last.
-    ``stopped`` is "iterations", "plateau" after early stopping, or "failed" if the run could not go
-    on; ``cause`` then says why, and is empty otherwise. A run that failed ends with the parameters
-    that it had; one that had no row yet has one of NaN.
+    ``stopped`` is "iterations", "plateau" after early stopping, "asked" after
+    :meth:`tnqbm.Trainer.stop`, or "failed" if the run could not go on; ``cause`` then says why, and
+    is empty otherwise. A run that failed ends with the parameters that it had; one that had no row
+    yet has one of NaN.
 
     ``estimator`` holds what the estimator of the gradient reports on the whole run (shots, say), by
     name, and ``estimator_records`` arrays (T,) of what it took for each recorded row. Empty for
@@ -83,6 +86,16 @@ class Trajectory:
         if self.snapshots:
             parts.append(f"{len(self.snapshots)} snapshots")
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        rows = f"{len(self.step)}" + (f", up to update {self.step[-1]}" if len(self.step) else "")
+        facts = {
+            "rows": rows,
+            **self.final,
+            "stopped by": self.stopped,
+            "cause": self.cause or None,
+        }
+        return facts_table("Trajectory", {**facts, "model": self.model})
 
     def metric(self, name: str) -> NDArray[np.float64]:
         """The rows of one metric by name; KeyError if unknown, ValueError if it was not kept."""

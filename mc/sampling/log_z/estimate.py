@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.notebook import facts_table
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.bounds import SIGMAS, rounding
@@ -99,6 +100,18 @@ class Estimate:
     lower_bound: float | None = None
     parts: tuple[Estimate, ...] = ()
     gaps: tuple[Gap, ...] = ()
+
+    def _repr_html_(self) -> str:
+        facts = {
+            "log Z": f"{self.value:.10g} nats",
+            "standard error": self.standard_error,
+            "trusted": "yes" if self.trusted else "no",
+            "method": self.method,
+            "effective size": self.ess if self.standard_error else None,
+            "lower bound": self.lower_bound,
+            "warnings": "; ".join(self.warnings) or None,
+        }
+        return facts_table("Estimate of log Z", facts)
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers by name, without the arrays; ``betas`` is their number."""
