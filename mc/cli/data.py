@@ -57,15 +57,15 @@ def data(
       tnqbm data images.npy --flatten --binarise threshold:0.5 --maximum 255 -o rows.png
     """
     files = _files(file, train, valid, test)
-    if shape and not out:
+    if shape and out is None:
         raise click.UsageError("--shape is about --output, which is missing")
-    if out:
+    if out is not None:
         figures.check_figure_path(out, overwrite=overwrite, inputs=files.values())
     parts = {
         part: datasets.read_data(path, preparation=preparation) for part, path in files.items()
     }
     _check_columns(parts)
-    if out:
+    if out is not None:
         sides = options.sides(shape, parts["train"].n_visible) if shape else None
         figure, _ = pictures.data_rows(parts["train"].states, sides)
         figures.save_figure(figure, out, overwrite=overwrite)
@@ -83,7 +83,7 @@ def data(
         return
     for part, data in parts.items():
         _print(part if len(parts) > 1 else "", data, found[part], shared.get(part))
-    if out:
+    if out is not None:
         echo(f"{'picture':<18}{out}\n")
     echo(f"Lines for a study file in this folder:\n\n{study}")
 

@@ -11,6 +11,7 @@ from mc.cli.common import PATH, echo, number, parse_pairs, print_json
 from mc.cli.inputs import named_model
 from tnqbm.files.outputs import MODEL, check_output
 from tnqbm.interop import load_model, save_model
+from tnqbm.interop.models.saving import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -106,6 +107,7 @@ def export_model(
       tnqbm model export rbm.h5 -o rbm.npz
       tnqbm model export results.h5 paulis=Z hidden=8 seed=1 -o rbm.pt --names w=weight
     """
+    check_output(out, FILES, inputs=[path])
     model = named_model(path, [*run, *more]).model
     arrays = save_model(model, out, units=units, rows=rows, names=_pairs(names))
     facts = {

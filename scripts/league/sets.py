@@ -171,8 +171,9 @@ SETS = (
         (Published(-30.04, "sum-product network", SPN),),
     ),
     DataSet(
-        "mushrooms", "Mushrooms", 112, 40, debd("mushrooms"), {**SGD, **AIS},
-        trials((0.01, 0.02), (1e-3, 1e-2)),
+        "mushrooms", "Mushrooms", 112, 40, debd("mushrooms"),
+        {**SGD, **AIS, "iterations": 40000, "steps": 2},
+        trials((0.01, 0.02), (1e-3,)),
         (
             Published(-15.15, "RBM, 23 hidden units", NADE),
             Published(-9.68, "NADE", NADE),

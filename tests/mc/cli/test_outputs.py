@@ -52,6 +52,9 @@ WRITERS = {
     ("model convert", "out"): (["XYZ", "model.h5", "-o"], MODEL, ["model.h5"]),
     ("model prune", "out"): (["model.h5", "--keep", "1", "-o"], MODEL, ["model.h5"]),
     ("model merge", "out"): (["model.h5", "-o"], MODEL, ["model.h5"]),
+    ("model import", "out"): (["rbm.npz", "-o"], MODEL, ["rbm.npz"]),
+    ("model export", "out"): (["model.h5", "-o"], ".npz", ["model.h5"]),
+    ("data", "out"): (["rows.csv", "--shape", "2x2", "-o"], FIGURE, ["rows.csv"]),
 }  # fmt: skip
 """What writes, by command and option: words of a call, the output's ending, files that it reads."""
 
@@ -63,6 +66,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "archive.h5", ladder({1: [0.5], 2: [0.1]}))
     SqRBM.uniform(4, 2, "Z", seed=1).save("model.h5")
+    np.savez("rbm.npz", W=np.eye(4, 2), a=np.zeros(4), b=np.zeros(2))
     np.savetxt("rows.csv", np.eye(4), fmt="%d", delimiter=",")
     (tmp_path / "study.toml").write_text(STUDY)
     return tmp_path
