@@ -13,6 +13,7 @@ from . import report as report
 from . import training as training
 from .archive import Archive as Archive
 from .base.errors import ArchiveError as ArchiveError
+from .base.errors import DataError as DataError
 from .base.errors import MissingExtraError as MissingExtraError
 from .base.errors import StudyError as StudyError
 from .core.model import SqRBM as SqRBM

@@ -35,6 +35,7 @@ EXTRAS = {
     "table": ("pandas", "Archive.to_dataframe()"),
     "xarray": ("xarray", "Archive.to_datatree()"),
     "arviz": ("arviz", "mc.interop.to_arviz"),
+    "data": ("pyarrow", "Parquet and Feather files"),
     "report": ("jinja2", "tnqbm report"),
     "sklearn": ("scikit-learn", "mc.interop.SqRBMDensity"),
     "torch": ("torch", "models in PyTorch files"),

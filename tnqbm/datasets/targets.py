@@ -25,7 +25,7 @@ from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.datasets import readers
 from tnqbm.datasets.data import Data, read_rows
 from tnqbm.datasets.preparation import Preparation, preparation_of
-from tnqbm.datasets.samples_io import SUFFIXES, packaged_file
+from tnqbm.datasets.samples_io import packaged_file
 from tnqbm.files.content import read_group
 from tnqbm.files.storage import open_hdf5
 
@@ -319,7 +319,7 @@ def check(name: str | Path, n: int) -> None:
         meant = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
             f"unknown data set {shown(str(name))}; {meant}Known names: {', '.join(NAMES)}, "
-            f"ising-T2.269 (or any temperature); or give a path ending in {', '.join(SUFFIXES)}"
+            f"ising-T2.269 (or any temperature); or give a path ending in {readers.listed()}"
         )
     if name in ("bas", "cardinality") and n % 2:
         raise ValueError(f"data set {name!r} needs an even number of visible units, got n = {n}")

@@ -19,7 +19,7 @@ from tnqbm.datasets.readers.source import Source, located
 from tnqbm.datasets.readers.table import Table
 
 __all__ = [
-    "FOREIGN", "Reader", "Source", "Table", "is_file", "reader_of", "readers", "register",
+    "FOREIGN", "Reader", "Source", "Table", "is_file", "listed", "reader_of", "readers", "register",
     "source_of", "suffixes",
 ]  # fmt: skip
 
@@ -86,6 +86,12 @@ def suffixes() -> tuple[str, ...]:
     return tuple(dict.fromkeys(end for reader in readers() for end in reader.ends()))
 
 
+def listed() -> str:
+    """The ends of names of files that can be read, for messages."""
+    ends = [end for end in suffixes() if not end.endswith((".gz", "-ubyte"))]
+    return f"{', '.join(ends)}, -idx3-ubyte; of text and IDX files also with .gz"
+
+
 def source_of(path: str | PurePath) -> Source:
     """The file that a path means, and the array in it ("file.h5:train")."""
     return located(
@@ -117,6 +123,6 @@ def reader_of(source: Source) -> Reader:
     if source.gzipped and is_file(source.name):
         raise DataError(f"files {end} are not read while packed; unpack it first: gunzip -k FILE")
     raise DataError(
-        f"what kind of file this is does not show in its name; files are read whose names end in "
-        f"{', '.join(suffixes())}. If its lines are rows of numbers, rename it to .txt"
+        "what kind of file this is does not show in its name; files are read whose names end in "
+        f"{listed()}. If its lines are rows of numbers, rename it to .txt"
     )
