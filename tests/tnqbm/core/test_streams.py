@@ -90,7 +90,7 @@ def test_purposes_are_what_they_were() -> None:
         "Chains": [1],
         "Moves": [0, 1],
         "Tempering": [1 << 20],
-        "LogZ": [0, 1, 2, 3, 4],
+        "LogZ": [0, 1, 2, 3, 4, 5],
         "Annealing": [0, 1, 2],
         "Modes": [0, 1],
         "Coverage": [0, 1],
