@@ -18,6 +18,8 @@ from tnqbm.files.atomic import atomic_write
 Float = NDArray[np.float64]
 
 NAMES = {"Z": "RBM", "XZ": "XZ", "XYZ": "XYZ"}
+LINEAR = 0.1
+"""Differences (nats) up to which the figure's axis is linear."""
 MARKS = ("<!-- league -->", "<!-- end of league -->")
 
 
@@ -153,8 +155,11 @@ def figure(sets: Sequence[DataSet], out: Path, path: Path) -> None:
         values, errors = np.array(pairs).T
         axes.errorbar(values, places, xerr=2 * errors, fmt="o", ms=5, color=colour, label=paulis)
     axes.axvline(0.0, color="0.6", lw=1)
-    axes.set_xscale("symlog", linthresh=0.1)
+    if max(map(abs, axes.get_xlim())) > LINEAR:
+        axes.set_xscale("symlog", linthresh=LINEAR)
+    else:
+        axes.locator_params(axis="x", nbins=5)
     axes.set_yticks(np.arange(len(sets))[::-1], [f"{d.title}, n = {d.visible}" for d in sets])
     axes.set_xlabel("test log-likelihood less the RBM's, equally many parameters (nats a row)")
-    axes.legend(title="Pauli set", loc="best")
+    drawing.legend(title="Pauli set", loc="outside right upper")
     save_figure(drawing, path, overwrite=True)
