@@ -251,7 +251,7 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
     [
         (
             {"method": "guess"},
-            "'guess' is not one of auto, ais, ais-reverse, both, tensor, exact, ",
+            "'guess' is not one of auto, ais, ais-reverse, both, tensor, visited, exact, ",
         ),
         ({"kernel": "block"}, "one Pauli"),
         ({"chains": 0}, "chains"),
