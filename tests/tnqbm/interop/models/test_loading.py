@@ -567,11 +567,14 @@ def test_sources_of_another_kind(tmp_path: Path) -> None:
     (tmp_path / "rbm.npz").write_bytes(b"PK\x03\x04nothing")
     with pytest.raises(ValueError, match="cannot be read as arrays of NumPy"):
         load_model(tmp_path / "rbm.npz")
+    with pytest.raises(ValueError, match="is a folder"):
+        load_model(tmp_path)
+
+
+def test_a_file_that_is_not_of_torch(torch: Any, tmp_path: Path) -> None:
     (tmp_path / "rbm.pt").write_bytes(b"nothing")
     with pytest.raises(ValueError, match=r"rbm\.pt"):
         load_model(tmp_path / "rbm.pt")
-    with pytest.raises(ValueError, match="is a folder"):
-        load_model(tmp_path)
 
 
 def test_a_model_of_this_package_is_told_of(tmp_path: Path) -> None:
