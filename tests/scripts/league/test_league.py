@@ -90,3 +90,15 @@ def test_sizes_give_equal_numbers_of_parameters() -> None:
     for data in LEAGUE.sets.SETS:
         counts = {len(paulis) * m for paulis, m in data.hidden.items()}
         assert len(counts) == 1, data.name
+
+
+def test_the_page_has_the_tables_of_the_published_results(tmp_path: Path) -> None:
+    root = Path(__file__).parents[3]
+    published = root / "data" / "results" / "league"
+    page = tmp_path / "league.md"
+    text = (root / "docs" / "league.md").read_text(encoding="utf-8")
+    page.write_text(text, encoding="utf-8")
+    sets = [data for data in LEAGUE.sets.SETS if (published / f"{data.name}.json").is_file()]
+    assert len(sets) >= 4
+    LEAGUE.tables.put(page, LEAGUE.tables.markdown(sets, published))
+    assert page.read_text(encoding="utf-8") == text
