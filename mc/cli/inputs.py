@@ -112,12 +112,17 @@ class NamedModel:
 def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
     """The model saved at ``path``, or the final model of the archive's run that ``pairs`` name.
 
-    ``pairs`` are key=value texts; none means a saved model. Raises click.UsageError if they do
-    not name one run, and what reading the file raises.
+    ``pairs`` are key=value texts; none means a saved model, or the only run of an archive. Raises
+    click.UsageError if they do not name one run, and what reading the file raises.
     """
     wanted = parse_pairs(pairs)
     if not wanted:
-        return NamedModel(path, _saved_model(path))
+        try:
+            return NamedModel(path, SqRBM.load(path))
+        except ArchiveError:
+            if (only := _only_run(path)) is None:
+                raise
+            wanted = {key: [value] for key, value in only.items()}
 
     archive = Archive(path)
     if several := [key for key, values in wanted.items() if len(values) > 1]:
@@ -135,21 +140,23 @@ def _final_model(run: Run) -> SqRBM:
     return model
 
 
-def _saved_model(path: str) -> SqRBM:
+def _only_run(path: str) -> dict[str, Any] | None:
+    """Coordinates of an archive's only run; None if there is no archive of runs at ``path``."""
     try:
-        return SqRBM.load(path)
-    except ArchiveError:
-        try:
-            groups = Archive(path).seeds()
-        except (ArchiveError, OSError):
-            groups = []
-        if not groups:
-            raise
-        raise click.UsageError(
-            f"{path} is an archive of runs; name one of them, for example: --run "
-            + " ".join(f"{k}={v}" for k, v in groups[0].coordinates.items())
-            + " seed=1"
-        ) from None
+        groups = Archive(path).seeds()
+    except (ArchiveError, OSError):
+        return None
+    if not groups:
+        return None
+    first = groups[0]
+    seed = min(first.planned)
+    if len(groups) == 1 and len(first.planned) == 1:
+        return {**first.coordinates, "seed": seed}
+    raise click.UsageError(
+        f"{path} is an archive of runs; name one of them, for example: --run "
+        + " ".join(f"{k}={v}" for k, v in first.coordinates.items())
+        + f" seed={seed}"
+    )
 
 
 @dataclass(frozen=True)

@@ -170,6 +170,16 @@ def test_a_run_is_compared_with_its_own_data(tmp_path: Path) -> None:
     assert result["nll"] > 0
 
 
+def test_the_only_run_of_an_archive_needs_no_name(tmp_path: Path) -> None:
+    archive = write(tmp_path / "one.h5", ladder({2: [0.5]}))
+    named = call(archive, "--run", "hidden=2", "seed=1", "--json").stdout
+    assert json.loads(call(archive, "--json").stdout)["log_z"] == json.loads(named)["log_z"]
+    more = write(tmp_path / "more.h5", ladder({2: [0.5, 0.6]}))
+    assert "name one of them" in call(more, code=2).stderr
+    planned = write(tmp_path / "planned.h5", ladder({2: [0.5]}), planned=1)
+    assert "name one of them" in call(planned, code=2).stderr
+
+
 def test_unreliable_estimates_are_called_so(tmp_path: Path) -> None:
     path = tmp_path / "rough.h5"
     SqRBM.uniform(20, 20, "XYZ", scale=3.0, seed=1).save(path)
