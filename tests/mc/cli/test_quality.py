@@ -211,5 +211,5 @@ def test_samples_of_another_size(path: Path, rows: Path, tmp_path: Path) -> None
 
 
 def test_an_archive_without_a_run(tmp_path: Path) -> None:
-    archive = write(tmp_path / "a.h5", ladder({1: [0.5]}))
+    archive = write(tmp_path / "a.h5", ladder({1: [0.5, 0.6]}))
     assert "--run" in message(archive, "--data", "bas", code=2)
