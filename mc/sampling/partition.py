@@ -97,11 +97,9 @@ def log_partition(
     elif isinstance(policy, All):
         estimate = _all(work)
     elif isinstance(policy, Network):
-        run = work.network()
-        estimate = judge(run, work.known([run]))
+        estimate = work.judged(work.network())
     elif isinstance(policy, Visited):
-        run = work.visited(policy)
-        estimate = judge(run, work.known([run]))
+        estimate = work.judged(work.visited(policy))
     else:
         estimate = _of_annealing(work)
     estimate = replace(estimate, seconds=time.perf_counter() - begun)
@@ -159,6 +157,10 @@ class _Work:
             seed=streams.key(self._seed, streams.LogZ.VISITED),
             progress=self._progress,
         )
+
+    def judged(self, run: Run) -> Estimate:
+        """A run that stands for itself, held against what is known of the model."""
+        return judge(run, self.known([run]))
 
     def known(self, runs: Sequence[Run]) -> ModeWeights:
         """What is known of the model from all that was seen or given, and from its modes."""

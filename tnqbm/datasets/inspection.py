@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.text import short_repr
-from tnqbm.core.states import as_states
+from tnqbm.core.states import as_states, row_keys
 from tnqbm.datasets.data import Data, read_data
 from tnqbm.datasets.preparation import Preparation
 
@@ -86,7 +86,7 @@ def shared_rows(part: ArrayLike, others: ArrayLike) -> SharedRows:
     train = np.asarray(others)
     known = as_states(train, train.shape[-1])
     states = as_states(part, known.shape[-1])
-    everything = np.concatenate([_packed(known), _packed(states)])
+    everything = np.concatenate([row_keys(known), row_keys(states)])
     numbers = np.unique(everything, return_inverse=True)[1]
     inside = np.isin(numbers[len(known) :], numbers[: len(known)])
     return SharedRows(int(inside.sum()), int(np.unique(numbers[len(known) :][inside]).size))
@@ -94,13 +94,7 @@ def shared_rows(part: ArrayLike, others: ArrayLike) -> SharedRows:
 
 def row_numbers(states: NDArray[np.uint8]) -> NDArray[np.intp]:
     """A number for each of the rows (N, n) of 0 and 1, from 0 on, equal for equal rows."""
-    return np.asarray(np.unique(_packed(states), return_inverse=True)[1].ravel())
-
-
-def _packed(states: NDArray[np.uint8]) -> NDArray[np.void]:
-    """Rows of 0 and 1 as single values, (N,), which compare as their bytes do."""
-    packed = np.ascontiguousarray(np.packbits(states, axis=1))
-    return packed.view(np.dtype((np.void, packed.shape[1]))).ravel()
+    return np.asarray(np.unique(row_keys(states), return_inverse=True)[1].ravel())
 
 
 def _means(states: NDArray[np.uint8], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
