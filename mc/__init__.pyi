@@ -23,6 +23,7 @@ from .sampling.partition import log_partition as log_partition
 from .sampling.policies import All as All
 from .sampling.policies import Annealing as Annealing
 from .sampling.policies import Auto as Auto
+from .sampling.policies import Certified as Certified
 from .sampling.policies import Chains as Chains
 from .sampling.policies import Exact as Exact
 from .sampling.policies import Network as Network

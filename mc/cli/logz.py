@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import echo, number, print_json, print_lines, print_table, warnings_as_messages
-from mc.cli.inputs import NamedModel, named_model
-from mc.sampling.likelihood import log_likelihood, total_variation_on_support
+from mc.cli.common import echo, print_json, print_lines, warnings_as_messages
+from mc.cli.estimates import (
+    compare,
+    comparison_lines,
+    one_by_one,
+    print_estimates,
+    print_gaps,
+)
+from mc.cli.inputs import named_model
 from mc.sampling.log_z.estimate import EstimateWarning, gaps_of
 from mc.sampling.partition import log_partition
 from mc.sampling.policies import ESTIMATORS, All, Exact
@@ -21,7 +26,6 @@ from tnqbm import exact
 if TYPE_CHECKING:
     from mc.sampling.log_z.estimate import Estimate, Gap
     from tnqbm.base.forecast import Forecasts
-    from tnqbm.datasets import Target
 
 
 @click.command()
@@ -118,7 +122,7 @@ def logz(
             seed=seed,
             progress=not no_progress,
         )
-    rows = _rows(estimate)
+    rows = one_by_one(estimate)
     result: dict[str, Any] = {
         **named.facts(),
         "seed": seed,
@@ -126,6 +130,8 @@ def logz(
         "log_z_error": estimate.standard_error,
         "method": estimate.method,
         "lower_bound": estimate.lower_bound,
+        "lower": estimate.lower,
+        "upper": estimate.upper,
         "trusted": estimate.trusted,
         "agree": _agree(estimate),
         "gaps": [asdict(gap) for gap in estimate.gaps],
@@ -134,20 +140,11 @@ def logz(
         "forecasts": [asdict(forecast) for forecast in costs or ()],
     }
     if target is not None:
-        result |= {"data": data or named.own_source(), **_compare(named, target, estimate)}
+        result |= {"data": data or named.own_source(), **compare(named.model, target, estimate)}
     if as_json:
         print_json(result)
     else:
         _print(result, rows, estimate.gaps, costs)
-
-
-def _rows(estimate: Estimate) -> list[Estimate]:
-    """All estimates one by one: both directions before what they amount to, checks after."""
-    rows: list[Estimate] = []
-    for part in estimate.parts or (estimate,):
-        both = [way for way in (part.forward, part.reverse) if way is not None]
-        rows += [part, *both] if part.method == "tensor" else [*both, part]
-    return rows
 
 
 def _agree(estimate: Estimate) -> bool | None:
@@ -156,56 +153,13 @@ def _agree(estimate: Estimate) -> bool | None:
     return all(gap.agree for gap in gaps) if gaps else None
 
 
-def _compare(named: NamedModel, target: Target, best: Estimate) -> dict[str, float]:
-    likelihood = log_likelihood(named.model, target, best)
-    tvd = total_variation_on_support(named.model, target, best)
-    return {
-        "nll": -likelihood.value,
-        "nll_error": likelihood.standard_error,
-        "nll_data_error": likelihood.data_error,
-        "nll_log_z_error": likelihood.partition_error,
-        "tvd": tvd.value,
-        "tvd_error": tvd.standard_error,
-    }
-
-
 def _print(
     result: dict[str, Any], rows: list[Estimate], gaps: Sequence[Gap], costs: Forecasts | None
 ) -> None:
     if costs:
         echo(f"What exact evaluation takes, on one core:\n{costs}\n")
-    print_table(
-        ("method", "log Z", "error", "ESS", "chains", "betas", "seconds", "note"),
-        [
-            (
-                row.method,
-                f"{row.value:.10g}",
-                _error(row.standard_error),
-                number(row.ess, 1),
-                str(row.chains) if row.chains else "–",
-                "–" if row.betas is None else str(row.betas.size),
-                f"{row.seconds:.1f}",
-                _note(row),
-            )
-            for row in rows
-        ],
-        left=1,
-    )
-    if gaps:
-        print_table(
-            ("difference", "nats", "error", "in errors", "note"),
-            [
-                (
-                    f"{gap.second} - {gap.first}",
-                    f"{gap.difference:.3g}",
-                    _error(gap.standard_error),
-                    number(gap.sigmas, 2),
-                    "" if gap.agree else "too much",
-                )
-                for gap in gaps
-            ],
-            left=1,
-        )
+    print_estimates(rows)
+    print_gaps(gaps)
     lines: dict[str, str] = {}
     if result["lower_bound"] is not None:
         lines["log Z is at least"] = (
@@ -214,30 +168,5 @@ def _print(
     if result["agree"] is not None:
         lines["estimates agree"] = "yes" if result["agree"] else "no"
     if "nll" in result:
-        lines["data"] = str(result["data"])
-        lines["negative log-likelihood (nats)"] = (
-            f"{result['nll']:.6f} +- {_error(result['nll_error'])}"
-            f"  (data {_error(result['nll_data_error'])},"
-            f" log Z {_error(result['nll_log_z_error'])})"
-        )
-        lines["total variation distance"] = (
-            f"{result['tvd']:.6f} +- {_error(result['tvd_error'])}  (from log Z)"
-        )
+        lines |= comparison_lines(result)
     print_lines(lines)
-
-
-def _error(value: float) -> str:
-    return f"{value:.2g}"
-
-
-def _note(row: Estimate) -> str:
-    facts = [] if row.trusted else ["not reliable"]
-    if row.method == "tensor-reverse":
-        facts.append("check by chains")
-    if row.samples:
-        facts.append(f"{row.samples} samples")
-    if row.max_bond is not None:
-        facts.append(f"bond {row.max_bond}")
-    if row.pareto_k is not None and math.isfinite(row.pareto_k):
-        facts.append(f"tail {row.pareto_k:.2f}")
-    return ", ".join(facts)

@@ -14,7 +14,7 @@ from mc.kernels import Sweeper
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.core.bounds import below_bound, bound_from_weights
+from tnqbm.core.bounds import SIGMAS, below_bound, bound_from_weights
 from tnqbm.core.metrics import on_support
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.states import as_states
@@ -35,7 +35,8 @@ class LogLikelihood(NamedTuple):
     """Mean log-likelihood of data in nats per row, or a difference of two.
 
     ``standard_error`` combines ``data_error``, of the mean over a sample of rows, and
-    ``partition_error``, of log Z, which all rows share.
+    ``partition_error``, of log Z, which all rows share. ``lower`` and ``upper`` are the mean over
+    these very rows at the ends of the interval of log Z (:attr:`mc.Estimate.upper`).
     """
 
     value: float
@@ -43,6 +44,18 @@ class LogLikelihood(NamedTuple):
     data_error: float
     partition_error: float
     n_rows: int
+    lower: float = math.nan
+    upper: float = math.nan
+
+
+class TotalVariation(NamedTuple):
+    """A total variation distance, its standard error, and what it is at the ends of the interval
+    of log Z."""
+
+    value: float
+    standard_error: float
+    lower: float
+    upper: float
 
 
 def _estimate(value: object) -> Exception | None:
@@ -68,15 +81,17 @@ def log_likelihood(
 
     The rows are a sample, and so is a Target that was made from samples: the mean over them has an
     error (that of one row alone is unknown, nan). A Target that is known exactly has none.
-    ``log_z``: from :func:`mc.sampling.partition.log_partition`, or any (value,
-    standard_error). Raises ValueError on rows of another width, and warns (EstimateWarning) of a
-    log Z that is smaller than what the rows alone weigh.
+    ``log_z``: from :func:`mc.sampling.partition.log_partition`, or any (value, standard_error),
+    whose interval is three standard errors to each side. Raises ValueError on rows of another
+    width, and warns (EstimateWarning) of a log Z that is smaller than what the rows alone weigh.
     """
     value, partition_error = _log_z(log_z)
+    lower, upper = _interval(log_z)
     data = _Rows.of(rows, model)
     found = log_weights(model, data.states)
     _warn_of_excess(found, data.states, value, partition_error)
-    return data.mean(found - value, partition_error)
+    mean = data.mean(found - value, partition_error)
+    return mean._replace(lower=mean.value + value - upper, upper=mean.value + value - lower)
 
 
 @checked(model=MODEL, rows=arguments.rows(Target), log_z=_estimate)
@@ -127,7 +142,10 @@ def compare_likelihoods(
         for model, estimate in ((first, first_log_z), (second, second_log_z))
     )
     error = math.hypot(_log_z(first_log_z)[1], _log_z(second_log_z)[1])
-    return data.mean(one - other, error)
+    mean = data.mean(one - other, error)
+    (low, high), (other_low, other_high) = _interval(first_log_z), _interval(second_log_z)
+    shift = mean.value + _log_z(first_log_z)[0] - _log_z(second_log_z)[0]
+    return mean._replace(lower=shift - high + other_low, upper=shift - low + other_high)
 
 
 @dataclass(frozen=True)
@@ -177,7 +195,7 @@ def _warn_of_excess(
 @checked(model=MODEL, target=TARGET, log_z=_estimate)
 def total_variation_on_support(
     model: SqRBM, target: Target, log_z: Estimate | WithError
-) -> WithError:
+) -> TotalVariation:
     """TVD between target and model, from the target's support alone, in [0, 1].
 
     TVD = 0.5 [sum_S |q - p| + 1 - p(S)]. It rises with log Z, with slope p({v: p(v) < q(v)});
@@ -194,7 +212,9 @@ def total_variation_on_support(
     def tvd(at: float) -> float:
         return float(on_support(log_weight - at, q)["tvd"])
 
-    return WithError(tvd(value), 0.5 * (tvd(value + error) - tvd(value - error)))
+    lower, upper = _interval(log_z)
+    spread = 0.5 * (tvd(value + error) - tvd(value - error))
+    return TotalVariation(tvd(value), spread, tvd(lower), tvd(upper))
 
 
 def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
@@ -211,6 +231,14 @@ def _log_z(log_z: Estimate | WithError) -> tuple[float, float]:
     if not (math.isfinite(value) and error >= 0):
         raise ValueError(f"log Z must be finite with an error >= 0, got {value} +- {error}")
     return float(value), float(error)
+
+
+def _interval(log_z: Estimate | WithError) -> tuple[float, float]:
+    """What log Z is at least and at most."""
+    if isinstance(log_z, Estimate):
+        return log_z.lower, log_z.upper
+    value, error = _log_z(log_z)
+    return value - SIGMAS * error, value + SIGMAS * error
 
 
 def _own(target: Target, model: SqRBM) -> NDArray[np.uint8]:

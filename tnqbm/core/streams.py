@@ -63,6 +63,7 @@ class LogZ(IntEnum):
     NETWORK = 3
     MODES = 4
     VISITED = 5
+    ROUND = 6
 
 
 class Annealing(IntEnum):

@@ -118,6 +118,7 @@ def both(forward: Estimate, reverse: Estimate, doubts: Sequence[str] = ()) -> Es
         forward=forward,
         reverse=reverse,
         gap=gap,
+        two_sided=True,
     )
 
 

@@ -78,6 +78,11 @@ class Estimate:
     check from the other side: chain states, whose 1/weights estimate 1/Z; ``gap`` = reverse -
     value. For "all", ``parts`` are the estimates, one per method, and ``gaps`` their differences
     pair by pair.
+
+    ``two_sided`` says that what the value rests on bounds log Z from above, too; ``lower`` and
+    ``upper`` are three standard errors from the value, ``lower`` at least the lower bound, and
+    ``upper`` infinite where nothing bounds log Z from above. The error of ``trusted`` estimates
+    covers what is known; see :class:`mc.Certified`.
     """
 
     value: float
@@ -100,6 +105,23 @@ class Estimate:
     lower_bound: float | None = None
     parts: tuple[Estimate, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    two_sided: bool = False
+
+    @property
+    def lower(self) -> float:
+        """log Z is at least this, three standard errors or a bound that always holds."""
+        below = self.value - SIGMAS * self.standard_error
+        return below if self.lower_bound is None else max(below, self.lower_bound)
+
+    @property
+    def upper(self) -> float:
+        """log Z is at most this, within three standard errors; infinite if nothing says so."""
+        return self.value + SIGMAS * self.standard_error if self.two_sided else math.inf
+
+    @property
+    def width(self) -> float:
+        """Of the interval from ``lower`` to ``upper``."""
+        return max(0.0, self.upper - self.lower)
 
     def _repr_html_(self) -> str:
         facts = {
@@ -109,13 +131,18 @@ class Estimate:
             "method": self.method,
             "effective size": self.ess if self.standard_error else None,
             "lower bound": self.lower_bound,
+            "interval": f"{self.lower:.10g} to {self.upper:.10g}" if self.two_sided else None,
             "warnings": "; ".join(self.warnings) or None,
         }
         return facts_table("Estimate of log Z", facts)
 
     def as_dict(self) -> dict[str, Any]:
         """All numbers by name, without the arrays; ``betas`` is their number."""
-        found: dict[str, Any] = {"betas": 0 if self.betas is None else self.betas.size}
+        found: dict[str, Any] = {
+            "betas": 0 if self.betas is None else self.betas.size,
+            "lower": self.lower,
+            "upper": self.upper if self.two_sided else None,
+        }
         for entry in fields(self):
             value = getattr(self, entry.name)
             if isinstance(value, Estimate):

@@ -120,6 +120,7 @@ def weigh_network(
         warnings=troubles,
         reverse=other,
         gap=gap.difference,
+        two_sided=True,
     )
     return Run(done, np.concatenate([states.reshape(-1, model.n_visible), drawn.states]))
 

@@ -82,6 +82,7 @@ def weigh_visited(
         samples=states.shape[0] * states.shape[1],
         kernel=info.kernel,
         betas=info.betas,
+        two_sided=True,
     )
     seen = np.concatenate([rows, states.reshape(-1, model.n_visible)])
     return Run(found, seen, [f"visited: {text}" for text in info.warnings])
