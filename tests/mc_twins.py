@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import chi2
 
+from mc.kernels.elimination import eliminate
 from mc.sampling.log_z.estimate import Estimate
 from mc.sampling.partition import log_partition
 from mc.sampling.policies import (
@@ -27,7 +28,7 @@ LETTERS = {1: "Z", 2: "XZ", 3: "XYZ"}
 WORDS = {"double": 2, "single": 4}
 LANES = {"double": 8, "single": 16}
 
-BITS, HIDDEN, TEST = 0, 1, 2
+BITS, HIDDEN, TEST, BASIS = 0, 1, 2, 3
 """Purposes of random numbers within a sweep."""
 
 # --- options by name ------------------------------------------------------------------------------
@@ -113,7 +114,7 @@ Draw = Callable[[int, int], np.ndarray]
 
 
 def _flips(log_odds: np.ndarray, u: np.ndarray) -> np.ndarray:
-    return u * (1.0 + np.exp(-log_odds)) < 1.0
+    return u * (1.0 + np.exp(np.minimum(-log_odds, 700.0))) < 1.0
 
 
 def _flipped(v: np.ndarray, i: int) -> np.ndarray:
@@ -147,6 +148,70 @@ def _measured(model: SqRBM, v: np.ndarray, free: np.ndarray, draw: Draw) -> np.n
         other = _flipped(v, i)
         v = np.where(_flips(log_joint(other) - log_joint(v), u[:, k])[:, None], other, v)
     return v
+
+
+def log_outcomes(model: SqRBM, v: np.ndarray, basis: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """log <v,h| exp(-H) |v,h> up to a constant, (C,), qubits measured in ``basis`` (C, m)."""
+    phi = model.fields(v)
+    x = np.take_along_axis(phi, np.broadcast_to(basis[:, None], (len(phi), 1, basis.shape[1])), 1)
+    y, r = h * x[:, 0], np.linalg.norm(phi, axis=1)
+    # (r - y)(r + y) is the square of the other components.
+    rest = (phi**2).sum(axis=1) - x[:, 0] ** 2 if len(model.paulis) > 1 else np.zeros_like(r)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        minus = np.where(y > 0, rest / (r + np.abs(y)), r - y)
+        plus = np.where(y > 0, r + y, rest / (r + np.abs(y)))
+        logs = np.logaddexp(r + np.log(minus / (2 * r)), -r + np.log(plus / (2 * r)))
+    logs = np.where(r == 0, 0.0, logs)
+    return np.asarray(-spins(v) @ model.a + logs.sum(axis=1))
+
+
+def _pauli_outcomes(
+    model: SqRBM, v: np.ndarray, draw: Draw, basis: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bases (C, m) and outcomes h (C, m) of the hidden qubits given v."""
+    m, p = model.n_hidden, len(model.paulis)
+    if basis >= 0:
+        which = np.full((len(v), m), basis)
+    else:
+        u = draw(BASIS, m if basis == -2 else 1)
+        which = np.broadcast_to(np.floor(u * p).astype(int), (len(v), m))
+    phi = model.fields(v)
+    x = np.take_along_axis(phi, which[:, None], 1)[:, 0]
+    r = np.linalg.norm(phi, axis=1)
+    up = (1.0 - tanh_ratio(r) * x) / 2.0
+    return which, np.where(draw(HIDDEN, m) < up, 1.0, -1.0)
+
+
+def _pauli(model: SqRBM, v: np.ndarray, free: np.ndarray, draw: Draw, basis: int) -> np.ndarray:
+    which, h = _pauli_outcomes(model, v, draw, basis)
+    u = draw(BITS, free.size)
+    for k, i in enumerate(free):
+        other = _flipped(v, i)
+        change = log_outcomes(model, other, which, h) - log_outcomes(model, v, which, h)
+        v = np.where(_flips(change, u[:, k])[:, None], other, v)
+    return v
+
+
+def _pauli_exact(
+    model: SqRBM, v: np.ndarray, free: np.ndarray, draw: Draw, basis: int
+) -> np.ndarray:
+    """All free bits from p(v | h) by enumeration, last ones first of the kernel's order."""
+    which, h = _pauli_outcomes(model, v, draw, basis)
+    order = eliminate((model.w != 0).any(axis=0), free).summed
+    u = np.empty(v.shape)
+    u[:, free] = draw(BITS, free.size)
+    new = v.copy()
+    patterns = (np.arange(2**free.size)[:, None] >> np.arange(free.size)[::-1]) & 1
+    for c in range(len(v)):
+        states = np.repeat(v[c : c + 1], len(patterns), axis=0)
+        states[:, free] = patterns
+        rows = np.repeat(which[c : c + 1], len(states), axis=0)
+        logs = log_outcomes(model, states, rows, np.repeat(h[c : c + 1], len(states), axis=0))
+        weights = np.exp(logs - logs.max())
+        for unit in order[::-1]:
+            new[c, unit] = u[c, unit] * weights.sum() < weights[states[:, unit] == 1].sum()
+            weights = np.where(states[:, unit] == new[c, unit], weights, 0.0)
+    return new
 
 
 def _visible_fields(model: SqRBM, t: np.ndarray) -> np.ndarray:
@@ -239,6 +304,7 @@ def sweep(
     first_chain: int = 0,
     free: np.ndarray | None = None,
     inertia: float = 0.0,
+    basis: int = -1,
     precision: str = "double",
 ) -> tuple[np.ndarray, np.ndarray]:
     """One sweep of chains v (C, n): the new states, and accepted moves or fraction of changes.
@@ -262,6 +328,10 @@ def sweep(
         new = _collapsed(model, v, units, draw)
     elif kernel == "measured":
         new = _measured(model, v, units, draw)
+    elif kernel == "pauli":
+        new = _pauli(model, v, units, draw, basis)
+    elif kernel == "pauli-exact":
+        new = _pauli_exact(model, v, units, draw, basis)
     elif kernel == "block":
         new = _block(model, v, units, draw)
     else:

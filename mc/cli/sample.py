@@ -49,8 +49,9 @@ PICTURES = 100
 @click.option("--chains", type=int, help="Independent chains. [default: 100; tempered: 10]")
 @click.option(
     "--kernel",
-    help="block, bloch, thermal, collapsed, measured; tensor: collapsed with global moves. "
-    "[default: auto, the fastest here of all but tensor; tempered: block or collapsed]",
+    help="block, bloch, thermal, collapsed, measured, pauli, pauli-exact; tensor: collapsed with "
+    "global moves. [default: auto, the fastest here of the first five; tempered: block or "
+    "collapsed]",
 )
 @click.option(
     "--temperatures", type=int, help="Of tempering, evenly spaced. [default: as many as it takes]"
@@ -72,6 +73,11 @@ PICTURES = 100
     help="Arithmetic in the kernels. [default: double]",
 )
 @click.option("--inertia", type=float, help="Of kernel thermal. [default: 0]")
+@click.option(
+    "--basis",
+    type=click.Choice(["random", "each", "X", "Y", "Z"]),
+    help="Of kernels pauli and pauli-exact: what qubits are measured in. [default: random]",
+)
 @options.seed()
 @click.option("-o", "--output", "out", type=PATH, metavar="SAMPLES.h5|.npy|.csv")
 @click.option("--picture", type=PATH, metavar="FILE.png|.pdf|.svg", help="Draw some of them.")
@@ -153,7 +159,7 @@ def sample(
     if isinstance(info, PerfectInfo):
         states = states[None]
         log_weights = None if info.resampled else info.log_weights
-    arithmetic = ("precision", "inertia")
+    arithmetic = ("precision", "inertia", "basis")
     result: dict[str, Any] = {
         **named.facts(),
         "method": method,

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered
 from mc.estimators.tensor import FittedNetworks
-from mc.kernels import Sweeper
+from mc.kernels import Sweeper, basis_number
 from mc.sampling.amplitude.moves import independence_step
 from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
@@ -135,11 +135,13 @@ def _shape(context: Context) -> Shape:
 def _sweeper(settings: CD | PCD, context: Context) -> Sweeper:
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
     shape = _shape(context)
+    paulis = context.problem.paulis  # type: ignore[attr-defined]
     return Sweeper(
         shape,
         default_kernel(shape.n_paulis) if settings.kernel == "auto" else settings.kernel,
         precision=context.precision,
         inertia=settings.inertia,
+        basis=basis_number(settings.kernel, settings.basis, paulis),
     )
 
 

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.base.teams import SHARD
+from tnqbm.core.shape import Shape
 from tnqbm.training.costs import averages_cost, update_cost
 from tnqbm.training.estimators import (
     EVALUATORS,
@@ -21,7 +22,7 @@ from tnqbm.training.estimators import (
     GradientSettings,
     Size,
 )
-from tnqbm.training.schema import Name, number, whole
+from tnqbm.training.schema import Name, choice, number, whole
 
 if TYPE_CHECKING:
     from tnqbm.training.estimators import Context, GradientEstimator, LogPartition
@@ -31,19 +32,34 @@ if TYPE_CHECKING:
 SINGLE = 0.45
 """Time of a sweep in single precision, in that of double."""
 
-SWEEP = {"block": 0.09, "bloch": 0.4, "thermal": 0.4, "measured": 0.6}
+SWEEP = {"block": 0.09, "bloch": 0.4, "thermal": 0.4, "measured": 0.6, "pauli": 5.0}
 """Nanoseconds of one pair of units in a sweep of one chain; collapsed ones take the most."""
 
 COLLAPSED = 1.25
 
 
+STATE = {"pauli-exact": (0.4, 12.0)}
+"""Of kernels that sum over states: nanoseconds of a state for each hidden unit, and besides."""
+
+
 def sweep_cost(size: Size, kernel: str, precision: str) -> float:
     """Nanoseconds of one sweep of one chain."""
+    if kernel in STATE:
+        return _states_cost(size, *STATE[kernel])
     if kernel == "auto" and size.n_paulis == 1:
         kernel = "block"
     pair = SWEEP.get(kernel, COLLAPSED) * (SINGLE if precision == "single" else 1.0)
     units = size.n_visible + size.n_hidden
     return 60.0 + 0.5 * units + pair * size.n_visible * size.n_hidden
+
+
+def _states_cost(size: Size, each: float, besides: float) -> float:
+    if size.mask is None:
+        return 2.0 ** min(size.n_visible, 40) * (each * size.n_hidden + besides)
+    from mc.kernels.elimination import frontier_width
+
+    states = 2.0 ** min(frontier_width(size.mask), 40)
+    return states * (4.0 * each * size.n_hidden + besides * size.n_visible)
 
 
 class SampledGradient(GradientSettings):
@@ -74,15 +90,18 @@ class ChainGradient(SampledGradient):
     kernel: Name = Field(
         "auto",
         description="what a sweep does: `auto`, `collapsed`, `block` (one Pauli only), `bloch`, "
-        "`thermal`, `measured`, `thermal-uncorrected` (biased for two and three Paulis, for "
-        "comparison)",
+        "`thermal`, `measured`, `pauli`, `pauli-exact` (all bits at once, by a sum over states), "
+        "`thermal-uncorrected` (biased for two and three Paulis, for comparison)",
     )
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         if self.kernel != "auto":
-            from mc.kernels import check_kernel
+            from mc.kernels import check_kernel, check_states
 
             check_kernel(self.kernel, size.n_paulis)
+            check_states(
+                self.kernel, Shape(size.n_visible, size.n_hidden, size.n_paulis), size.mask
+            )
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
         each = self.moves_cost(size, training) + averages_cost(size, training)
@@ -97,12 +116,30 @@ class ChainGradient(SampledGradient):
         return self.steps * sweep_cost(size, self.kernel, training.precision)
 
 
+Basis = Annotated[str, choice("random", "each", "X", "Y", "Z")]
+BASIS = (
+    "of the kernels `pauli` and `pauli-exact`: the Pauli matrix that is measured, `random` (one "
+    "for each chain and sweep; the same without a basis) or `each` (one for each qubit as well)"
+)
+
+
+def _check_basis(settings: CD | PCD, size: Size) -> None:
+    from mc.kernels import check_basis
+
+    check_basis(settings.kernel, settings.basis, size.paulis)
+
+
 class CD(ChainGradient):
     """Contrastive divergence: chains start at the data in every update (Hinton 2002)."""
 
     name: ClassVar[str] = "cd"
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
+    basis: Basis | None = Field(None, description=BASIS)
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        super().check(size, training)
+        _check_basis(self, size)
 
     def members(self, training: TrainingSettings) -> int:
         # With minibatches the chains start at the rows of them.
@@ -137,6 +174,11 @@ class PCD(GlobalMovesGradient):
     name: ClassVar[str] = "pcd"
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
+    basis: Basis | None = Field(None, description=BASIS)
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        super().check(size, training)
+        _check_basis(self, size)
 
     def make(self, context: Context) -> GradientEstimator:
         from mc.estimators.divergence import PersistentChains

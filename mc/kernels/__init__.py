@@ -4,6 +4,24 @@ A number drawn is a function of (key, chain, sweep, site), see :mod:`tnqbm.kerne
 depend neither on threads and ranks nor on how chains and sweeps are grouped into calls.
 """
 
-from mc.kernels.sweeper import KERNELS, Sweeper, check_kernel, is_exact
+from mc.kernels.sweeper import (
+    BASES,
+    KERNELS,
+    Sweeper,
+    basis_number,
+    check_basis,
+    check_kernel,
+    check_states,
+    is_exact,
+)
 
-__all__ = ["KERNELS", "Sweeper", "check_kernel", "is_exact"]
+__all__ = [
+    "BASES",
+    "KERNELS",
+    "Sweeper",
+    "basis_number",
+    "check_basis",
+    "check_kernel",
+    "check_states",
+    "is_exact",
+]

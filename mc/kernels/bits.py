@@ -9,7 +9,7 @@ grouped into calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from mc.kernels.lanes import odds
@@ -45,13 +45,14 @@ def _length(n_paulis: int) -> Any:
 _LENGTHS = _length(1), _length(2), _length(3)
 
 
-def bit_pass(candidate: Callable[[Any], Any]) -> Any:
-    """The pass whose log weights after a flip are computed by ``candidate(length)``.
+def bit_pass(candidate: Callable[[Any], Any], fields: Sequence[Any] = _LENGTHS) -> Any:
+    """The pass whose log weights after a flip are computed by ``candidate(field)``.
 
     That is a row function (par, m, W, before, change, after, spin, phi, h) which also applies the
-    last change, by calling ``length``. ``h`` (m W,) is what the qubits have besides their fields.
+    last change, by calling ``field``: one of ``fields``, by default the length of a hidden field,
+    for models with 1, 2 and 3 Paulis. ``h`` is what the qubits have besides their fields.
     """
-    candidate_1, candidate_2, candidate_3 = (candidate(length) for length in _LENGTHS)
+    candidate_1, candidate_2, candidate_3 = (candidate(field) for field in fields)
 
     @njit(**OPTIONS)
     def pass_over_bits(par, n, m, P, W, free, weight, s, phi, h, draws):

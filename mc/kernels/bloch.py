@@ -88,13 +88,13 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _start(par, n, m, P, W, inertia, s, phi, t, h, new_s, new_phi, draws):
+def _start(par, n, m, P, W, setting, s, phi, t, h, new_s, new_phi, draws):
     hidden_fields(par, n, m * P, W, s, phi)
 
 
 @njit(**OPTIONS)
 def _sweep(
-    par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, t, h, new_s, new_phi, draws
+    par, n, m, P, W, key, chain, sweep, free, setting, s, phi, t, h, new_s, new_phi, draws
 ):  # fmt: skip
     """One move of W chains, with phi the fields of s before and after; 1 where accepted."""
     Q = m * P

@@ -46,7 +46,7 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, draws):
+def _sweep(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, draws):
     draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
     hidden_fields(par, n, m * P, W, s, phi)
     weight = hidden_weight(phi, m, P, W)

@@ -4,13 +4,14 @@ A sweep is three row functions:
 
 - ``scratch(n, m, P, W, space)`` cuts arrays of its own, as a tuple, from a thread's work space, and
   sets fields to zero, whose last row nobody computes but some read;
-- ``start(par, n, m, P, W, inertia, s, *scratch)`` prepares them for the states ``s``, once a call;
-- ``sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, *scratch)`` moves W chains once and
+- ``start(par, n, m, P, W, setting, s, *scratch)`` prepares them for the states ``s``, once a call;
+- ``sweep(par, n, m, P, W, key, chain, sweep, free, setting, s, *scratch)`` moves W chains once and
   returns, lane by lane, the moves that it accepted or the bits that it changed.
 
-:func:`chains_driver` makes of them what :class:`mc.kernels.Sweeper` calls. Arguments of drivers:
-``pars`` (B, size) packed parameters, ``states`` (B, C, n) bits changed in place, ``rates`` (B, C)
-what the sweeps returned, added up, ``work`` (threads, size) work space.
+:func:`chains_driver` makes of them what :class:`mc.kernels.Sweeper` calls. ``setting`` is a number
+of the kernel's own: the inertia of ``thermal``, the basis of ``pauli``; others ignore it. Arguments
+of drivers: ``pars`` (B, size) packed parameters, ``states`` (B, C, n) bits changed in place,
+``rates`` (B, C) what the sweeps returned, added up, ``work`` (threads, size) work space.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def _report(total, first, rates):
 
 
 @njit(**OPTIONS)
-def start_nothing(par, n, m, P, W, inertia, s, *scratch):
+def start_nothing(par, n, m, P, W, setting, s, *scratch):
     """The start of a sweep that keeps nothing from one to the next."""
 
 
@@ -57,7 +58,7 @@ def chains_driver(scratch: Any, start: Any, sweep: Any) -> Any:
 
     @njit(parallel=True, **OPTIONS)
     def chains(
-        pars, n, m, P, W, keys, clock, steps, first_chain, free, inertia, states, work, rates
+        pars, n, m, P, W, keys, clock, steps, first_chain, free, setting, states, work, rates
     ):  # fmt: skip
         groups = (states.shape[1] + W - 1) // W
         for task in prange(states.shape[0] * groups):
@@ -69,10 +70,10 @@ def chains_driver(scratch: Any, start: Any, sweep: Any) -> Any:
             own = scratch(n, m, P, W, space)
             total[:] = 0.0
             take_spins(states[b], first, W, s)
-            start(pars[b], n, m, P, W, inertia, s, *own)
+            start(pars[b], n, m, P, W, setting, s, *own)
             for step in range(steps):
                 _add(total, sweep(
-                    pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, inertia,
+                    pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, setting,
                     s, *own,
                 ))  # fmt: skip
             put_spins(states[b], first, W, s)

@@ -61,7 +61,7 @@ def _scratch(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _sweep(par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, h, draws):
+def _sweep(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, h, draws):
     """Measure all qubits, then pass over the free bits."""
     hidden_fields(par, n, m * P, W, s, phi)
     draw_rows(key, chain, sweep, 1, m, W, draws)

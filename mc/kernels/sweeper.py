@@ -11,7 +11,10 @@ from mc.kernels import drivers
 from mc.kernels.bloch import bloch_chains
 from mc.kernels.block import BlockChains
 from mc.kernels.collapsed import collapsed_chains
+from mc.kernels.elimination import check_width
 from mc.kernels.measured import measured_chains
+from mc.kernels.pauli import EACH, RANDOM, pauli_chains
+from mc.kernels.pauli_exact import ExactChains
 from mc.kernels.thermal import thermal_chains, uncorrected_chains
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads
@@ -25,6 +28,10 @@ class _Sweep(NamedTuple):
     chains: Any
     accepts: bool = False
     """Whether a sweep is one move, accepted or not; else bits change one by one."""
+    measures: bool = False
+    """Whether qubits are measured in Pauli matrices, so that there is a ``basis``."""
+    sums: bool = False
+    """Whether it sums over states, of which there may be too many."""
 
 
 _SWEEPS = {
@@ -33,6 +40,8 @@ _SWEEPS = {
     "thermal": _Sweep(thermal_chains, accepts=True),
     "collapsed": _Sweep(collapsed_chains),
     "measured": _Sweep(measured_chains),
+    "pauli": _Sweep(pauli_chains, measures=True),
+    "pauli-exact": _Sweep(None, measures=True, sums=True),  # ExactChains
     "thermal-uncorrected": _Sweep(uncorrected_chains),
 }
 
@@ -60,6 +69,51 @@ def check_kernel(name: str, n_paulis: int) -> None:
         )
 
 
+def check_states(name: str, shape: Shape, mask: NDArray[np.bool_] | None = None) -> None:
+    """MemoryError if a kernel would sum over too many states of models with these couplings.
+
+    ``mask`` (n, m) as of :class:`tnqbm.SqRBM`, None if all units are coupled with all qubits.
+    """
+    if _SWEEPS[name].sums:
+        every = np.ones((shape.n_visible, shape.n_hidden), dtype=bool)
+        check_width(every if mask is None else mask)
+
+
+BASES = ("random", "each", "X", "Y", "Z")
+"""What ``basis`` may be, of kernels that measure qubits in Pauli matrices."""
+
+
+def check_basis(kernel: str, basis: str | None, paulis: str = "") -> None:
+    """ValueError for a basis that a kernel, or a model with these Pauli matrices, does not have.
+
+    ``basis`` is one of :data:`BASES`, None if none is asked for; ``paulis`` is "" if not known. Of
+    a matrix that is not among the model's, outcomes would be fair coins, and p(v | h) would be p(v)
+    itself: nothing would be left of the two half steps.
+    """
+    if basis is None:
+        return
+    if basis not in BASES:
+        raise ValueError(f"basis: {basis!r} is not one of {', '.join(BASES)}")
+    if not (kernel in _SWEEPS and _SWEEPS[kernel].measures):
+        having = " and ".join(repr(name) for name, sweep in _SWEEPS.items() if sweep.measures)
+        raise ValueError(f"basis: is for the kernels {having}, not for {kernel!r}")
+    if paulis and basis not in (*paulis, "random", "each"):
+        raise ValueError(
+            f"basis: {basis!r} is not among the model's Pauli matrices {paulis!r}, so outcomes "
+            "would say nothing about the visible units; take one of these, 'random' or 'each'"
+        )
+
+
+def basis_number(kernel: str, basis: str | None, paulis: str) -> int | None:
+    """``basis`` as :class:`Sweeper` takes it, which knows the model's Pauli matrices by number.
+
+    "random" is one of them for each chain and sweep, "each" for each qubit as well. None stays
+    None. Raises as :func:`check_basis` does.
+    """
+    check_basis(kernel, basis, paulis)
+    return {None: None, "random": RANDOM, "each": EACH}.get(basis, paulis.find(basis or ""))
+
+
 class Sweeper:
     """Moves the chains of a batch of models of one shape by one kernel.
 
@@ -69,6 +123,8 @@ class Sweeper:
     kernel : one of ``KERNELS``.
     precision : "double" or "single" arithmetic.
     inertia : kappa >= 0 of the thermal kernels; others ignore it.
+    basis : of the kernels "pauli" and "pauli-exact", a number from :func:`basis_number`; None for
+        "random".
     free : (n,) bool, the visible units that move; None for all.
 
     Raises ValueError on an unknown kernel or impossible values. Not safe for use by several Python
@@ -82,6 +138,7 @@ class Sweeper:
         *,
         precision: str = "double",
         inertia: float = 0.0,
+        basis: int | None = None,
         free: ArrayLike | None = None,
     ) -> None:
         n = shape.n_visible
@@ -90,6 +147,8 @@ class Sweeper:
             raise ValueError(f"precision: {precision!r} is not 'double' or 'single'")
         if not (np.isfinite(inertia) and inertia >= 0):
             raise ValueError(f"inertia: must be a finite number >= 0, got {inertia!r}")
+        if basis is not None and not EACH <= basis < shape.n_paulis:
+            raise ValueError(f"basis: {basis!r} is not the number of one of the Pauli matrices")
         chosen = np.ones(n, dtype=bool) if free is None else np.asarray(free)
         if chosen.shape != (n,) or chosen.dtype != np.bool_:
             raise ValueError(f"free must be {n} truth values, one per visible unit")
@@ -97,13 +156,18 @@ class Sweeper:
             raise ValueError("free: every visible unit is fixed, nothing is left to sample")
         self.shape = shape
         self.kernel = kernel
-        self.inertia = float(inertia)
+        own = float(RANDOM if basis is None else basis)
+        self._setting = own if _SWEEPS[kernel].measures else float(inertia)
         self.free = np.flatnonzero(chosen)
         self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
         self._lanes = lanes(self._dtype)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._pars: NDArray[Any] = np.empty((0, 0), self._dtype)
-        self._blocks = BlockChains(shape, self._dtype, self.free) if kernel == "block" else None
+        self._other: BlockChains | ExactChains | None = None
+        if kernel == "block":
+            self._other = BlockChains(shape, self._dtype, self.free)
+        elif kernel == "pauli-exact":
+            self._other = ExactChains(shape, self._dtype, self.free, self._setting)
         # With one Pauli the two are the same, and there is nothing to correct.
         alike = kernel == "bloch" and shape.n_paulis == 1
         self._sweep = _SWEEPS["thermal-uncorrected" if alike else kernel]
@@ -131,12 +195,12 @@ class Sweeper:
             return rates
         keys = np.ascontiguousarray(keys, np.uint64)
         moves = 1 if self._sweep.accepts else self.free.size
-        if self._blocks is not None:
-            self._blocks.sweep(theta, states, keys, clock, steps, first_chain, rates)
+        if self._other is not None:
+            self._other.sweep(theta, states, keys, clock, steps, first_chain, rates)
         else:
             self._sweep.chains(
                 self._pack(theta), *self.shape, self._lanes, keys, clock, steps, first_chain,
-                self.free, self.inertia, states, self._scratch(), rates,
+                self.free, self._setting, states, self._scratch(), rates,
             )  # fmt: skip
         return np.asarray(rates / (steps * moves))
 

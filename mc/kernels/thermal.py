@@ -129,7 +129,7 @@ def _scratch_untested(n, m, P, W, space):
 
 
 @njit(**OPTIONS)
-def _sweep_untested(par, n, m, P, W, key, chain, sweep, free, inertia, s, phi, t, h, new_s, draws):
+def _sweep_untested(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, t, h, new_s, draws):
     """One move of W chains; the number of bits that changed, lane by lane."""
     hidden_fields(par, n, m * P, W, s, phi)
     draw_rows(key, chain, sweep, 1, m, W, draws)

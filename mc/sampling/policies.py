@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mc.kernels import KERNELS
+from mc.kernels import BASES, KERNELS, check_basis
 from tnqbm.base import arguments
 from tnqbm.base.text import short_repr
 
@@ -134,11 +134,11 @@ class Chains(Policy):
     chains : number of chains; each gives as many samples as :func:`mc.sample` is asked for.
     kernel : one of :data:`mc.kernels.KERNELS`; "tensor": a sweep of "collapsed", then a state
         proposed by an amplitude matrix product state, which takes chains from mode to mode (see
-        :mod:`mc.sampling.amplitude.moves`); or "auto": pilot runs of all kernels of the first kind
-        that are exact, and the one with the most effective samples per second (of the energy and of
-        the slowest visible mean, whichever has fewer). That is a measurement of time: on another
-        machine, or another day, it can come out differently. ``info.kernel`` says what was
-        chosen; given back as ``kernel`` it gives the same samples bit for bit. Near ties, and
+        :mod:`mc.sampling.amplitude.moves`); or "auto": pilot runs of the exact kernels but
+        "pauli" and "pauli-exact", and the one with the most effective samples per second (of the
+        energy and of the slowest visible mean, whichever has fewer). That is a measurement of time:
+        on another machine, or another day, it can come out differently. ``info.kernel`` says what
+        was chosen; given back as ``kernel`` it gives the same samples bit for bit. Near ties, and
         pilots too short for the autocorrelation times, give "collapsed".
     init : "random" (fair bits; with kernel "tensor", samples of the network, as chains would stay
         for ages in states that it hardly ever proposes), "data" (rows of the data), or an array
@@ -148,6 +148,9 @@ class Chains(Policy):
         from a pilot run, which is a function of the seed.
     precision : "double" or "single" arithmetic in the kernels.
     inertia : of the thermal kernel.
+    basis : of the kernels "pauli" and "pauli-exact": the Pauli matrix in which hidden qubits are
+        measured ("X", "Y", "Z"), one drawn at random for each chain and sweep ("random", also where
+        ``basis`` is None), or one for each qubit as well ("each").
     max_bond, proposal : of kernel "tensor": the largest bond dimension (default 128) of the
         network, which is fitted for this call (:func:`mc.fit_amplitude`, with the data if chains
         start from them), or the network itself, of the free units if others are clamped.
@@ -160,6 +163,7 @@ class Chains(Policy):
     thin: int | None = setting(None, arguments.at_least(1))
     precision: str = setting("double", arguments.among(*PRECISIONS))
     inertia: float = setting(0.0, arguments.number)
+    basis: str | None = setting(None, arguments.among(*BASES))
     max_bond: int | None = setting(None, arguments.at_least(1))
     proposal: Proposal | None = setting(None, _anything)
 
@@ -168,6 +172,7 @@ class Chains(Policy):
         for name in ("max_bond", "proposal"):
             if self.kernel != "tensor" and getattr(self, name) is not None:
                 raise ValueError(f"{name} is for kernel = 'tensor', not for {self.kernel!r}")
+        check_basis(self.kernel, self.basis)
 
 
 @short_repr

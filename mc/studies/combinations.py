@@ -121,6 +121,8 @@ def _wrong_data(
         why = ""
         if name.startswith("ising"):
             near, why = "", "; the Ising model is named by its temperature, as in 'ising-T2.269'"
+        elif name.startswith("gaussian"):
+            near, why = "", "; Gaussians are named as in 'gaussian-2d' or 'gaussian-m0.5-w0.125'"
         yield f"{data_key} = {name!r}: no such data set, nor a data file{near}{why}"
         return
     check: Callable[..., Any] = datasets.check
@@ -140,7 +142,7 @@ def _wrong_split(study: Study, name: str, n: int) -> str:
     if parts.test + parts.valid >= 1:
         return f"test_fraction + valid_fraction = {parts.test + parts.valid:g} must be below 1"
     # Samples of the Ising model take a while to make, and can always be split.
-    if not is_data_file(name) and name not in datasets.NAMES:
+    if not is_data_file(name) and not (name in datasets.NAMES or datasets.is_exact(name)):
         return ""
     return failure(study.target, {"data": name, "visible": n}, 0)
 

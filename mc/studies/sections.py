@@ -175,8 +175,9 @@ class SourceKeys(Section):
 
     name: NameList | None = Field(
         None,
-        description="`bas`, `on2`, `cardinality`, `parity`, `digits`, `ising-T2.269` (any "
-        "temperature), or paths of [data files](how-to/own-data.md), relative to the study file "
+        description="`bas`, `on2`, `cardinality`, `parity`, `gaussian` (or `gaussian-2d`, "
+        "`gaussian-m0.5-w0.125`: mean and width), `digits`, `ising-T2.269` (any temperature), or "
+        "paths of [data files](how-to/own-data.md), relative to the study file "
         "(`file.h5:train` for one array of several); one or a list",
     )
     train: Name | None = Field(

@@ -247,7 +247,8 @@ class Study(Section):
     def size(self, coordinates: Mapping[str, Coordinate]) -> Size:
         """The size of the models of a run."""
         n, m = int(coordinates["visible"]), int(coordinates["hidden"])
-        return Size(n, m, len(str(coordinates["paulis"])), self.mask(coordinates))
+        paulis = str(coordinates["paulis"])
+        return Size(n, m, len(paulis), self.mask(coordinates), paulis=paulis)
 
     def data_source(self, data: str) -> str:
         """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""

@@ -22,7 +22,7 @@ from tnqbm.base.notebook import facts_table
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, index_of, states_of
-from tnqbm.datasets import readers
+from tnqbm.datasets import gaussian, readers
 from tnqbm.datasets.data import Data, read_rows
 from tnqbm.datasets.preparation import Preparation, preparation_of
 from tnqbm.datasets.samples_io import packaged_file
@@ -30,7 +30,7 @@ from tnqbm.files.content import read_group
 from tnqbm.files.storage import open_hdf5
 
 MAX_STATES = 1 << 22
-"""Largest support built for ``cardinality`` and ``parity``."""
+"""Largest support built for ``cardinality``, ``parity`` and ``gaussian``."""
 
 ISING_SAMPLES = 10_000
 """Samples in an Ising data set."""
@@ -205,9 +205,12 @@ def load(
 
     The paper's data sets ("Data sets"), uniform and known exactly: ``"bas"`` simplified bars and
     stripes, ``"on2"`` n**2 random distinct strings (the only one that uses ``seed``),
-    ``"cardinality"`` n/2 ones, ``"parity"`` an even number of ones. Empirical distributions of
-    :func:`samples`: ``"digits"``, ``"ising-T<temperature>"`` and the path of a data file, for which
-    the options of :func:`tnqbm.datasets.read_data` hold; these are the same for every seed. Raises
+    ``"cardinality"`` n/2 ones, ``"parity"`` an even number of ones. ``"gaussian"``, known exactly:
+    the normal density on a grid of 2**n bins, and ``"gaussian-2d"``, its square on two of n/2 bits,
+    with mean 0.5 and width 0.125 of the range or, as in ``"gaussian-m0.3-w0.2"``, others
+    (:mod:`tnqbm.datasets.gaussian`). Empirical distributions of :func:`samples`: ``"digits"``,
+    ``"ising-T<temperature>"`` and the path of a data file, for which the options of
+    :func:`tnqbm.datasets.read_data` hold; these are the same for every seed. Raises
     ValueError if the combination is impossible or the data are not what they should be,
     FileNotFoundError if there is no such file.
     """
@@ -218,6 +221,9 @@ def load(
     refuse_preparation(name, wanted)
     if name in _BUILDERS:
         return Target.uniform(_BUILDERS[str(name)](n, seed))
+    normal = gaussian.parse(name)
+    if normal is not None:
+        return Target(*gaussian.distribution(normal, n))
     return _named_samples(str(name), n)
 
 
@@ -268,7 +274,7 @@ def samples(
     if not is_name(name):
         return file_data(name, n, wanted).states
     refuse_preparation(name, wanted)
-    if name in _BUILDERS:
+    if is_exact(name):
         raise ValueError(
             f"data set {str(name)!r} is known exactly and has no samples; "
             f"datasets.load({str(name)!r}, {n}) gives its states and probabilities"
@@ -282,14 +288,15 @@ def samples(
 
 
 def is_name(name: str | Path) -> bool:
-    """Whether this is the name of a data set, one of ``NAMES`` or ``"ising-T<temperature>"``."""
-    return name in NAMES or _ising_temperature(name) is not None
+    """Whether this is the name of a data set, one of ``NAMES``, ``"ising-T<temperature>"`` or a
+    ``"gaussian"`` with its mean and width."""
+    return name in NAMES or is_drawn(name) or is_exact(name)
 
 
 def is_exact(name: str | Path) -> bool:
     """Whether a data set's distribution is known exactly; all others are samples of an unknown
     one."""
-    return name in _BUILDERS
+    return name in _BUILDERS or gaussian.parse(name) is not None
 
 
 def is_drawn(name: str | Path) -> bool:
@@ -315,13 +322,19 @@ def check(name: str | Path, n: int) -> None:
                 f"unknown data set {str(name)!r}; an Ising data set is named by its temperature, "
                 "a number above 0: 'ising-T2.269'"
             )
+        if str(name).startswith("gaussian"):
+            raise ValueError(
+                f"unknown data set {str(name)!r}; Gaussians are named 'gaussian' or 'gaussian-2d', "
+                "with a mean from 0 to 1 and a width above 0 as in 'gaussian-m0.5-w0.125'"
+            )
         near = difflib.get_close_matches(str(name).lower(), NAMES, 1)
         meant = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(
             f"unknown data set {shown(str(name))}; {meant}Known names: {', '.join(NAMES)}, "
             f"ising-T2.269 (or any temperature); or give a path ending in {readers.listed()}"
         )
-    if name in ("bas", "cardinality") and n % 2:
+    normal = gaussian.parse(name)
+    if (name in ("bas", "cardinality") or (normal and normal.dimensions == 2)) and n % 2:
         raise ValueError(f"data set {name!r} needs an even number of visible units, got n = {n}")
     if name == "on2" and n < 64 and n * n > 2**n:
         raise ValueError(
@@ -332,7 +345,7 @@ def check(name: str | Path, n: int) -> None:
         raise ValueError(
             f"data set 'digits' has {DIGITS_VISIBLE} visible units (8 x 8 pixels), got n = {n}"
         )
-    if name not in NAMES and (n < 4 or math.isqrt(n) ** 2 != n):
+    if is_drawn(name) and (n < 4 or math.isqrt(n) ** 2 != n):
         side = max(2, math.isqrt(n))
         raise ValueError(
             f"data set {str(name)!r} needs a square number of visible units, L*L with L >= 2, "
@@ -340,6 +353,7 @@ def check(name: str | Path, n: int) -> None:
         )
     half = min(n, 64)  # far above the limit already
     size = {"cardinality": math.comb(half, half // 2), "parity": 2 ** (half - 1)}.get(str(name), 0)
+    size = 2**half if normal else size
     if size > MAX_STATES:
         count = str(size) if n == half else "far too many"
         raise ValueError(f"data set {name!r} with n = {n} has {count} states, more than 2**22")
@@ -423,5 +437,5 @@ _BUILDERS: dict[str, Callable[[int, int | np.random.SeedSequence], NDArray[np.ui
     "parity": _parity,
 }
 
-NAMES = (*_BUILDERS, "digits")
-"""Names of the built-in data sets, besides ``"ising-T<temperature>"``."""
+NAMES = (*_BUILDERS, "digits", "gaussian")
+"""Names of the built-in data sets, besides ``"ising-T<temperature>"`` and other Gaussians."""

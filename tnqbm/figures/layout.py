@@ -42,6 +42,7 @@ TITLES = {
     "on2": "n² random strings",
     "cardinality": "cardinality",
     "parity": "parity",
+    "gaussian": "Gaussian",
 }
 
 _ROUNDING = 1e-9

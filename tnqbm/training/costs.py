@@ -25,7 +25,8 @@ class Size(NamedTuple):
     """The size of a model to be trained, for forecasts and checks.
 
     ``mask`` (n_visible, n_hidden) says which couplings there are, None if all; ``rows`` is how many
-    different states the data have, 0 if that is not known.
+    different states the data have, 0 if that is not known; ``paulis`` are the letters of the Pauli
+    matrices, "" if they are not known.
     """
 
     n_visible: int
@@ -33,6 +34,7 @@ class Size(NamedTuple):
     n_paulis: int
     mask: NDArray[np.bool_] | None = None
     rows: int = 0
+    paulis: str = ""
 
     @property
     def n_parameters(self) -> int:

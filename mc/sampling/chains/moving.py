@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import Sweeper
+from mc.kernels import Sweeper, basis_number
 from mc.sampling.amplitude.moves import IndependenceMoves
 from mc.sampling.policies import Init
 from tnqbm.base.arguments import is_whole
@@ -158,6 +158,7 @@ class MovingChains:
         held: NDArray[np.int8] | None = None,
         precision: str = "double",
         inertia: float = 0.0,
+        basis: str | None = None,
         moves: IndependenceMoves | None = None,
     ) -> None:
         n = model.n_visible
@@ -173,6 +174,7 @@ class MovingChains:
             kernel,
             precision=precision,
             inertia=inertia,
+            basis=basis_number(kernel, basis, model.paulis),
             free=None if free.all() else free,
         )
 

@@ -111,6 +111,8 @@ def agrees(found: np.ndarray, model: SqRBM, q: np.ndarray, chains: int) -> bool:
         ("pcd", {"steps": 150, "kernel": "bloch"}),
         ("pcd", {"steps": 150, "kernel": "thermal", "inertia": 0.4}),
         ("pcd", {"steps": 150, "kernel": "measured"}),
+        ("pcd", {"steps": 150, "kernel": "pauli"}),
+        ("cd", {"steps": 60, "kernel": "pauli-exact", "basis": "each"}),
         ("cd", {"steps": 80}),
         ("tempered", {"steps": 20, "temperatures": 3}),
         ("pcd", {"steps": 60, "global_moves": 1, "max_bond": 2}),

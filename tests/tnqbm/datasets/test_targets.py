@@ -270,8 +270,15 @@ def test_ising_targets_are_the_same_for_all_seeds():
 
 
 def test_names():
-    assert datasets.NAMES == ("bas", "on2", "cardinality", "parity", "digits")
-    for name in (*datasets.NAMES, "ising-T2", "ising-T.5", "ising-T2.", "ising-T1e-3"):
+    assert datasets.NAMES == ("bas", "on2", "cardinality", "parity", "digits", "gaussian")
+    for name in (
+        *datasets.NAMES,
+        "gaussian-2d",
+        "ising-T2",
+        "ising-T.5",
+        "ising-T2.",
+        "ising-T1e-3",
+    ):
         assert datasets.is_name(name)
     for name in ("ising", "ising-2", "ising-T٣", "digits.h5", Path("bas"), ""):
         assert not datasets.is_name(name)
@@ -283,7 +290,7 @@ def test_samples_of_a_file_keep_their_order(data_file):
         datasets.samples(data_file(ROWS), 4)
 
 
-@pytest.mark.parametrize("name", ["bas", "on2", "cardinality", "parity"])
+@pytest.mark.parametrize("name", ["bas", "on2", "cardinality", "parity", "gaussian"])
 def test_exactly_known_sets_have_no_samples(name):
     with pytest.raises(ValueError, match=f"'{name}' is known exactly and has no samples"):
         datasets.samples(name, 6)
