@@ -1,4 +1,5 @@
 from . import best_fit as best_fit
+from . import constructions as constructions
 from . import equivalence as equivalence
 from . import expansion as expansion
 from . import gauge as gauge

@@ -11,10 +11,15 @@ of rank R differs from it by at least sum_{i > R} sigma_i in the trace norm (Mir
 11, 50 (1960)), and the sum of absolute entries is no less than the trace norm, so
 
     TVD >= 1/2 sum_{i > 2^k} sigma_i     and, by Pinsker's inequality,    KL >= 2 TVD^2.
+
+For uniform distributions there is a bound by counting, too: RBM_{n,k} is a mixture of 2^k products
+of independent bits, and a product that keeps to strings of one parity is nearly a single string
+(docs/few-hidden-units.md has the proof).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -84,3 +89,21 @@ def rank_bound(target: ArrayLike, n_hidden: int) -> RankBound:
         if tvd > best.tvd or not best.group:
             best = RankBound(tvd, 2.0 * tvd**2, group, rank)
     return best
+
+
+def least_hidden(n_states: int, tvd: float) -> int:
+    """Hidden units that an RBM needs at least for a distribution within ``tvd`` of a uniform one.
+
+    The uniform one is on ``n_states`` strings that all have the same parity of ones, such as
+    ``cardinality``, ``parity``, and ``bas`` where n / 2 is even: k >= log2(n_states (1 - 3 tvd)). 0
+    from a third on, where the bound says nothing. Raises ValueError unless n_states >= 1 and
+    0 <= tvd <= 1.
+    """
+    if n_states < 1 or not 0.0 <= tvd <= 1.0:
+        raise ValueError(
+            f"n_states must be at least 1 and tvd from 0 to 1, got {n_states} and {tvd!r}"
+        )
+    share = 1.0 - 3.0 * tvd
+    if share <= 0.0:
+        return 0
+    return max(0, math.ceil(math.log2(n_states) + math.log2(share) - 1e-12))
