@@ -15,29 +15,24 @@ from pathlib import Path
 
 import tables
 
-from tnqbm import SqRBM, exact, train
+from tnqbm import SqRBM, Trainer, TrainingSettings, exact
 from tnqbm.core.metrics import total_variation
 from tnqbm.datasets import load
 from tnqbm.model_tools.constructions import bars_and_stripes, cardinality
 from tnqbm.model_tools.rank_bounds import least_hidden
+from tnqbm.training import SqRBMProblem
 
 SEEDS, UPDATES, THRESHOLD = 20, 4000, 0.2
 
 
 def best_trained(data: str, n: int, m: int, paulis: str) -> float:
-    """Smallest final TVD of all seeds."""
+    """Smallest final TVD of all seeds, which are trained as a batch."""
     target = load(data, n)
-    return min(
-        total_variation(
-            target.dense(),
-            exact.probabilities(
-                train(
-                    SqRBM.uniform(n, m, paulis, seed=seed), target, iterations=UPDATES, records=2
-                ).model
-            ),
-        )
-        for seed in range(SEEDS)
-    )
+    models = [SqRBM.uniform(n, m, paulis, seed=seed) for seed in range(SEEDS)]
+    settings = TrainingSettings(iterations=UPDATES, records=2)
+    trainer = Trainer(SqRBMProblem(models, [target] * SEEDS), settings)
+    trainer.advance(UPDATES + 1)
+    return min(float(path.tvd[-1]) for path in trainer.trajectories())
 
 
 def distance(data: str, model: SqRBM) -> float:
