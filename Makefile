@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "tnqbm needs Python 3.11 or later; say which: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpich,plot,table,data,report,quantum,sklearn,xarray,arviz,docs,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mpich,plot,table,data,report,quantum,sklearn,xarray,arviz,mbar,docs,dev]'
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -11,6 +11,7 @@ from .sampling.info import ChainsInfo as ChainsInfo
 from .sampling.info import Info as Info
 from .sampling.info import MixingWarning as MixingWarning
 from .sampling.info import PerfectInfo as PerfectInfo
+from .sampling.info import SnapshotsInfo as SnapshotsInfo
 from .sampling.info import TemperedInfo as TemperedInfo
 from .sampling.likelihood import compare_likelihoods as compare_likelihoods
 from .sampling.likelihood import log_likelihood as log_likelihood
@@ -20,14 +21,17 @@ from .sampling.log_z.estimate import Estimate as Estimate
 from .sampling.log_z.estimate import EstimateWarning as EstimateWarning
 from .sampling.log_z.estimate import Gap as Gap
 from .sampling.partition import log_partition as log_partition
+from .sampling.partitions import log_partitions as log_partitions
 from .sampling.policies import All as All
 from .sampling.policies import Annealing as Annealing
 from .sampling.policies import Auto as Auto
 from .sampling.policies import Certified as Certified
 from .sampling.policies import Chains as Chains
 from .sampling.policies import Exact as Exact
+from .sampling.policies import Multistate as Multistate
 from .sampling.policies import Network as Network
 from .sampling.policies import Perfect as Perfect
+from .sampling.policies import Snapshots as Snapshots
 from .sampling.policies import Tempered as Tempered
 from .sampling.policies import Visited as Visited
 from .sampling.sample import sample as sample

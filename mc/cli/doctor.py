@@ -39,6 +39,7 @@ EXTRAS = {
     "report": ("jinja2", "tnqbm report"),
     "sklearn": ("scikit-learn", "mc.interop.SqRBMDensity"),
     "torch": ("torch", "models in PyTorch files"),
+    "mbar": ("pymbar", "log Z by method 'mbar'"),
     "quantum": ("qiskit", "quantum circuits"),
     "ibm": ("qiskit-ibm-runtime", "IBM's quantum computers and their noise models"),
 }

@@ -67,6 +67,24 @@ def print_estimates(rows: Sequence[Estimate]) -> None:
     )
 
 
+def print_snapshots(steps: Sequence[int], found: Sequence[Estimate]) -> None:
+    """A table of log Z after so many updates, one line per snapshot of a run."""
+    print_table(
+        ("updates", "log Z", "error", "at least", "note"),
+        [
+            (
+                str(step),
+                f"{one.value:.10g}",
+                error(one.standard_error),
+                "–" if one.lower_bound is None else f"{one.lower_bound:.10g}",
+                "" if one.trusted else "not reliable",
+            )
+            for step, one in zip(steps, found, strict=True)
+        ],
+        left=0,
+    )
+
+
 def print_gaps(gaps: Sequence[Gap]) -> None:
     """A table of differences; nothing if there are none."""
     if gaps:

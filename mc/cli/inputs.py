@@ -90,6 +90,26 @@ class NamedModel:
             return self.data
         return str(find_data_file(self.archive, self.data))
 
+    def snapshots(self, needed: int = 1) -> list[tuple[int, SqRBM]]:
+        """(updates done, model) of the run's snapshots, up to the model itself.
+
+        Raises ValueError for a saved model, and for a run with fewer than ``needed`` of them.
+        """
+        if self.archive is None:
+            raise ValueError(
+                f"{self.path} is a saved model, which has no snapshots; name a run of an archive"
+            )
+        run = self.archive.run(**self.coordinates)
+        last = run.trajectory.model_step
+        found = [(step, model) for step, model in run.snapshots if last is None or step <= last]
+        if len(found) < needed:
+            kept = "no snapshots" if not found else f"only {len(found)} snapshot"
+            raise ValueError(
+                f"{self.path}: the run has kept {kept} up to its final model, and {needed} are "
+                "needed; let the study say snapshots = 30, for example, in [output]"
+            )
+        return found
+
     def is_own(self, data: str | None) -> bool:
         """Whether ``data`` is what the run was trained on, as far as its name tells."""
         if self.archive is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,11 +16,13 @@ from mc.cli.estimates import (
     one_by_one,
     print_estimates,
     print_gaps,
+    print_snapshots,
 )
-from mc.cli.inputs import named_model
+from mc.cli.inputs import NamedModel, named_model
 from mc.sampling.log_z.estimate import EstimateWarning, gaps_of
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import ESTIMATORS, All, Exact
+from mc.sampling.partitions import log_partitions
+from mc.sampling.policies import ESTIMATORS, All, Exact, Multistate
 from tnqbm import exact
 
 if TYPE_CHECKING:
@@ -44,7 +46,9 @@ if TYPE_CHECKING:
     help="What contracts the factor graph, for contraction and exact. [default: the faster one]",
 )
 @click.option(
-    "--chains", type=int, help="Annealed or, of visited, tempered chains. [default: 500, or 20]"
+    "--chains",
+    type=int,
+    help="Annealed; of visited and mbar, tempered chains. [default: 500; 20; 100]",
 )
 @click.option("--betas", type=int, help="Inverse temperatures. [default: 1000]")
 @click.option(
@@ -55,8 +59,13 @@ if TYPE_CHECKING:
 @click.option(
     "--samples",
     type=int,
-    help="Of the tensor network, or of each chain of visited. [default: 4000, or 1000]",
+    help="Of the tensor network, or of each chain of visited or mbar. [default: 4000; 1000; 80]",
 )
+@click.option(
+    "--snapshots", is_flag=True, help="log Z of all snapshots of the run at once, by mbar."
+)
+@options.target_swap_rate
+@options.max_rungs
 @options.max_bond
 @options.feed("Where the states come from that the tensor network is fitted to. [default: chains]")
 @options.seed()
@@ -81,6 +90,7 @@ def logz(
     data_seed: int,
     prepare: dict[str, Any],
     reference: bool,
+    snapshots: bool,
     no_progress: bool,
     as_json: bool,
     **settings: Any,
@@ -91,7 +101,9 @@ def logz(
     where annealing is not to be trusted. Annealed importance sampling takes any number of visible
     units, forwards ("ais"), backwards, or "both". "tensor" weighs perfect samples of a matrix
     product state (unbiased for Z), and checks them with Markov chains. "visited" weighs the states
-    that tempered chains have seen, for models that are sharp enough. "exact" takes the
+    that tempered chains have seen, for models that are sharp enough. "mbar" weighs chains on a
+    ladder along the run's snapshots, if it has any, else one of temperatures; --snapshots gives log
+    Z of each of them. "exact" takes the
     fastest of enumeration, contraction of a tensor network and quadrature, if one is within
     reach, and shows what each would cost; contraction is done by quimb or by a program compiled
     for it (--engine). Every estimate is held against a lower bound of log Z that always holds, and
@@ -105,12 +117,32 @@ def logz(
       tnqbm logz results.h5 --run paulis=XYZ visible=64 hidden=32 seed=1 --data digits
       tnqbm logz model.h5 --method tensor --max-bond 64
       tnqbm logz model.h5 --method contraction --engine quimb
+      tnqbm logz results.h5 --run hidden=8 seed=1 --snapshots
       tnqbm logz model.h5 --method all --data bas --json
     """
+    if snapshots and method == "auto":
+        method = "mbar"
     policy = options.policy(ESTIMATORS, method)
+    if snapshots and not isinstance(policy, Multistate):
+        raise click.UsageError(f"--snapshots goes with --method mbar, not with {method}")
     named = named_model(path, [*run, *more])
     model = named.model
+    if isinstance(policy, Multistate) and named.archive is not None:
+        models = [model for _, model in named.snapshots(0)]
+        policy = replace(policy, snapshots=replace(policy.snapshots, models=models))
     target = named.target(data, data_seed, prepare)
+    if snapshots and isinstance(policy, Multistate):
+        kept = named.snapshots(2)
+        with warnings_as_messages(EstimateWarning):
+            every = log_partitions(
+                [model for _, model in kept],
+                policy,
+                data=target if reference else None,
+                seed=seed,
+                progress=not no_progress,
+            )
+        _print_snapshots(named, [step for step, _ in kept], every, seed, as_json)
+        return
     costs = None
     if isinstance(policy, Exact | All):
         costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))
@@ -145,6 +177,17 @@ def logz(
         print_json(result)
     else:
         _print(result, rows, estimate.gaps, costs)
+
+
+def _print_snapshots(
+    named: NamedModel, steps: Sequence[int], found: Sequence[Estimate], seed: int, as_json: bool
+) -> None:
+    """log Z of all snapshots of a run, as a table or as JSON."""
+    if as_json:
+        rows = [{"step": s, **one.as_dict()} for s, one in zip(steps, found, strict=True)]
+        print_json({**named.facts(), "seed": seed, "method": "mbar", "snapshots": rows})
+    else:
+        print_snapshots(steps, found)
 
 
 def _agree(estimate: Estimate) -> bool | None:

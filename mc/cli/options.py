@@ -34,6 +34,12 @@ where = click.option(
 figure = click.option(
     "-o", "--output", "out", type=PATH, metavar="FIGURE.png|.pdf|.svg", help="Draw it."
 )
+target_swap_rate = click.option(
+    "--target-swap-rate", type=float, help="Of neighbours of the ladder. [default: 0.5]"
+)
+max_rungs = click.option(
+    "--max-rungs", type=int, help="Models of a ladder of snapshots at most. [default: 64]"
+)
 max_bond = click.option("--max-bond", type=int, help="Of the tensor network. [default: 128]")
 init = click.option(
     "--init", type=click.Choice(["random", "data"]), help="Where chains start. [default: random]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,15 @@ from mc.cli import options
 from mc.cli.common import PATH, number, print_json, print_lines, print_table, warnings_as_messages
 from mc.cli.inputs import NamedModel, named_model
 from mc.cli.samples_file import parse_clamp, read_clamp, write_with_facts
-from mc.sampling.info import ChainsInfo, MixingWarning, PerfectInfo, TemperedInfo
+from mc.sampling.info import (
+    ChainsInfo,
+    MixingWarning,
+    PerfectInfo,
+    SnapshotsInfo,
+    TemperedInfo,
+)
 from mc.sampling.log_z.estimate import EstimateWarning
-from mc.sampling.policies import SAMPLERS
+from mc.sampling.policies import SAMPLERS, Snapshots
 from mc.sampling.sample import sample as draw
 from mc.sampling.samples_file import check_samples_path
 from tnqbm import figures
@@ -38,15 +45,18 @@ PICTURES = 100
 @options.named_model
 @click.option(
     "--method",
-    type=click.Choice(["chains", "tempered", "perfect"]),
+    type=click.Choice(["chains", "tempered", "snapshots", "perfect"]),
     default="chains",
     show_default=True,
-    help="Markov chains, parallel tempering, or independent weighted samples of a tensor network.",
+    help="Markov chains, parallel tempering, tempering along the run's snapshots, or independent "
+    "weighted samples of a tensor network.",
 )
 @click.option(
     "-n", "--samples", type=int, help="Per chain; perfect: in all. [default: 100; perfect: 4000]"
 )
-@click.option("--chains", type=int, help="Independent chains. [default: 100; tempered: 10]")
+@click.option(
+    "--chains", type=int, help="Independent chains. [default: 100; tempered, snapshots: 10]"
+)
 @click.option(
     "--kernel",
     help="block, bloch, thermal, collapsed, measured, pauli, pauli-exact; tensor: collapsed with "
@@ -56,6 +66,8 @@ PICTURES = 100
 @click.option(
     "--temperatures", type=int, help="Of tempering, evenly spaced. [default: as many as it takes]"
 )
+@options.target_swap_rate
+@options.max_rungs
 @options.max_bond
 @options.feed("Where the states come from that the network of --method perfect is fitted to.")
 @click.option("--resample", is_flag=True, help="Perfect samples that count alike, but fewer.")
@@ -122,6 +134,7 @@ def sample(
       tnqbm sample model.h5 -n 100 --chains 100 -o samples.h5
       tnqbm sample results.h5 --run paulis=XYZ hidden=2 seed=1 --clamp 0=1,5=0 -o samples.csv
       tnqbm sample model.h5 --method tempered --chains 20 -o samples.h5
+      tnqbm sample results.h5 --method snapshots --run hidden=8 seed=1 -o samples.h5
       tnqbm sample model.h5 --kernel tensor --max-bond 64 -o samples.h5
       tnqbm sample model.h5 --method perfect -n 10000 --resample -o samples.npy
       tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
@@ -132,6 +145,8 @@ def sample(
         raise click.UsageError("--shape is about --picture, which is missing")
     policy = options.policy(SAMPLERS, method)
     named = named_model(path, [*run, *more])
+    if isinstance(policy, Snapshots):
+        policy = replace(policy, models=[model for _, model in named.snapshots(2)])
     source = _data_source(named, data) if init == "data" or data is not None else None
     inputs = [file for file in (path, clamp_file, source) if file is not None]
     if out is not None:
@@ -209,6 +224,8 @@ def print_samples(result: dict[str, Any], info: Info) -> None:
         lines = _of_chains(result, info)
     elif isinstance(info, TemperedInfo):
         lines = _of_tempering(result, info)
+    elif isinstance(info, SnapshotsInfo):
+        lines = _of_snapshots(result, info)
     else:
         lines = _of_network(result, info)  # type: ignore[arg-type]
     lines |= {
@@ -260,6 +277,18 @@ def _of_tempering(result: dict[str, Any], info: TemperedInfo) -> dict[str, str |
         "sweeps per chain": f"{info.sweeps}, ladder {info.ladder_sweeps}, burn-in {info.burn_in}, "
         f"thin {info.thin}",
         "temperatures": f"{info.betas.size}{swaps}",
+        "round trips": str(int(info.round_trips.sum())),
+        **_of_mixing(info.mixing),
+        "mixed": "yes" if info.mixed else "no",
+    }
+
+
+def _of_snapshots(result: dict[str, Any], info: SnapshotsInfo) -> dict[str, str | None]:
+    return {
+        "kernel": info.kernel,
+        "samples": f"{result['chains']} chains x {result['samples_per_chain']}",
+        "sweeps per chain": f"{info.sweeps}, burn-in {info.burn_in}, thin {info.thin}",
+        "rungs": f"{info.places.size}, least swap rate {info.swap_rates.min():.2f}",
         "round trips": str(int(info.round_trips.sum())),
         **_of_mixing(info.mixing),
         "mixed": "yes" if info.mixed else "no",

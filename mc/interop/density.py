@@ -21,6 +21,7 @@ from mc.sampling.policies import (
     P,
     Perfect,
     Sampling,
+    Snapshots,
     Tempered,
     policy_of,
 )
@@ -263,7 +264,7 @@ class SqRBMDensity(TransformerMixin, DensityMixin, BaseEstimator):  # type: igno
         rows: States = drawn.reshape(-1, n)[:wanted]
         return rows
 
-    def _sampling_policy(self) -> Chains | Tempered | None:
+    def _sampling_policy(self) -> Chains | Tempered | Snapshots | None:
         """How samples are drawn, None for "auto"; ValueError or TypeError if it is no way to."""
         if isinstance(self.sampling_method, str) and self.sampling_method == "auto":
             return None

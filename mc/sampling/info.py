@@ -96,6 +96,28 @@ class TemperedInfo(Info):
 
 @short_repr
 @dataclass(frozen=True, kw_only=True)
+class SnapshotsInfo(Info):
+    """How a run of trajectory tempering went.
+
+    ``places`` (R,) of the rungs: 0 for independent bits, k for the k-th of the models, a number
+    between for a model put in between; else as for :class:`TemperedInfo`, with ``round_trips``
+    from the last rung to the first and back.
+    """
+
+    kernel: str
+    places: Float
+    swap_rates: Float
+    acceptance: Float
+    round_trips: NDArray[np.int64]
+    sweeps: int
+    burn_in: int
+    thin: int
+    mixing: Mixing
+    mixed: bool
+
+
+@short_repr
+@dataclass(frozen=True, kw_only=True)
 class PerfectInfo(Info):
     """What was drawn from a network.
 

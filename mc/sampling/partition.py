@@ -52,9 +52,10 @@ def log_partition(
         "ais-reverse", "both" or :class:`mc.Annealing`, annealed importance sampling; "tensor" or
         :class:`mc.Network`, importance sampling with perfect samples of an amplitude matrix
         product state; "visited" or :class:`mc.Visited`, the weight of the states that chains have
-        visited; "enumeration", "contraction", "quadrature", "exact" (the fastest of these
-        for the model at hand) or :class:`mc.Exact`; "all" or :class:`mc.All`, annealing, the
-        network and an exact method compared with one another; "certified" or
+        visited; "mbar" or :class:`mc.Multistate`, states of all rungs of a ladder, along a
+        training if its models are given; "enumeration", "contraction", "quadrature", "exact" (the
+        fastest of these for the model at hand) or :class:`mc.Exact`; "all" or :class:`mc.All`,
+        annealing, the network and an exact method compared with one another; "certified" or
         :class:`mc.Certified`, these and visited states with more and more effort, until log Z is
         known to lie in a narrow interval. The name stands for the object with its defaults.
     data : what the model was trained on, a Target or rows (K, n). The solvable end of annealing

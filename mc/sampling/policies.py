@@ -10,7 +10,7 @@ reads from the fields which options go with which method.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from mc.kernels import BASES, KERNELS, check_basis
 from tnqbm.base import arguments
 from tnqbm.base.text import short_repr
+from tnqbm.core.model import SqRBM
 
 if TYPE_CHECKING:
     from mc.sampling.amplitude.moves import Proposal
@@ -213,6 +214,51 @@ class Tempered(Policy):
     precision: str = setting("double", arguments.among(*PRECISIONS))
 
 
+def _models(value: object) -> Exception | None:
+    """Kind of sequences of models."""
+    if isinstance(value, Sequence) and all(isinstance(model, SqRBM) for model in value):
+        return None
+    return TypeError(f"must be a list of models (SqRBM), got {arguments.shown(value)}")
+
+
+@short_repr
+@dataclass(frozen=True)
+class Snapshots(Policy):
+    """Samples by trajectory tempering: exchange of states with earlier models of a training.
+
+    Where a model at several temperatures goes through sharp transitions, the way that the training
+    went may not (Béreux et al., ICLR 2025). The ladder begins at independent bits, goes along the
+    models, as far as they are on the way, and ends at the model that is sampled;
+    :mod:`mc.sampling.tempering.rungs` chooses its rungs.
+
+    models : earlier models of the training, in order, all of the shape of the model that is
+        sampled, such as ``[model for _, model in run.snapshots]``; that model itself may be the
+        last of them. Without any, the ladder is one of temperatures.
+    chains : independent ladders; the samples of each are those of the chain of its last rung.
+    target_swap_rate, max_rungs : of the ladder. Fewer rungs mean rarer swaps.
+    kernel, init, burn_in, thin, precision : as for :class:`Tempered`.
+    """
+
+    models: Sequence[SqRBM] = setting((), _models)
+    chains: int = setting(10, arguments.at_least(1))
+    kernel: str = setting("auto", arguments.among("auto", *KERNELS))
+    init: Literal["spread"] | ArrayLike = setting(
+        "spread", _words_or_array("spread", array=_CHAIN_STATES)
+    )
+    burn_in: int | None = setting(None, arguments.at_least(0))
+    thin: int | None = setting(None, arguments.at_least(1))
+    target_swap_rate: float = setting(0.5, arguments.number)
+    max_rungs: int = setting(64, arguments.at_least(2))
+    precision: str = setting("double", arguments.among(*PRECISIONS))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.0 < self.target_swap_rate < 1.0:
+            raise ValueError(
+                f"target_swap_rate must be between 0 and 1, got {self.target_swap_rate!r}"
+            )
+
+
 @short_repr
 @dataclass(frozen=True)
 class Perfect(Policy):
@@ -231,11 +277,12 @@ class Perfect(Policy):
     resample: bool = setting(False, arguments.flag)
 
 
-Sampling = Chains | Tempered | Perfect
+Sampling = Chains | Tempered | Snapshots | Perfect
 
 SAMPLERS: dict[str, Sampling] = {
     "chains": Chains(),
     "tempered": Tempered(),
+    "snapshots": Snapshots(),
     "perfect": Perfect(),
 }
 """What the names of methods of :func:`mc.sample` stand for."""
@@ -335,6 +382,29 @@ class Visited(Policy):
 
 @short_repr
 @dataclass(frozen=True)
+class Multistate(Policy):
+    """log Z of all rungs of a ladder at once, from the states of all of them ("mbar").
+
+    The multistate Bennett acceptance ratio (Shirts & Chodera, J. Chem. Phys. 129, 124105, 2008)
+    weighs states of every rung under every model. The first rung's log Z is known. Needs the
+    package pymbar, the extra ``mbar``.
+
+    samples : samples kept of each chain.
+    snapshots : the ladder, and how chains move on it; at least 8 chains, whose differences make
+        the error bar. ``thin`` None is twice the number of rungs.
+    """
+
+    samples: int = setting(80, arguments.at_least(2))
+    snapshots: Snapshots = setting(Snapshots(chains=100), arguments.one_of(Snapshots))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.snapshots.chains < 8:
+            raise ValueError(f"chains must be at least 8, got {self.snapshots.chains}")
+
+
+@short_repr
+@dataclass(frozen=True)
 class Exact(Policy):
     """log Z exactly.
 
@@ -401,7 +471,7 @@ class Certified(Policy):
             raise ValueError("betas must be a number of them, which grows from round to round")
 
 
-Estimation = Auto | Annealing | Network | Visited | Exact | All | Certified
+Estimation = Auto | Annealing | Network | Visited | Multistate | Exact | All | Certified
 
 ESTIMATORS: dict[str, Estimation] = {
     "auto": Auto(),
@@ -410,6 +480,7 @@ ESTIMATORS: dict[str, Estimation] = {
     "both": Annealing("both"),
     "tensor": Network(),
     "visited": Visited(),
+    "mbar": Multistate(),
     "exact": Exact(),
     "enumeration": Exact("enumeration"),
     "contraction": Exact("contraction"),

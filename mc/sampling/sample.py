@@ -11,9 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 from mc.sampling.amplitude.sample import sample_perfect
 from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values
 from mc.sampling.chains.sample import sample_chains
-from mc.sampling.info import ChainsInfo, Info, PerfectInfo, TemperedInfo
-from mc.sampling.policies import SAMPLERS, Chains, Perfect, Sampling, Tempered, policy_of
+from mc.sampling.info import ChainsInfo, Info, PerfectInfo, SnapshotsInfo, TemperedInfo
+from mc.sampling.policies import (
+    SAMPLERS,
+    Chains,
+    Perfect,
+    Sampling,
+    Snapshots,
+    Tempered,
+    policy_of,
+)
 from mc.sampling.tempering.sample import sample_tempered
+from mc.sampling.tempering.snapshots import sample_snapshots
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core.model import MODEL, SqRBM
@@ -35,6 +44,13 @@ def sample(
     model: SqRBM, samples: int, method: Tempered | Literal["tempered"], *,
     data: Data = None, clamp: Clamp | None = None, seed: Seed, progress: bool = False,
 ) -> tuple[States, TemperedInfo]: ...  # fmt: skip
+
+
+@overload
+def sample(
+    model: SqRBM, samples: int, method: Snapshots | Literal["snapshots"], *,
+    data: Data = None, clamp: Clamp | None = None, seed: Seed, progress: bool = False,
+) -> tuple[States, SnapshotsInfo]: ...  # fmt: skip
 
 
 @overload
@@ -74,14 +90,14 @@ def sample(
     ----------
     samples : how many to keep of every chain; of method "perfect", how many to draw in all.
     method : "chains" or :class:`mc.Chains`, Markov chains; "tempered" or :class:`mc.Tempered`,
-        parallel tempering, where modes are far apart; "perfect" or :class:`mc.Perfect`,
-        independent samples of an amplitude network, with weights. The name stands for the
-        object with its defaults.
+        parallel tempering, where modes are far apart; :class:`mc.Snapshots`, tempering along the
+        models of a training; "perfect" or :class:`mc.Perfect`, independent samples of an amplitude
+        network, with weights. The name stands for the object with its defaults.
     data : what the model was trained on, a Target or rows (N, n). Chains start from it if
         ``init="data"``; the hot end of tempering gets its first moments and some chains start from
         it; every second chain that an amplitude network is fitted to starts from it; and mixing is
         judged along its principal directions, too.
-    clamp : units held fixed, for completion and conditional generation (not by "tempered"): a
+    clamp : units held fixed, for completion and conditional generation (not by ladders): a
         mapping {unit: 0 or 1}, units counted from 0, or an array (n,) with -1 for free units.
         Starting states are overwritten there.
     seed : a whole number or a SeedSequence; the same seed gives the same samples. Chain c's depend
@@ -92,7 +108,8 @@ def sample(
     Returns
     -------
     samples : uint8, (chains, samples, n); of method "perfect" (K, n)
-    info : :class:`mc.ChainsInfo`, :class:`mc.TemperedInfo` or :class:`mc.PerfectInfo`
+    info : :class:`mc.ChainsInfo`, :class:`mc.TemperedInfo`, :class:`mc.SnapshotsInfo` or
+        :class:`mc.PerfectInfo`
 
     Warns (MixingWarning) if chains have not mixed or tempering makes few round trips, and
     (EstimateWarning) where the weights of perfect samples are too uneven to stand for the model.
@@ -110,12 +127,17 @@ def sample(
         states, info, alarms = sample_chains(
             model, samples, policy, data=data, held=held, seed=seed, progress=progress
         )
-    elif isinstance(policy, Tempered):
+    elif isinstance(policy, Tempered | Snapshots):
         if (held != FREE).any():
             raise ValueError("clamp: tempering holds no units fixed; use method = 'chains'")
-        states, info, alarms = sample_tempered(
-            model, samples, policy, data=data, seed=seed, progress=progress
-        )
+        if isinstance(policy, Tempered):
+            states, info, alarms = sample_tempered(
+                model, samples, policy, data=data, seed=seed, progress=progress
+            )
+        else:
+            states, info, alarms = sample_snapshots(
+                model, samples, policy, data=data, seed=seed, progress=progress
+            )
     else:
         states, info, alarms = sample_perfect(
             model, samples, policy, data=data, held=held, seed=seed

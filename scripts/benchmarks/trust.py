@@ -3,6 +3,7 @@
     python scripts/benchmarks/trust.py                    # some 20 processor minutes
     python scripts/benchmarks/trust.py --quick            # smaller models, fewer chains: one minute
     python scripts/benchmarks/trust.py --seeds 7 --repeats 1 --methods ais
+    python scripts/benchmarks/trust.py --methods mbar     # needs the extra mbar
     python scripts/benchmarks/trust.py --help
 
 For every set of Paulis: random, trained and ferromagnetic models, Hopfield models with a few
@@ -26,7 +27,8 @@ import numpy as np
 
 PAULIS = ("Z", "XZ", "XYZ")
 QUICK = {"chains": 200, "betas": 200, "samples": 1000, "max_bond": 32}
-VISITED = {"chains": 20, "samples": 500}
+OWN = {"visited": {"chains": 20, "samples": 500}, "mbar": {}}
+"""Settings of methods that rest on tempered chains."""
 KINDS = ("random", "trained", "ferromagnet", "hopfield", "trap")
 
 
@@ -148,7 +150,7 @@ def rows_of(case: Case, method: str, seed: int, **options: Any) -> list[Row]:
     import mc
     from mc.sampling.policies import ESTIMATORS, with_settings
 
-    policy = with_settings(ESTIMATORS[method], VISITED if method == "visited" else options)
+    policy = with_settings(ESTIMATORS[method], OWN.get(method, options))
     begun = time.process_time()
     with warnings.catch_warnings(), patch("mc.sampling.partition.affordable", lambda model: False):
         warnings.simplefilter("ignore", mc.EstimateWarning)

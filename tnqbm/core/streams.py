@@ -54,6 +54,21 @@ class Tempering(IntEnum):
     SWAPS = 1 << 20
 
 
+class Pilot(IntEnum):
+    """Below the key of a pilot run that chooses the rungs of a ladder."""
+
+    SWEEPS = 0
+    PICKS = 1
+    AGAIN = 2
+
+
+class Snapshots(IntEnum):
+    """Below the key of chains on a ladder of snapshots, whose sweeps draw from the key itself."""
+
+    PILOT = (1 << 20) + 1
+    MORE = (1 << 20) + 2
+
+
 class LogZ(IntEnum):
     """Below the seed of :func:`mc.log_partition`."""
 
@@ -64,6 +79,7 @@ class LogZ(IntEnum):
     MODES = 4
     VISITED = 5
     ROUND = 6
+    MULTISTATE = 7
 
 
 class Annealing(IntEnum):

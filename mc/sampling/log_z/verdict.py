@@ -115,6 +115,15 @@ def weigh_modes(
     return ModeWeights(modes, log_z, errors, total, error, bound, len(rows))
 
 
+def no_survey(model: SqRBM, bound: float, n_seen: int) -> ModeWeights:
+    """What is known of a model whose modes are not surveyed: a lower bound of log Z alone."""
+    none = np.empty(0)
+    modes = Modes(
+        np.empty((0, model.n_visible)), none, np.empty((0, model.n_visible + model.b.size))
+    )
+    return ModeWeights(modes, none, none, -math.inf, 0.0, bound, n_seen)
+
+
 def _part(log_z: float, log_weights: Float, here: NDArray[np.bool_]) -> tuple[float, float]:
     """log Z of the part of the states that chains ended in, and its standard error."""
     weights = np.exp(log_weights - log_weights.max())

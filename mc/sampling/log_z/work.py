@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 
 from mc.sampling.log_z.annealed import annealed_runs, both, check_annealing
 from mc.sampling.log_z.estimate import Estimate, Run
+from mc.sampling.log_z.multistate import weigh_snapshots
 from mc.sampling.log_z.network import weigh_network
 from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
 from mc.sampling.log_z.visited import weigh_visited
-from mc.sampling.policies import Annealing, Exact, Network, Visited
+from mc.sampling.policies import Annealing, Exact, Multistate, Network, Visited
 from tnqbm import exact
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
@@ -72,7 +73,7 @@ class Work:
         """ValueError on what does not suit the model."""
         check_annealing(self.model, policy, self.data)
 
-    def runs(self, policy: Annealing | Network | Visited) -> list[Run]:
+    def runs(self, policy: Annealing | Network | Visited | Multistate) -> list[Run]:
         """The runs of a method: annealing gives one per direction."""
         if isinstance(policy, Annealing):
             return annealed_runs(
@@ -81,6 +82,12 @@ class Work:
         if isinstance(policy, Network):
             key = streams.key(self.seed, streams.LogZ.NETWORK)
             return [weigh_network(self.model, policy, data=self.data, key=key)]
+        if isinstance(policy, Multistate):
+            seed = streams.key(self.seed, streams.LogZ.MULTISTATE)
+            found = weigh_snapshots(
+                self.model, policy, data=self.data, seed=seed, progress=self.progress
+            )
+            return found[-1:]
         seed = streams.key(self.seed, streams.LogZ.VISITED)
         return [
             weigh_visited(self.model, policy, data=self.data, seed=seed, progress=self.progress)
@@ -109,7 +116,7 @@ class Work:
             key=streams.key(self.seed, streams.LogZ.MODES),
         )
 
-    def judged(self, policy: Annealing | Network | Visited) -> Estimate:
+    def judged(self, policy: Annealing | Network | Visited | Multistate) -> Estimate:
         """The estimate of one method, which stands for itself."""
         runs = self.runs(policy)
         annealing = policy if isinstance(policy, Annealing) else Annealing()

@@ -229,7 +229,7 @@ def test_chains_with_global_moves(path: Path, model: SqRBM) -> None:
     [
         (
             ["--method", "perfect", "--kernel", "block"],
-            "--kernel is an option of --method chains, tempered, not of",
+            "--kernel is an option of --method chains, tempered, snapshots, not of",
         ),
         (
             ["--method", "perfect", "--burn-in", "5"],

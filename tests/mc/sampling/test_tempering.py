@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-import mc.sampling.tempering.ladder
+import mc.sampling.tempering.ladders
 from mc.sampling.info import MixingWarning
 from mc.sampling.path import Path
 from mc.sampling.policies import Tempered
@@ -104,7 +104,7 @@ def test_swaps_alone_keep_every_distribution() -> None:
 )
 def test_a_wrong_swap_rule_is_noticed(wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Negative control of the two tests above."""
-    monkeypatch.setattr(mc.sampling.tempering.ladder, "swap_log_ratio", wrong)
+    monkeypatch.setattr(mc.sampling.tempering.ladders, "swap_log_ratio", wrong)
     assert min(swap_only()) < 1e-12
 
 
