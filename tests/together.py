@@ -40,4 +40,4 @@ class _Member:
         sums[...] = np.sum(self._team.exchange(self.rank, sums.copy()), axis=0)
 
     def gather(self, part: np.ndarray) -> np.ndarray:
-        return np.concatenate(self._team.exchange(self.rank, part), axis=1)
+        return np.concatenate(self._team.exchange(self.rank, part.copy()), axis=1)

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered
+from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered, Weighted
 from mc.estimators.tensor import FittedNetworks
 from mc.kernels import Sweeper, basis_number
 from mc.sampling.amplitude.moves import independence_step
@@ -105,7 +105,7 @@ class _ChainAverages:
         self._team = context.team
         self._batch_size = context.batch_size
         self._wants_states = context.wants_states
-        self._moments = SampleMoments(_shape(context), context.precision)
+        self._moments = SampleMoments(shape_of(context), context.precision)
 
     def of(
         self,
@@ -127,14 +127,14 @@ class _ChainAverages:
         return Averages(self._moments.mean(both[1], total), of_data, states=gathered)
 
 
-def _shape(context: Context) -> Shape:
+def shape_of(context: Context) -> Shape:
     problem: SqRBMProblem = context.problem  # type: ignore[assignment]
     return problem.shape
 
 
-def _sweeper(settings: CD | PCD, context: Context) -> Sweeper:
+def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper:
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
-    shape = _shape(context)
+    shape = shape_of(context)
     paulis = context.problem.paulis  # type: ignore[attr-defined]
     return Sweeper(
         shape,
@@ -145,7 +145,7 @@ def _sweeper(settings: CD | PCD, context: Context) -> Sweeper:
     )
 
 
-def _take(chains: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
+def taken(chains: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
     """The chains of some runs: the array itself if they are all."""
     return chains if rows.size == chains.shape[0] else np.ascontiguousarray(chains[rows])
 
@@ -159,7 +159,7 @@ class ContrastiveDivergence:
 
     def __init__(self, settings: CD, context: Context) -> None:
         self._steps, self._states = settings.steps, context.problem.states
-        self._sweeper = _sweeper(settings, context)
+        self._sweeper = sweeper_of(settings, context)
         self._averages = _ChainAverages(context)
         self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
         self._start_keys = streams.keys(context.keys, streams.Run.STARTS)
@@ -194,7 +194,7 @@ class ContrastiveDivergence:
         return {"updates": np.array(self._updates)}
 
     def restore(self, state: State) -> None:
-        self._updates = int(_array(state, "updates", ()))
+        self._updates = int(checked_array(state, "updates", ()))
 
 
 class PersistentChains:
@@ -202,7 +202,7 @@ class PersistentChains:
 
     def __init__(self, settings: PCD, context: Context) -> None:
         self._steps, self._team = settings.steps, context.team
-        self._sweeper = _sweeper(settings, context)
+        self._sweeper = sweeper_of(settings, context)
         self._averages = _ChainAverages(context)
         self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
         self._total = settings.chains
@@ -212,7 +212,7 @@ class PersistentChains:
         self._moves = _global_moves(settings, context)
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
-        chains = _take(self._chains, rows)
+        chains = taken(self._chains, rows)
         steps = self._steps
         if self._moves is not None:
             self._moves.advance(theta, rows, chains)
@@ -231,10 +231,10 @@ class PersistentChains:
 
     def restore(self, state: State) -> None:
         runs, _, n = self._chains.shape
-        chains = _array(state, "chains", (runs, self._total, n))
+        chains = checked_array(state, "chains", (runs, self._total, n))
         _restore_moves(self._moves, state)
         first, last = self._share
-        self._updates = int(_array(state, "updates", ()))
+        self._updates = int(checked_array(state, "updates", ()))
         self._chains = np.array(chains[:, first:last], dtype=np.uint8, order="C")
 
 
@@ -257,7 +257,7 @@ class TemperedChains:
                 f"take at least {SHARD * context.team.size}, or fewer processes per run"
             )
         self._ladders = Tempering(
-            *_shape(context),
+            *shape_of(context),
             betas=np.linspace(0.0, 1.0, settings.temperatures),
             chains=last - first,
             keys=streams.keys(context.keys, streams.Run.SWEEPS),
@@ -286,11 +286,11 @@ class TemperedChains:
     def restore(self, state: State) -> None:
         own = self._ladders.state()
         runs, temperatures, _, n = own["chains"].shape
-        by_ladder = _array(state, "chains", (runs, self._total, temperatures, n))
+        by_ladder = checked_array(state, "chains", (runs, self._total, temperatures, n))
         _restore_moves(self._moves, state)
         first, last = self._share
         own["chains"] = np.swapaxes(by_ladder[:, first:last], 1, 2)
-        own["counters"] = _array(state, "counters", (3,))
+        own["counters"] = checked_array(state, "counters", (3,))
         self._ladders.restore(own)
 
 
@@ -322,7 +322,7 @@ def _random_bits(context: Context, wanted: tuple[int, int]) -> NDArray[np.uint8]
     return np.ascontiguousarray(np.stack(rows))
 
 
-def _array(
+def checked_array(
     state: Mapping[str, NDArray[np.generic]], name: str, shape: tuple[int, ...]
 ) -> NDArray[np.generic]:
     """An array of a checkpoint; ValueError if it is missing or of another shape."""

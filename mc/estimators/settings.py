@@ -123,7 +123,7 @@ BASIS = (
 )
 
 
-def _check_basis(settings: CD | PCD, size: Size) -> None:
+def _check_basis(settings: CD | PCD | Weighted, size: Size) -> None:
     from mc.kernels import check_basis
 
     check_basis(settings.kernel, settings.basis, size.paulis)
@@ -209,6 +209,63 @@ class Tempered(GlobalMovesGradient):
         return TemperedChains(self, context)
 
 
+class Weighted(ChainGradient):
+    """Persistent chains with weights, see :mod:`mc.estimators.weighted`."""
+
+    name: ClassVar[str] = "weighted"
+    knows_log_partition: ClassVar[bool] = True
+
+    inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
+    basis: Basis | None = Field(None, description=BASIS)
+    resample_below: Annotated[float, number(0.0, 1.0)] = Field(
+        0.5, description="effective share of the chains below which they are resampled"
+    )
+    step_share: Annotated[float, number(0.0, 1.0)] = Field(
+        0.9,
+        description="conditional effective share of the chains that an update must leave, or its "
+        "step is shortened; 0: steps of any length",
+    )
+
+    witness_share: Annotated[float, number(0.0, 1.0)] = Field(
+        0.25, description="share of the chains that tell log Z and have no part in the averages"
+    )
+
+    @property
+    def witnesses(self) -> int:
+        """How many of the chains have no part in the averages."""
+        return round(self.witness_share * self.chains)
+
+    @property
+    def sample_size(self) -> int:
+        return self.chains - self.witnesses
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        super().check(size, training)
+        _check_basis(self, size)
+        self.check_chains(size.n_paulis)
+
+    def check_chains(self, n_paulis: int) -> None:
+        """ValueError if there are too few of them, or if they would move only approximately."""
+        from mc.sampling.log_z.annealing import choose_kernel
+
+        choose_kernel(self.kernel, n_paulis)
+        if not 2 <= self.witnesses < self.chains:
+            raise ValueError(
+                f"witness_share: {self.witness_share:g} of {self.chains} chains are "
+                f"{self.witnesses}; at least 2 must tell log Z and at least 1 must be left"
+            )
+
+    def moves_cost(self, size: Size, training: TrainingSettings) -> float:
+        # Log weights twice: a third of what averages take each, and a logarithm.
+        weights = 0.7 * averages_cost(size, training) + 20.0
+        return super().moves_cost(size, training) + weights
+
+    def make(self, context: Context) -> GradientEstimator:
+        from mc.estimators.weighted import WeightedChains
+
+        return WeightedChains(self, context)
+
+
 class Tensor(SampledGradient):
     """Weighted independent samples of an amplitude network, see :mod:`mc.estimators.tensor`."""
 
@@ -269,7 +326,7 @@ def _shards(states: int) -> int:
 
 def provide() -> None:
     """Make this package's estimators known to training, if they are not yet."""
-    for gradient in (CD, PCD, Tempered, Tensor):
+    for gradient in (CD, PCD, Tempered, Weighted, Tensor):
         if gradient.name not in GRADIENTS.names():
             GRADIENTS.register(gradient)
     if AIS.name not in EVALUATORS.names():

@@ -19,7 +19,7 @@ Where = Mapping[str, Value | Collection[Value]]
 Other = tuple[tuple[str, Value], ...]
 """Coordinates beyond data, visible, paulis and hidden, in order of name: a variant."""
 
-METHODS = ("exact", "contraction", "cd", "pcd", "tempered", "tensor", "quantum")
+METHODS = ("exact", "contraction", "cd", "pcd", "tempered", "weighted", "tensor", "quantum")
 """Estimators of the gradient, in the order of tables and legends; others follow by name."""
 
 MAIN_COORDINATES = ("data", "visible", "paulis", "hidden")

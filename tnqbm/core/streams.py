@@ -160,6 +160,9 @@ class Run(IntEnum):
     MOVE_NETWORKS = 21
     MOVES = 22
     MEASUREMENTS = 21
+    RESAMPLING = 31
+    WAY = 32
+    WAY_PICKS = 33
     EVALUATION = 0xA15
 
 

@@ -46,7 +46,7 @@ def _copy(source, target):
 
 
 @njit(**OPTIONS)
-def _fill_tables(theta, n, m, P, row, W, line, tables):
+def fill_tables(theta, n, m, P, row, W, line, tables):
     """tables[row + (16 c + pattern) row + q]: fields of the patterns of units 4c, ..., 4c + 3.
 
     The first row holds the fields b. Fields of one Pauli after another, padded with zeros.
@@ -75,7 +75,7 @@ def _fill_tables(theta, n, m, P, row, W, line, tables):
 
 
 @njit(**OPTIONS)
-def _take_states(states, first, count, stride, W, spins, codes):
+def take_states(states, first, count, stride, W, spins, codes):
     """spins[k * stride + i] and the 4-bit codes [k * stride / 4 + i / 4] of ``count`` states."""
     n = states.shape[1]
     whole = n - n % W
@@ -94,7 +94,7 @@ def _take_states(states, first, count, stride, W, spins, codes):
 
 
 @njit(**OPTIONS)
-def _fields(tables, n, row, W, count, stride, codes, phi):
+def table_fields(tables, n, row, W, count, stride, codes, phi):
     """phi[k * row + q] = b_q + sum_i s_ki w_iq, a table row for every code of four units."""
     n_codes = (n + BITS - 1) // BITS
     for k in range(count):
@@ -111,7 +111,7 @@ def _fields(tables, n, row, W, count, stride, codes, phi):
 
 
 @njit(**OPTIONS)
-def _expectations(count, P, row, W, phi):
+def expectations(count, P, row, W, phi):
     """Replace fields by <sigma> = -tanh(r)/r Phi."""
     if P == 1:
         for at in range(0, count * row, W):
@@ -138,7 +138,7 @@ def _add_row(values, out):
 
 
 @njit(**OPTIONS)
-def _products(n, m, P, row, W, count, stride, spins, sigma, block, out):
+def add_products(n, m, P, row, W, count, stride, spins, sigma, block, out):
     """Add sum_k s_ki sigma_kq of a shard to out[(p n + i) m + j]."""
     padded = row // P
     for q in range(0, row, 2 * W):
@@ -209,7 +209,7 @@ def _add_up(values, count, stride, W, total):
 
 
 @njit(**OPTIONS)
-def _single_sums(n, m, P, row, W, count, stride, spins, sigma, total, out):
+def add_singles(n, m, P, row, W, count, stride, spins, sigma, total, out):
     """Add sum_k s_ki to out[i] and sum_k sigma_kq to out[n + p m + j]."""
     _add_up(spins, count, stride, W, total)
     _add_row(total[:n], out[:n])
@@ -241,17 +241,17 @@ def all_sums(
         thread = get_thread_id()
         space = work[thread]
         if owner[thread] != b:
-            _fill_tables(theta[b], n, m, P, row, W, space[:row], weights[thread])
+            fill_tables(theta[b], n, m, P, row, W, space[:row], weights[thread])
             owner[thread] = b
         block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
         spins, space = space[: shard * stride], space[shard * stride :]
         phi, total = space[: shard * row], space[shard * row :]
-        _take_states(states, first, here, stride, W, spins, codes[thread])
-        _fields(weights[thread], n, row, W, here, stride, codes[thread], phi)
-        _expectations(here, P, row, W, phi)
+        take_states(states, first, here, stride, W, spins, codes[thread])
+        table_fields(weights[thread], n, row, W, here, stride, codes[thread], phi)
+        expectations(here, P, row, W, phi)
         out = sums[thread, which, b]
-        _single_sums(n, m, P, row, W, here, stride, spins, phi, total, out)
-        _products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
+        add_singles(n, m, P, row, W, here, stride, spins, phi, total, out)
+        add_products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
 
 
 @njit(**OPTIONS)

@@ -16,7 +16,13 @@ from tnqbm.kernels.tables import all_within
 from tnqbm.training import gradients
 from tnqbm.training.checkpoints import Identity, identity_of, read_checkpoint, write_checkpoint
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
-from tnqbm.training.estimators import Averages, Context, EvaluatorSettings, GradientSettings
+from tnqbm.training.estimators import (
+    Averages,
+    Context,
+    EvaluatorSettings,
+    GradientSettings,
+    between,
+)
 from tnqbm.training.inputs import checked_keys
 from tnqbm.training.minibatches import Minibatches
 from tnqbm.training.optimizers import OptimizerContext, OptimizerSettings, Step
@@ -188,6 +194,7 @@ class Trainer:
         if self._frozen.size:
             # Adam with epsilon = 0 divides a gradient of zero by zero.
             theta[:, self._frozen] = runs.theta[:, self._frozen]
+        theta = self._limited(theta)
         if all_within(theta.ravel(), MAX_PARAMETER):
             runs.theta = theta
         else:
@@ -196,6 +203,18 @@ class Trainer:
             self.iteration += 1
         else:
             self._finish()
+
+    def _limited(self, theta: Float) -> Float:
+        """The proposed parameters, or part of the way to them where the estimator wants that."""
+        allowed = getattr(self._estimator, "allowed", None)
+        if allowed is None:
+            return theta
+        inside = np.flatnonzero((np.abs(theta) <= MAX_PARAMETER).all(axis=1))
+        if inside.size:
+            before = self._runs.theta[inside]
+            fractions = allowed(before, theta[inside], self._runs.rows[inside])
+            theta[inside] = between(before, theta[inside], fractions)
+        return theta
 
     def _gradient(self, record: bool) -> tuple[Averages, Float]:
         """What the estimator said, and the gradient that the optimizer is to follow."""

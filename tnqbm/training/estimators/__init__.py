@@ -11,9 +11,11 @@ from tnqbm.training.estimators.protocol import (
     EvaluatorSettings,
     GradientEstimator,
     GradientSettings,
+    Limiting,
     LogPartition,
     Reporting,
     Stateless,
+    between,
 )
 from tnqbm.training.registry import Registry
 
@@ -25,10 +27,12 @@ __all__ = [
     "EvaluatorSettings",
     "GradientEstimator",
     "GradientSettings",
+    "Limiting",
     "LogPartition",
     "Reporting",
     "Size",
     "Stateless",
+    "between",
 ]
 
 GRADIENTS: Registry[GradientSettings] = Registry(

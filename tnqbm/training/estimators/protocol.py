@@ -62,7 +62,8 @@ class Averages:
 class GradientEstimator(Protocol):
     """Estimator of the model's averages for batches of models of one shape.
 
-    One that has something to say about what it took has the method of :class:`Reporting`, too.
+    One that has something to say about what it took has the method of :class:`Reporting`, too, and
+    one that bears no updates of any length that of :class:`Limiting`.
     """
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
@@ -89,6 +90,24 @@ class Reporting(Protocol):
         updates done, whatever the batch and however often training was interrupted, so they rest
         on what :meth:`GradientEstimator.state` keeps. Names are like Python's, in lower case.
         """
+
+
+class Limiting(Protocol):
+    """Optional part of an estimator: how far an update may go."""
+
+    def allowed(self, before: Float, after: Float, rows: Rows) -> Float:
+        """Fraction (B,), above 0 and at most 1, of the steps that runs ``rows`` (B,) may take.
+
+        ``before`` and ``after`` (B, n_parameters) are the parameters of the last estimate and those
+        that the optimizer proposes; the runs get those of :func:`between`. Asked once in every
+        update. All processes of a team must agree.
+        """
+
+
+def between(before: Float, after: Float, fractions: Float) -> Float:
+    """Parameters (B, n_parameters) at ``fractions`` (B,) of the steps; the ends exactly."""
+    part = before + fractions[:, None] * (after - before)
+    return np.where(fractions[:, None] == 1.0, after, part)
 
 
 class Stateless:

@@ -1,0 +1,314 @@
+"""The estimator "weighted": persistent chains that carry weights through the updates.
+
+A chain that was distributed as the model before an update stands for the model after it with the
+weight p~_new(v) / p~_old(v). Weights multiply up from update to update, chains of small weight make
+room for copies of others now and then, and averages are weighted. So averages are consistent
+however few sweeps an update has, and the mean weight follows Z: a sequential Monte Carlo sampler
+(Del Moral, Doucet & Jasra 2006) along the training (Carbone, Hua, Coste & Vanden-Eijnden 2023).
+
+The order of an update: weights for the new parameters, averages, resampling where the weights have
+become uneven, sweeps. Sweeps come last so that the states that decide a step are not those that
+weigh it: a step follows the noise of the averages and so lowers the weights of the very states
+that made the noise. What sweeps leave of this would still add up, update by update, to a log Z
+that is too low, by an amount that falls as one over the number of chains. Therefore some of the
+chains, the witnesses, have no part in the averages: training does not depend on them, and what
+their weights say of Z has no bias.
+
+A step that would make the weights too uneven at once is shortened, :meth:`WeightedChains.allowed`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.estimators.divergence import checked_array, shape_of, sweeper_of, taken
+from mc.estimators.particles import (
+    Groups,
+    ancestors,
+    effective_share,
+    relative_variance,
+    reweighted,
+    shortened,
+)
+from mc.estimators.way import Way
+from tnqbm.base.teams import share
+from tnqbm.core import streams
+from tnqbm.exact.averages import SampleMoments
+from tnqbm.exact.weighted import WeightedMoments
+from tnqbm.training.estimators import Averages, Context, between
+
+if TYPE_CHECKING:
+    from mc.estimators.settings import Weighted
+
+
+Float = NDArray[np.float64]
+Rows = NDArray[np.intp]
+States = NDArray[np.uint8]
+State = dict[str, NDArray[np.generic]]
+
+EXTRA_SWEEPS = 4
+"""More sweeps, in units of ``steps``, of an update that resamples: copies must part again."""
+
+TRIALS = 10
+"""Lengths of a step that are tried before one is taken whatever it does to the weights."""
+
+GROWTH = 2.0
+"""Fractions grow by no more than this factor from one update to the next."""
+
+GUESS = 2.0
+"""Error of a predicted log mean weight (nats) beyond which sums are computed again."""
+
+
+class _Weighed(NamedTuple):
+    """Chains of runs (B) under other parameters ``theta`` (B, size).
+
+    ``weights`` (B, C) of all their chains, ``log_factors`` (B,) by which Z has grown as the
+    witnesses see it, and conditional effective ``shares`` (B,) of the others. Of this process's
+    chains ``sums`` (B, size), in which the weights of all that take part add up to ``totals`` (B,).
+    """
+
+    theta: Float
+    weights: Float
+    log_factors: Float
+    shares: Float
+    sums: NDArray[np.int64]
+    totals: Float
+
+    def put(self, places: Rows, other: _Weighed) -> None:
+        """Replace what belongs to the runs at ``places``."""
+        for mine, new in zip(self, other, strict=True):
+            mine[places] = new
+
+
+class WeightedChains:
+    """Chains with weights, for a batch of runs whose parameters change in small steps."""
+
+    def __init__(self, settings: Weighted, context: Context) -> None:
+        runs, total, shape = len(context.keys), settings.chains, shape_of(context)
+        settings.check_chains(shape.n_paulis)
+        self._steps, self._team = settings.steps, context.team
+        self._resample_below, self._step_share = settings.resample_below, settings.step_share
+        self._batch_size, self._wants_states = context.batch_size, context.wants_states
+        self._sweeper = sweeper_of(settings, context)
+        self._moments = WeightedMoments(shape, context.precision)
+        self._of_data = SampleMoments(shape, context.precision)
+        self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
+        self._pick_keys = streams.keys(context.keys, streams.Run.RESAMPLING)
+        self._groups = groups = Groups(total, total - settings.witnesses)
+        self._way = Way(context, groups)
+        self._share = first, last = share(total, context.team)
+        self._local = tuple(
+            slice(max(first, g.start) - first, max(first, min(last, g.stop)) - first)
+            for g in groups.spans
+        )
+        """Where the groups are among this process's chains."""
+        self._updates = 0
+        self._started = np.zeros(runs, dtype=bool)
+        self._chains = np.zeros((runs, last - first, shape.n_visible), dtype=np.uint8)
+        self._theta = np.zeros((runs, shape.size))
+        self._model = np.zeros((runs, shape.size))
+        self._weights = np.tile(groups.equal_weights(), (runs, 1))
+        self._families = np.tile(np.arange(groups.witnesses), (runs, 1))
+        self._log_z = np.zeros(runs)
+        self._fractions = np.ones(runs)
+        self._resamplings = np.zeros(runs, dtype=np.int64)
+        self._ahead: tuple[Rows, _Weighed] | None = None
+
+    def estimate(self, theta: Float, rows: Rows, data: States | None = None) -> Averages:
+        self._start(theta, rows)
+        found = self._reweigh(theta, rows)
+        model, of_data = self._averages(found, data)
+        self._model[rows] = model
+        groups = self._groups.spans
+        shares = np.array([[effective_share(w[g]) for g in groups] for w in found.weights])
+        log_z, error = self._log_z[rows], self._errors(found.weights, rows)
+        states, weights = self._with_states(found.weights, rows)
+        usage = {
+            "effective_chains": shares[:, 0] * self._groups.first_witness,
+            "effective_witnesses": shares[:, 1] * self._groups.witnesses,
+            "step_fraction": self._fractions[rows],
+            "resamplings": self._resamplings[rows].astype(np.float64),
+        }
+        uneven = shares < self._resample_below
+        self._resample(rows, uneven)
+        self._sweep(theta, rows, uneven)
+        self._updates += 1
+        return Averages(
+            model,
+            of_data,
+            log_partition=log_z,
+            log_partition_error=error,
+            usage=usage,
+            states=states,
+            weights=weights,
+        )
+
+    def allowed(self, before: Float, after: Float, rows: Rows) -> Float:
+        """Fractions (B,) of the steps that leave a conditional effective share large enough."""
+        fractions = np.ones(rows.size)
+        if not self._step_share:
+            return fractions
+        fractions = np.minimum(1.0, GROWTH * self._fractions[rows])
+        old = self._log_p(rows)
+        found = self._weigh(between(before, after, fractions), rows, old)
+        for _ in range(TRIALS):
+            short = np.flatnonzero(found.shares < self._step_share)
+            if not short.size:
+                break
+            fractions[short] *= [shortened(s, self._step_share) for s in found.shares[short]]
+            theta = between(before[short], after[short], fractions[short])
+            found.put(short, self._weigh(theta, rows[short], old[short]))
+        self._fractions[rows] = fractions
+        self._ahead = rows.copy(), found
+        return np.asarray(fractions)
+
+    def _start(self, theta: Float, rows: Rows) -> None:
+        """Chains and weights of runs that have none yet."""
+        for k, run in enumerate(rows.tolist()):
+            if not self._started[run]:
+                arrived = self._way.to(theta[k], run)
+                self._chains[run], self._weights[run] = arrived.chains, arrived.weights
+                self._families[run], self._log_z[run] = arrived.families, arrived.log_z
+                self._theta[run], self._started[run] = theta[k], True
+
+    def _errors(self, weights: Float, rows: Rows) -> Float:
+        """Standard errors of log Z (B,), no less than what rounding may add up to."""
+        witnesses = weights[:, self._groups.spans[1]]
+        pairs = zip(witnesses, self._families[rows], strict=True)
+        variances = np.array([relative_variance(*pair) for pair in pairs])
+        rounding = np.finfo(np.float64).eps * np.sqrt(self._updates + 1.0)
+        least = rounding * (1.0 + np.abs(self._log_z[rows]))
+        return np.asarray(np.maximum(np.sqrt(variances), least))
+
+    def _with_states(self, weights: Float, rows: Rows) -> tuple[States | None, Float | None]:
+        """The states behind the averages, and their weights, if they are wanted."""
+        if not self._wants_states:
+            return None, None
+        those = self._groups.spans[0]
+        states = self._team.gather(taken(self._chains, rows))[:, those]
+        return np.ascontiguousarray(states), weights[:, those].copy()
+
+    def _log_p(self, rows: Rows) -> Float:
+        """log p~ of this process's chains under the parameters that their weights are for."""
+        return self._moments.log_weights(self._theta[rows], taken(self._chains, rows))
+
+    def _weigh(self, theta: Float, rows: Rows, old: Float) -> _Weighed:
+        """Weights and sums of chains, whose log p~ was ``old``, under other parameters."""
+        chains, (part, rest) = taken(self._chains, rows), self._local
+        first = self._share[0]
+        # What the averages at the last parameters foretell.
+        shift = -((theta - self._theta[rows]) * self._model[rows]).sum(axis=1)
+        with np.errstate(divide="ignore"):
+            own = self._weights[rows, first : first + part.stop]
+            logs = np.log(self._groups.first_witness * own) - old[:, part]
+        found = self._moments.sums(theta, chains[:, part], logs - shift[:, None])
+        others = self._moments.log_weights(theta, chains[:, rest])
+        log_p = np.concatenate([found.log_p, others], axis=1)
+        increments = self._team.gather(log_p - old)
+        each = [
+            [reweighted(self._weights[run, g], increments[k, g]) for g in self._groups.spans]
+            for k, run in enumerate(rows)
+        ]
+        factors = np.array([[one.log_factor for one in pair] for pair in each])
+        sums, far = found.sums, np.flatnonzero(np.abs(factors[:, 0] - shift) > GUESS)
+        if far.size:
+            shift[far] = factors[far, 0]
+            again = logs[far] - shift[far, None]
+            sums[far] = self._moments.sums(theta[far], chains[far, part], again).sums
+        return _Weighed(
+            theta.copy(),
+            np.stack([np.concatenate([one.weights for one in pair]) for pair in each]),
+            factors[:, 1],
+            np.array([pair[0].share for pair in each]),
+            sums,
+            self._groups.first_witness * np.exp(factors[:, 0] - shift),
+        )
+
+    def _reweigh(self, theta: Float, rows: Rows) -> _Weighed:
+        """Give the chains the weights for new parameters."""
+        ahead, self._ahead = self._ahead, None
+        if (
+            ahead is not None
+            and np.array_equal(ahead[0], rows)
+            and np.array_equal(ahead[1].theta, theta)
+        ):
+            found = ahead[1]
+        else:
+            found = self._weigh(theta, rows, self._log_p(rows))
+        self._weights[rows], self._theta[rows] = found.weights, theta
+        self._log_z[rows] += found.log_factors
+        return found
+
+    def _averages(self, found: _Weighed, data: States | None) -> tuple[Float, Float | None]:
+        """Averages of the model, and of the minibatch if there is one."""
+        if data is None:
+            sums = found.sums.copy()
+            self._team.add(sums)
+            return self._moments.mean(sums, found.totals), None
+        both = np.stack([self._of_data.sums(found.theta, data), found.sums])
+        self._team.add(both)
+        of_data = self._of_data.mean(both[0], self._batch_size)
+        return self._moments.mean(both[1], found.totals), of_data
+
+    def _resample(self, rows: Rows, uneven: NDArray[np.bool_]) -> None:
+        """Copy chains as often as they weigh, in groups with ``uneven`` (B, 2) weights."""
+        wanted = np.flatnonzero(uneven.any(axis=1))
+        if not wanted.size:
+            return
+        chains = self._team.gather(taken(self._chains, rows[wanted]))
+        first, last = self._share
+        for k, place in enumerate(wanted.tolist()):
+            run = int(rows[place])
+            offsets = streams.philox(self._pick_keys[run], (0, self._updates, 0, 0)).random(2)
+            picks = np.arange(self._groups.total)
+            for g, u, wants in zip(self._groups.spans, offsets, uneven[place], strict=True):
+                if wants:
+                    picks[g] = g.start + ancestors(self._weights[run, g], u)
+                    self._weights[run, g] = 1.0 / (g.stop - g.start)
+                    self._resamplings[run] += 1
+            self._chains[run] = chains[k, picks[first:last]]
+            witnesses = picks[self._groups.spans[1]] - self._groups.first_witness
+            self._families[run] = self._families[run, witnesses]
+
+    def _sweep(self, theta: Float, rows: Rows, uneven: NDArray[np.bool_]) -> None:
+        """Move the chains, groups that were resampled more often."""
+        clock = self._updates * self._steps * (1 + EXTRA_SWEEPS)
+        everything = slice(0, self._chains.shape[1])
+        self._move(theta, rows, everything, clock, self._steps)
+        more = EXTRA_SWEEPS * self._steps
+        for span, wants in zip(self._local, uneven.T, strict=True):
+            if wants.any():
+                self._move(theta[wants], rows[wants], span, clock + self._steps, more)
+
+    def _move(self, theta: Float, rows: Rows, span: slice, clock: int, sweeps: int) -> None:
+        chains = np.ascontiguousarray(taken(self._chains, rows)[:, span])
+        keys, first = self._sweep_keys[rows], self._share[0] + span.start
+        self._sweeper.sweep(theta, chains, keys, clock, sweeps, first)
+        if not np.may_share_memory(chains, self._chains):
+            self._chains[rows, span] = chains
+
+    def state(self) -> State:
+        own = {name: getattr(self, "_" + name).copy() for name in _OF_RUNS}
+        chains = self._team.gather(self._chains).copy()
+        return own | {"updates": np.array(self._updates), "chains": chains}
+
+    def restore(self, state: State) -> None:
+        runs, _, n = self._chains.shape
+        chains = checked_array(state, "chains", (runs, self._groups.total, n))
+        own = {
+            name: checked_array(state, name, getattr(self, "_" + name).shape) for name in _OF_RUNS
+        }
+        self._updates = int(checked_array(state, "updates", ()))
+        for name, values in own.items():
+            setattr(self, "_" + name, np.array(values, getattr(self, "_" + name).dtype))
+        first, last = self._share
+        self._chains = np.array(chains[:, first:last], dtype=np.uint8, order="C")
+        self._ahead = None
+
+
+_OF_RUNS = (
+    "started", "theta", "model", "weights", "families", "log_z", "fractions", "resamplings",
+)  # fmt: skip

@@ -1,0 +1,142 @@
+# Numba infers the types of kernels; annotating their scalars and arrays would say less.
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, no-check-untyped-defs
+# mypy: allow-untyped-decorators
+"""Weighted averages over samples, and the log weights of samples under other parameters.
+
+What :mod:`tnqbm.kernels.sample_moments` is for chains that count alike, with the same tables, the
+same shards and the same fixed-point sums. Lanes are hidden units.
+"""
+
+from __future__ import annotations
+
+import math
+
+from tnqbm.kernels.fields import LOG_2, OPTIONS, PRODUCT_LENGTH, length
+from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.sample_moments import (
+    UNITS,
+    add_products,
+    add_singles,
+    expectations,
+    fill_tables,
+    table_fields,
+    take_states,
+)
+from tnqbm.kernels.simd import load, splat, store, total
+from tnqbm.kernels.simd_math import exp_minus_twice, log
+
+LARGEST = 60.0
+"""Log weights are clipped here: sums with such a weight overflow, and are never used."""
+
+
+@njit(**OPTIONS)
+def _scale_rows(weights, first, count, stride, W, values):
+    """Multiply row k of ``values`` by weights[first + k]."""
+    for k in range(count):
+        weight = splat(weights, first + k)
+        for at in range(k * stride, (k + 1) * stride, W):
+            store(values, at, load(values, at) * weight)
+
+
+@njit(**OPTIONS)
+def _log_weights(P, row, W, first, count, stride, phi, fields, spins, padding, out):
+    """out[first + k] = sum_j log(2 cosh r_j) - sum_i a_i s_i of ``count`` states.
+
+    ``padding`` is what the lanes that belong to no unit add, log 2 each.
+    """
+    padded = row // P
+    for k in range(count):
+        sizes = load(phi, k * row) * 0.0
+        for i in range(0, stride, W):
+            sizes = sizes - load(fields, i) * load(spins, k * stride + i)
+        for start in range(0, padded, PRODUCT_LENGTH * W):
+            one = load(phi, k * row) * 0.0 + 1.0
+            other = one
+            for j in range(start, min(padded, start + PRODUCT_LENGTH * W), 2 * W):
+                r = length(phi, k * row + j, padded, P)
+                q = length(phi, k * row + j + W, padded, P)
+                one = one * (exp_minus_twice(r) + 1.0)
+                other = other * (exp_minus_twice(q) + 1.0)
+                sizes = sizes + (r + q)
+            sizes = sizes + log(one * other)
+        out[first + k] = total(sizes) - padding
+
+
+@njit(**OPTIONS)
+def _read(theta, n, stride, W, states, first, count, spins, codes, fields):
+    """Spins and codes of a shard, and the fields a; zeros in the lanes that belong to no unit."""
+    for i in range(stride):
+        fields[i] = theta[i] if i < n else 0.0
+    take_states(states, first, count, stride, W, spins, codes)
+    for k in range(count):
+        for i in range(k * stride + n, (k + 1) * stride):
+            spins[i] = 0.0
+
+
+@njit(**OPTIONS)
+def _exponentials(offsets, log_p, first, count, out):
+    """out[k] = exp(offsets + log_p) of the states first, first + 1, ..."""
+    for k in range(count):
+        out[first + k] = math.exp(min(offsets[first + k] + log_p[first + k], LARGEST))
+
+
+@njit(parallel=True, **OPTIONS)
+def all_weighted_sums(
+    theta, n, m, P, row, W, shard, states, offsets, owner, tables, work, codes, weights, log_p, sums
+):  # fmt: skip
+    """Weights exp(offsets + log p~) of states (B, K, n) and sums weighted with them.
+
+    ``offsets`` (B, K); written are ``weights`` (B, K) in the precision of the work space, ``log_p``
+    (B, K) and the fixed-point ``sums`` (threads, B, size), which must be zero. The other arguments
+    are those of :func:`tnqbm.kernels.sample_moments.all_sums`.
+    """
+    shards = (states.shape[1] + shard - 1) // shard
+    stride = (n + W - 1) // W * W
+    padding = (row // P - m) * LOG_2
+    for task in prange(theta.shape[0] * shards):
+        b = task // shards
+        first = task % shards * shard
+        here = min(shard, states.shape[1] - first)
+        thread = get_thread_id()
+        space = work[thread]
+        if owner[thread] != b:
+            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[thread])
+            owner[thread] = b
+        block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
+        spins, space = space[: shard * stride], space[shard * stride :]
+        phi, line = space[: shard * row], space[shard * row :]
+        _read(theta[b], n, stride, W, states[b], first, here, spins, codes[thread], line)
+        table_fields(tables[thread], n, row, W, here, stride, codes[thread], phi)
+        _log_weights(P, row, W, first, here, stride, phi, line, spins, padding, log_p[b])
+        _exponentials(offsets[b], log_p[b], first, here, weights[b])
+        expectations(here, P, row, W, phi)
+        _scale_rows(weights[b], first, here, row, W, phi)
+        out = sums[thread, b]
+        add_products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
+        _scale_rows(weights[b], first, here, stride, W, spins)
+        add_singles(n, m, P, row, W, here, stride, spins, phi, line, out)
+
+
+@njit(parallel=True, **OPTIONS)
+def all_log_weights(
+    theta, n, m, P, row, W, shard, states, owner, tables, work, codes, log_p
+):  # fmt: skip
+    """log_p (B, K): log p~ of states (B, K, n)."""
+    shards = (states.shape[1] + shard - 1) // shard
+    stride = (n + W - 1) // W * W
+    padding = (row // P - m) * LOG_2
+    for task in prange(theta.shape[0] * shards):
+        b = task // shards
+        first = task % shards * shard
+        here = min(shard, states.shape[1] - first)
+        thread = get_thread_id()
+        space = work[thread]
+        if owner[thread] != b:
+            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[thread])
+            owner[thread] = b
+        space = space[2 * UNITS * W :]
+        spins, space = space[: shard * stride], space[shard * stride :]
+        phi, line = space[: shard * row], space[shard * row :]
+        _read(theta[b], n, stride, W, states[b], first, here, spins, codes[thread], line)
+        table_fields(tables[thread], n, row, W, here, stride, codes[thread], phi)
+        _log_weights(P, row, W, first, here, stride, phi, line, spins, padding, log_p[b])
