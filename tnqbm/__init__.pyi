@@ -21,6 +21,8 @@ from .datasets import Target as Target
 from .hamiltonian import PauliHamiltonian as PauliHamiltonian
 from .model_tools.equivalence import Equivalence as Equivalence
 from .model_tools.equivalence import equivalent as equivalent
+from .training.bias.offline import gradient_bias as gradient_bias
+from .training.bias.offline import gradient_biases as gradient_biases
 from .training.fitting import train as train
 from .training.settings import TrainingSettings as TrainingSettings
 from .training.trainer import Trainer as Trainer

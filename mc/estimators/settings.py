@@ -14,6 +14,7 @@ from pydantic import Field
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.base.teams import SHARD
 from tnqbm.core.shape import Shape
+from tnqbm.training.bias import REFERENCES, ComparedReference
 from tnqbm.training.costs import averages_cost, update_cost
 from tnqbm.training.estimators import (
     EVALUATORS,
@@ -25,6 +26,7 @@ from tnqbm.training.estimators import (
 from tnqbm.training.schema import Name, choice, number, whole
 
 if TYPE_CHECKING:
+    from tnqbm.training.bias import Reference
     from tnqbm.training.estimators import Context, GradientEstimator, LogPartition
     from tnqbm.training.settings import TrainingSettings
 
@@ -133,6 +135,7 @@ class CD(ChainGradient):
     """Contrastive divergence: chains start at the data in every update (Hinton 2002)."""
 
     name: ClassVar[str] = "cd"
+    remembers: ClassVar[bool] = False
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
     basis: Basis | None = Field(None, description=BASIS)
@@ -320,6 +323,28 @@ class AIS(EvaluatorSettings):
         return annealed_log_partition(context, self.chains, self.betas)
 
 
+class TensorReference(ComparedReference):
+    """Averages over samples of an amplitude network, see :mod:`mc.estimators.reference`."""
+
+    name: ClassVar[str] = "tensor"
+
+    samples: Annotated[int, whole(64, MAX_COUNTS["bias_samples"])] = Field(
+        20_000, description="weighted samples of the network"
+    )
+    max_bond: Annotated[int, whole(1, MAX_COUNTS["max_bond"])] = Field(
+        64, description="largest bond dimension of the network"
+    )
+
+    def model_cost(self, size: Size, training: TrainingSettings) -> float:
+        own = Tensor(chains=self.samples, max_bond=self.max_bond, refit=1)
+        return own.cost(size, training)
+
+    def make(self, context: Context) -> Reference:
+        from mc.estimators.reference import NetworkReference
+
+        return NetworkReference(self, context)
+
+
 def _shards(states: int) -> int:
     return max(1, -(-states // SHARD))
 
@@ -331,3 +356,5 @@ def provide() -> None:
             GRADIENTS.register(gradient)
     if AIS.name not in EVALUATORS.names():
         EVALUATORS.register(AIS)
+    if TensorReference.name not in REFERENCES.names():
+        REFERENCES.register(TensorReference)

@@ -54,6 +54,7 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     # Whatever the study's learning rate is, this training must not fail.
     quick: dict[str, Any] = settings.flat() | {"iterations": 1, "learning_rate": 0.0}
     most = {"batch_size": 2, "chains": 2, "ais_chains": 2, "ais_betas": 3}
+    most |= {"bias_replicates": 2, "bias_samples": 64}
     quick |= {name: min(most[name], quick[name]) for name in most if name in quick}
     target = Target.from_dense(np.full(4, 0.25))
     for letters in paulis:

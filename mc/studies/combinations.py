@@ -59,6 +59,7 @@ def _wrong_sizes(
             coordinates: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
             size = study.size(coordinates)
             checks = [training.gradient.check, training.optimizer.check]
+            checks.append(training.bias_reference.check)
             if not training.gradient.knows_log_partition:
                 checks.append(training.evaluate.check)
             for check in checks:

@@ -33,6 +33,8 @@ MAX_COUNTS = {
     "trotter_steps": 10**5,
     "cg_iterations": 10**6,
     "inner_iterations": 10**6,
+    "bias_replicates": 10**4,
+    "bias_samples": 10**7,
 }
 """Largest values of settings that count something: far above what is sensible, far below what would
 fill memory or never end before anybody notices."""

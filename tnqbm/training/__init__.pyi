@@ -1,5 +1,9 @@
+from . import bias as bias
 from . import estimators as estimators
 from . import optimizers as optimizers
+from .bias.measures import GradientBias as GradientBias
+from .bias.offline import gradient_bias as gradient_bias
+from .bias.offline import gradient_biases as gradient_biases
 from .fitting import train as train
 from .hamiltonians import HamiltonianProblem as HamiltonianProblem
 from .problems import SqRBMProblem as SqRBMProblem

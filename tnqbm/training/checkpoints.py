@@ -18,6 +18,7 @@ from tnqbm.base.arguments import shown
 from tnqbm.files import gate
 from tnqbm.files.content import content_digest, storable
 from tnqbm.files.storage import read_tree, sealed_kind, write_tree
+from tnqbm.training.settings import DEFAULT_PARTS, all_settings, default_of
 
 if TYPE_CHECKING:
     from tnqbm.training.problems import Problem
@@ -94,7 +95,7 @@ def read_checkpoint(path: str | Path, identity: Identity) -> State:
     differing = [
         name
         for name in (*identity.settings, *settings)
-        if settings.get(name) != identity.settings.get(name)
+        if _value(settings, name) != _value(identity.settings, name)
     ]
     if differing:
         name = differing[0]
@@ -106,3 +107,10 @@ def read_checkpoint(path: str | Path, identity: Identity) -> State:
         if digests[part] != identity.digests[part]:
             raise ValueError(f"{path} is of another training: {words}")
     return {name.removeprefix("state/"): array for name, array in arrays.items()}
+
+
+def _value(settings: Mapping[str, Any], name: str) -> Any:
+    """A setting; its default where a file of an earlier version does not know it."""
+    if name in settings:
+        return settings[name]
+    return _plain(default_of(name)) if name in all_settings() or name in DEFAULT_PARTS else None

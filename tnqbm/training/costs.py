@@ -73,4 +73,6 @@ def run_cost(size: Size, training: TrainingSettings) -> float:
     if not gradient.knows_log_partition:
         evaluations = training.evaluated_steps.size
     update = gradient.cost(size, training) + training.optimizer.cost(size, training)
-    return training.iterations * update + evaluations * training.evaluate.cost(size, training)
+    compared = training.bias_reference.cost(size, training)
+    found = training.iterations * update + evaluations * training.evaluate.cost(size, training)
+    return found + compared

@@ -19,6 +19,7 @@ from pydantic.fields import FieldInfo
 
 from tnqbm.base.arguments import unknown_names
 from tnqbm.base.limits import MAX_COUNTS
+from tnqbm.training.bias import REFERENCES, ReferenceSettings
 from tnqbm.training.estimators import EVALUATORS, GRADIENTS, EvaluatorSettings, GradientSettings
 from tnqbm.training.optimizers import OPTIMIZERS, OptimizerSettings
 from tnqbm.training.registry import Part, Registry
@@ -28,6 +29,7 @@ PARTS: dict[str, Registry[Any]] = {
     "gradient": GRADIENTS,
     "optimizer": OPTIMIZERS,
     "evaluate": EVALUATORS,
+    "bias_reference": REFERENCES,
 }
 
 SCHEDULES = ("constant", "exponential", "cosine", "step")
@@ -102,6 +104,11 @@ class TrainingSettings(Settings):
         description="at how many recorded rows log Z is evaluated, log-spaced, the last one "
         "always; at all if left out",
     )
+    bias_reference: SerializeAsAny[ReferenceSettings] = Field(
+        description="exact averages with which the gradient is compared at recorded rows: "
+        "`exact`, `contraction`, `tensor`, or `none`; see [bias](gradient-bias.md)",
+        default=None, validate_default=False,
+    )  # type: ignore[assignment]  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
         for kind, registry in PARTS.items():
@@ -149,7 +156,11 @@ class TrainingSettings(Settings):
     @property
     def evaluated_steps(self) -> NDArray[np.int64]:
         """Those of :attr:`recorded_steps` at which log Z is asked for, if it has to be."""
-        steps, count = self.recorded_steps, self.evaluations
+        return self.spread(self.evaluations)
+
+    def spread(self, count: int | None) -> NDArray[np.int64]:
+        """So many of :attr:`recorded_steps`, log-spaced, the last one always; None: all."""
+        steps = self.recorded_steps
         if count is None or count >= steps.size:
             return steps
         if steps.size > self.iterations:
@@ -165,7 +176,12 @@ class TrainingSettings(Settings):
         return log_spaced(self.iterations, self.snapshots)
 
 
-DEFAULT_PARTS = {"gradient": "exact", "optimizer": "amsgrad", "evaluate": "auto"}
+DEFAULT_PARTS = {
+    "gradient": "exact",
+    "optimizer": "amsgrad",
+    "evaluate": "auto",
+    "bias_reference": "none",
+}
 
 
 def refuse_foreign(values: Mapping[str, Any], parts: tuple[Any, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.base.teams import Alone, Team
 from tnqbm.kernels.tables import all_within
 from tnqbm.training import gradients
+from tnqbm.training.bias.meter import meter
+from tnqbm.training.bias.protocol import ReferenceSettings
 from tnqbm.training.checkpoints import Identity, identity_of, read_checkpoint, write_checkpoint
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.estimators import (
@@ -89,6 +92,7 @@ class Trainer:
             refuse_nothing_to_watch(settings, problem.n_visible, self._evaluate is not None)
         self._frozen = np.flatnonzero(problem.frozen)
         self._likelihoods = Likelihoods(problem, settings)
+        self._bias = meter(context, settings, lambda *of: self._likelihoods.data.moments(*of))
         self._runs = Runs(problem.theta.copy(), settings.iterations)
         self._optimizer = settings.optimizer.make(
             OptimizerContext(
@@ -223,6 +227,9 @@ class Trainer:
         gradient = data - averages.model
         if self._frozen.size:
             gradient[:, self._frozen] = 0.0
+        if self._bias is not None:
+            compared = self._bias.columns(theta, self._runs.rows, self.iteration, gradient, record)
+            averages = dataclasses.replace(averages, usage={**averages.usage, **compared})
         if record:
             self._record(averages, gradient, log_weights, log_z, error)
         if settings.centred:
@@ -380,6 +387,8 @@ class Trainer:
         }
         own |= {f"optimizer/{k}": v for k, v in self._optimizer.state().items()}
         own |= {f"phase/{k}": v for k, v in self._estimator.state().items()}
+        if self._bias is not None:
+            own |= {f"bias/{k}": v for k, v in self._bias.state().items()}
         own |= {f"stopping/{k}": v for k, v in self._stopping.state().items()}
         return own | self._recorder.state()
 
@@ -394,16 +403,21 @@ class Trainer:
         self._complete = bool(state["complete"])
         self._optimizer.restore(_under("optimizer/", state))
         self._estimator.restore(_under("phase/", state))
+        if self._bias is not None:
+            self._bias.restore(_under("bias/", state))
         if self.settings.patience:
             self._stopping.restore(_under("stopping/", state))
 
 
 def check_families(problem: Problem, settings: TrainingSettings) -> None:
     """ValueError if a part of the settings does not serve this kind of model."""
-    parts: dict[str, GradientSettings | OptimizerSettings | EvaluatorSettings] = {
+    parts: dict[
+        str, GradientSettings | OptimizerSettings | EvaluatorSettings | ReferenceSettings
+    ] = {
         "gradient": settings.gradient,
         "optimizer": settings.optimizer,
         "evaluate": settings.evaluate,
+        "bias_reference": settings.bias_reference,
     }
     for kind, part in parts.items():
         if problem.family not in part.families:

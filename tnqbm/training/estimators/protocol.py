@@ -164,6 +164,12 @@ class GradientSettings(Part):
     gives_states: ClassVar[bool] = False
     """Whether it hands out the visible states behind its averages when asked for them."""
 
+    remembers: ClassVar[bool] = True
+    """Whether an estimate may depend on those of earlier updates, as that of persistent chains."""
+
+    repeatable: ClassVar[bool] = True
+    """Whether :meth:`make` gives an estimator of its own every time."""
+
     families: ClassVar[tuple[str, ...]] = ("sqrbm",)
     """Kinds of problems (:attr:`tnqbm.training.problems.Problem.family`) that it serves."""
 
@@ -174,6 +180,7 @@ class GradientSettings(Part):
     def __pydantic_init_subclass__(cls, **keywords: Any) -> None:
         super().__pydantic_init_subclass__(**keywords)
         cls.knows_log_partition = cls.knows_log_partition or cls.exact
+        cls.remembers = cls.remembers and not cls.exact
 
     @property
     def sample_size(self) -> int:
@@ -234,6 +241,7 @@ class GivenGradient(GradientSettings):
 
     name: ClassVar[str] = "given"
     gives_states: ClassVar[bool] = True  # perhaps: who needs them says so where they are missing
+    repeatable: ClassVar[bool] = False
     estimator: Any
 
     def make(self, context: Context) -> GradientEstimator:
