@@ -22,6 +22,7 @@ from tnqbm.base.process import mark_as_command
 from tnqbm.base.text import printable
 
 COMMANDS = {
+    "bias": ("bias", "Compare a gradient with the exact one."),
     "certify": ("certify", "Bound log Z and the likelihood from both sides."),
     "data": ("data", "Say what is in a file of data."),
     "doctor": ("doctor", "Check the installation."),

@@ -11,7 +11,7 @@ from tnqbm import figures
 from tnqbm.archive import Archive
 from tnqbm.archive.summaries import default_metric
 
-KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood")
+KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood", "bias")
 METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll", "valid_nll")
 WITH_METRIC = ("learning", "tvd", "gradients")
 
@@ -55,6 +55,7 @@ def plot(
                  and several gradients, against the gradient
     gradients    final distance against m, a line per gradient
     likelihood   log-likelihood of held-out and training data: while training, and final
+    bias         bias and noise of gradients while training, of runs with bias_reference
 
     Lines are means over seeds, bands one standard deviation. Several gradients get a row of panels
     each (learning, tvd); --where gradient=exact,pcd-10 takes some. Works while the study is
@@ -67,7 +68,7 @@ def plot(
       tnqbm plot results.h5 --kind gradients --metric kl --band bootstrap -o gradients.pdf
     """
     if metric is not None and kind not in WITH_METRIC:
-        about = "the TVD" if kind == "min-hidden" else "the log-likelihood"
+        about = {"min-hidden": "the TVD", "bias": "gradients"}.get(kind, "the log-likelihood")
         raise click.UsageError(f"--kind {kind} is about {about}; leave --metric away")
     if band is not None and kind != "gradients":
         raise click.UsageError("--band is about --kind gradients")
@@ -84,6 +85,8 @@ def plot(
         )
     elif kind == "likelihood":
         figure, _ = figures.likelihood(sources, where=chosen)
+    elif kind == "bias":
+        figure, _ = figures.gradient_bias(sources, where=chosen)
     else:
         figure, _ = figures.minimum_hidden(sources, threshold, where=chosen)
     path = figures.save_figure(figure, out, overwrite=overwrite)

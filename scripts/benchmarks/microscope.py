@@ -28,15 +28,16 @@ from tnqbm import SqRBM, Target, TrainingSettings, datasets
 from tnqbm.core import connectivity
 from tnqbm.networks import Contraction
 from tnqbm.training import GradientBias, SqRBMProblem, Trainer
+from tnqbm.training.bias import ModelAverages, Reference
 from tnqbm.training.bias.measures import signed_root
-from tnqbm.training.bias.meter import BiasMeter, meter
+from tnqbm.training.bias.meter import BiasMeter
 from tnqbm.training.bias.references import ContractionReference, ExactReference
 from tnqbm.training.estimators import Context, GradientSettings
 
 KERNELS = ("collapsed", "bloch", "thermal", "measured")
 HEAD = (
     "update", "estimator", "bias_percent", "error_percent", "resolves_percent", "variance",
-    "cosine", "fisher_bias_percent", "norm", "reference_error", "seconds",
+    "cosine", "fisher_bias_percent", "norm", "reference_error", "seconds", "cpu_seconds",
 )  # fmt: skip
 
 
@@ -96,20 +97,32 @@ def trajectory(case: dict[str, Any], options: argparse.Namespace) -> tuple[Any, 
 
 
 def follow(
-    problem: Any, gradient: GradientSettings, reference: Any, options: argparse.Namespace
+    problem: Any, gradient: GradientSettings, compared: Any, truth: Any, options: argparse.Namespace
 ) -> BiasMeter:
+    """What compares an estimator with the reference ``truth``, whose settings are ``compared``."""
     training = TrainingSettings(
-        gradient=gradient, bias_reference=reference, iterations=options.updates,
+        gradient=gradient, bias_reference=compared, iterations=options.updates,
         precision=options.precision,
     )  # fmt: skip
     keys = np.array([options.seed + 1], dtype=np.uint64)
     data = problem.averages(problem.states, problem.probabilities, training)
-    found = meter(Context(problem, keys, options.precision), training, data.moments)
-    assert found is not None
+    context = Context(problem, keys, options.precision)
+    return BiasMeter(compared, truth, context, training, data.moments)
+
+
+def remembered(reference: Reference) -> Reference:
+    """A reference whose answers are kept: all estimators are compared at the same models."""
+    known: dict[tuple[int, int], ModelAverages] = {}
+
+    def found(theta: np.ndarray, run: int, step: int) -> ModelAverages:
+        if (run, step) not in known:
+            known[run, step] = reference(theta, run, step)
+        return known[run, step]
+
     return found
 
 
-def row(update: int, name: str, found: GradientBias, seconds: float) -> dict[str, Any]:
+def row(update: int, name: str, found: GradientBias, begun: tuple[float, float]) -> dict[str, Any]:
     variance = found.gradient_variance
     return {
         "update": update,
@@ -122,7 +135,8 @@ def row(update: int, name: str, found: GradientBias, seconds: float) -> dict[str
         "fisher_bias_percent": 100 * signed_root(found.fisher_bias_squared),
         "norm": found.exact_gradient_norm,
         "reference_error": found.reference_error,
-        "seconds": seconds,
+        "seconds": time.perf_counter() - begun[0],
+        "cpu_seconds": time.process_time() - begun[1],
     }
 
 
@@ -152,24 +166,25 @@ def main() -> None:
     print(f"# the training that is followed: {time.perf_counter() - begun:.1f} s")
     steps = np.unique(np.linspace(0, options.updates, options.rows + 1).round().astype(int)[1:])
     print(" ".join(f"{name:>18}" for name in HEAD))
+    compared = case["reference"](replicates=options.replicates)
+    truth = remembered(compared.make(Context(problem, np.array([options.seed], dtype=np.uint64))))
     rows = []
     for name, gradient in estimators(options.chains, tuple(options.kernels.split(","))):
         if options.only and name not in options.only.split(","):
             continue
-        reference = case["reference"](replicates=options.replicates)
-        begun = time.perf_counter()
-        microscope = follow(problem, gradient, reference, options)
+        started = time.perf_counter(), time.process_time()
+        microscope = follow(problem, gradient, compared, truth, options)
         for update, theta in enumerate(parameters):
             due = update in steps
             if not (due or gradient.remembers):
                 continue
             found = microscope.at(theta, update, measured=due)
             if found is not None:
-                rows.append(row(update, name, found, time.perf_counter() - begun))
+                rows.append(row(update, name, found, started))
                 print(" ".join(f"{_shown(rows[-1][key]):>18}" for key in HEAD), flush=True)
-    total = sum(max(r["seconds"] for r in rows if r["estimator"] == n) for n in
-                dict.fromkeys(r["estimator"] for r in rows))  # fmt: skip
-    print(f"# {total:.0f} s for all estimators")
+    last = {one["estimator"]: one for one in rows}.values()
+    wall, cpu = (sum(one[name] for one in last) for name in ("seconds", "cpu_seconds"))
+    print(f"# all estimators: {wall:.0f} s, {cpu:.0f} s of processors")
     if options.out:
         with options.out.open("w", newline="") as file:
             writer = csv.DictWriter(file, HEAD)

@@ -3,6 +3,7 @@ from . import resources as resources
 from . import samples as samples
 from . import structure as structure
 from . import styles as styles
+from .bias import gradient_bias as gradient_bias
 from .curves import gradients as gradients
 from .curves import learning_curves as learning_curves
 from .curves import tvd_vs_hidden as tvd_vs_hidden
