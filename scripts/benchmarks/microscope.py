@@ -66,15 +66,15 @@ def dense_problem(n: int, m: int, seed: int) -> tuple[SqRBM, Target]:
 CASES: dict[str, dict[str, Any]] = {
     "ring": {
         "problem": ring_problem, "visible": 400, "hidden": 400, "gradient": "contraction",
-        "reference": ContractionReference, "updates": 5, "rows": 1, "chains": 640,
+        "reference": ContractionReference, "updates": 5, "rows": 1, "chains": 1000,
     },
     "small": {
         "problem": dense_problem, "visible": 16, "hidden": 8, "gradient": "exact",
-        "reference": ExactReference, "updates": 300, "rows": 8, "chains": 500,
+        "reference": ExactReference, "updates": 40, "rows": 4, "chains": 2000,
     },
     "dense": {
         "problem": dense_problem, "visible": 64, "hidden": 32, "gradient": "pcd",
-        "reference": TensorReference, "updates": 60, "rows": 3, "chains": 500,
+        "reference": TensorReference, "updates": 30, "rows": 2, "chains": 500,
     },
 }  # fmt: skip
 
