@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mc.kernels.weights import reweigh, sum_of_squares
+
 Float = NDArray[np.float64]
 Numbers = NDArray[np.intp]
 
@@ -69,16 +71,9 @@ class Groups(NamedTuple):
 
 def reweighted(weights: Float, increments: Float) -> Reweighted:
     """Weights after ``increments`` (C,) of their logs; a share of 0 if these are not finite."""
-    if not np.isfinite(increments).all():
-        return Reweighted(weights, math.nan, 0.0)
-    top = float(increments.max())
-    if increments.min() < top - 500.0:
-        top = float(increments[weights > 0.0].max())  # what has no weight must not outshine it
-    factors = np.exp(np.minimum(increments - top, 0.0))
-    products = weights * factors
-    total = float(products.sum())
-    square = float((products * factors).sum())
-    return Reweighted(products / total, top + math.log(total), min(1.0, total * total / square))
+    new = np.empty_like(weights)
+    log_factor, share = reweigh(weights, increments, new)
+    return Reweighted(new, log_factor, share)
 
 
 def shortened(share: float, wanted: float) -> float:
@@ -92,7 +87,7 @@ def shortened(share: float, wanted: float) -> float:
 
 def effective_share(weights: Float) -> float:
     """1 / (C sum w^2): 1 for equal weights (Kong, Liu & Wong 1994)."""
-    return 1.0 / (weights.size * float((weights * weights).sum()))
+    return 1.0 / (weights.size * float(sum_of_squares(weights)))
 
 
 def ancestors(weights: Float, offset: float) -> Numbers:
@@ -118,4 +113,4 @@ def relative_variance(weights: Float, families: Numbers) -> float:
     if count < 2:
         return math.nan
     shares = np.bincount(families, weights=weights, minlength=count)
-    return max(0.0, float((shares * shares).sum()) - 1.0 / count) * count / (count - 1)
+    return max(0.0, float(sum_of_squares(shares)) - 1.0 / count) * count / (count - 1)

@@ -58,6 +58,9 @@ TRIALS = 10
 GROWTH = 2.0
 """Fractions grow by no more than this factor from one update to the next."""
 
+TINY = 1e-300
+"""Weights below this one count as it, so that their logarithms are finite."""
+
 GUESS = 2.0
 """Error of a predicted log mean weight (nats) beyond which sums are computed again."""
 
@@ -197,13 +200,12 @@ class WeightedChains:
 
     def _weigh(self, theta: Float, rows: Rows, old: Float) -> _Weighed:
         """Weights and sums of chains, whose log p~ was ``old``, under other parameters."""
-        chains, (part, rest) = taken(self._chains, rows), self._local
-        first = self._share[0]
+        (part, rest), first = self._local, self._share[0]
+        chains = taken(self._chains, rows)
         # What the averages at the last parameters foretell.
         shift = -((theta - self._theta[rows]) * self._model[rows]).sum(axis=1)
-        with np.errstate(divide="ignore"):
-            own = self._weights[rows, first : first + part.stop]
-            logs = np.log(self._groups.first_witness * own) - old[:, part]
+        own = np.maximum(self._weights[rows, first : first + part.stop], TINY)
+        logs = np.log(self._groups.first_witness * own) - old[:, part]
         found = self._moments.sums(theta, chains[:, part], logs - shift[:, None])
         others = self._moments.log_weights(theta, chains[:, rest])
         log_p = np.concatenate([found.log_p, others], axis=1)

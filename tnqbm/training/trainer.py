@@ -213,11 +213,13 @@ class Trainer:
         allowed = getattr(self._estimator, "allowed", None)
         if allowed is None:
             return theta
+        runs = self._runs
+        if all_within(theta.ravel(), MAX_PARAMETER):
+            return between(runs.theta, theta, allowed(runs.theta, theta, runs.rows))
         inside = np.flatnonzero((np.abs(theta) <= MAX_PARAMETER).all(axis=1))
         if inside.size:
-            before = self._runs.theta[inside]
-            fractions = allowed(before, theta[inside], self._runs.rows[inside])
-            theta[inside] = between(before, theta[inside], fractions)
+            before, after = runs.theta[inside], theta[inside]
+            theta[inside] = between(before, after, allowed(before, after, runs.rows[inside]))
         return theta
 
     def _gradient(self, record: bool) -> tuple[Averages, Float]:

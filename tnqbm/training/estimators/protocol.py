@@ -106,6 +106,8 @@ class Limiting(Protocol):
 
 def between(before: Float, after: Float, fractions: Float) -> Float:
     """Parameters (B, n_parameters) at ``fractions`` (B,) of the steps; the ends exactly."""
+    if (fractions == 1.0).all():
+        return after
     part = before + fractions[:, None] * (after - before)
     return np.where(fractions[:, None] == 1.0, after, part)
 
