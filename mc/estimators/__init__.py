@@ -1,4 +1,4 @@
-"""Estimators of gradients that rest on chains: cd, pcd, tempered, weighted, tensor.
+"""Estimators of gradients that rest on chains: cd, pcd, tempered, trajectory, weighted, tensor.
 
 Imports :mod:`mc.kernels` and :mod:`mc.sampling`. Start with :mod:`~mc.estimators.settings`, which
 lists them.

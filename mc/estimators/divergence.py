@@ -98,7 +98,7 @@ class GlobalMoves:
         self._networks.restore(state)
 
 
-class _ChainAverages:
+class ChainAverages:
     """Averages over all chains of a team, from this process's share of them."""
 
     def __init__(self, context: Context) -> None:
@@ -113,18 +113,20 @@ class _ChainAverages:
         states: NDArray[np.uint8],
         total: int,
         data: NDArray[np.uint8] | None,
+        usage: Mapping[str, Float] | None = None,
     ) -> Averages:
         """Averages over ``total`` chains and, if there is one, over the update's minibatch."""
+        used = usage or {}
         gathered = self._team.gather(states) if self._wants_states else None
         if data is None:
             sums = self._moments.sums(theta, states)
             self._team.add(sums)
-            return Averages(self._moments.mean(sums, total), states=gathered)
+            return Averages(self._moments.mean(sums, total), states=gathered, usage=used)
         # Both at once: parameters are prepared, and messages sent, only once.
         both = self._moments.sums_of_both(theta, data, states)
         self._team.add(both)
         of_data = self._moments.mean(both[0], self._batch_size)
-        return Averages(self._moments.mean(both[1], total), of_data, states=gathered)
+        return Averages(self._moments.mean(both[1], total), of_data, states=gathered, usage=used)
 
 
 def shape_of(context: Context) -> Shape:
@@ -160,7 +162,7 @@ class ContrastiveDivergence:
     def __init__(self, settings: CD, context: Context) -> None:
         self._steps, self._states = settings.steps, context.problem.states
         self._sweeper = sweeper_of(settings, context)
-        self._averages = _ChainAverages(context)
+        self._averages = ChainAverages(context)
         self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
         self._start_keys = streams.keys(context.keys, streams.Run.STARTS)
         self._cumulated = np.cumsum(context.problem.probabilities, axis=1)
@@ -203,7 +205,7 @@ class PersistentChains:
     def __init__(self, settings: PCD, context: Context) -> None:
         self._steps, self._team = settings.steps, context.team
         self._sweeper = sweeper_of(settings, context)
-        self._averages = _ChainAverages(context)
+        self._averages = ChainAverages(context)
         self._sweep_keys = streams.keys(context.keys, streams.Run.SWEEPS)
         self._total = settings.chains
         self._share = share(self._total, context.team)
@@ -247,7 +249,7 @@ class TemperedChains:
 
     def __init__(self, settings: Tempered, context: Context) -> None:
         self._steps, self._team = settings.steps, context.team
-        self._averages = _ChainAverages(context)
+        self._averages = ChainAverages(context)
         self._total = settings.chains
         self._share = share(self._total, context.team)
         first, last = self._share

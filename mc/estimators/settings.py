@@ -212,6 +212,39 @@ class Tempered(GlobalMovesGradient):
         return TemperedChains(self, context)
 
 
+class Trajectory(ChainGradient):
+    """PCD with a ladder of earlier models of the run, see :mod:`mc.estimators.trajectory`."""
+
+    name: ClassVar[str] = "trajectory"
+
+    target_swap_rate: Annotated[float, number(0.01, 1.0)] = Field(
+        0.3, description="rate of swaps with the newest rung below which a model becomes a rung"
+    )
+    max_rungs: Annotated[int, whole(3, MAX_COUNTS["temperatures"])] = Field(
+        16, description="models of a ladder at most; where more are needed, they swap less often"
+    )
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        super().check(size, training)
+        from mc.sampling.log_z.annealing import choose_kernel
+
+        choose_kernel(self.kernel, size.n_paulis)
+
+    def most_members(self, training: TrainingSettings) -> int | None:
+        return self.members(training)
+
+    def moves_cost(self, size: Size, training: TrainingSettings) -> float:
+        # As tempering, with ladders that are half full on average, and weights for the rates.
+        sweep = sweep_cost(size, self.kernel, training.precision)
+        each = 1.15 * sweep + 16.0 * size.n_hidden
+        return (0.5 * self.steps * self.max_rungs + 2.0) * each
+
+    def make(self, context: Context) -> GradientEstimator:
+        from mc.estimators.trajectory import SnapshotChains
+
+        return SnapshotChains(self, context)
+
+
 class Weighted(ChainGradient):
     """Persistent chains with weights, see :mod:`mc.estimators.weighted`."""
 
@@ -351,7 +384,7 @@ def _shards(states: int) -> int:
 
 def provide() -> None:
     """Make this package's estimators known to training, if they are not yet."""
-    for gradient in (CD, PCD, Tempered, Weighted, Tensor):
+    for gradient in (CD, PCD, Tempered, Trajectory, Weighted, Tensor):
         if gradient.name not in GRADIENTS.names():
             GRADIENTS.register(gradient)
     if AIS.name not in EVALUATORS.names():
