@@ -13,6 +13,7 @@ from pydantic import Field
 
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.base.teams import SHARD
+from tnqbm.core.paulis import BASES
 from tnqbm.core.shape import Shape
 from tnqbm.training.bias import REFERENCES, ComparedReference
 from tnqbm.training.costs import averages_cost, update_cost
@@ -118,7 +119,7 @@ class ChainGradient(SampledGradient):
         return self.steps * sweep_cost(size, self.kernel, training.precision)
 
 
-Basis = Annotated[str, choice("random", "each", "X", "Y", "Z")]
+Basis = Annotated[str, choice(*BASES)]
 BASIS = (
     "of the kernels `pauli` and `pauli-exact`: the Pauli matrix that is measured, `random` (one "
     "for each chain and sweep; the same without a basis) or `each` (one for each qubit as well)"
@@ -126,9 +127,9 @@ BASIS = (
 
 
 def _check_basis(settings: CD | PCD | Weighted, size: Size) -> None:
-    from mc.kernels import check_basis
+    from mc.kernels import check_kernel_basis
 
-    check_basis(settings.kernel, settings.basis, size.paulis)
+    check_kernel_basis(settings.kernel, settings.basis, size.paulis)
 
 
 class CD(ChainGradient):

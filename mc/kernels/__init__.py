@@ -5,23 +5,21 @@ depend neither on threads and ranks nor on how chains and sweeps are grouped int
 """
 
 from mc.kernels.sweeper import (
-    BASES,
     KERNELS,
     Sweeper,
     basis_number,
-    check_basis,
     check_kernel,
+    check_kernel_basis,
     check_states,
     is_exact,
 )
 
 __all__ = [
-    "BASES",
     "KERNELS",
     "Sweeper",
     "basis_number",
-    "check_basis",
     "check_kernel",
+    "check_kernel_basis",
     "check_states",
     "is_exact",
 ]

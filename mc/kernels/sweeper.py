@@ -16,6 +16,7 @@ from mc.kernels.measured import measured_chains
 from mc.kernels.pauli import EACH, RANDOM, pauli_chains
 from mc.kernels.pauli_exact import ExactChains
 from mc.kernels.thermal import thermal_chains, uncorrected_chains
+from tnqbm.core.paulis import check_basis
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads
 from tnqbm.kernels.simd import aligned, lanes
@@ -79,38 +80,26 @@ def check_states(name: str, shape: Shape, mask: NDArray[np.bool_] | None = None)
         check_width(every if mask is None else mask)
 
 
-BASES = ("random", "each", "X", "Y", "Z")
-"""What ``basis`` may be, of kernels that measure qubits in Pauli matrices."""
-
-
-def check_basis(kernel: str, basis: str | None, paulis: str = "") -> None:
+def check_kernel_basis(kernel: str, basis: str | None, paulis: str = "") -> None:
     """ValueError for a basis that a kernel, or a model with these Pauli matrices, does not have.
 
-    ``basis`` is one of :data:`BASES`, None if none is asked for; ``paulis`` is "" if not known. Of
-    a matrix that is not among the model's, outcomes would be fair coins, and p(v | h) would be p(v)
-    itself: nothing would be left of the two half steps.
+    ``basis`` None stands for none, ``paulis`` is "" where they are not known.
     """
     if basis is None:
         return
-    if basis not in BASES:
-        raise ValueError(f"basis: {basis!r} is not one of {', '.join(BASES)}")
+    check_basis(basis, paulis)
     if not (kernel in _SWEEPS and _SWEEPS[kernel].measures):
         having = " and ".join(repr(name) for name, sweep in _SWEEPS.items() if sweep.measures)
         raise ValueError(f"basis: is for the kernels {having}, not for {kernel!r}")
-    if paulis and basis not in (*paulis, "random", "each"):
-        raise ValueError(
-            f"basis: {basis!r} is not among the model's Pauli matrices {paulis!r}, so outcomes "
-            "would say nothing about the visible units; take one of these, 'random' or 'each'"
-        )
 
 
 def basis_number(kernel: str, basis: str | None, paulis: str) -> int | None:
     """``basis`` as :class:`Sweeper` takes it, which knows the model's Pauli matrices by number.
 
     "random" is one of them for each chain and sweep, "each" for each qubit as well. None stays
-    None. Raises as :func:`check_basis` does.
+    None. Raises as :func:`check_kernel_basis` does.
     """
-    check_basis(kernel, basis, paulis)
+    check_kernel_basis(kernel, basis, paulis)
     return {None: None, "random": RANDOM, "each": EACH}.get(basis, paulis.find(basis or ""))
 
 

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mc.kernels import BASES, KERNELS, check_basis
+from mc.kernels import KERNELS, check_kernel_basis
 from tnqbm.base import arguments
 from tnqbm.base.text import short_repr
 from tnqbm.core.model import SqRBM
+from tnqbm.core.paulis import BASES
 
 if TYPE_CHECKING:
     from mc.sampling.amplitude.moves import Proposal
@@ -173,7 +174,7 @@ class Chains(Policy):
         for name in ("max_bond", "proposal"):
             if self.kernel != "tensor" and getattr(self, name) is not None:
                 raise ValueError(f"{name} is for kernel = 'tensor', not for {self.kernel!r}")
-        check_basis(self.kernel, self.basis)
+        check_kernel_basis(self.kernel, self.basis)
 
 
 @short_repr

@@ -48,3 +48,24 @@ def pauli_string(term: str) -> Complex:
     for letter in term:
         result = np.asarray(np.kron(result, PAULI_MATRICES[letter]))
     return result
+
+
+BASES = ("random", "each", "X", "Y", "Z")
+"""In what chains measure hidden qubits: one of the model's Pauli matrices drawn for each chain and
+step, one for each qubit as well, or always the same."""
+
+
+def check_basis(basis: str, paulis: str = "") -> None:
+    """ValueError if a basis is not one of ``BASES``, or none of a model's ``paulis``.
+
+    Of a matrix that the model does not have, outcomes would be fair coins, and p(v | h) would be
+    p(v) itself: nothing would be left of the two half steps. ``paulis`` is "" where they are not
+    known.
+    """
+    if basis not in BASES:
+        raise ValueError(f"basis: {basis!r} is not one of {', '.join(BASES)}")
+    if paulis and basis not in (*paulis, "random", "each"):
+        raise ValueError(
+            f"basis: {basis!r} is not among the model's Pauli matrices {paulis!r}, so outcomes "
+            "would say nothing about the visible units; take one of these, 'random' or 'each'"
+        )

@@ -13,6 +13,8 @@ from .gibbs import Postselected as Postselected
 from .gibbs import gibbs_circuit as gibbs_circuit
 from .gibbs import postselect as postselect
 from .imaginary_time import PauliAverages as PauliAverages
+from .pauli_chain import PauliChain as PauliChain
+from .pauli_chain import clamped_circuit as clamped_circuit
 from .resources import RandomModel as RandomModel
 from .resources import Resources as Resources
 from .resources import estimate as estimate

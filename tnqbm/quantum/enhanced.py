@@ -39,6 +39,7 @@ from tnqbm.core.states import as_states, index_of, states_of
 from tnqbm.quantum.conventions import need_qiskit
 from tnqbm.quantum.devices import Device
 from tnqbm.quantum.surrogate import IsingSurrogate, expand_surrogate
+from tnqbm.quantum.usage import Usage
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -173,23 +174,11 @@ GAMMA = (0.25, 0.6)
 
 
 @short_repr
-@dataclass(frozen=True)
-class Moved:
-    """What one move of all chains did.
-
-    ``states`` (chains, n); ``accepted``, how many of the proposals were accepted; ``depth`` and
-    ``two_qubit_gates`` of the circuit as it was run.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Moved(Usage):
+    """Where chains are after a move, ``states`` (chains, n), and what it took."""
 
     states: States
-    accepted: int
-    depth: int
-    two_qubit_gates: int
-
-    @property
-    def acceptance_rate(self) -> float:
-        """Share of the proposals that were accepted."""
-        return self.accepted / len(self.states)
 
 
 @dataclass(frozen=True)
@@ -248,10 +237,13 @@ class EnhancedChain:
         log_ratio = model.log_weight(proposed) - model.log_weight(v)
         take = np.log1p(-rng.random(len(v))) < log_ratio
         return Moved(
-            np.where(take[:, None], proposed, v),
-            int(take.sum()),
-            int(circuit.depth()),
-            int(circuit.num_nonlocal_gates()),
+            states=np.where(take[:, None], proposed, v),
+            shots=len(v),
+            kept_shots=len(v),
+            depth=int(circuit.depth()),
+            two_qubit_gates=int(circuit.num_nonlocal_gates()),
+            proposals=len(v),
+            accepted=int(take.sum()),
         )
 
 

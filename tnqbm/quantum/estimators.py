@@ -129,6 +129,7 @@ class MeasuredMoments:
             settings,
             sampler,
             strategy=settings.strategy,
+            basis=settings.basis,
             chains=settings.chains,
             moves=settings.steps,
         )
@@ -137,19 +138,30 @@ class MeasuredMoments:
         shape = (context.keys.size, chains, self._problem.n_visible)
         self._states = np.zeros(shape, dtype=np.uint8)
         names = {"strategy": settings.strategy, "backend": self._gibbs.device.name}
-        self._updates = MeasuredUpdates(context.keys, names, chains=self._chained)
+        self._updates = MeasuredUpdates(context.keys, names, chains=settings.accepts)
+        self._at_data = settings.starts_at_data
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         return self._updates.estimate(theta, rows, self._measure)
 
     def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Usage]:
         start = self._states[run] if self._chained and self._updates.count else None
+        if self._at_data:
+            start_key, key = key.spawn(2)
+            start = self._drawn(run, streams.generator(start_key))
         result = self._gibbs.measure_moments(
             self._problem.paper_model(theta), states=start, seed=key
         )
         if result.states is not None:
             self._states[run] = result.states
         return result.moments.to_vector(), result
+
+    def _drawn(self, run: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        """States of the data, (chains, n), drawn by their probabilities."""
+        which = run if len(self._problem.probabilities) > 1 else 0
+        p = self._problem.probabilities[which]
+        drawn = rng.choice(p.size, self._states.shape[1], p=p / p.sum())
+        return np.asarray(self._problem.states[which][drawn])
 
     def report(self, rows: Rows) -> State:
         """What each of the runs has taken so far, see docs/quantum.md."""

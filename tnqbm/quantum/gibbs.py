@@ -15,6 +15,7 @@ Z / (2^(n+m) exp(sum of shifts)). :attr:`GibbsCircuit.success_probability` gives
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -27,6 +28,7 @@ from tnqbm.base.text import short_repr
 from tnqbm.core import streams
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.conventions import (
+    AXES,
     bits_from_bit_array,
     check_letters,
     need_qiskit,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 Bits = NDArray[np.uint8]
 Float = NDArray[np.float64]
 Ancillas = Literal["reset", "fresh"]
-HiddenStart = Literal["bell", "basis"]
+HiddenStart = Literal["bell", "basis", "outcomes"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class GibbsCircuit:
         register without bits is left out.
     hamiltonian, trotterised : what it was made from, and the product formula.
     measure : the Pauli matrix measured on each qubit, n + m letters.
-    hidden_start : "bell" or "basis".
+    hidden_start : "bell", "basis" or "outcomes".
     """
 
     circuit: QuantumCircuit
@@ -71,9 +73,13 @@ class GibbsCircuit:
         """The share of shots that are kept, calculated when first asked for.
 
         With the Trotter error where the purified state has at most 2**20 amplitudes; from the
-        Hamiltonian's log Z without it beyond; nan where that is out of reach, too.
+        Hamiltonian's log Z without it beyond; nan where that is out of reach, too. Of a circuit
+        that starts from outcomes, by running it, and nan beyond 20 qubits.
         """
         t = self.trotterised
+        if self.hidden_start == "outcomes":
+            small = self.circuit.num_qubits <= MAX_QUBITS
+            return float(_run(self, []).sum()) if small else math.nan
         if 1 << (t.n_qubits + len(t.mixed)) <= MAX_AMPLITUDES:
             return t.success_probability()
         try:
@@ -106,7 +112,9 @@ class GibbsCircuit:
         ValueError where the circuit starts from Bell pairs and has no parameters.
         """
         if self.hidden_start != "basis":
-            raise ValueError('the circuit starts from Bell pairs; use hidden_start="basis"')
+            raise ValueError(
+                'the circuit starts from no drawn basis state; use hidden_start="basis"'
+            )
         if shots < 1:
             raise ValueError(f"need at least one shot, got {shots}")
         rng = streams.generator(seed)
@@ -134,6 +142,7 @@ def gibbs_circuit(
     trotter_steps: int,
     order: int = 2,
     hidden_start: HiddenStart = "bell",
+    outcomes: Sequence[tuple[str, int]] = (),
     measure: str = "Z",
     ancillas: Ancillas = "reset",
     merge: bool = True,
@@ -146,7 +155,9 @@ def gibbs_circuit(
         exact with one step if all terms commute.
     hidden_start : "bell" gives each mixed qubit a partner; "basis" starts it in a basis state of
         its field, drawn anew for every shot by :meth:`GibbsCircuit.start_angles`: fewer qubits,
-        same averages.
+        same averages. "outcomes" starts it in an eigenstate of a Pauli matrix, so that the visible
+        qubits are found as they are where these outcomes of the purifying qubits were selected.
+    outcomes : of "outcomes": the letter and the outcome, +1 or -1, of every mixed qubit.
     measure : Pauli matrix to measure on hidden qubits, one letter for all or m letters. Visible
         qubits are measured in Z; with n + m letters also otherwise, where H is not diagonal over
         them (semi-quantum H: they are prepared in |+>, so that only Z means something).
@@ -156,16 +167,23 @@ def gibbs_circuit(
 
     Raises ValueError on what does not fit, MissingExtraError without Qiskit.
     """
-    if hidden_start not in ("bell", "basis"):
-        raise ValueError(f'hidden_start must be "bell" or "basis", got {hidden_start!r}')
+    if hidden_start not in ("bell", "basis", "outcomes"):
+        raise ValueError(
+            f'hidden_start must be "bell", "basis" or "outcomes", got {hidden_start!r}'
+        )
     if ancillas not in ("reset", "fresh"):
         raise ValueError(f'ancillas must be "reset" or "fresh", got {ancillas!r}')
     qiskit = need_qiskit("quantum circuits")
     t = trotterise(hamiltonian, trotter_steps, order=order, merge=merge)
     letters = _measured(measure, t)
+    if len(outcomes) != (len(t.mixed) if hidden_start == "outcomes" else 0):
+        raise ValueError(
+            f"outcomes: {len(outcomes)} were given; hidden_start = {hidden_start!r} needs "
+            f"{len(t.mixed) if hidden_start == 'outcomes' else 'none'}"
+        )
 
     circuit = _registers(qiskit, t, hidden_start, ancillas)
-    _prepare(circuit, t, hidden_start)
+    _prepare(circuit, t, hidden_start, outcomes)
     ancilla = [qubit for r in circuit.qregs if r.name == "ancilla_qubit" for qubit in r]
     record = [bit for r in circuit.cregs if r.name == "ancilla" for bit in r]
     for index, (factor, time) in enumerate(t.sequence):
@@ -221,7 +239,12 @@ def _registers(
     )
 
 
-def _prepare(circuit: QuantumCircuit, t: Trotterised, hidden_start: HiddenStart) -> None:
+def _prepare(
+    circuit: QuantumCircuit,
+    t: Trotterised,
+    hidden_start: HiddenStart,
+    outcomes: Sequence[tuple[str, int]],
+) -> None:
     """Each qubit in its start, with exp(-start . sigma) applied."""
     for k in range(t.n_qubits):
         if k not in t.mixed:
@@ -233,6 +256,9 @@ def _prepare(circuit: QuantumCircuit, t: Trotterised, hidden_start: HiddenStart)
 
         flips = ParameterVector("flip", len(t.mixed))
     for place, k in enumerate(t.mixed):
+        if hidden_start == "outcomes":
+            _turn(circuit, k, _filtered(outcomes[place], t.start[k]))
+            continue
         if hidden_start == "basis":
             circuit.rx(flips[place], k)
         else:
@@ -240,6 +266,21 @@ def _prepare(circuit: QuantumCircuit, t: Trotterised, hidden_start: HiddenStart)
             circuit.ry(float(population_angle(2.0 * float(np.linalg.norm(t.start[k])))), partner)
             circuit.cx(partner, k)
         _turn(circuit, k, -t.start[k])
+
+
+def _filtered(outcome: tuple[str, int], start: Float) -> Float:
+    """Bloch vector (3,) of exp(-start . sigma) applied to an eigenstate, not normalised."""
+    letter, sign = outcome
+    axis = np.zeros(3)
+    axis[AXES.index(letter)] = sign
+    length = float(np.linalg.norm(start))
+    if length == 0.0:
+        return axis
+    along = start / length
+    # Divided by cosh(2 length), so that nothing overflows.
+    inverse = 2.0 * math.exp(-2.0 * length) / (1.0 + math.exp(-4.0 * length))
+    tanh = math.tanh(2.0 * length)
+    return np.asarray(axis * inverse + ((1.0 - inverse) * (axis @ along) - tanh) * along)
 
 
 def _turn(circuit: QuantumCircuit, qubit: int, direction: Float, *, back: bool = False) -> None:
@@ -323,7 +364,7 @@ def postselect(gibbs: GibbsCircuit) -> Postselected:
         )
     t = gibbs.trotterised
     joint = np.zeros(1 << t.n_qubits)
-    if gibbs.hidden_start == "bell":
+    if gibbs.hidden_start != "basis":
         joint += _run(gibbs, [])
     else:
         ones = gibbs.start_probabilities

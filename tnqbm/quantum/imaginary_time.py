@@ -69,12 +69,30 @@ def gibbs_shots(
         )
         for letters in measure
     ]
+    names = [f"{letters} was measured" for letters in measure]
+    needed = [MIN_KEPT] * len(circuits)
+    return kept_shots(device, circuits, needed, shots=shots, rng=rng, names=names)
+
+
+def kept_shots(
+    device: Device,
+    circuits: Sequence[GibbsCircuit],
+    needed: Sequence[int],
+    *,
+    shots: int,
+    rng: np.random.Generator,
+    names: Sequence[str] = (),
+) -> tuple[list[Outcomes], Usage]:
+    """At least ``needed[k]`` kept shots of circuit k, all that were kept of ``shots`` or more.
+
+    ``names`` say in errors which circuit it was. Raises as :func:`gibbs_shots`.
+    """
     source = _Ideal(circuits) if device.ideal else _Run(circuits, device)
     outcomes = source.draw(range(len(circuits)), shots, rng)
     shots_run = [shots] * len(circuits)
     retries = 0
     for _ in range(DOUBLINGS):
-        lacking = [k for k, (visible, _) in enumerate(outcomes) if len(visible) < MIN_KEPT]
+        lacking = [k for k, (visible, _) in enumerate(outcomes) if len(visible) < needed[k]]
         if not lacking:
             break
         more = source.draw(lacking, shots_run[lacking[0]], rng)  # those that lack have had the same
@@ -92,14 +110,13 @@ def gibbs_shots(
         two_qubit_gates=max(circuit.num_nonlocal_gates() for circuit in source.circuits),
         shot_retries=retries,
     )
-    for letters, made, (visible, _), count in zip(
-        measure, circuits, outcomes, shots_run, strict=True
-    ):
-        if len(visible) < MIN_KEPT:
+    for k, (visible, _) in enumerate(outcomes):
+        if len(visible) < needed[k]:
+            where = f" where {names[k]}" if names else ""
             raise TooFewShotsError(
-                f"only {len(visible)} of {count} shots survived post-selection where {letters} was "
-                f"measured ({made.success_probability:.1e} of them are expected to); at least "
-                f"{MIN_KEPT} are needed. Take more shots, keep the weights small (weight_decay, a "
+                f"only {len(visible)} of {shots_run[k]} shots survived post-selection{where} "
+                f"({circuits[k].success_probability:.1e} of them are expected to); at least "
+                f"{needed[k]} are needed. Take more shots, keep the weights small (weight_decay, a "
                 "smaller scale) or, for an sqRBM, use strategy 'enhanced'",
                 usage,
             )

@@ -9,9 +9,15 @@ Three strategies for sqRBMs, of which the first is also that of Hamiltonians of 
 "enhanced"
     Visible states from quantum-enhanced Markov chains (:mod:`tnqbm.quantum.enhanced`), averages of
     the hidden qubits given them in closed form. No shot is lost, but chains need time.
+"pauli-cd", "pauli-pcd"
+    Visible states from chains that measure the hidden qubits in Pauli matrices and draw the visible
+    ones given the outcomes (:mod:`tnqbm.quantum.pauli_chain`), averages of the hidden qubits given
+    them in closed form. The same moves; in training the first start at the data in every update,
+    the second go on.
 "thermal"
-    The same visible states, or a caller's samples; the hidden qubits are prepared in their thermal
-    states and measured (:mod:`tnqbm.quantum.thermal`), a shot for each state and Pauli matrix.
+    The visible states of "enhanced", or a caller's samples; the hidden qubits are prepared in their
+    thermal states and measured (:mod:`tnqbm.quantum.thermal`), a shot for each state and Pauli
+    matrix.
 """
 
 from __future__ import annotations
@@ -40,7 +46,8 @@ from tnqbm.quantum.imaginary_time import (
     measured_averages,
     sign_error,
 )
-from tnqbm.quantum.settings import STRATEGIES
+from tnqbm.quantum.pauli_chain import PauliChain
+from tnqbm.quantum.settings import MEASURED_CHAINS, STRATEGIES
 from tnqbm.quantum.thermal import thermal_angles, thermal_template
 from tnqbm.quantum.usage import Usage
 
@@ -77,13 +84,15 @@ class QiskitGibbs:
     backend : with ``sampler`` the backend to transpile for, or None; else a name, see
         :func:`tnqbm.quantum.open_device`. On "statevector" circuits of up to 20 qubits are followed
         gate by gate, and the shots drawn from the outcomes, which is the same in law.
-    strategy : "imaginary-time", "enhanced" or "thermal".
-    shots : of "imaginary-time" for each Pauli matrix (or group of strings). Where fewer than 16
-        are kept, up to 16 times as many are taken.
-    trotter_steps : of "imaginary-time", in second order.
-    chains, moves, burn_in : of the other two: number of chains, moves after which states are
-        averaged over, and moves before them where the chains start anew. chains * (moves +
-        burn_in) shots.
+    strategy : "imaginary-time", "enhanced", "thermal", "pauli-cd" or "pauli-pcd".
+    shots : of "imaginary-time" for each Pauli matrix (or group of strings), of "pauli-cd" and
+        "pauli-pcd" for all chains with the same outcomes. Where too few are kept (16, or one for
+        each chain), up to 16 times as many are taken.
+    trotter_steps : of circuits with imaginary time, in second order.
+    basis : of "pauli-cd" and "pauli-pcd", see :data:`tnqbm.core.paulis.BASES`; None is "random".
+    chains, moves, burn_in : of strategies with chains: number of chains, moves after which states
+        are averaged over, and moves before them where the chains start anew. "enhanced" takes
+        chains * (moves + burn_in) shots.
     time, gamma : ranges of the chains' evolution time and transverse field, see
         :class:`tnqbm.quantum.EnhancedChain`; the defaults are those of Layden et al.
     seed : root of all random numbers.
@@ -100,6 +109,7 @@ class QiskitGibbs:
         strategy: str = "imaginary-time",
         shots: int = 4096,
         trotter_steps: int = 2,
+        basis: str | None = None,
         chains: int = 100,
         moves: int = 40,
         burn_in: int = 20,
@@ -122,7 +132,16 @@ class QiskitGibbs:
         self.strategy = strategy
         self._shots, self._steps = int(shots), int(trotter_steps)
         self._chains, self._moves, self._burn_in = int(chains), int(moves), int(burn_in)
-        self._chain = EnhancedChain(self.device, time=time, gamma=gamma)
+        self._chain: EnhancedChain | PauliChain = EnhancedChain(self.device, time=time, gamma=gamma)
+        if strategy in MEASURED_CHAINS:
+            self._chain = PauliChain(
+                self.device, self._shots, self._steps, "random" if basis is None else basis
+            )
+        elif basis is not None:
+            raise ValueError(
+                f"basis is for the strategies {' and '.join(map(repr, MEASURED_CHAINS))}, not for "
+                f"{strategy!r}"
+            )
         self._root = streams.sequence(seed)
 
     def measure_moments(
@@ -169,7 +188,7 @@ class QiskitGibbs:
             return self._thermal(model, given[None], streams.generator(hidden))
         visited, usage = self._run_chains(model, start, chains)
         last = visited[-1]
-        if self.strategy == "enhanced":
+        if self.strategy != "thermal":
             return _averaged(model, visited, usage)
         measured = self._thermal(model, visited, streams.generator(hidden))
         return dataclasses.replace(measured, states=last, **(usage + measured).counts)
@@ -257,17 +276,12 @@ class QiskitGibbs:
         for k, key in enumerate(others[: burn_in + self._moves]):
             moved = self._chain.move(model, states, seed=key)
             states = moved.states
-            counts = k >= burn_in
-            usage += Usage(
-                shots=len(start),
-                kept_shots=len(start),
-                depth=moved.depth,
-                two_qubit_gates=moved.two_qubit_gates,
-                proposals=len(start) if counts else 0,
-                accepted=moved.accepted if counts else 0,
-            )
-            if counts:
+            took = Usage(**moved.counts)
+            if k >= burn_in:
                 visited.append(states)
+            else:
+                took = dataclasses.replace(took, proposals=0, accepted=0)
+            usage += took
         return np.stack(visited), usage
 
     def _thermal(self, model: SqRBM, visited: States, rng: np.random.Generator) -> MeasuredMoments:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 from pydantic import Field
 
 from tnqbm.base.limits import MAX_COUNTS
+from tnqbm.core.paulis import BASES, check_basis
 from tnqbm.training.estimators import Context, GradientEstimator, GradientSettings, Size
 from tnqbm.training.schema import Name, choice, whole
 
 if TYPE_CHECKING:
     from tnqbm.training.settings import TrainingSettings
 
-STRATEGIES = ("imaginary-time", "enhanced", "thermal")
+STRATEGIES = ("imaginary-time", "enhanced", "thermal", "pauli-cd", "pauli-pcd")
+MEASURED_CHAINS = ("pauli-cd", "pauli-pcd")
+"""Strategies whose chains measure hidden qubits in Pauli matrices."""
 
 
 class QuantumGradient(GradientSettings):
@@ -32,7 +35,8 @@ class QuantumGradient(GradientSettings):
         2, description="steps of the product formula"
     )
     strategy: Annotated[str, choice(*STRATEGIES)] = Field(
-        "imaginary-time", description="`imaginary-time`, `enhanced` or `thermal`"
+        "imaginary-time",
+        description="`imaginary-time`, `enhanced`, `thermal`, `pauli-cd` or `pauli-pcd`",
     )
     backend: Name = Field(
         "statevector", description="`statevector`, `aer`, `aer:noisy`, `fake:NAME` or `ibm:NAME`"
@@ -43,6 +47,12 @@ class QuantumGradient(GradientSettings):
     steps: Annotated[int, whole(1, MAX_COUNTS["steps"])] = Field(
         1, description="moves of every chain per update"
     )
+    basis: Annotated[str, choice(*BASES)] | None = Field(
+        None,
+        description="of `pauli-cd` and `pauli-pcd`: the Pauli matrix that is measured, `random` "
+        "(one for each chain and move; the same without a basis) or `each` (one for each qubit, "
+        "too)",
+    )
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         from tnqbm.quantum.conventions import need_qiskit
@@ -52,6 +62,23 @@ class QuantumGradient(GradientSettings):
         need_qiskit("gradient 'quantum'")
         if self.has_chains and self.chains < 2:
             raise ValueError(f"chains = 1; strategy {self.strategy!r} needs at least 2")
+        if self.basis is not None and self.strategy not in MEASURED_CHAINS:
+            raise ValueError(
+                f"basis: is for the strategies {' and '.join(map(repr, MEASURED_CHAINS))}, not for "
+                f"{self.strategy!r}"
+            )
+        if self.basis is not None:
+            check_basis(self.basis, size.paulis)
+
+    @property
+    def starts_at_data(self) -> bool:
+        """Whether chains start at states of the data in every update."""
+        return self.strategy == "pauli-cd"
+
+    @property
+    def accepts(self) -> bool:
+        """Whether chains accept their moves or not."""
+        return self.strategy in ("enhanced", "thermal")
 
     @property
     def has_chains(self) -> bool:

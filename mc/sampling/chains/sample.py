@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import check_basis, check_kernel, check_states, is_exact
+from mc.kernels import check_kernel, check_kernel_basis, check_states, is_exact
 from mc.sampling.amplitude.fit import (
     check_proposal,
     conditioned,
@@ -140,7 +140,7 @@ def _check(model: SqRBM, samples: int, policy: Chains, n_free: int) -> None:
     if policy.kernel not in ("auto", TENSOR):
         check_kernel(policy.kernel, len(model.paulis))
         check_states(policy.kernel, model.shape, model.mask)
-        check_basis(policy.kernel, policy.basis, model.paulis)
+        check_kernel_basis(policy.kernel, policy.basis, model.paulis)
     shape = (policy.chains, n)
     if not isinstance(policy.init, str) and np.shape(policy.init) != shape:
         raise ValueError(
