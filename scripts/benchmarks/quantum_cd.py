@@ -10,11 +10,8 @@ error but that of the choice of models. What training makes of it: quantum_cd_tr
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from itertools import product
-
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +23,7 @@ from tnqbm import SqRBM, datasets
 from tnqbm.core import fields, streams
 from tnqbm.core.states import index_of, spins, states_of
 from tnqbm.datasets import Target
+from tnqbm.kernels.parallel import set_num_threads
 
 Float = NDArray[np.float64]
 BASES = ("X", "Y", "Z", "random", "each")
@@ -238,6 +236,7 @@ if __name__ == "__main__":
     parser.add_argument("--trials", type=int, default=40, help="models of invariance, default 40")
     parser.add_argument("--models", type=int, default=10, help="models of bias, default 10")
     arguments = parser.parse_args()
+    set_num_threads(1)
     if arguments.part in (None, "invariance"):
         invariance(arguments.trials)
     if arguments.part in (None, "bias"):

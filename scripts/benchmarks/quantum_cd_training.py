@@ -10,12 +10,9 @@ perfect quantum computer would do. Hidden qubits are summed over in closed form 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any, ClassVar
-
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +24,7 @@ from tnqbm import SqRBM, datasets
 from tnqbm.core import streams
 from tnqbm.core.states import states_of
 from tnqbm.exact.averages import SampleMoments
+from tnqbm.kernels.parallel import set_num_threads
 from tnqbm.training import SqRBMProblem, Trainer, TrainingSettings
 from tnqbm.training.estimators import Averages, Context, GradientSettings
 
@@ -76,6 +74,8 @@ def methods(samples: list[int]) -> Iterator[tuple[str, int, int, dict[str, Any]]
     yield "exact gradient", 0, 0, {"gradient": "exact"}
     for count in samples:
         yield "likelihood", count, 1, {"gradient": Likelihood(samples=count)}
+        own = {"gradient": "tempered", "steps": 1, "temperatures": 10, "chains": count}
+        yield "tempered-1 collapsed", count, 10, own
         for gradient, steps in (("cd", 1), ("pcd", 1), ("cd", 10), ("pcd", 10)):
             if count * steps > MOST:
                 continue
@@ -89,6 +89,8 @@ def training(data: str, options: argparse.Namespace) -> None:
     target, seeds, updates = datasets.load(data, 8), options.seeds, options.updates
     rows = []
     for name, count, steps, settings in methods([int(x) for x in options.samples.split(",")]):
+        if options.only not in name:
+            continue
         starts = [SqRBM.uniform(8, 3, "XYZ", scale=1.0, seed=seed) for seed in range(seeds)]
         wanted = TrainingSettings(
             iterations=updates, learning_rate=0.1, schedule="cosine", records=2, **settings
@@ -112,9 +114,11 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default="bas,gaussian", help="data sets of 8 bits")
     parser.add_argument("--samples", default="10,100,1000", help="of an update")
+    parser.add_argument("--only", default="", help="methods with this in their name")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--updates", type=int, default=1000)
     arguments = parser.parse_args()
+    set_num_threads(1)
     provide()
     for name in arguments.data.split(","):
         training(name, arguments)
