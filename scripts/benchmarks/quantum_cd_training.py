@@ -74,8 +74,6 @@ def methods(samples: list[int]) -> Iterator[tuple[str, int, int, dict[str, Any]]
     yield "exact gradient", 0, 0, {"gradient": "exact"}
     for count in samples:
         yield "likelihood", count, 1, {"gradient": Likelihood(samples=count)}
-        own = {"gradient": "tempered", "steps": 1, "temperatures": 10, "chains": count}
-        yield "tempered-1 collapsed", count, 10, own
         for gradient, steps in (("cd", 1), ("pcd", 1), ("cd", 10), ("pcd", 10)):
             if count * steps > MOST:
                 continue
