@@ -57,7 +57,7 @@ def label_settings(
     if table is None:
         if meant is None:
             raise ValueError(f"gradient: {label!r} {unknown_label(label, own)}")
-        return {**_relevant(training.given, meant), **meant}
+        return {**_relevant(training.values, meant), **meant}
     given = dict(table.given)
     if table.gradient is not None:
         if table.gradient not in estimators():
@@ -75,7 +75,7 @@ def label_settings(
             f"steps: {given['steps']!r} is not what the name {label!r} says; choose another name"
         )
     chosen = {**(meant or {}), **given}
-    return {**_relevant(training.given, chosen), **chosen}
+    return {**_relevant(training.values, chosen), **chosen}
 
 
 def _relevant(given: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:

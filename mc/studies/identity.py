@@ -50,7 +50,7 @@ def study_identity(study: Study) -> dict[str, Any]:
             found[f"data.{key}"] = value
     if (parts.test or parts.valid) and parts.repeats != "anywhere":
         found["data.repeats"] = parts.repeats
-    base = _values(study.training.given)
+    base = _values(study.training.values)
     for name, value in base.items():
         if name in _ALWAYS or value != default_of(name):
             found[f"training.{name}"] = value
@@ -63,7 +63,7 @@ def study_identity(study: Study) -> dict[str, Any]:
         own = label_settings(label, study.training, study.gradients)
         if parse_label(label) is None:
             found[f"gradients.{label}.method"] = own["gradient"]
-        for name, value in _values({**study.training.given, **own}).items():
+        for name, value in _values({**study.training.values, **own}).items():
             if value != base[name]:
                 found[f"gradients.{label}.{name}"] = value
     found |= {f"output.{key}": value for key, value in study.output.model_dump().items()}

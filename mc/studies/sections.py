@@ -14,6 +14,8 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis
 from tnqbm.datasets.preparation import Preparation, PreparationKeys
+from tnqbm.training.recipes import RECIPES
+from tnqbm.training.schema import choice
 from tnqbm.training.settings import PARTS, all_settings, known_parts
 from tnqbm.training.trajectory import METRICS
 
@@ -254,11 +256,27 @@ class GridSection(Section):
 class TrainingSection(Section):
     """[training]: how all models are trained, and by which estimators of the gradient.
 
-    ``given`` are the settings that the table gives, by name.
+    ``given`` are the settings that the table gives, by name, beside what its ``recipe`` stands for.
     """
 
-    gradient: NameList = ["exact"]
+    recipe: str | None = None
+    gradient: NameList = Field(default_factory=lambda values: _own_gradient(values["recipe"]))
     given: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The settings given, and those of the recipe that are not."""
+        return {**recipe_values(self.recipe), **self.given}
+
+
+def recipe_values(recipe: str | None) -> dict[str, Any]:
+    """Settings that a recipe stands for, the gradient apart."""
+    values = RECIPES[recipe] if recipe else {}
+    return {name: value for name, value in values.items() if name not in _ELSEWHERE}
+
+
+def _own_gradient(recipe: str | None) -> list[str]:
+    return [RECIPES[recipe]["gradient"] if recipe else "exact"]
 
 
 class GradientSection(Section):
@@ -310,10 +328,18 @@ def _schemas() -> tuple[type[Section], type[Section]]:
 @cache
 def _schemas_of(parts: tuple[tuple[str, ...], ...]) -> tuple[type[Section], type[Section]]:
     several = (NameList, Field(["exact"], description="estimators of the gradient, one or a list"))
+    recipe: Any = (
+        Annotated[str, choice(*RECIPES)] | None,
+        Field(
+            None,
+            description=f"{' or '.join(f'`{name}`' for name in RECIPES)}: values for all settings "
+            "of training that the study leaves out, see [recipes](trainers.md#recipes)",
+        ),
+    )
     single = (Name, Field(None, description="the estimator, where the name does not say it"))
     keys = settings_keys()
     return (
-        create_model("TrainingKeys", __base__=Section, gradient=several, **keys),
+        create_model("TrainingKeys", __base__=Section, gradient=several, recipe=recipe, **keys),
         create_model("GradientKeys", __base__=Section, gradient=single, **keys),
     )
 
@@ -324,7 +350,7 @@ S = TypeVar("S", TrainingSection, GradientSection)
 def gathered(section: type[S], keys: BaseModel) -> S:
     """A section from keys that were checked by its schema."""
     given = {name: getattr(keys, name) for name in keys.model_fields_set}
-    own = {"gradient": given.pop("gradient")} if "gradient" in given else {}
+    own = {name: given.pop(name) for name in ("gradient", "recipe") if name in given}
     return section(**own, given=given)
 
 

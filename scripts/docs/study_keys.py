@@ -59,7 +59,11 @@ def block() -> str:
     for name in ("output", "run"):
         keys += rows(name, schemas()[name].model_fields)
     training = training_schema().model_fields
-    own = {name: training[name] for name in TrainingSettings.model_fields if name in training}
+    own = {
+        name: training[name]
+        for name in ("recipe", *TrainingSettings.model_fields)
+        if name in training
+    }
     parts = [SETTINGS, HEAD, *rows("", own), PARTS_OF, PARTS_HEAD, *part_rows()]
     return "\n".join([BEGIN, "", *keys, *parts, "", END])
 

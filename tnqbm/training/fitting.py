@@ -52,10 +52,10 @@ def train(
     model: SqRBM | PauliHamiltonian,
     target: Target,
     *,
-    gradient: str | GradientSettings | GradientEstimator = "exact",
-    optimizer: str | OptimizerSettings = "amsgrad",
-    learning_rate: float = 0.1,
-    iterations: int = 2000,
+    gradient: str | GradientSettings | GradientEstimator | None = None,
+    optimizer: str | OptimizerSettings | None = None,
+    learning_rate: float | None = None,
+    iterations: int | None = None,
     records: int | None = None,
     snapshots: int = 0,
     seed: int | np.random.SeedSequence = 0,
@@ -68,12 +68,15 @@ def train(
 ) -> Trajectory:
     """Train a model on a target by minimising the negative log-likelihood.
 
-    ``gradient`` and ``optimizer`` are names, or settings of one; ``gradient`` may also be an object
-    with the protocol :class:`tnqbm.training.estimators.GradientEstimator`. The other settings are
-    those of :class:`TrainingSettings` and of the parts that are named. The start is ``model``
-    itself, an sqRBM or any :class:`tnqbm.PauliHamiltonian`, all coefficients of which are trained;
-    ``seed`` names the random stream of chains and minibatches, and exact training on all data draws
-    nothing from it. The negative log-likelihoods of ``test`` and ``valid`` data are recorded, too.
+    ``gradient`` ("exact" by default) and ``optimizer`` ("amsgrad") are names, or settings of one;
+    ``gradient`` may also be an object with the protocol
+    :class:`tnqbm.training.estimators.GradientEstimator`. The learning rate is 0.1 by default, and
+    there are 2000 iterations. The other settings are those of :class:`TrainingSettings` and of the
+    parts that are named; with ``recipe="auto"`` a training needs none of them. The start is
+    ``model`` itself, an sqRBM or any :class:`tnqbm.PauliHamiltonian`, all coefficients of which
+    are trained; ``seed`` names the random stream of chains and minibatches, and exact training
+    on all data draws nothing from it. The negative log-likelihoods of ``test`` and ``valid``
+    data are recorded, too.
     ``frozen`` (n_parameters,) bool says which parameters of an sqRBM keep the values they start
     with, in the order of :meth:`SqRBM.to_vector`. ``callback`` is called with the number of updates
     done, after each; if it returns True the training ends there, and counts as stopped because it
@@ -85,13 +88,16 @@ def train(
     says that the model ended worse than fair coins. With ``patience`` the model is the best one
     seen, see :class:`TrainingSettings`.
     """
-    if not isinstance(gradient, str | GradientSettings):
+    if gradient is not None and not isinstance(gradient, str | GradientSettings):
         gradient = GivenGradient(estimator=gradient)
+    asked = {
+        "gradient": gradient,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "iterations": iterations,
+    }
     checked_settings = TrainingSettings(
-        gradient=gradient,
-        optimizer=optimizer,
-        learning_rate=learning_rate,
-        iterations=iterations,
+        **{name: value for name, value in asked.items() if value is not None},
         records=records,
         snapshots=snapshots,
         **settings,
@@ -106,7 +112,7 @@ def train(
     else:
         problem = HamiltonianProblem([model], [target], tests=tests, valids=valids)
     trainer = Trainer(problem, checked_settings, keys=run_keys(seed, 1))
-    with StepsDisplay("training", max(1, iterations), shown=progress) as display:
+    with StepsDisplay("training", max(1, checked_settings.iterations), shown=progress) as display:
         while not trainer.finished:
             before = trainer.iteration
             trainer.advance(1)

@@ -22,6 +22,7 @@ from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.training.bias import REFERENCES, ReferenceSettings
 from tnqbm.training.estimators import EVALUATORS, GRADIENTS, EvaluatorSettings, GradientSettings
 from tnqbm.training.optimizers import OPTIMIZERS, OptimizerSettings
+from tnqbm.training.recipes import expanded
 from tnqbm.training.registry import Part, Registry
 from tnqbm.training.schema import Flag, Settings, choice, number, whole
 
@@ -42,7 +43,8 @@ class TrainingSettings(Settings):
     ``gradient``, ``optimizer`` and ``evaluate`` are names, or settings of one such as
     :class:`mc.estimators.settings.PCD`. Settings of named parts may be given beside their names:
     ``TrainingSettings(gradient="pcd", chains=200)``. A setting that none of the parts has is an
-    error that says whose it is.
+    error that says whose it is. ``recipe`` stands for values of several settings, which count where
+    nothing else is given (:mod:`tnqbm.training.recipes`).
     """
 
     gradient: SerializeAsAny[GradientSettings] = Field(
@@ -111,6 +113,7 @@ class TrainingSettings(Settings):
     )  # type: ignore[assignment]  # fmt: skip
 
     def __init__(self, **values: Any) -> None:
+        values = expanded(values, has_setting)
         for kind, registry in PARTS.items():
             values[kind] = registry.make(values.get(kind, DEFAULT_PARTS[kind]), values)
             for name in _clash(type(values[kind])):

@@ -118,7 +118,7 @@ def test_grid_alone_needs_no_model_section() -> None:
 
 def test_the_keys_of_training_are_the_settings_of_trainings() -> None:
     apart = {"records", "snapshots"}
-    assert set(training_schema().model_fields) == set(all_settings()) - apart
+    assert set(training_schema().model_fields) == (set(all_settings()) | {"recipe"}) - apart
     assert set(gradient_schema().model_fields) == set(all_settings()) - apart
 
 
