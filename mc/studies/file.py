@@ -141,7 +141,10 @@ def check_study(
             # Its well-formed values can still be checked for sense.
             clean[name] = section.model_validate(_well_formed(section, value))
     if "training" in clean:
-        clean["training"] = sections.gathered(sections.TrainingSection, clean["training"])
+        training = sections.gathered(sections.TrainingSection, clean["training"])
+        clean["training"] = training
+        if "model" in clean:
+            clean["model"] = sections.by_recipe(clean["model"], training.recipe)
     grids = _check_grids(raw.get("grid", []), problems)
     gradients = _check_gradients(raw.get("gradients", {}), problems)
     apart = {*schemas(), "grid", "gradients"}

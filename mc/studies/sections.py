@@ -14,7 +14,7 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis
 from tnqbm.datasets.preparation import Preparation, PreparationKeys
-from tnqbm.training.recipes import RECIPES
+from tnqbm.training.recipes import RECIPES, STARTS
 from tnqbm.training.schema import choice
 from tnqbm.training.settings import PARTS, all_settings, known_parts
 from tnqbm.training.trajectory import METRICS
@@ -269,6 +269,13 @@ class TrainingSection(Section):
         return {**recipe_values(self.recipe), **self.given}
 
 
+def by_recipe(model: ModelSection, recipe: str | None) -> ModelSection:
+    """The models of a study, which start as its recipe says where nothing else is given."""
+    start = STARTS[recipe] if recipe else {}
+    left = {name: v for name, v in start.items() if name not in model.model_fields_set}
+    return model.model_copy(update=left)
+
+
 def recipe_values(recipe: str | None) -> dict[str, Any]:
     """Settings that a recipe stands for, the gradient apart."""
     values = RECIPES[recipe] if recipe else {}
@@ -332,8 +339,9 @@ def _schemas_of(parts: tuple[tuple[str, ...], ...]) -> tuple[type[Section], type
         Annotated[str, choice(*RECIPES)] | None,
         Field(
             None,
-            description=f"{' or '.join(f'`{name}`' for name in RECIPES)}: values for all settings "
-            "of training that the study leaves out, see [recipes](trainers.md#recipes)",
+            description=f"{' or '.join(f'`{name}`' for name in RECIPES)}: values for settings of "
+            "training, and for `scale` and `fields`, that the study leaves out, see "
+            "[recipes](how-to/choose-gradient.md#recipes)",
         ),
     )
     single = (Name, Field(None, description="the estimator, where the name does not say it"))

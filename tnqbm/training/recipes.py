@@ -23,6 +23,10 @@ RECIPES: dict[str, dict[str, Any]] = {
 """Values by name. "auto": chains with weights, which shorten updates that go too far for them, and
 a learning rate that falls to a hundredth."""
 
+STARTS: dict[str, dict[str, Any]] = {"auto": {"scale": 0.1, "fields": "data"}}
+"""How the parameters of models should start, in the words of study files: small, with visible
+fields that match the data's first moments, so that chains begin where the data are."""
+
 
 def expanded(
     values: Mapping[str, Any], belongs: Callable[[Mapping[str, Any], str], bool]

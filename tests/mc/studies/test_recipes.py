@@ -37,9 +37,18 @@ def study(path: Path, training: str) -> object:
 
 def test_the_same_as_its_settings(tmp_path: Path) -> None:
     by_recipe = study(tmp_path, 'recipe = "auto"')
-    spelled = study(tmp_path, SPELLED)
+    start = TEXT.replace("hidden = 2", 'hidden = 2\nscale = 0.1\nfields = "data"')
+    (tmp_path / "spelled.toml").write_text(start + SPELLED)
+    spelled = load_study(tmp_path / "spelled.toml")
     assert by_recipe.labels() == spelled.labels() == ["weighted"]  # type: ignore[attr-defined]
     assert study_identity(by_recipe) == study_identity(spelled)  # type: ignore[arg-type]
+
+
+def test_a_start_that_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "study.toml"
+    file.write_text(TEXT.replace("hidden = 2", "hidden = 2\nscale = 0.7") + 'recipe = "auto"')
+    found = load_study(file).model
+    assert (found.scale, found.fields) == (0.7, "data")
 
 
 def test_for_several_gradients(tmp_path: Path) -> None:
