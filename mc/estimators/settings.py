@@ -221,7 +221,7 @@ class Trajectory(ChainGradient):
     target_swap_rate: Annotated[float, number(0.01, 1.0)] = Field(
         0.3, description="rate of swaps with the newest rung below which a model becomes a rung"
     )
-    max_rungs: Annotated[int, whole(3, MAX_COUNTS["temperatures"])] = Field(
+    max_rungs: Annotated[int, whole(3, MAX_COUNTS["max_rungs"])] = Field(
         16, description="models of a ladder at most; where more are needed, they swap less often"
     )
 

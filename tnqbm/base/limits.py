@@ -26,6 +26,7 @@ MAX_COUNTS = {
     "chains": 10**7,
     "steps": 10**6,
     "temperatures": 10**4,
+    "max_rungs": 10**4,
     "ais_chains": 10**6,
     "ais_betas": 10**6,
     "max_bond": 10**5,
@@ -33,8 +34,10 @@ MAX_COUNTS = {
     "trotter_steps": 10**5,
     "cg_iterations": 10**6,
     "inner_iterations": 10**6,
+    "bias_evaluations": 10**6,
     "bias_replicates": 10**4,
     "bias_samples": 10**7,
+    "bias_max_bond": 10**5,
 }
 """Largest values of settings that count something: far above what is sensible, far below what would
 fill memory or never end before anybody notices."""
