@@ -10,15 +10,9 @@ from scipy.stats import chi2
 
 from mc.kernels.elimination import eliminate
 from mc.sampling.log_z.estimate import Estimate
+from mc.sampling.log_z.policies import ESTIMATORS
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import (
-    ESTIMATORS,
-    SAMPLERS,
-    Policy,
-    policy_of,
-    settings,
-    with_settings,
-)
+from mc.sampling.policies import SAMPLERS, Policy, policy_of, settings, with_settings
 from mc.sampling.sample import sample
 from tnqbm import SqRBM
 from tnqbm.core.fields import log_2cosh, tanh_ratio

@@ -13,8 +13,8 @@ from mc.cli.common import echo, print_json, print_lines, warnings_as_messages
 from mc.cli.estimates import compare, one_by_one, print_estimates, print_gaps
 from mc.cli.inputs import named_model
 from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.log_z.policies import ESTIMATORS, Certified
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import ESTIMATORS, Certified
 
 if TYPE_CHECKING:
     from mc.sampling.log_z.estimate import Estimate

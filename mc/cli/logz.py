@@ -20,9 +20,9 @@ from mc.cli.estimates import (
 )
 from mc.cli.inputs import NamedModel, named_model
 from mc.sampling.log_z.estimate import EstimateWarning, gaps_of
+from mc.sampling.log_z.policies import ESTIMATORS, All, Exact, Multistate
 from mc.sampling.partition import log_partition
 from mc.sampling.partitions import log_partitions
-from mc.sampling.policies import ESTIMATORS, All, Exact, Multistate
 from tnqbm import exact
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from mc.cli.common import PATH, echo, parse_pairs, print_json
 from mc.sampling.chains.sample import FALLBACK
 from mc.sampling.info import MixingWarning
 from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.log_z.policies import Annealing
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import Annealing, Chains
+from mc.sampling.policies import Chains
 from mc.sampling.sample import sample
 from tnqbm.report import Draw, LogZ, write
 from tnqbm.report.samples import CHAINS, DRAWS

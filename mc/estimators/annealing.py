@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.sampling.log_z.annealing import anneal, choose_kernel
+from mc.sampling.log_z.policies import Schedule
 from mc.sampling.path import matching_fields
-from mc.sampling.policies import Schedule
 from tnqbm.base.teams import Team
 from tnqbm.core import streams
 from tnqbm.training.estimators import Context, LogPartition

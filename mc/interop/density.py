@@ -12,12 +12,11 @@ from mc.interop import fitting
 from mc.kernels import Sweeper
 from mc.sampling.likelihood import log_likelihoods
 from mc.sampling.log_z.estimate import Estimate
+from mc.sampling.log_z.policies import ESTIMATORS, Estimation
 from mc.sampling.partition import log_partition
 from mc.sampling.policies import (
-    ESTIMATORS,
     SAMPLERS,
     Chains,
-    Estimation,
     P,
     Perfect,
     Sampling,

@@ -11,14 +11,7 @@ from numpy.typing import ArrayLike
 
 from mc.sampling.log_z.certified import certified
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning, describe, gaps_of
-from mc.sampling.log_z.work import (
-    Work,
-    affordable,
-    estimates,
-    exact_estimate,
-    network_affordable,
-)
-from mc.sampling.policies import (
+from mc.sampling.log_z.policies import (
     ESTIMATORS,
     All,
     Annealing,
@@ -26,8 +19,15 @@ from mc.sampling.policies import (
     Certified,
     Estimation,
     Exact,
-    policy_of,
 )
+from mc.sampling.log_z.work import (
+    Work,
+    affordable,
+    estimates,
+    exact_estimate,
+    network_affordable,
+)
+from mc.sampling.policies import policy_of
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core.model import MODEL, SqRBM

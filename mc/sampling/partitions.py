@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from mc.sampling.chains.moving import as_target
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning, Run
 from mc.sampling.log_z.multistate import weigh_snapshots
+from mc.sampling.log_z.policies import Multistate
 from mc.sampling.log_z.verdict import judge, no_survey, weigh_modes
-from mc.sampling.policies import Multistate
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core import streams

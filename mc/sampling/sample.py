@@ -12,15 +12,7 @@ from mc.sampling.amplitude.sample import sample_perfect
 from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values
 from mc.sampling.chains.sample import sample_chains
 from mc.sampling.info import ChainsInfo, Info, PerfectInfo, SnapshotsInfo, TemperedInfo
-from mc.sampling.policies import (
-    SAMPLERS,
-    Chains,
-    Perfect,
-    Sampling,
-    Snapshots,
-    Tempered,
-    policy_of,
-)
+from mc.sampling.policies import SAMPLERS, Chains, Perfect, Sampling, Snapshots, Tempered, policy_of
 from mc.sampling.tempering.sample import sample_tempered
 from mc.sampling.tempering.snapshots import sample_snapshots
 from tnqbm.base import arguments

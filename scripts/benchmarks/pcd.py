@@ -37,8 +37,8 @@ import numpy as np  # noqa: E402
 from peers_pcd import Learner, RbmsTrain, Training, make  # noqa: E402
 
 import mc.estimators.settings  # noqa: E402
+from mc.sampling.log_z.policies import Annealing, Auto  # noqa: E402
 from mc.sampling.partition import log_partition  # noqa: E402
-from mc.sampling.policies import Annealing, Auto  # noqa: E402
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets  # noqa: E402
 from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.minibatches import epoch_rows  # noqa: E402

@@ -148,7 +148,8 @@ class Row(NamedTuple):
 def rows_of(case: Case, method: str, seed: int, **options: Any) -> list[Row]:
     """Estimates of one model's log Z; "both" gives its forward part, "ais", as well."""
     import mc
-    from mc.sampling.policies import ESTIMATORS, with_settings
+    from mc.sampling.log_z.policies import ESTIMATORS
+    from mc.sampling.policies import with_settings
 
     policy = with_settings(ESTIMATORS[method], OWN.get(method, options))
     begun = time.process_time()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 import mc
 import tnqbm
-from mc.sampling.policies import Tempered, Visited
+from mc.sampling.log_z.policies import Visited
+from mc.sampling.policies import Tempered
 from tnqbm.files.atomic import atomic_write
 from tnqbm.quality import mean_discrepancy
 

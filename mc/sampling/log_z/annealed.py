@@ -19,8 +19,9 @@ from mc.sampling.log_z.estimate import (
     tail_troubles,
     weight_troubles,
 )
+from mc.sampling.log_z.policies import Annealing
 from mc.sampling.path import reference_fields
-from mc.sampling.policies import Annealing, Tempered
+from mc.sampling.policies import Tempered
 from mc.sampling.tempering.sample import sample_tempered
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams

@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper, check_kernel, is_exact
 from mc.sampling.log_z.estimate import summarise
+from mc.sampling.log_z.policies import Schedule
 from mc.sampling.path import Path, check_betas
-from mc.sampling.policies import Schedule
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams

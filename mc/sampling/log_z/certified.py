@@ -17,9 +17,9 @@ from dataclasses import replace
 import numpy as np
 
 from mc.sampling.log_z.estimate import Estimate, Run, describe, gap_between, gaps_of
+from mc.sampling.log_z.policies import Annealing, Certified, Network, Visited
 from mc.sampling.log_z.visited import MIN_SHARE
 from mc.sampling.log_z.work import Work, estimates, network_affordable
-from mc.sampling.policies import Annealing, Certified, Network, Visited
 from tnqbm.core import streams
 from tnqbm.core.bounds import below_bound, log_partition_bound
 

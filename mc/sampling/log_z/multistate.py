@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper
 from mc.sampling.chains.mixing import Mixing
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
+from mc.sampling.log_z.policies import Multistate
 from mc.sampling.path import Path
-from mc.sampling.policies import Multistate
 from mc.sampling.tempering.snapshots import (
     Ladder,
     checked_models,

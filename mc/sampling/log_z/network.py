@@ -25,8 +25,8 @@ from mc.sampling.amplitude.moves import LogWeight, Proposal, States
 from mc.sampling.amplitude.sample import CURE, at_least_rounding, weigh
 from mc.sampling.log_z.annealing import Annealed, anneal
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run, gap_between
+from mc.sampling.log_z.policies import Network
 from mc.sampling.path import reference_fields
-from mc.sampling.policies import Network
 from tnqbm.core import streams
 from tnqbm.core.bounds import SIGMAS
 from tnqbm.core.model import SqRBM

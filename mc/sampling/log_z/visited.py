@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.sampling.chains.mixing import Mixing
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
-from mc.sampling.policies import Visited
+from mc.sampling.log_z.policies import Visited
 from mc.sampling.tempering.sample import sample_tempered
 from tnqbm.core.bounds import log_partition_bound
 from tnqbm.core.model import SqRBM

@@ -14,9 +14,9 @@ from mc.sampling.log_z.annealed import annealed_runs, both, check_annealing
 from mc.sampling.log_z.estimate import Estimate, Run
 from mc.sampling.log_z.multistate import weigh_snapshots
 from mc.sampling.log_z.network import weigh_network
+from mc.sampling.log_z.policies import Annealing, Exact, Multistate, Network, Visited
 from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
 from mc.sampling.log_z.visited import weigh_visited
-from mc.sampling.policies import Annealing, Exact, Multistate, Network, Visited
 from tnqbm import exact
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM

@@ -88,7 +88,7 @@ def test_forward_annealing_is_repeatable(saved: Path, model: SqRBM) -> None:
 
 
 def test_the_methods_are_those_of_the_library() -> None:
-    from mc.sampling.policies import ESTIMATORS
+    from mc.sampling.log_z.policies import ESTIMATORS
 
     text = call("--help").stdout
     assert all(method in text for method in ESTIMATORS)

@@ -19,8 +19,8 @@ from mc.sampling.likelihood import (
     total_variation_on_support,
 )
 from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.log_z.policies import Annealing, Auto
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import Annealing, Auto
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
 from tnqbm.core import streams

@@ -14,9 +14,10 @@ pytest.importorskip("pymbar", exc_type=ImportError)
 
 from mc.sampling.log_z.estimate import EstimateWarning
 from mc.sampling.log_z.multistate import weigh
+from mc.sampling.log_z.policies import Multistate
 from mc.sampling.partition import log_partition
 from mc.sampling.partitions import log_partitions
-from mc.sampling.policies import Multistate, Snapshots
+from mc.sampling.policies import Snapshots
 from tests.mc.sampling.test_snapshots import PAULIS, SHAPE, M, N, rows, training
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, datasets, train

@@ -11,9 +11,9 @@ import pytest
 
 from mc.cli.common import plain
 from mc.sampling.log_z.estimate import EstimateWarning, agree
+from mc.sampling.log_z.policies import Annealing
 from mc.sampling.log_z.work import affordable
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import Annealing
 from tests.mc_twins import log_partition_by
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM, exact
@@ -252,7 +252,7 @@ def test_large_model_needs_no_more_memory_than_a_few_copies() -> None:
     [
         (
             {"method": "guess"},
-            "'guess' is not one of auto, ais, ais-reverse, both, tensor, visited, exact, ",
+            "'guess' is not one of auto, ais, ais-reverse, both, tensor, visited, mbar, exact, ",
         ),
         ({"kernel": "block"}, "one Pauli"),
         ({"chains": 0}, "chains"),

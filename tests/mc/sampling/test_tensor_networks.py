@@ -23,8 +23,9 @@ from mc.sampling.amplitude.fit import (
 from mc.sampling.amplitude.moves import IndependenceMoves
 from mc.sampling.info import MixingWarning
 from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.log_z.policies import Network
 from mc.sampling.partition import log_partition
-from mc.sampling.policies import Chains, Network, Perfect
+from mc.sampling.policies import Chains, Perfect
 from mc.sampling.sample import sample
 from tests.mc.sampling.tensor_twins import probabilities
 from tests.mc_twins import chi_squared, draw_states

@@ -9,7 +9,8 @@ import pytest
 
 import mc
 import tnqbm
-from mc.sampling.policies import Tempered, Visited
+from mc.sampling.log_z.policies import Visited
+from mc.sampling.policies import Tempered
 
 
 def estimate(model: tnqbm.SqRBM, policy: Visited, seed: int, **more: object) -> mc.Estimate:
