@@ -45,6 +45,10 @@ def trained(chosen: argparse.Namespace, seed: int) -> tuple[Any, Any]:
     return target, run
 
 
+def _seeds(chosen: argparse.Namespace) -> range:
+    return range(chosen.first_seed, chosen.first_seed + chosen.seeds)
+
+
 def trips(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """Round trips on a ladder of temperatures, and on ladders of snapshots."""
     from mc.sampling.path import reference_fields
@@ -55,7 +59,7 @@ def trips(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     from tnqbm.core.shape import Shape
 
     lines = []
-    for seed in range(1, chosen.seeds + 1):
+    for seed in _seeds(chosen):
         target, run = trained(chosen, seed)
         n = chosen.visible
         fields = reference_fields(target, n)
@@ -104,7 +108,7 @@ def logz(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     from tnqbm import exact
 
     lines = []
-    for seed in range(1, chosen.seeds + 1):
+    for seed in _seeds(chosen):
         target, run = trained(chosen, seed)
         models = [model for _, model in run.snapshots]
         truth = np.array([exact.log_partition(model) for model in models])
@@ -142,7 +146,7 @@ def training(chosen: argparse.Namespace) -> list[dict[str, Any]]:
         "trajectory": {"gradient": "trajectory"},
     }
     lines = []
-    for seed in range(1, chosen.seeds + 1):
+    for seed in _seeds(chosen):
         start = tnqbm.SqRBM.uniform(
             chosen.visible, chosen.hidden, chosen.paulis, scale=chosen.scale, seed=seed
         )
@@ -197,6 +201,7 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=0.1, help="default 0.1")
     parser.add_argument("--scale", type=float, default=0.1, help="of the start, default 0.1")
     parser.add_argument("--seeds", type=int, default=3, help="how many, default 3")
+    parser.add_argument("--first-seed", type=int, default=1, help="the others follow, default 1")
     parser.add_argument("--sweeps", type=int, default=2000, help="of trips, default 2000")
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
