@@ -1,6 +1,3 @@
-# Numba infers the types of kernels; annotating their scalars and arrays would say less.
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, no-check-untyped-defs
-# mypy: allow-untyped-decorators
 """Weights of the chains of one run, added up in their order."""
 
 from __future__ import annotations

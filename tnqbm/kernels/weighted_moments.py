@@ -1,6 +1,3 @@
-# Numba infers the types of kernels; annotating their scalars and arrays would say less.
-# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls, no-check-untyped-defs
-# mypy: allow-untyped-decorators
 """Weighted averages over samples, and the log weights of samples under other parameters.
 
 What :mod:`tnqbm.kernels.sample_moments` is for chains that count alike, with the same tables, the
