@@ -221,7 +221,7 @@ def test_bad_input_is_refused() -> None:
         gibbs_circuit(h, trotter_steps=1, measure="ZXY")
     with pytest.raises(ValueError, match="2 letters"):
         gibbs_circuit(h, trotter_steps=1, measure="ZX")
-    with pytest.raises(ValueError, match="Bell pairs"):
+    with pytest.raises(ValueError, match="no drawn basis state"):
         gibbs_circuit(h, trotter_steps=1).start_angles(5, seed=1)
     with pytest.raises(ValueError, match="at least one shot"):
         gibbs_circuit(h, trotter_steps=1, hidden_start="basis").start_angles(0, seed=1)
