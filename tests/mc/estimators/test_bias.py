@@ -212,7 +212,9 @@ def test_nothing_is_compared_unless_it_is_asked_for() -> None:
     assert not path.estimator_records
 
 
-@pytest.mark.parametrize("gradient", ["exact", "cd", "pcd", "tempered", "tensor", "weighted"])
+@pytest.mark.parametrize(
+    "gradient", ["exact", "cd", "pcd", "tempered", "trajectory", "tensor", "weighted"]
+)
 def test_what_is_compared_steers_nothing(gradient: str) -> None:
     own = {} if gradient == "exact" else {"chains": 20}
     base = {"gradient": gradient, "iterations": 6, **own}
@@ -242,7 +244,7 @@ def test_without_replicates_only_the_estimate_that_steers_is_compared() -> None:
 
 
 @pytest.mark.parametrize("batch_size", [0, 4])
-@pytest.mark.parametrize("gradient", ["cd", "pcd", "tempered", "weighted"])
+@pytest.mark.parametrize("gradient", ["cd", "pcd", "tempered", "trajectory", "weighted"])
 def test_bits_do_not_depend_on_batches_or_interruptions(
     gradient: str, batch_size: int, tmp_path: Path
 ) -> None:
