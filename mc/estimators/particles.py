@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels.weights import reweigh, sum_of_squares
+from mc.sampling.resampling import ancestors
 
 Float = NDArray[np.float64]
 Numbers = NDArray[np.intp]
@@ -88,16 +89,6 @@ def shortened(share: float, wanted: float) -> float:
 def effective_share(weights: Float) -> float:
     """1 / (C sum w^2): 1 for equal weights (Kong, Liu & Wong 1994)."""
     return 1.0 / (weights.size * float(sum_of_squares(weights)))
-
-
-def ancestors(weights: Float, offset: float) -> Numbers:
-    """Systematic resampling: the numbers (C,), rising, of the chains that are copied.
-
-    ``offset`` in [0, 1) is uniform; chain i is copied C w_i times on average, rounded down or up.
-    """
-    count = weights.size
-    places = (np.arange(count) + offset) / count
-    return np.minimum(np.searchsorted(np.cumsum(weights), places, side="right"), count - 1)
 
 
 def relative_variance(weights: Float, families: Numbers) -> float:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
 from mc.sampling.log_z.estimate import EstimateWarning
+from mc.sampling.resampling import ancestors
 from tnqbm.base.teams import SHARD, share
 from tnqbm.core import streams
 from tnqbm.exact.averages import StateAverages
@@ -178,10 +179,7 @@ class FittedNetworks:
         states, log_q = network.sample(count, seed=self._key(run, streams.FittedNetwork.FEED))
         found = self._weigh(theta, states, log_q)
         rng = streams.philox(self._key(run, streams.FittedNetwork.PICKS))
-        # Systematic resampling: every state as often as its weight says, up to one.
-        at = (np.arange(count) + rng.random()) / count
-        picked = np.minimum(np.searchsorted(np.cumsum(found.weights), at, side="right"), count - 1)
-        states = states[picked]
+        states = states[ancestors(found.weights, rng.random())]
         if others is not None and others.size:
             replaced = rng.permutation(count)[: int(FEED_OTHERS * count)]
             states[replaced] = others[rng.integers(0, others.shape[0], replaced.size)]

@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from mc.estimators.divergence import checked_array, shape_of, sweeper_of, taken
 from mc.estimators.particles import (
     Groups,
-    ancestors,
     effective_share,
     relative_variance,
     reweighted,
     shortened,
 )
 from mc.estimators.way import Way
+from mc.sampling.resampling import ancestors
 from tnqbm.base.teams import share
 from tnqbm.core import streams
 from tnqbm.exact.averages import SampleMoments

@@ -10,6 +10,7 @@ which chain a state is of, so that the probability of a false alarm stays what i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -63,6 +64,12 @@ class Mixing:
     ess_modes: float
     rhat_modes: float
     troubles: tuple[str, ...]
+
+    @property
+    def least_ess(self) -> float:
+        """The fewest effective samples of what is known; 0 if nothing is."""
+        known = (self.ess_energy, self.ess_visible, self.ess_modes)
+        return min((number for number in known if math.isfinite(number)), default=0.0)
 
     def numbers(self) -> dict[str, float]:
         """All fields but the troubles by name."""

@@ -20,7 +20,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper
-from mc.sampling.chains.mixing import Mixing
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
 from mc.sampling.log_z.policies import Multistate
 from mc.sampling.path import Path
@@ -113,7 +112,7 @@ def weigh_snapshots(
         guess=ladder.rungs.log_z,
     )
     doubts = [f"mbar: {text}" for text in complaints_of(mixing, ladder)]
-    worth = _samples(mixing)
+    worth = mixing.least_ess
     seen = states.reshape(-1, model.n_visible)
     seconds = (time.perf_counter() - begun) / len(models)
     runs = []
@@ -285,12 +284,6 @@ def _draw(ladder: Ladder, policy: Multistate, progress: bool) -> States:
             states[:, :, k] = ladder.ladders.chains[0]
             display.advance(thin)
     return states
-
-
-def _samples(mixing: Mixing) -> float:
-    """The fewest effective samples of what is known about the chains."""
-    known = (mixing.ess_energy, mixing.ess_visible, mixing.ess_modes)
-    return min((number for number in known if math.isfinite(number)), default=0.0)
 
 
 def _too_few(ess: float) -> str:

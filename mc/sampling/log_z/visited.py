@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.chains.mixing import Mixing
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
 from mc.sampling.log_z.policies import Visited
 from mc.sampling.tempering.sample import sample_tempered
@@ -61,7 +60,7 @@ def weigh_visited(
         )
     ]
     first, second = halves
-    ess = min(first.ess, second.ess, _samples(info.mixing))
+    ess = min(first.ess, second.ess, info.mixing.least_ess)
     value = 0.5 * (first.log_z + second.log_z)
     error = max(
         0.5 * math.hypot(first.error, second.error),
@@ -107,12 +106,6 @@ def _half(model: SqRBM, visited: States, others: States) -> _Half:
         share=share,
         ess=share * (1.0 - share) / error**2 if error > 0 else math.inf,
     )
-
-
-def _samples(mixing: Mixing) -> float:
-    """The fewest effective samples of what is known about the chains."""
-    known = (mixing.ess_energy, mixing.ess_visible, mixing.ess_modes)
-    return min((number for number in known if math.isfinite(number)), default=0.0)
 
 
 def _complaints(share: float, ess: float) -> list[str]:

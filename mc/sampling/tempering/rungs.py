@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mc.kernels import Sweeper
 from mc.sampling.log_z.annealing import choose_kernel
 from mc.sampling.path import Path
+from mc.sampling.resampling import ancestors
 from tnqbm.core import streams
 from tnqbm.core.bounds import log_sum
 from tnqbm.core.shape import Shape
@@ -249,9 +250,8 @@ class _Pilot:
         self.places.append(float(np.interp(at, np.arange(len(self._places)), self._places)))
         weights = np.exp(log_ratio - log_ratio.max())
         rng = streams.philox(streams.key(self._key, streams.Pilot.PICKS), (0, self._clock, 0, 0))
-        at = (np.arange(count) + rng.random()) / count
-        picked = np.searchsorted(np.cumsum(weights / weights.sum()), at, side="right")
-        self._states = np.ascontiguousarray(self._states[:, np.minimum(picked, count - 1)])
+        picked = ancestors(weights / weights.sum(), rng.random())
+        self._states = np.ascontiguousarray(self._states[:, picked])
         self._sweep(PILOT_SWEEPS)
         self._visited.append(self._states[0].copy())
 

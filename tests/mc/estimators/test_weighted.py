@@ -15,13 +15,13 @@ from scipy.stats import chi2
 
 from mc.estimators.particles import (
     Groups,
-    ancestors,
     effective_share,
     relative_variance,
     reweighted,
     shortened,
 )
 from mc.estimators.settings import Weighted, provide
+from mc.sampling.resampling import ancestors
 from tests.mc.estimators.test_divergence import in_a_team
 from tests.mc_twins import LETTERS
 from tests.trainings import finished
