@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.kernels.weights import reweigh, sum_of_squares
+from mc.kernels import weights as kernels
 from mc.sampling.resampling import ancestors
 
 Float = NDArray[np.float64]
@@ -73,7 +73,7 @@ class Groups(NamedTuple):
 def reweighted(weights: Float, increments: Float) -> Reweighted:
     """Weights after ``increments`` (C,) of their logs; a share of 0 if these are not finite."""
     new = np.empty_like(weights)
-    log_factor, share = reweigh(weights, increments, new)
+    log_factor, share = kernels.reweigh(weights, increments, new)
     return Reweighted(new, log_factor, share)
 
 
@@ -88,7 +88,7 @@ def shortened(share: float, wanted: float) -> float:
 
 def effective_share(weights: Float) -> float:
     """1 / (C sum w^2): 1 for equal weights (Kong, Liu & Wong 1994)."""
-    return 1.0 / (weights.size * float(sum_of_squares(weights)))
+    return float(kernels.effective_share(weights))
 
 
 def relative_variance(weights: Float, families: Numbers) -> float:
@@ -103,5 +103,4 @@ def relative_variance(weights: Float, families: Numbers) -> float:
     count = weights.size
     if count < 2:
         return math.nan
-    shares = np.bincount(families, weights=weights, minlength=count)
-    return max(0.0, float(sum_of_squares(shares)) - 1.0 / count) * count / (count - 1)
+    return float(kernels.relative_variance(weights, families, np.empty(count)))

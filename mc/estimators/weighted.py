@@ -19,20 +19,16 @@ A step that would make the weights too uneven at once is shortened, :meth:`Weigh
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mc.estimators.divergence import checked_array, shape_of, sweeper_of, taken
-from mc.estimators.particles import (
-    Groups,
-    effective_share,
-    relative_variance,
-    reweighted,
-    shortened,
-)
+from mc.estimators.particles import Groups, shortened
 from mc.estimators.way import Way
+from mc.kernels.weights import effective_shares, relative_variances, reweigh_groups
 from mc.sampling.resampling import ancestors
 from tnqbm.base.teams import share
 from tnqbm.core import streams
@@ -58,8 +54,8 @@ TRIALS = 10
 GROWTH = 2.0
 """Fractions grow by no more than this factor from one update to the next."""
 
-TINY = 1e-300
-"""Weights below this one count as it, so that their logarithms are finite."""
+ROUNDING = float(np.finfo(np.float64).eps)
+"""Error of log Z, relative to 1 + |log Z|, that an update may add."""
 
 GUESS = 2.0
 """Error of a predicted log mean weight (nats) beyond which sums are computed again."""
@@ -70,10 +66,12 @@ class _Weighed(NamedTuple):
 
     ``weights`` (B, C) of all their chains, ``log_factors`` (B,) by which Z has grown as the
     witnesses see it, and conditional effective ``shares`` (B,) of the others. Of this process's
-    chains ``sums`` (B, size), in which the weights of all that take part add up to ``totals`` (B,).
+    chains ``old`` (B, c), which is log p~ under the parameters that they come from, and ``sums``
+    (B, size), in which the weights of all that take part add up to ``totals`` (B,).
     """
 
     theta: Float
+    old: Float
     weights: Float
     log_factors: Float
     shares: Float
@@ -125,8 +123,8 @@ class WeightedChains:
         found = self._reweigh(theta, rows)
         model, of_data = self._averages(found, data)
         self._model[rows] = model
-        groups = self._groups.spans
-        shares = np.array([[effective_share(w[g]) for g in groups] for w in found.weights])
+        shares = np.empty((rows.size, 2))
+        effective_shares(found.weights, self._groups.first_witness, shares)
         log_z, error = self._log_z[rows], self._errors(found.weights, rows)
         states, weights = self._with_states(found.weights, rows)
         usage = {
@@ -155,15 +153,14 @@ class WeightedChains:
         if not self._step_share:
             return fractions
         fractions = np.minimum(1.0, GROWTH * self._fractions[rows])
-        old = self._log_p(rows)
-        found = self._weigh(between(before, after, fractions), rows, old)
+        found = self._weigh(between(before, after, fractions), rows)
         for _ in range(TRIALS):
             short = np.flatnonzero(found.shares < self._step_share)
             if not short.size:
                 break
             fractions[short] *= [shortened(s, self._step_share) for s in found.shares[short]]
             theta = between(before[short], after[short], fractions[short])
-            found.put(short, self._weigh(theta, rows[short], old[short]))
+            found.put(short, self._weigh(theta, rows[short], found.old[short]))
         self._fractions[rows] = fractions
         self._ahead = rows.copy(), found
         return np.asarray(fractions)
@@ -179,10 +176,10 @@ class WeightedChains:
 
     def _errors(self, weights: Float, rows: Rows) -> Float:
         """Standard errors of log Z (B,), no less than what rounding may add up to."""
-        witnesses = weights[:, self._groups.spans[1]]
-        pairs = zip(witnesses, self._families[rows], strict=True)
-        variances = np.array([relative_variance(*pair) for pair in pairs])
-        rounding = np.finfo(np.float64).eps * np.sqrt(self._updates + 1.0)
+        groups, variances = self._groups, np.empty(rows.size)
+        work = np.empty(groups.witnesses)
+        relative_variances(weights, groups.first_witness, self._families, rows, work, variances)
+        rounding = ROUNDING * math.sqrt(self._updates + 1.0)
         least = rounding * (1.0 + np.abs(self._log_z[rows]))
         return np.asarray(np.maximum(np.sqrt(variances), least))
 
@@ -194,40 +191,34 @@ class WeightedChains:
         states = self._team.gather(taken(self._chains, rows))[:, those]
         return np.ascontiguousarray(states), weights[:, those].copy()
 
-    def _log_p(self, rows: Rows) -> Float:
-        """log p~ of this process's chains under the parameters that their weights are for."""
-        return self._moments.log_weights(self._theta[rows], taken(self._chains, rows))
+    def _weigh(self, theta: Float, rows: Rows, old: Float | None = None) -> _Weighed:
+        """Weights and sums of chains under other parameters.
 
-    def _weigh(self, theta: Float, rows: Rows, old: Float) -> _Weighed:
-        """Weights and sums of chains, whose log p~ was ``old``, under other parameters."""
-        (part, rest), first = self._local, self._share[0]
-        chains = taken(self._chains, rows)
+        ``old`` (B, c) is log p~ of this process's chains under the parameters that their weights
+        are for, if it is known.
+        """
+        groups, (first, last), counted = self._groups, self._share, self._local[0].stop
+        chains, before = taken(self._chains, rows), self._theta[rows]
+        weights = self._weights[rows, first:last]
         # What the averages at the last parameters foretell.
-        shift = -((theta - self._theta[rows]) * self._model[rows]).sum(axis=1)
-        own = np.maximum(self._weights[rows, first : first + part.stop], TINY)
-        logs = np.log(self._groups.first_witness * own) - old[:, part]
-        found = self._moments.sums(theta, chains[:, part], logs - shift[:, None])
-        others = self._moments.log_weights(theta, chains[:, rest])
-        log_p = np.concatenate([found.log_p, others], axis=1)
-        increments = self._team.gather(log_p - old)
-        each = [
-            [reweighted(self._weights[run, g], increments[k, g]) for g in self._groups.spans]
-            for k, run in enumerate(rows)
-        ]
-        factors = np.array([[one.log_factor for one in pair] for pair in each])
-        sums, far = found.sums, np.flatnonzero(np.abs(factors[:, 0] - shift) > GUESS)
+        guesses = -((theta - before) * self._model[rows]).sum(axis=1)
+        size = math.log(groups.first_witness)
+        if old is None:
+            found = self._moments.sums_from(before, theta, chains, weights, guesses - size, counted)
+        else:
+            found = self._moments.sums(theta, chains, weights, old, guesses - size, counted)
+        increments = self._team.gather(found.log_p - found.old)
+        new = np.empty((rows.size, groups.total))
+        factors, shares = np.empty((rows.size, 2)), np.empty((rows.size, 2))
+        reweigh_groups(self._weights, increments, rows, groups.first_witness, new, factors, shares)
+        sums, far = found.sums, np.flatnonzero(np.abs(factors[:, 0] - guesses) > GUESS)
         if far.size:
-            shift[far] = factors[far, 0]
-            again = logs[far] - shift[far, None]
-            sums[far] = self._moments.sums(theta[far], chains[far, part], again).sums
-        return _Weighed(
-            theta.copy(),
-            np.stack([np.concatenate([one.weights for one in pair]) for pair in each]),
-            factors[:, 1],
-            np.array([pair[0].share for pair in each]),
-            sums,
-            self._groups.first_witness * np.exp(factors[:, 0] - shift),
-        )
+            guesses[far] = factors[far, 0]
+            sums[far] = self._moments.sums(
+                theta[far], chains[far], weights[far], found.old[far], guesses[far] - size, counted
+            ).sums
+        totals = np.exp(factors[:, 0] - (guesses - size))
+        return _Weighed(theta.copy(), found.old, new, factors[:, 1], shares[:, 0], sums, totals)
 
     def _reweigh(self, theta: Float, rows: Rows) -> _Weighed:
         """Give the chains the weights for new parameters."""
@@ -239,7 +230,7 @@ class WeightedChains:
         ):
             found = ahead[1]
         else:
-            found = self._weigh(theta, rows, self._log_p(rows))
+            found = self._weigh(theta, rows)
         self._weights[rows], self._theta[rows] = found.weights, theta
         self._log_z[rows] += found.log_factors
         return found

@@ -161,11 +161,14 @@ def log_growth_of_others(trainer: Trainer) -> list[float]:
     estimator: Any = trainer._estimator
     weigh, total = estimator._weigh, [0.0]
 
-    def watched(theta: Any, rows: Any, old: Any) -> Any:
+    def watched(theta: Any, rows: Any) -> Any:
         some = estimator._groups.spans[0]
-        new = estimator._moments.log_weights(theta, estimator._chains[rows])
+        old, new = (
+            estimator._moments.log_weights(parameters, estimator._chains[rows])
+            for parameters in (estimator._theta[rows], theta)
+        )
         total[0] += np.log(estimator._weights[0, some] @ np.exp((new - old)[0, some]))
-        return weigh(theta, rows, old)
+        return weigh(theta, rows)
 
     # Every step is weighed once: none is tried and shortened.
     estimator._weigh, estimator._step_share = watched, 0.0

@@ -19,11 +19,15 @@ States = NDArray[np.uint8]
 
 
 class WeightedSums(NamedTuple):
-    """``log_p`` (B, K) is log p~ of states, ``weights`` (B, K) those of the fixed-point ``sums``
-    (B, size)."""
+    """``old`` and ``log_p`` (B, K) are log p~ of states under the old and the new parameters.
 
+    ``weights`` (B, K), in the precision of the arithmetic, are those of the fixed-point ``sums``
+    (B, size); 0 for states that do not count.
+    """
+
+    old: Float
     log_p: Float
-    weights: Float
+    weights: NDArray[Any]
     sums: NDArray[np.int64]
 
 
@@ -44,26 +48,71 @@ class WeightedMoments:
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
         self._codes: NDArray[Any] = np.empty((0, 0), np.uint8)
 
-    def sums(self, theta: Float, states: States, offsets: Float) -> WeightedSums:
-        """Sums over states (B, K, n) with the weights exp(offsets + log p~), offsets (B, K).
+    def sums(
+        self,
+        theta: Float,
+        states: States,
+        weights: Float,
+        old: Float,
+        shifts: Float,
+        counted: int | None = None,
+    ) -> WeightedSums:
+        """log p~ of states (B, K, n) and sums over the first ``counted`` of them (all: None).
+
+        Those have the weights ``weights`` exp(log p~ - old - shifts), with ``weights`` and ``old``
+        (B, K) and ``shifts`` (B,).
 
         The sums are right if the weights of all parts of a list of states together sum to no more
         than 2^27. Sums of parts of a list add up to the sum of the whole, bit by bit, if every part
         but the last holds whole shards.
         """
         self._check(theta, states)
-        if offsets.shape != states.shape[:2]:
-            raise ValueError(f"offsets must have shape {states.shape[:2]}, got {offsets.shape}")
+        if old.shape != states.shape[:2]:
+            raise ValueError(f"old must have shape {states.shape[:2]}, got {old.shape}")
+        return self._sums(theta, theta, states, weights, shifts, counted, old)
+
+    def sums_from(
+        self,
+        before: Float,
+        theta: Float,
+        states: States,
+        weights: Float,
+        shifts: Float,
+        counted: int | None = None,
+    ) -> WeightedSums:
+        """:meth:`sums` where ``old`` is log p~ under the parameters ``before`` (B, size)."""
+        self._check(theta, states)
+        self._check(before, states)
+        return self._sums(before, theta, states, weights, shifts, counted, None)
+
+    def _sums(
+        self,
+        before: Float,
+        theta: Float,
+        states: States,
+        weights: Float,
+        shifts: Float,
+        counted: int | None,
+        old: Float | None,
+    ) -> WeightedSums:
+        batch, count = states.shape[:2]
+        if weights.shape != (batch, count) or shifts.shape != (batch,):
+            raise ValueError(
+                f"weights must have shape {(batch, count)} and shifts {(batch,)}, got "
+                f"{weights.shape} and {shifts.shape}"
+            )
         threads = self._prepare()
-        weights, log_p = np.empty(offsets.shape, self._dtype), np.empty(offsets.shape)
+        log_old = np.empty((batch, count)) if old is None else np.ascontiguousarray(old)
+        new, log_p = np.zeros((batch, count), self._dtype), np.empty((batch, count))
         sums = np.zeros((threads, *theta.shape), np.int64)
         all_weighted_sums(
-            np.ascontiguousarray(theta), *self._shape, self._row, self._lanes, SHARD,
-            np.ascontiguousarray(states), np.ascontiguousarray(offsets), np.full(threads, -1),
-            self._tables, self._work, self._codes, weights, log_p, sums,
+            np.ascontiguousarray(before), np.ascontiguousarray(theta), *self._shape, self._row,
+            self._lanes, SHARD, np.ascontiguousarray(states), count if counted is None else counted,
+            np.ascontiguousarray(weights), np.ascontiguousarray(shifts), old is not None,
+            np.full(threads, -1), self._tables, self._work, self._codes, new, log_old, log_p, sums,
         )  # fmt: skip
         total = sums[0] if threads == 1 else sums.sum(axis=0)
-        return WeightedSums(log_p, weights.astype(np.float64), total)
+        return WeightedSums(log_old, log_p, new, total)
 
     def mean(self, sums: NDArray[np.int64], totals: Float) -> Float:
         """Averages (B, size) from sums over states whose weights sum to ``totals`` (B,)."""
@@ -100,7 +149,7 @@ class WeightedMoments:
             work = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
             work += max(stride, self._row)
             self._tables = aligned(
-                (threads, (1 + -(-n // BITS) * PATTERNS) * self._row), self._dtype
+                (2 * threads, (1 + -(-n // BITS) * PATTERNS) * self._row), self._dtype
             )
             self._work = aligned((threads, -(-work // 16) * 16), self._dtype)
             self._codes = aligned((threads, SHARD * stride // BITS), np.uint8)

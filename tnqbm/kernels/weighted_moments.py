@@ -60,10 +60,8 @@ def _log_weights(P, row, W, first, count, stride, phi, fields, spins, padding, o
 
 
 @njit(**OPTIONS)
-def _read(theta, n, stride, W, states, first, count, spins, codes, fields):
-    """Spins and codes of a shard, and the fields a; zeros in the lanes that belong to no unit."""
-    for i in range(stride):
-        fields[i] = theta[i] if i < n else 0.0
+def _read(n, stride, W, states, first, count, spins, codes):
+    """Spins and codes of a shard; zeros in the lanes that belong to no unit."""
     take_states(states, first, count, stride, W, spins, codes)
     for k in range(count):
         for i in range(k * stride + n, (k + 1) * stride):
@@ -71,25 +69,37 @@ def _read(theta, n, stride, W, states, first, count, spins, codes, fields):
 
 
 @njit(**OPTIONS)
-def _exponentials(offsets, log_p, first, count, out):
-    """out[k] = exp(offsets + log_p) of the states first, first + 1, ..."""
-    for k in range(count):
-        out[first + k] = math.exp(min(offsets[first + k] + log_p[first + k], LARGEST))
+def _new_weights(weights, old, log_p, shift, first, count, out):
+    """out[k] = weights exp(log_p - old - shift) of the states first, first + 1, ..."""
+    for k in range(first, first + count):
+        out[k] = weights[k] * math.exp(min(log_p[k] - old[k] - shift, LARGEST))
+
+
+@njit(**OPTIONS)
+def _log_p(theta, n, m, P, row, W, first, count, stride, tables, codes, spins, phi, line, out):
+    """out[first + k] = log p~ of ``count`` states whose spins and codes are known; their fields."""
+    for i in range(stride):
+        line[i] = theta[i] if i < n else 0.0
+    padding = (row // P - m) * LOG_2
+    table_fields(tables, n, row, W, count, stride, codes, phi)
+    _log_weights(P, row, W, first, count, stride, phi, line, spins, padding, out)
 
 
 @njit(parallel=True, **OPTIONS)
 def all_weighted_sums(
-    theta, n, m, P, row, W, shard, states, offsets, owner, tables, work, codes, weights, log_p, sums
+    before, theta, n, m, P, row, W, shard, states, counted, weights, shifts, known, owner, tables,
+    work, codes, new, old, log_p, sums
 ):  # fmt: skip
-    """Weights exp(offsets + log p~) of states (B, K, n) and sums weighted with them.
+    """``new`` (B, K) = weights exp(log_p - old - shifts), and sums of states weighted with them.
 
-    ``offsets`` (B, K); written are ``weights`` (B, K) in the precision of the work space, ``log_p``
-    (B, K) and the fixed-point ``sums`` (threads, B, size), which must be zero. The other arguments
-    are those of :func:`tnqbm.kernels.sample_moments.all_sums`.
+    ``log_p`` and ``old`` (B, K) are log p~ of states (B, K, n) under ``theta`` and ``before``
+    (B, size); both are written, ``old`` only unless it is ``known``. The first ``counted`` states
+    alone have weights, and count in the fixed-point ``sums`` (threads, B, size), which must be
+    zero. Every thread has two rows of ``tables``. The other arguments are those of
+    :func:`tnqbm.kernels.sample_moments.all_sums`.
     """
     shards = (states.shape[1] + shard - 1) // shard
     stride = (n + W - 1) // W * W
-    padding = (row // P - m) * LOG_2
     for task in prange(theta.shape[0] * shards):
         b = task // shards
         first = task % shards * shard
@@ -97,21 +107,33 @@ def all_weighted_sums(
         thread = get_thread_id()
         space = work[thread]
         if owner[thread] != b:
-            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[thread])
+            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[2 * thread])
+            if not known:
+                fill_tables(before[b], n, m, P, row, W, space[:row], tables[2 * thread + 1])
             owner[thread] = b
         block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
         spins, space = space[: shard * stride], space[shard * stride :]
         phi, line = space[: shard * row], space[shard * row :]
-        _read(theta[b], n, stride, W, states[b], first, here, spins, codes[thread], line)
-        table_fields(tables[thread], n, row, W, here, stride, codes[thread], phi)
-        _log_weights(P, row, W, first, here, stride, phi, line, spins, padding, log_p[b])
-        _exponentials(offsets[b], log_p[b], first, here, weights[b])
-        expectations(here, P, row, W, phi)
-        _scale_rows(weights[b], first, here, row, W, phi)
-        out = sums[thread, b]
-        add_products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
-        _scale_rows(weights[b], first, here, stride, W, spins)
-        add_singles(n, m, P, row, W, here, stride, spins, phi, line, out)
+        bits = codes[thread]
+        _read(n, stride, W, states[b], first, here, spins, bits)
+        if not known:
+            _log_p(
+                before[b], n, m, P, row, W, first, here, stride, tables[2 * thread + 1], bits,
+                spins, phi, line, old[b],
+            )  # fmt: skip
+        _log_p(
+            theta[b], n, m, P, row, W, first, here, stride, tables[2 * thread], bits, spins, phi,
+            line, log_p[b],
+        )  # fmt: skip
+        count = min(here, counted - first)
+        if count > 0:
+            _new_weights(weights[b], old[b], log_p[b], shifts[b], first, count, new[b])
+            expectations(count, P, row, W, phi)
+            _scale_rows(new[b], first, count, row, W, phi)
+            out = sums[thread, b]
+            add_products(n, m, P, row, W, count, stride, spins, phi, block, out[n + P * m :])
+            _scale_rows(new[b], first, count, stride, W, spins)
+            add_singles(n, m, P, row, W, count, stride, spins, phi, line, out)
 
 
 @njit(parallel=True, **OPTIONS)
@@ -121,7 +143,6 @@ def all_log_weights(
     """log_p (B, K): log p~ of states (B, K, n)."""
     shards = (states.shape[1] + shard - 1) // shard
     stride = (n + W - 1) // W * W
-    padding = (row // P - m) * LOG_2
     for task in prange(theta.shape[0] * shards):
         b = task // shards
         first = task % shards * shard
@@ -129,11 +150,13 @@ def all_log_weights(
         thread = get_thread_id()
         space = work[thread]
         if owner[thread] != b:
-            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[thread])
+            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[2 * thread])
             owner[thread] = b
         space = space[2 * UNITS * W :]
         spins, space = space[: shard * stride], space[shard * stride :]
         phi, line = space[: shard * row], space[shard * row :]
-        _read(theta[b], n, stride, W, states[b], first, here, spins, codes[thread], line)
-        table_fields(tables[thread], n, row, W, here, stride, codes[thread], phi)
-        _log_weights(P, row, W, first, here, stride, phi, line, spins, padding, log_p[b])
+        _read(n, stride, W, states[b], first, here, spins, codes[thread])
+        _log_p(
+            theta[b], n, m, P, row, W, first, here, stride, tables[2 * thread], codes[thread],
+            spins, phi, line, log_p[b],
+        )  # fmt: skip

@@ -17,13 +17,6 @@ both = pytest.mark.parametrize("precision", ["double", "single"])
 every = pytest.mark.parametrize("p", [1, 2, pytest.param(3, marks=pytest.mark.processors)])
 
 
-def offsets_for(
-    weights: np.ndarray, theta: np.ndarray, states: np.ndarray, shape: Shape
-) -> np.ndarray:
-    """What makes exp(offsets + log p~) the weights."""
-    return np.asarray(np.log(weights) - WeightedMoments(shape).log_weights(theta, states))
-
-
 @both
 @every
 @pytest.mark.parametrize("count", [1, 64, 150])
@@ -35,7 +28,9 @@ def test_averages_and_log_weights_equal_those_of_the_twin(
     theta, states = parameters(batch), random_states(2, count, n)
     weights = np.random.default_rng(3).dirichlet(np.full(count, 0.5), size=2) + 1e-9
     moments = WeightedMoments(shape, precision)
-    found = moments.sums(theta, states, offsets_for(count * weights, theta, states, shape))
+    own, shifts = np.random.default_rng(4).uniform(size=weights.shape), np.array([0.5, -0.3])
+    old = np.log(own / (count * weights)) + moments.log_weights(theta, states) - shifts[:, None]
+    found = moments.sums(theta, states, own, old, shifts)
     log_p = np.stack([model.log_weight(v) for model, v in zip(batch, states, strict=True)])
     # Single precision: rounding of fields and of log weights as large as the sum of all fields.
     tolerance = 1e-11 if precision == "double" else 2e-5
@@ -53,7 +48,7 @@ def test_equal_weights_give_the_sums_of_chains_that_count_alike(precision: str) 
     shape = Shape(7, 18, 2)
     theta, states = parameters(models(7, 18, 2, 3)), random_states(3, 3 * SHARD + 5, 7)
     moments = WeightedMoments(shape, precision)
-    found = moments.sums(theta, states, -moments.log_weights(theta, states))
+    found = moments.sums_from(theta, theta, states, np.ones(states.shape[:2]), np.zeros(3))
     np.testing.assert_array_equal(found.weights, 1.0)
     np.testing.assert_array_equal(found.sums, SampleMoments(shape, precision).sums(theta, states))
 
@@ -62,23 +57,54 @@ def test_equal_weights_give_the_sums_of_chains_that_count_alike(precision: str) 
 def test_neither_parts_nor_threads_nor_batches_matter(precision: str) -> None:
     shape, before = Shape(7, 18, 2), get_num_threads()
     theta, states = parameters(models(7, 18, 2, 4)), random_states(4, 4 * SHARD + 13, 7)
-    offsets = np.random.default_rng(5).normal(size=states.shape[:2]) - 15.0
+    rng = np.random.default_rng(5)
+    weights, shifts = rng.uniform(size=states.shape[:2]), rng.normal(size=4)
+    before = theta + 0.1 * rng.normal(size=theta.shape)
     moments = WeightedMoments(shape, precision)
-    whole = moments.sums(theta, states, offsets)
+    whole = moments.sums_from(before, theta, states, weights, shifts)
     edges = [(0, SHARD), (SHARD, 3 * SHARD), (3 * SHARD, 3 * SHARD), (3 * SHARD, states.shape[1])]
-    parts = [moments.sums(theta, states[:, a:b], offsets[:, a:b]) for a, b in edges]
+    parts = [
+        moments.sums_from(before, theta, states[:, a:b], weights[:, a:b], shifts) for a, b in edges
+    ]
     np.testing.assert_array_equal(sum(part.sums for part in parts), whole.sums)
     log_p = np.concatenate([part.log_p for part in parts], axis=1)
     np.testing.assert_array_equal(log_p, whole.log_p)
-    one = WeightedMoments(shape, precision).sums(theta[2:3], states[2:3], offsets[2:3])
+    k = slice(2, 3)
+    one = WeightedMoments(shape, precision).sums_from(
+        before[k], theta[k], states[k], weights[k], shifts[k]
+    )
     np.testing.assert_array_equal(one.sums[0], whole.sums[2])
     try:
         for threads in range(1, min(2, max_threads()) + 1):
             set_num_threads(threads)
-            np.testing.assert_array_equal(moments.sums(theta, states, offsets).sums, whole.sums)
+            again = moments.sums_from(before, theta, states, weights, shifts)
+            np.testing.assert_array_equal(again.sums, whole.sums)
             np.testing.assert_array_equal(moments.log_weights(theta, states), whole.log_p)
     finally:
         set_num_threads(before)
+
+
+@both
+@pytest.mark.parametrize("counted", [0, 1, SHARD, SHARD + 9])
+def test_old_log_weights_and_states_that_do_not_count(counted: int, precision: str) -> None:
+    shape = Shape(9, 17, 3)
+    theta, states = parameters(models(9, 17, 3, 2)), random_states(2, 2 * SHARD + 5, 9)
+    rng = np.random.default_rng(6)
+    before, shifts = theta + 0.1 * rng.normal(size=theta.shape), rng.normal(size=2)
+    weights = rng.uniform(size=states.shape[:2])
+    moments = WeightedMoments(shape, precision)
+    found = moments.sums_from(before, theta, states, weights, shifts, counted)
+    old, log_p = moments.log_weights(before, states), moments.log_weights(theta, states)
+    np.testing.assert_array_equal(found.old, old)
+    np.testing.assert_array_equal(found.log_p, log_p)
+    np.testing.assert_array_equal(found.weights[:, counted:], 0.0)
+    expected = (weights * np.exp(log_p - old - shifts[:, None]))[:, :counted]
+    np.testing.assert_allclose(found.weights[:, :counted], expected, rtol=1e-6)
+    some = (states[:, :counted], weights[:, :counted], old[:, :counted])
+    alone = moments.sums(theta, *some, shifts)
+    np.testing.assert_array_equal(alone.sums, found.sums)
+    known = moments.sums(theta, states, weights, old, shifts, counted)
+    np.testing.assert_array_equal(known.sums, found.sums)
 
 
 def test_work_space_of_a_larger_batch_does_not_leak() -> None:
@@ -95,5 +121,10 @@ def test_arrays_that_do_not_fit() -> None:
     moments, states = WeightedMoments(Shape(3, 3, 1)), np.zeros((1, 5, 3), np.uint8)
     with pytest.raises(ValueError, match=r"theta must have shape \(B, 15\)"):
         moments.log_weights(np.zeros((1, 14)), states)
-    with pytest.raises(ValueError, match=r"offsets must have shape \(1, 5\), got \(1, 4\)"):
-        moments.sums(np.zeros((1, 15)), states, np.zeros((1, 4)))
+    theta, ones, shifts = np.zeros((1, 15)), np.ones((1, 5)), np.zeros(1)
+    with pytest.raises(ValueError, match=r"old must have shape \(1, 5\), got \(1, 4\)"):
+        moments.sums(theta, states, ones, np.zeros((1, 4)), shifts)
+    with pytest.raises(ValueError, match=r"weights must have shape \(1, 5\) and shifts \(1,\)"):
+        moments.sums(theta, states, np.ones((1, 4)), ones, shifts)
+    with pytest.raises(ValueError, match=r"theta must have shape \(B, 15\)"):
+        moments.sums_from(np.zeros((1, 14)), theta, states, ones, shifts)
