@@ -246,7 +246,7 @@ def test_steps_are_shortened_to_what_the_weights_bear() -> None:
     def share(theta: np.ndarray) -> np.ndarray:
         twin = make(2, 3, settings={"chains": 1000})
         twin.restore(before)
-        return np.asarray(twin._weigh(theta, rows, twin._log_p(rows)).shares)
+        return np.asarray(twin._weigh(theta, rows).shares)
 
     at, beyond = share(new), share(between(thetas[0], after, np.minimum(1.0, 2.0 * fractions)))
     assert (at >= 0.9).all()
@@ -426,12 +426,12 @@ def test_log_z_follows_a_training() -> None:
     biased = np.zeros(runs)
     weigh = estimator._weigh
 
-    def watched(theta: np.ndarray, rows: np.ndarray, old: np.ndarray) -> Any:
-        found = weigh(theta, rows, old)
+    def watched(theta: np.ndarray, rows: np.ndarray) -> Any:
+        found = weigh(theta, rows)
         own = estimator._groups.spans[0]
         log_p = estimator._moments.log_weights(theta, estimator._chains[rows])
         for k, run in enumerate(rows):
-            part = reweighted(estimator._weights[run, own], (log_p - old)[k, own])
+            part = reweighted(estimator._weights[run, own], (log_p - found.old)[k, own])
             biased[run] += part.log_factor
         return found
 

@@ -59,25 +59,25 @@ def test_neither_parts_nor_threads_nor_batches_matter(precision: str) -> None:
     theta, states = parameters(models(7, 18, 2, 4)), random_states(4, 4 * SHARD + 13, 7)
     rng = np.random.default_rng(5)
     weights, shifts = rng.uniform(size=states.shape[:2]), rng.normal(size=4)
-    before = theta + 0.1 * rng.normal(size=theta.shape)
+    earlier = theta + 0.1 * rng.normal(size=theta.shape)
     moments = WeightedMoments(shape, precision)
-    whole = moments.sums_from(before, theta, states, weights, shifts)
+    whole = moments.sums_from(earlier, theta, states, weights, shifts)
     edges = [(0, SHARD), (SHARD, 3 * SHARD), (3 * SHARD, 3 * SHARD), (3 * SHARD, states.shape[1])]
     parts = [
-        moments.sums_from(before, theta, states[:, a:b], weights[:, a:b], shifts) for a, b in edges
+        moments.sums_from(earlier, theta, states[:, a:b], weights[:, a:b], shifts) for a, b in edges
     ]
     np.testing.assert_array_equal(sum(part.sums for part in parts), whole.sums)
     log_p = np.concatenate([part.log_p for part in parts], axis=1)
     np.testing.assert_array_equal(log_p, whole.log_p)
     k = slice(2, 3)
     one = WeightedMoments(shape, precision).sums_from(
-        before[k], theta[k], states[k], weights[k], shifts[k]
+        earlier[k], theta[k], states[k], weights[k], shifts[k]
     )
     np.testing.assert_array_equal(one.sums[0], whole.sums[2])
     try:
         for threads in range(1, min(2, max_threads()) + 1):
             set_num_threads(threads)
-            again = moments.sums_from(before, theta, states, weights, shifts)
+            again = moments.sums_from(earlier, theta, states, weights, shifts)
             np.testing.assert_array_equal(again.sums, whole.sums)
             np.testing.assert_array_equal(moments.log_weights(theta, states), whole.log_p)
     finally:
