@@ -1,7 +1,7 @@
 """Persistent contrastive divergence of a classical RBM with PyTorch, and with the package rbms.
 
-A maker takes the first model, the data as rows of bits and the settings, and returns an object with
-``advance(updates)`` and ``model()``, or None where the library is missing.
+A maker takes the first model, the data as rows of bits, the settings and a seed, and returns an
+object with ``advance(updates)`` and ``model()``.
 """
 
 from __future__ import annotations
@@ -40,11 +40,13 @@ class TorchPCD:
     themselves. tanh(x) is 2 sigmoid(2x) - 1, as PyTorch's sigmoid takes a fifth of its tanh's time.
     """
 
-    def __init__(self, model: SqRBM, data: NDArray[np.uint8], training: Training) -> None:
+    def __init__(
+        self, model: SqRBM, data: NDArray[np.uint8], training: Training, seed: int
+    ) -> None:
         import torch
 
         torch.set_num_threads(1)
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         self._torch, self._training = torch, training
         batch, chains = training.batch, training.chains
         n, m = model.n_visible, model.n_hidden
@@ -111,13 +113,15 @@ class _Rbms:
     STEP = 0.3
     """Length of a step in its parameters with which it learns the digits well."""
 
-    def __init__(self, model: SqRBM, data: NDArray[np.uint8], training: Training) -> None:
+    def __init__(
+        self, model: SqRBM, data: NDArray[np.uint8], training: Training, seed: int
+    ) -> None:
         import torch
         from rbms.bernoulli_bernoulli.classes import BBRBM
         from rbms.dataset.dataset_class import RBMDataset
 
         torch.set_num_threads(1)
-        torch.manual_seed(1)
+        torch.manual_seed(seed)
         self._torch, self._training = torch, training
         bits = to_bits(model.to_vector(), model.n_visible, model.n_hidden)
         self._params = BBRBM(
@@ -147,8 +151,10 @@ class _Rbms:
 class RbmsUpdates(_Rbms):
     """Its PCD update, fit_batch_pcd and a step of SGD, as in its train() but without files."""
 
-    def __init__(self, model: SqRBM, data: NDArray[np.uint8], training: Training) -> None:
-        super().__init__(model, data, training)
+    def __init__(
+        self, model: SqRBM, data: NDArray[np.uint8], training: Training, seed: int
+    ) -> None:
+        super().__init__(model, data, training, seed)
         self._params.init_grad()
         self._chains = self._params.init_chains(training.chains)
         self._optimizer = self._torch.optim.SGD(
@@ -213,9 +219,11 @@ MAKERS: dict[str, tuple[str, Callable[..., Any]]] = {
 """Name -> (module it needs, maker)."""
 
 
-def make(name: str, model: SqRBM, data: NDArray[np.uint8], training: Training) -> Any:
+def make(
+    name: str, model: SqRBM, data: NDArray[np.uint8], training: Training, seed: int = 1
+) -> Any:
     """The learner ``name``, or None where its library is not installed."""
     module, maker = MAKERS[name]
     if importlib.util.find_spec(module) is None:
         return None
-    return maker(model, data, training)
+    return maker(model, data, training, seed)
