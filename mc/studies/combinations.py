@@ -60,7 +60,7 @@ def _wrong_sizes(
             size = study.size(coordinates)
             checks = [training.gradient.check, training.optimizer.check]
             checks.append(training.bias_reference.check)
-            if not training.gradient.knows_log_partition:
+            if training.evaluates:
                 checks.append(training.evaluate.check)
             for check in checks:
                 message = failure(check, size, training).removeprefix("MemoryError: ")

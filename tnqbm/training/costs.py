@@ -69,10 +69,8 @@ def update_cost(size: Size, training: TrainingSettings) -> float:
 
 def run_cost(size: Size, training: TrainingSettings) -> float:
     """A whole run: its updates, and log Z of the rows that are recorded."""
-    gradient, evaluations = training.gradient, 0
-    if not gradient.knows_log_partition:
-        evaluations = training.evaluated_steps.size
-    update = gradient.cost(size, training) + training.optimizer.cost(size, training)
+    evaluations = training.evaluated_steps.size if training.evaluates else 0
+    update = training.gradient.cost(size, training) + training.optimizer.cost(size, training)
     compared = training.bias_reference.cost(size, training)
     found = training.iterations * update + evaluations * training.evaluate.cost(size, training)
     return found + compared

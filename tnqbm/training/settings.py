@@ -96,9 +96,9 @@ class TrainingSettings(Settings):
         0.0, description="largest Euclidean norm of a run's gradient; 0: any"
     )
     evaluate: SerializeAsAny[EvaluatorSettings] = Field(
-        description="log Z of recorded rows where the gradient does not find it: `exact`, `ais`, "
-        "`contraction`, `none`, or `auto`, which is `exact` for at most 16 visible units and "
-        "`none` above",
+        description="log Z of recorded rows: `exact`, `ais` or `contraction`, also where the "
+        "gradient estimates it (`weighted`, `tensor`); `none`; or `auto`, which leaves it to the "
+        "gradient, and is `exact` for at most 16 visible units where the gradient does not find it",
         default=None, validate_default=False,
     )  # type: ignore[assignment]  # fmt: skip
     evaluations: Annotated[int, whole(1, MAX_COUNTS["evaluations"])] | None = Field(
@@ -160,6 +160,12 @@ class TrainingSettings(Settings):
     def evaluated_steps(self) -> NDArray[np.int64]:
         """Those of :attr:`recorded_steps` at which log Z is asked for, if it has to be."""
         return self.spread(self.evaluations)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether log Z of those rows is asked of :attr:`evaluate`: gradients may know it."""
+        gradient = self.gradient
+        return not gradient.exact and (self.evaluate.chosen or not gradient.knows_log_partition)
 
     def spread(self, count: int | None) -> NDArray[np.int64]:
         """So many of :attr:`recorded_steps`, log-spaced, the last one always; None: all."""

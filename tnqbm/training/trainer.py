@@ -87,7 +87,7 @@ class Trainer:
             )
             self._batch_averages = problem.batch_averages(settings, self._team)
         self._estimator = gradient.make(context)
-        self._evaluate = None if gradient.exact else settings.evaluate.make(context)
+        self._evaluate = settings.evaluate.make(context) if settings.evaluates else None
         if not (gradient.knows_log_partition or gradient.unknown):
             refuse_nothing_to_watch(settings, problem.n_visible, self._evaluate is not None)
         self._frozen = np.flatnonzero(problem.frozen)
@@ -257,8 +257,9 @@ class Trainer:
         )
         log_z = averages.log_partition if record else None
         error = None if log_z is None else averages.log_partition_error
-        evaluated = record and contains(self._evaluated_steps, self.iteration)
-        if log_z is None and evaluated and self._evaluate is not None:
+        wanted = log_z is None or self.settings.evaluate.chosen
+        evaluated = record and wanted and contains(self._evaluated_steps, self.iteration)
+        if evaluated and self._evaluate is not None:
             log_z, error = self._evaluate(theta, rows, self.iteration)
         data, log_weights, whole = averages.data, None, self._likelihoods
         if data is None and minibatch is not None:

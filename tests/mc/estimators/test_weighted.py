@@ -27,7 +27,7 @@ from tests.mc_twins import LETTERS
 from tests.trainings import finished
 from tests.trainings import same as same_path
 from tests.twins import enumerate_model
-from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact
+from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
 from tnqbm.archive.trust import untrusted
 from tnqbm.base.teams import Alone, Team
 from tnqbm.core.shape import Shape
@@ -410,6 +410,19 @@ def test_runs_that_stop_early_leave_the_others_as_they_are() -> None:
     both = finished(trainer_of(2, **settings))
     assert both[0].step[-1] != both[1].step[-1] or both[0].stopped == "plateau"
     assert same_path(finished(trainer_of(1, **settings))[0], both[0])
+
+
+def test_an_evaluator_that_is_named_counts_instead_of_the_estimate() -> None:
+    provide()
+    target, model = datasets.load("bas", 4), SqRBM.uniform(4, 2, "XZ", scale=0.1, seed=1)
+    settings: dict[str, Any] = {"gradient": "weighted", "chains": 50, "iterations": 30, "seed": 1}
+    own = train(model, target, **settings)
+    named = train(model, target, evaluate="exact", evaluations=1, **settings)
+    np.testing.assert_array_equal(own.model.w, named.model.w)
+    assert (own.log_partition_error > 0.0).all()
+    np.testing.assert_array_equal(named.log_partition[:-1], own.log_partition[:-1])
+    assert named.log_partition[-1] == pytest.approx(exact.log_partition(named.model), abs=1e-12)
+    assert named.log_partition_error[-1] == 0.0
 
 
 def test_log_z_follows_a_training() -> None:

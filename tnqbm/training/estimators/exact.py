@@ -84,6 +84,7 @@ class NoEvaluation(EvaluatorSettings):
 
     name: ClassVar[str] = "none"
     families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    chosen: ClassVar[bool] = False
 
     def finds(self, n_visible: int) -> bool:
         return False
@@ -97,6 +98,7 @@ class AutomaticEvaluation(EvaluatorSettings):
 
     name: ClassVar[str] = "auto"
     families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    chosen: ClassVar[bool] = False
 
     def finds(self, n_visible: int) -> bool:
         return n_visible <= EXACT_EVALUATION

@@ -221,6 +221,8 @@ class EvaluatorSettings(Part):
     """Settings of an evaluator of log Z for recorded rows, and what it is."""
 
     families: ClassVar[tuple[str, ...]] = ("sqrbm",)
+    chosen: ClassVar[bool] = True
+    """Whether it counts instead of what a gradient estimates of log Z."""
 
     def finds(self, n_visible: int) -> bool:
         """Whether there will be a log Z for models with so many visible units."""
