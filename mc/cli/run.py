@@ -11,10 +11,11 @@ import click
 from mc.cli import options
 from mc.cli.common import PATH, echo, is_first_rank, print_json, print_table, tell
 from mc.running.failures import StudyInterrupted
-from mc.running.interruption import abort_on_error, on_rank_0
+from mc.running.interruption import SignalWatch, abort_on_error, on_rank_0
 from mc.running.prepare import StartOptions
 from mc.running.ranks import connect, get_comm
-from mc.running.runner import execute
+from mc.running.runner import StudyEnd, execute
+from mc.running.wall_time import StopOptions
 from mc.studies.checks import without_likelihood
 from mc.studies.combinations import unsaid_repeats
 from mc.studies.file import load_study
@@ -35,6 +36,8 @@ ALL_FAILED = 3
     "--retry-failed", is_flag=True, help="Continue, and try runs again that failed earlier."
 )
 @click.option("--overwrite", is_flag=True, help="Delete what is in OUT.h5 and start anew.")
+@click.option("--stop-at", metavar="TIME", help="Save and stop by then: 16:30, 2030-01-31T16:30.")
+@click.option("--stop-after", metavar="SPAN", help="Save and stop within it: 45m, 3h30m, 3:30:00.")
 @options.no_progress
 @click.option("--dry-run", is_flag=True, help="Check the study, show what would run, and stop.")
 @options.as_json
@@ -44,6 +47,8 @@ def run(
     resume: bool,
     retry_failed: bool,
     overwrite: bool,
+    stop_at: str | None,
+    stop_after: str | None,
     no_progress: bool,
     dry_run: bool,
     as_json: bool,
@@ -53,14 +58,18 @@ def run(
     Stopped by Ctrl-C, SIGTERM or a crash, it leaves a resumable archive: the same command with
     --resume goes on where it was and ends with the same numbers, on any number of ranks.
 
+    With --stop-at or --stop-after it stops in time by itself, and so it does before the end of a
+    Slurm job (SLURM_JOB_END_TIME); the earliest counts.
+
     A run that raises or diverges is marked failed, with its cause, and the others go on. The exit
-    code is 0 if all runs have ended and not all of them failed, 3 if all failed, 128 plus the
-    signal's number after a signal, and 1 after an error that is not a run's own.
+    code is 0 if all runs have ended and not all of them failed, 3 if all failed, 75 if the time was
+    up, 128 plus the signal's number after a signal, and 1 after an error that is not a run's own.
 
     \b
     Examples:
       tnqbm run study.toml -o results.h5
       mpiexec -n 4 tnqbm run study.toml -o results.h5 --resume
+      tnqbm run study.toml -o results.h5 --resume --stop-after 3h30m
       tnqbm run study.toml --dry-run
     """
     if (resume or retry_failed) and overwrite:
@@ -86,53 +95,63 @@ def run(
 
     assert out is not None
     comm = get_comm()
-    ranks = connect(comm)
-    first = ranks.rank == 0
-    with abort_on_error(ranks):
-        checked = on_rank_0(ranks, lambda: _load(study))
-    ranks.close()
+    choices = StartOptions(resume or retry_failed, overwrite, retry_failed)
     start = time.perf_counter()
-    try:
-        choices = StartOptions(resume or retry_failed, overwrite, retry_failed)
-        end = execute(checked, out, comm, choices, progress=not no_progress)
-    except StudyInterrupted as stop:
-        if first:
-            command = shlex.join(["tnqbm", "run", study, "-o", out, "--resume"])
-            launcher = f"mpiexec -n {ranks.size} " if ranks.size > 1 else ""
-            tell(
-                f"Stopped with {stop.finished} of {stop.planned} runs finished; everything is "
-                f"saved. Continue with: {launcher}{command}"
-            )
-        raise SystemExit(stop.exit_code) from None
+    # From here to the end of the process, so that no signal comes between saving and leaving.
+    with SignalWatch() as watch:
+        ranks = connect(comm)
+        size, first = ranks.size, ranks.rank == 0
+        with abort_on_error(ranks):
+            checked = on_rank_0(ranks, lambda: load_study(study))
+        ranks.close()
+        stop = StopOptions(stop_at, stop_after)
+        try:
+            end = execute(checked, out, comm, choices, stop, watch, progress=not no_progress)
+        except StudyInterrupted as interrupted:
+            watch.ignore()
+            if first:
+                tell(_continue(interrupted, study, out, size))
+            raise SystemExit(interrupted.exit_code) from None
     failed = end.failed
-    code = ALL_FAILED if failed.count == failed.planned else 0
     if first:
-        seconds = time.perf_counter() - start
-        if as_json:
-            print_json(
-                {
-                    "archive": str(end.path),
-                    "runs": failed.planned,
-                    "failed": failed.count,
-                    "seconds": seconds,
-                    "ranks": ranks.size,
-                }
-            )
-        else:
-            runs = f"all {failed.planned} runs finished"
-            if failed.count:
-                runs = f"{failed.planned - failed.count} of {failed.planned} runs finished, "
-                runs += f"{failed.count} failed"
-            echo(f"{runs} ({duration(seconds)} this time): {end.path}")
-            echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(end.path)])}")
+        _show_end(end, time.perf_counter() - start, size, as_json)
+    if failed.count == failed.planned:
+        raise SystemExit(ALL_FAILED)
+
+
+def _continue(interrupted: StudyInterrupted, study: str, out: str, ranks: int) -> str:
+    """How a study was stopped, and the command that goes on."""
+    command = shlex.join(["tnqbm", "run", study, "-o", out, "--resume"])
+    launcher = f"mpiexec -n {ranks} " if ranks > 1 else ""
+    cause = interrupted.cause[0].upper() + interrupted.cause[1:]
+    return (
+        f"{cause} with {interrupted.finished} of {interrupted.planned} runs finished; everything "
+        f"is saved. Continue with: {launcher}{command}"
+    )
+
+
+def _show_end(end: StudyEnd, seconds: float, ranks: int, as_json: bool) -> None:
+    """What a study that has ended came to."""
+    failed = end.failed
+    if as_json:
+        print_json(
+            {
+                "archive": str(end.path),
+                "runs": failed.planned,
+                "failed": failed.count,
+                "seconds": seconds,
+                "ranks": ranks,
+            }
+        )
+    else:
+        runs = f"all {failed.planned} runs finished"
         if failed.count:
-            tell(f"warning: {failed.message}")
-    if code:
-        raise SystemExit(code)
-
-
-def _load(path: str) -> Study:
-    return load_study(path)
+            runs = f"{failed.planned - failed.count} of {failed.planned} runs finished, "
+            runs += f"{failed.count} failed"
+        echo(f"{runs} ({duration(seconds)} this time): {end.path}")
+        echo(f"Look at them with: {shlex.join(['tnqbm', 'show', str(end.path)])}")
+    if failed.count:
+        tell(f"warning: {failed.message}")
 
 
 def duration(seconds: float) -> str:

@@ -7,10 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mc.running.interruption import TIME_UP
 from mc.studies.schedule import seeds_text
 from mc.studies.seeds import Coordinate
 from tnqbm.base.errors import ArchiveError
 from tnqbm.base.text import cause_of, one_page
+
+OUT_OF_TIME = 75
+"""Exit code of a study whose time was up; sysexits.h has it for what should be tried again."""
 
 MOST = 5
 """Groups of failed runs that a message names."""
@@ -20,9 +24,10 @@ TRACEBACK = 20_000
 
 
 class StudyInterrupted(Exception):
-    """A study was stopped by a signal after saving its state; it can be resumed.
+    """A study was stopped by a signal, or its time was up; its state is saved, it can be resumed.
 
-    ``signum`` is the signal, ``out`` the archive, ``finished`` of ``planned`` runs are whole.
+    ``signum`` is the signal, or 0 where the time was up; ``out`` the archive, ``finished`` of
+    ``planned`` runs are whole.
     """
 
     def __init__(self, signum: int, out: str, finished: int, planned: int) -> None:
@@ -31,15 +36,21 @@ class StudyInterrupted(Exception):
 
     def __str__(self) -> str:
         return (
-            f"stopped by signal {self.signum} with {self.finished} of {self.planned} runs "
-            f"finished; everything is saved, continue with the same command and --resume "
-            f"(in Python: resume=True)"
+            f"{self.cause} with {self.finished} of {self.planned} runs finished; everything is "
+            "saved, continue with the same command and --resume (in Python: resume=True)"
         )
 
     @property
+    def cause(self) -> str:
+        """What stopped the study, in words."""
+        if self.signum == TIME_UP:
+            return "stopped because its time was up"
+        return f"stopped by signal {self.signum}"
+
+    @property
     def exit_code(self) -> int:
-        """What a shell expects of a process ended by this signal: 130 for Ctrl-C."""
-        return 128 + self.signum
+        """What a shell expects of a process ended by the signal (Ctrl-C: 130), or OUT_OF_TIME."""
+        return OUT_OF_TIME if self.signum == TIME_UP else 128 + self.signum
 
 
 class RunFailed(RuntimeError):

@@ -1,7 +1,8 @@
-"""How a start ends early: signals that ask it to stop, and errors that must end all ranks.
+"""How a start ends early: signals that ask it to stop, its time, and errors that end all ranks.
 
-A signal is noted here and acted on where the study's state can be saved. An error of one rank ends
-the others, which would otherwise wait for its messages.
+A signal is noted here and acted on where the study's state can be saved; the end of the time that
+a start has is treated as one more signal. An error of one rank ends the others, which would
+otherwise wait for its messages.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
+
+from mc.running.wall_time import Deadline
+from tnqbm.base.process import is_command
 
 if TYPE_CHECKING:
     from mc.running.ranks import Ranks
@@ -130,6 +134,9 @@ UNLESS_IGNORED = tuple(
 """What terminals that close, batch systems and limits of processor time send. Where one of them was
 ignored from the start, as ``nohup`` does with SIGHUP, it stays ignored."""
 
+TIME_UP = 0
+"""Stands for the number of a signal where a start stops because its time is up."""
+
 AGAIN_SECONDS = 1.0
 """Launchers and terminals may both deliver one Ctrl-C: what comes so soon is the same one."""
 
@@ -139,12 +146,14 @@ class SignalWatch:
 
     Later ones change nothing, with one exception if ``insist``: a second Ctrl-C, a second or more
     after the first, interrupts at once, unless something is being saved. Enter it after MPI is
-    initialised: MPICH has a handler of its own for SIGUSR1, which does nothing.
+    initialised: MPICH has a handler of its own for SIGUSR1, which does nothing. A ``deadline`` that
+    is reached counts as the signal TIME_UP.
     """
 
     def __init__(self, *, insist: bool = True) -> None:
-        self.signum = 0
-        self._insist, self._saving = insist, 0
+        self.deadline, self.insist = Deadline(), insist
+        self._signum: int | None = None
+        self._saving = 0
         self._first = 0.0
         self._previous: dict[int, Any] = {}
 
@@ -153,7 +162,7 @@ class SignalWatch:
         if threading.current_thread() is threading.main_thread():
             for number in (*ALWAYS, *UNLESS_IGNORED):
                 if number in ALWAYS or signal.getsignal(number) is not signal.SIG_IGN:
-                    self._previous[number] = signal.signal(number, self._note)
+                    self._previous[number] = signal.signal(number, self.note)
         return self
 
     def __exit__(
@@ -167,19 +176,38 @@ class SignalWatch:
             unknown = signal.SIG_DFL if number in ALWAYS else signal.SIG_IGN
             signal.signal(number, unknown if handler is None else handler)
 
+    @property
+    def signum(self) -> int | None:
+        """The first signal that asked to stop, or TIME_UP; None while nothing did."""
+        if self._signum is None and self.deadline.reached:
+            self.note(TIME_UP)
+        return self._signum
+
     @contextlib.contextmanager
     def saving(self) -> Iterator[None]:
-        """While entered, nothing interrupts."""
+        """While entered, nothing interrupts; the deadline learns how long that takes."""
         self._saving += 1
+        begin = time.monotonic()
         try:
             yield
         finally:
             self._saving -= 1
+            self.deadline.learn(saving=time.monotonic() - begin)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.signum == 0:
-            self.signum, self._first = number, time.monotonic()
+    def ignore(self) -> None:
+        """Let no signal interrupt this process any more, if it is a command: all is saved."""
+        if not is_command():
+            return
+        if threading.current_thread() is threading.main_thread():
+            for number in self._previous:
+                signal.signal(number, signal.SIG_IGN)
+        self._previous.clear()
+
+    def note(self, number: int, frame: FrameType | None = None) -> None:
+        """Note a signal, or TIME_UP; the handler of all signals that are watched."""
+        if self._signum is None:
+            self._signum, self._first = number, time.monotonic()
             return
         again = number == signal.SIGINT and time.monotonic() - self._first >= AGAIN_SECONDS
-        if again and self._insist and not self._saving:
+        if again and self.insist and not self._saving:
             raise KeyboardInterrupt

@@ -1,8 +1,4 @@
-"""Running a study: on one process or over MPI ranks, into one archive, resumably.
-
-Rank 0 shows how far it is; the remaining time comes from the cost of what is left and the rate
-measured in this start.
-"""
+"""Running a study: on one process or over MPI ranks, into one archive, resumably."""
 
 from __future__ import annotations
 
@@ -11,8 +7,9 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any
 
 from mc.running.failures import (
     FailedAlone,
@@ -26,90 +23,19 @@ from mc.running.failures import (
 )
 from mc.running.interruption import Agreed, SignalWatch, abort_on_error, on_rank_0
 from mc.running.prepare import Start, StartOptions, failed_key, prepare, runs_of
+from mc.running.progress import Progress
 from mc.running.provenance import now
-from mc.running.ranks import Ranks, connect, set_threads, wait_until
+from mc.running.ranks import Ranks, connect, get_comm, set_threads, wait_until
 from mc.running.scheduler import Outcome, TaskFailure, TaskSource, task_source
 from mc.running.team import join, team_text
 from mc.running.train_task import TaskContext, train_task, warm_up
+from mc.running.wall_time import Deadline, Limit, StopOptions, time_limit
 from mc.running.workspace import Workspace, identity_text
 from mc.studies.file import load_study
 from mc.studies.identity import study_identity
 from mc.studies.schedule import Task
 from mc.studies.study import Study
-from tnqbm.base.progress import Display, duration
 from tnqbm.base.text import cause_of
-
-if TYPE_CHECKING:
-    from mc.running.scheduler import TaskTable
-
-
-MEASURE_SECONDS = 2.0
-"""No remaining time is given before this much work has been timed."""
-
-
-def remaining_seconds(table: TaskTable, elapsed: float, ranks: int) -> float | None:
-    """Estimated time until the last task ends, or None before there is something to go by.
-
-    The work left at the measured rate; but never less than the longest running task still takes
-    on its own rank, since the last tasks leave other ranks idle.
-    """
-    running = list(table.running.values())
-    partly = sum(task.cost * done for task, done, _ in running)
-    worked = table.done_cost + partly - table.skipped_cost
-    worked -= sum(task.cost * max(0.0, start) for task, _, start in running)
-    left = max(0.0, sum(task.cost for task in table.tasks) - table.done_cost - partly)
-    if not running and left == 0:
-        return 0.0
-    if elapsed < MEASURE_SECONDS or worked <= 0:
-        return None
-    busy = max(1, min(ranks, len(table.tasks)))
-    longest = max((task.cost * (1 - done) for task, done, _ in running), default=0.0)
-    return float(max(left, longest * busy) / worked * elapsed)
-
-
-class Progress(Display):
-    """Shows a TaskTable; its :meth:`update` may be called as often as one likes.
-
-    ``planned`` runs in all, of which ``finished`` (with ``finished_cost`` of ``planned_cost``)
-    were there before this start.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        planned: int,
-        finished: int,
-        planned_cost: float,
-        finished_cost: float,
-        ranks: int,
-        shown: bool,
-        stream: TextIO | None = None,
-    ) -> None:
-        super().__init__(name, shown=shown, stream=stream)
-        self._planned, self._finished = planned, finished
-        self._planned_cost, self._finished_cost = planned_cost, finished_cost
-        self._ranks = ranks
-
-    def update(self, table: TaskTable, last: bool = False) -> None:
-        """Show where the study stands, if it is time to."""
-        self.show(lambda: self._state(table), last=last)
-
-    def _state(self, table: TaskTable) -> tuple[float, str, str]:
-        partly = sum(task.cost * done for task, done, _ in table.running.values())
-        cost = self._finished_cost + table.done_cost + partly
-        share = min(1.0, cost / self._planned_cost) if self._planned_cost > 0 else 1.0
-        runs = self._finished + table.done_runs
-        failed = f" ({table.failed_runs} failed)" if table.failed_runs else ""
-        elapsed = self.elapsed
-        left = duration(remaining_seconds(table, elapsed, self._ranks))
-        return (
-            share,
-            f"{runs}/{self._planned} runs{failed}  {duration(elapsed)}  {left} left",
-            f"{runs} of {self._planned} runs{failed}, {100 * share:.0f} % of the work, "
-            f"{duration(elapsed)} elapsed, {left} left",
-        )
-
 
 CHUNK_SECONDS = 0.25
 """How long a rank trains between two looks at signals and messages."""
@@ -129,6 +55,8 @@ def run_study(
     resume: bool = False,
     overwrite: bool = False,
     retry_failed: bool = False,
+    stop_at: str | datetime | None = None,
+    stop_after: str | float | None = None,
     progress: bool = True,
 ) -> Path:
     """Run everything a study asks for and return the path of the finished archive.
@@ -143,6 +71,13 @@ def run_study(
     of finished runs must be the same, runs may be added and taken away. ``overwrite`` replaces an
     existing archive. ``progress`` shows one display on rank 0's standard error.
 
+    ``stop_at`` and ``stop_after`` say when the study must have ended, for a batch job with a time
+    limit: a time such as "16:30", "2030-01-31T16:30" (local unless it says otherwise), seconds
+    since 1970 or a datetime; a span such as "3h30m", "3:30:00" or a number of seconds. The earliest
+    counts, and so does SLURM_JOB_END_TIME where Slurm sets it. Before that time, by as much as
+    saving took so far and a reserve of half a minute (less where the time is short), the study
+    saves its state and raises StudyInterrupted.
+
     A run that raises or diverges is marked failed, with its cause, and the others go on; at the
     end rank 0 warns of them (RuntimeWarning). ``resume`` leaves failed runs as they are unless
     their settings have changed; ``retry_failed``, which includes it, tries them all again.
@@ -151,10 +86,14 @@ def run_study(
     OSErrors about the output, OutputBusyError if another process works on it, ArchiveError if it
     is damaged, RunFailed if a run met an error that is not its own (a full disk, too little memory,
     a missing package), StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
-    SIGUSR2 or SIGXCPU. After the last two finished runs are kept and the study can be resumed.
+    SIGUSR2 or SIGXCPU, or when the time is up. After the last two finished runs are kept and the
+    study can be resumed.
     """
     options = StartOptions(resume or retry_failed, overwrite, retry_failed)
-    end = execute(study, out, comm, options, progress=progress)
+    stop = StopOptions(stop_at, stop_after)
+    comm = get_comm() if comm is None else comm
+    with SignalWatch() as watch:
+        end = execute(study, out, comm, options, stop, watch, progress=progress)
     if end.failed.count and end.first:
         warnings.warn(end.failed.message, RuntimeWarning, stacklevel=2)
     return end.path
@@ -174,31 +113,41 @@ def execute(
     out: str | Path,
     comm: Any | None,
     options: StartOptions,
+    stop: StopOptions,
+    watch: SignalWatch,
     *,
     progress: bool,
 ) -> StudyEnd:
-    """As :func:`run_study`, without the warning of failed runs."""
+    """As :func:`run_study`, without the warning of failed runs; ``watch`` has been entered."""
     if not isinstance(study, Study):
         study = load_study(study)
     ranks = connect(comm)
     workspace = Workspace(out)
     try:
         with abort_on_error(ranks):
-            failed = _run(study, workspace, ranks, options, progress)
+            limit: Limit = on_rank_0(ranks, lambda: time_limit(stop))
+            watch.deadline = Deadline(limit.seconds)
+            # Several ranks must not end while others save; their launcher ends them if it must be.
+            watch.insist = ranks.size == 1
+            failed = _run(study, workspace, ranks, options, watch, limit.notes, progress)
     finally:
         ranks.close()
     return StudyEnd(workspace.out, failed, ranks.rank == 0)
 
 
 def _run(
-    study: Study, workspace: Workspace, ranks: Ranks, options: StartOptions, shown: bool
+    study: Study,
+    workspace: Workspace,
+    ranks: Ranks,
+    options: StartOptions,
+    watch: SignalWatch,
+    notes: list[str],
+    shown: bool,
 ) -> FailedRuns:
     # Rank 0's study counts, should a file have changed while the ranks were reading it.
     study = ranks.broadcast(study)
     threads = set_threads(ranks)
     with ExitStack() as stack:
-        # Several ranks must not end while others save; their launcher ends them if it must be.
-        watch = stack.enter_context(SignalWatch(insist=ranks.size == 1))
         start: Start = on_rank_0(
             ranks, lambda: prepare(study, workspace, ranks, threads, options, stack)
         )
@@ -223,9 +172,11 @@ def _run(
             rank=ranks.rank,
             chunk_seconds=ROOT_CHUNK_SECONDS if ranks.rank == 0 < teams - 1 else CHUNK_SECONDS,
             team=join(ranks, size),
-            saving=watch.saving,
+            watch=watch,
         )
         with display:
+            for note in notes:
+                display.say(note)
             for warning in start.warnings:
                 display.say(f"warning: {warning}")
             if size > 1:
@@ -321,7 +272,7 @@ def _conclude(
         )
         raise error from raised
     finished = start.finished + sum(len(start.tasks[index].seeds) for index in outcome.done)
-    if outcome.signum and finished < start.planned:
+    if outcome.signum is not None and finished < start.planned:
         raise StudyInterrupted(outcome.signum, str(workspace.out), finished, start.planned)
     planned = runs_of(study.plan())
     return failures(

@@ -43,10 +43,10 @@ Result = int | None | TaskFailure
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a schedule ended. ``signum`` is 0 without a signal."""
+    """How a schedule ended. ``signum`` is the signal that stopped it, or TIME_UP, or None."""
 
     done: list[int]
-    signum: int
+    signum: int | None
     failures: list[TaskFailure]
 
 
@@ -154,7 +154,7 @@ class Worker(TaskSource):
 
     def _receive(self) -> tuple[Any, ...]:
         """Pass a signal on and receive one message, or (); acts on "stop"."""
-        if self._watch.signum and not self._signal_sent:
+        if not self._signal_sent and self._watch.signum is not None:
             self._signal_sent = self._stopping = True
             self._ranks.send(("signal", self._watch.signum), 0)
         received = self._ranks.receive()
@@ -213,7 +213,7 @@ class Scheduler(TaskSource):
         self._table = TaskTable(tasks)
         self._done: list[int] = []
         self._failures: list[TaskFailure] = []
-        self._signum = 0
+        self._signum: int | None = None
         self._finished: set[int] = set()
 
     def _next(self) -> Task | None:
@@ -242,7 +242,7 @@ class Scheduler(TaskSource):
 
     def _serve(self) -> None:
         """Answer every waiting message."""
-        if self._watch.signum and not self._signum:
+        if self._signum is None and self._watch.signum is not None:
             self._stop(self._watch.signum)
         if self._lost():
             self._stop()
@@ -278,8 +278,8 @@ class Scheduler(TaskSource):
         elif result is not None:
             self._done.append(task.index)
 
-    def _stop(self, signum: int = 0) -> None:
-        self._signum = self._signum or signum
+    def _stop(self, signum: int | None = None) -> None:
+        self._signum = signum if self._signum is None else self._signum
         if not self._stopping:
             self._stopping = True
             for rank in range(1, self._ranks.size):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mc.estimators.settings import provide
 from mc.running.failures import RanksApart, error_report, is_of_run
+from mc.running.interruption import SignalWatch
 from mc.running.provenance import block_provenance, now
 from mc.running.team import PATIENCE_SECONDS, Members
 from mc.running.workspace import Checkpoint, Workspace, load_checkpoint, save_checkpoint
@@ -35,8 +35,8 @@ class TaskContext:
     """What a rank needs for every task of a study.
 
     ``team`` are the ranks that share its tasks; ``chunk_seconds`` is how long it may train without
-    looking up: rank 0 of several must answer the others. In the context ``saving()`` no signal
-    interrupts.
+    looking up: rank 0 of several must answer the others. ``watch`` lets no signal interrupt while
+    something is saved, and its deadline learns how long work takes.
     """
 
     study: Study
@@ -45,7 +45,7 @@ class TaskContext:
     rank: int
     chunk_seconds: float
     team: Members
-    saving: Callable[[], AbstractContextManager[None]] = nullcontext
+    watch: SignalWatch = field(default_factory=SignalWatch)
 
 
 def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
@@ -89,7 +89,7 @@ def train_task(context: TaskContext, task: Task, tick: Tick) -> int | None:
     if len(task.seeds) == 1:
         failed: int | None = 1
         if context.team.rank == 0:
-            with context.saving():
+            with context.watch.saving():
                 _store(context, task, [_failed(context, task, made, cause)], now())
     else:
         failed = _one_by_one(context, task, tick)
@@ -147,13 +147,14 @@ def _train(context: TaskContext, task: Task, tick: Tick, made: list[Trainer]) ->
             if save:
                 state = trainer.state()
                 if team.rank == 0:
-                    with context.saving():
+                    with context.watch.saving():
                         save_checkpoint(path, task, started, context.identity, state)
                 saved, unsaved = time.monotonic(), False
             if not leave:
                 before, begin = trainer.iteration, time.perf_counter()
                 trainer.advance(updates)
                 spent = max(1e-9, time.perf_counter() - begin)
+                context.watch.deadline.learn(training=spent)
                 pace = (trainer.iteration - before) * context.chunk_seconds / spent
                 chunk, unsaved = max(1, min(2 * updates, int(pace))), True
         except (Exception, SystemExit) as caught:
@@ -162,7 +163,7 @@ def _train(context: TaskContext, task: Task, tick: Tick, made: list[Trainer]) ->
         return None
     try:
         if team.rank == 0:
-            with context.saving():
+            with context.watch.saving():
                 _store(context, task, trainer.trajectories(), started)
                 # Only now that the block is on disk.
                 path.unlink(missing_ok=True)

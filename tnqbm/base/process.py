@@ -73,6 +73,11 @@ def mark_as_command() -> None:
     _is_command = True
 
 
+def is_command() -> bool:
+    """Whether this process is a command, and ends when that has ended."""
+    return _is_command
+
+
 def interactive() -> bool:
     """Whether this is a command, an interactive session, or standard error is a terminal."""
     return _is_command or hasattr(sys, "ps1") or (sys.stderr is not None and sys.stderr.isatty())

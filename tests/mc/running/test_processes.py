@@ -15,8 +15,8 @@ import pytest
 
 from mc import run_study
 from mc.running.lock import STALE_SECONDS, Lock, OutputBusyError
+from mc.running.progress import Progress, remaining_seconds
 from mc.running.ranks import OneRank, cores_for_rank
-from mc.running.runner import Progress, remaining_seconds
 from mc.running.scheduler import TaskTable
 from mc.studies.schedule import Task
 from tests.mc.studies.samples import (

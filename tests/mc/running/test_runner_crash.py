@@ -17,8 +17,9 @@ import mc.running.interruption
 import mc.running.lock
 import mc.running.train_task
 from mc import RunFailed, StudyInterrupted, run_study
-from mc.running.interruption import ALWAYS, UNLESS_IGNORED, SignalWatch
+from mc.running.interruption import ALWAYS, TIME_UP, UNLESS_IGNORED, SignalWatch
 from mc.running.lock import OutputBusyError
+from mc.running.wall_time import Deadline
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import (
     Disturbance,
@@ -100,12 +101,44 @@ def _saves_everything(
     assert not workspace.folder.exists()
 
 
+def test_time_that_is_up_saves_everything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reference: str
+) -> None:
+    out, up = tmp_path / "out.h5", False
+
+    def pass_by() -> None:
+        nonlocal up
+        up = True
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Deadline, "reached", property(lambda _: up))
+        Disturbance(patch, 37, pass_by)
+        with pytest.raises(StudyInterrupted, match="its time was up") as caught:
+            run_study(tiny(), out, stop_after="2h", progress=False)
+    assert caught.value.exit_code == 75
+    assert Archive(out).progress == (caught.value.finished, 12)
+    assert len(list(Workspace(out).checkpoints.glob("*.h5"))) == 1
+    assert run(tiny(), out, resume=True).fingerprint() == reference
+
+
+def test_only_the_first_reason_to_stop_counts() -> None:
+    with SignalWatch(insist=False) as watch:
+        watch.note(TIME_UP)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert watch.signum == TIME_UP
+    with SignalWatch(insist=False) as watch:
+        os.kill(os.getpid(), signal.SIGTERM)
+        watch.deadline = Deadline(1e-9)
+        assert watch.deadline.reached
+        assert watch.signum == signal.SIGTERM
+
+
 def test_nohup_is_respected() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with SignalWatch() as watch:
             os.kill(os.getpid(), signal.SIGHUP)
-            assert watch.signum == 0
+            assert watch.signum is None
             os.kill(os.getpid(), signal.SIGUSR2)
             assert watch.signum == signal.SIGUSR2
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
+
+from tests.mc.studies.samples import wait_until
 
 FOLDER = Path(__file__).parents[3] / "scripts" / "slurm"
 SCRIPTS = sorted(FOLDER.glob("*.sbatch"))
@@ -58,14 +62,42 @@ def test_a_study_runs_and_can_always_be_resumed(tmp_path: Path) -> None:
 
 
 def test_at_the_time_limit_the_job_goes_back_into_the_queue(tmp_path: Path) -> None:
-    # Of SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU.
-    for status in (143, 138, 140, 152):
+    # The time was up; SIGTERM, SIGUSR1, SIGUSR2 and SIGXCPU.
+    for status in (75, 143, 138, 140, 152):
         done, calls = run(tmp_path, "s.toml", "out.h5", status=status)
         assert done.returncode == 0
         assert calls[-1] == "scontrol requeue 7"
     done, calls = run(tmp_path, "s.toml", "out.h5", status=143, TNQBM_REQUEUE="0")
     assert done.returncode == 143
     assert "scontrol requeue 7" not in calls
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGTERM, signal.SIGHUP])
+def test_signals_to_the_script_reach_the_study(tmp_path: Path, number: signal.Signals) -> None:
+    begun, log = tmp_path / "begun", tmp_path / "log"
+    stand_in(tmp_path, "srun", 'exec "$@"')
+    waits = f"trap 'sleep 0.2; exit 138' USR1\ntouch {begun}\nwhile :; do sleep 0.05; done"
+    stand_in(tmp_path, "tnqbm", waits)
+    stand_in(tmp_path, "scontrol", f'echo "scontrol $*" >> {log}')
+    script = subprocess.Popen(
+        ["bash", str(FOLDER / "study.sbatch"), "s.toml", "out.h5"],
+        env={"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_ID": "7"},
+    )
+    wait_until(begun.exists)
+    # Twice, as Slurm may: the study has not ended when the second comes.
+    for _ in range(2):
+        script.send_signal(number)
+        time.sleep(0.05)
+    assert script.wait(60) == 0
+    assert log.read_text() == "scontrol requeue 7\n"
+
+
+def test_tasks_of_an_array_have_files_of_their_own(tmp_path: Path) -> None:
+    done, calls = run(tmp_path, "s-%a.toml", "o-%a-%a.h5", SLURM_ARRAY_TASK_ID="12")
+    assert done.returncode == 0
+    assert calls[0] == "srun tnqbm run s-12.toml -o o-12-12.h5 --resume"
+    _, calls = run(tmp_path, "s-%a.toml", "out.h5")
+    assert calls[0] == "srun tnqbm run s-%a.toml -o out.h5 --resume"
 
 
 def test_a_failure_is_not_tried_again(tmp_path: Path) -> None:

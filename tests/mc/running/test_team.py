@@ -167,7 +167,7 @@ def test_a_signal_to_a_follower_stops_its_leader() -> None:
     (leader, follower), watches = task_sources(2, 2)
     leader.next_task()
     follower.next_task()
-    watches[1].signum = 15
+    watches[1].note(15)
     assert not leader.tick(0.1)
     assert not follower.tick(0.1)  # it goes on until its leader says so
     assert leader.tick(0.2)
