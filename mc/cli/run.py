@@ -62,8 +62,9 @@ def run(
     Slurm job (SLURM_JOB_END_TIME); the earliest counts.
 
     A run that raises or diverges is marked failed, with its cause, and the others go on. The exit
-    code is 0 if all runs have ended and not all of them failed, 3 if all failed, 75 if the time was
-    up, 128 plus the signal's number after a signal, and 1 after an error that is not a run's own.
+    code is 0 if all runs have ended and not all of them failed, 3 if all failed, 4 if a rank was
+    lost, 75 if the time was up, 128 plus the signal's number after a signal, and 1 after an error
+    that is not a run's own.
 
     \b
     Examples:
@@ -101,9 +102,11 @@ def run(
     with SignalWatch() as watch:
         ranks = connect(comm)
         size, first = ranks.size, ranks.rank == 0
-        with abort_on_error(ranks):
-            checked = on_rank_0(ranks, lambda: load_study(study))
-        ranks.close()
+        try:
+            with abort_on_error(ranks):
+                checked = on_rank_0(ranks, lambda: load_study(study))
+        finally:
+            ranks.close()
         stop = StopOptions(stop_at, stop_after)
         try:
             end = execute(checked, out, comm, choices, stop, watch, progress=not no_progress)

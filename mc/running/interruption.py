@@ -20,6 +20,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
+from mc.running.liveness import RanksLost
 from mc.running.wall_time import Deadline
 from tnqbm.base.process import is_command
 
@@ -52,18 +53,25 @@ def abort_on_error(ranks: Ranks) -> Iterator[None]:
         yield
     except Agreed as agreed:
         raise agreed.error from agreed.error.__cause__
+    except RanksLost as error:
+        _end_all(ranks, f"Error: {error}\n", error.exit_code)
+        raise
     except BaseException:
         if ranks.size > 1:
-            head = f"rank {ranks.rank} on {socket.gethostname()} failed:\n"
             text = traceback.format_exc()
             if len(text) > 2 * TRACEBACK:
                 text = f"{text[:TRACEBACK]}\n...\n{text[-TRACEBACK:]}"
-            # A terminal that has gone must not keep this rank from ending the others.
-            with suppress(OSError, ValueError):
-                sys.stderr.write(head + text)  # at once: others may write, too
-            _wait_for_delivery()
-            ranks.abort(1)
+            _end_all(ranks, f"rank {ranks.rank} on {socket.gethostname()} failed:\n{text}", 1)
         raise
+
+
+def _end_all(ranks: Ranks, text: str, code: int) -> None:
+    """Say why, and end all ranks."""
+    # A terminal that has gone must not keep this rank from ending the others.
+    with suppress(OSError, ValueError):
+        sys.stderr.write(text)  # at once: others may write, too
+    _wait_for_delivery()
+    ranks.abort(code)
 
 
 def on_rank_0(ranks: Ranks, work: Callable[[], Any]) -> Any:

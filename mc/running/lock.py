@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
+from mc.running.liveness import alive, state_and_start
+
 try:
     import fcntl
 except ImportError:  # Windows
@@ -30,29 +32,6 @@ STALE_SECONDS = 300.0
 
 class OutputBusyError(RuntimeError):
     """Another process is working on the same output."""
-
-
-def _state_and_start(pid: int) -> tuple[str, str]:
-    """A process's state letter and start time in ticks, from /proc; empty if not known."""
-    try:
-        # Fields 3 and 22 of stat; the name in field 2 may hold spaces and brackets.
-        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return words[0], words[19]
-    except (OSError, IndexError):
-        return "", ""
-
-
-def _alive(pid: int, start: str) -> bool:
-    """Whether the process that started at ``start`` still runs; its id may be another's by now."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # exists, but belongs to somebody else
-    state, started = _state_and_start(pid)
-    # A zombie has ended, and only waits for its parent to take note.
-    return started == start and state not in ("Z", "X")
 
 
 def _busy(what: str, who: str) -> str:
@@ -79,7 +58,7 @@ class Lock:
 
     def __enter__(self) -> Lock:
         pid = os.getpid()
-        holder = {"pid": pid, "host": socket.gethostname(), "start": _state_and_start(pid)[1]}
+        holder = {"pid": pid, "host": socket.gethostname(), "start": state_and_start(pid)[1]}
         self._content, self.lost = json.dumps(holder), ""
         for _ in range(5):
             self._lock_folder()
@@ -204,7 +183,7 @@ class Lock:
             # Created an instant ago and not written yet, or cut short by a full disk.
             pid, host, start = 0, "", ""
         if host == socket.gethostname():
-            stale = not _alive(pid, start)
+            stale = not alive(pid, start)
         else:
             stale = age > (STALE_SECONDS if host else 5.0)
         if not stale:

@@ -11,10 +11,12 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Protocol
 
 from mc.running.interruption import abort_on_uncaught
+from mc.running.liveness import RankProcess, RanksLost, RankWatch, end_process
 from tnqbm.base.errors import install_command
 from tnqbm.base.process import launched, launcher_size
 from tnqbm.kernels import parallel
@@ -51,6 +53,15 @@ class Ranks(Protocol):
 
     def abort(self, code: int) -> None:
         """End all ranks at once; they get no chance to say anything."""
+
+    def lost(self) -> frozenset[int]:
+        """The ranks that are known to have ended without a word."""
+
+    def note_lost(self, ranks: Iterable[int]) -> None:
+        """Take note of ranks that another one has found to have gone."""
+
+    def loss(self) -> RanksLost:
+        """The error that says which ranks have gone."""
 
     def close(self) -> None:
         """Give back what MPI holds for this study (collective)."""
@@ -103,6 +114,15 @@ class OneRank:
     def abort(self, code: int) -> None:
         raise SystemExit(code)
 
+    def lost(self) -> frozenset[int]:
+        return frozenset()
+
+    def note_lost(self, ranks: Iterable[int]) -> None:
+        raise RuntimeError("a single process has nobody to lose")
+
+    def loss(self) -> RanksLost:
+        raise RuntimeError("a single process has nobody to lose")
+
     def close(self) -> None:
         return None
 
@@ -119,6 +139,8 @@ class MpiRanks:
         self.rank, self.size = int(self._comm.rank), int(self._comm.size)
         self.node_rank, self.node_size = int(self._node.rank), int(self._node.size)
         self._parts: list[Any] = []
+        processes = self._comm.allgather(RankProcess.own())
+        self._watch = RankWatch(processes, self.rank, partial(end_process, self.abort))
 
     def send(self, message: Any, to: int) -> None:
         self._comm.send(message, dest=to, tag=MESSAGE_TAG)
@@ -148,7 +170,18 @@ class MpiRanks:
     def abort(self, code: int) -> None:
         self._mpi.COMM_WORLD.Abort(code)
 
+    def lost(self) -> frozenset[int]:
+        return self._watch.lost
+
+    def note_lost(self, ranks: Iterable[int]) -> None:
+        self._watch.add(ranks)
+
+    def loss(self) -> RanksLost:
+        return self._watch.error()
+
     def close(self) -> None:
+        self._watch.stop()
+        self.barrier()  # nobody may end while others still watch
         for part in reversed(self._parts):
             part.Free()
         self._node.Free()

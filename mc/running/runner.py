@@ -85,7 +85,7 @@ def run_study(
     Raises StudyError (a wrong study, or a resume with other settings), FileExistsError and other
     OSErrors about the output, OutputBusyError if another process works on it, ArchiveError if it
     is damaged, RunFailed if a run met an error that is not its own (a full disk, too little memory,
-    a missing package), StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
+    a missing package), RanksLost if other ranks were killed, StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
     SIGUSR2 or SIGXCPU, or when the time is up. After the last two finished runs are kept and the
     study can be resumed.
     """
@@ -186,6 +186,10 @@ def _run(
             )
             error = _work(context, source, start.tasks, ranks)
             outcome = source.finish()
+        if outcome is not None and outcome.lost:
+            # Nothing can be agreed upon any more; the others have saved and wait to be ended.
+            _assemble(study, workspace, start, outcome)
+            raise ranks.loss()
         failed: FailedRuns = on_rank_0(
             ranks, lambda: _conclude(study, workspace, start, outcome, error)
         )
@@ -251,6 +255,14 @@ def _work(
     return raised
 
 
+def _assemble(study: Study, workspace: Workspace, start: Start, outcome: Outcome) -> None:
+    """Write the archive of what has finished. Rank 0 only."""
+    workspace.check_held()
+    if outcome.done or start.parts or start.tasks or not workspace.out.exists():
+        provenance = start.provenance | {"finished": now()}
+        workspace.assemble(start.plan, study.text, provenance)
+
+
 def _conclude(
     study: Study,
     workspace: Workspace,
@@ -260,10 +272,7 @@ def _conclude(
 ) -> FailedRuns:
     """Assemble the archive; raise if the study was stopped; what failed. Rank 0 only."""
     assert outcome is not None
-    workspace.check_held()
-    if outcome.done or start.parts or start.tasks or not workspace.out.exists():
-        provenance = start.provenance | {"finished": now()}
-        workspace.assemble(start.plan, study.text, provenance)
+    _assemble(study, workspace, start, outcome)
     if outcome.failures:
         failure = outcome.failures[0]
         task = start.tasks[failure.task]

@@ -9,7 +9,8 @@ passes rank 0's answer ("task", index) or ("none",) on to its followers. Signals
 go between rank 0 and every rank.
 
 Messages to rank 0: ("want",), ("progress", fraction), ("ended", result), ("signal", number),
-("bye",). Messages from rank 0: ("task", index), ("none",), ("stop",), ("goodbye",).
+("bye",). Messages from rank 0: ("task", index), ("none",), ("stop",), ("goodbye",). Whoever finds
+that ranks have gone tells all others: ("lost", ranks). These then save and leave, too.
 """
 
 from __future__ import annotations
@@ -43,11 +44,15 @@ Result = int | None | TaskFailure
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a schedule ended. ``signum`` is the signal that stopped it, or TIME_UP, or None."""
+    """How a schedule ended. ``signum`` is the signal that stopped it, or TIME_UP, or None.
+
+    ``lost`` says that ranks have gone: the others no longer wait for what rank 0 has to say.
+    """
 
     done: list[int]
     signum: int | None
     failures: list[TaskFailure]
+    lost: bool = False
 
 
 @dataclass
@@ -96,6 +101,7 @@ class TaskSource(ABC):
         self._ranks, self._tasks, self._watch = ranks, tasks, watch
         self._followers = followers
         self._stopping = False
+        self._known: frozenset[int] = frozenset()
 
     def next_task(self) -> Task | None:
         """A task to work on, waiting for one if need be; None when there is nothing more to do."""
@@ -106,6 +112,19 @@ class TaskSource(ABC):
 
     @abstractmethod
     def _next(self) -> Task | None: ...
+
+    def _look_for_lost(self) -> None:
+        """Tell all others of ranks that this one has found to have gone, and stop."""
+        lost = self._ranks.lost()
+        if new := lost - self._known:
+            self._known, self._stopping = lost, True
+            for rank in {*range(self._ranks.size)} - lost - {self._ranks.rank}:
+                self._ranks.send(("lost", sorted(new)), rank)
+
+    def _hear_of_lost(self, lost: Sequence[int]) -> None:
+        """Take note of lost ranks that another one has told of."""
+        self._ranks.note_lost(lost)
+        self._known, self._stopping = self._known | {*lost}, True
 
     @abstractmethod
     def tick(self, fraction: float) -> bool:
@@ -126,9 +145,14 @@ class Worker(TaskSource):
     _signal_sent = False
     _reported = 0.0
 
+    def _tell(self, *message: Any) -> None:
+        """Send rank 0 a message, if it is there."""
+        if 0 not in self._known:
+            self._ranks.send(message, 0)
+
     def _next(self) -> Task | None:
         self._receive()
-        self._ranks.send(("want",), 0)
+        self._tell("want")
         self._reported = 0.0  # the first report of a task is sent at once: where it begins
         return self._answer()
 
@@ -136,15 +160,15 @@ class Worker(TaskSource):
         now = time.monotonic()
         if now - self._reported > PROGRESS_SECONDS:
             self._reported = now
-            self._ranks.send(("progress", fraction), 0)
+            self._tell("progress", fraction)
         self._receive()
         return self._stopping
 
     def end_task(self, result: Result) -> None:
-        self._ranks.send(("ended", result), 0)
+        self._tell("ended", result)
 
     def finish(self) -> Outcome | None:
-        self._ranks.send(("bye",), 0)
+        self._tell("bye")
         self._wait_for("goodbye")
         return None
 
@@ -156,9 +180,12 @@ class Worker(TaskSource):
         """Pass a signal on and receive one message, or (); acts on "stop"."""
         if not self._signal_sent and self._watch.signum is not None:
             self._signal_sent = self._stopping = True
-            self._ranks.send(("signal", self._watch.signum), 0)
+            self._tell("signal", self._watch.signum)
+        self._look_for_lost()
         received = self._ranks.receive()
         message: tuple[Any, ...] = received[1] if received else ()
+        if message[:1] == ("lost",):
+            self._hear_of_lost(message[1])
         self._stopping |= message[:1] == ("stop",)
         return message
 
@@ -232,13 +259,14 @@ class Scheduler(TaskSource):
     def finish(self) -> Outcome | None:
         def all_finished() -> bool:
             self._serve()
-            return len(self._finished) == self._ranks.size - 1
+            return len(self._finished | self._known) == self._ranks.size - 1
 
         wait_until(all_finished)
-        for rank in range(1, self._ranks.size):
+        for rank in {*range(1, self._ranks.size)} - self._known:
             self._ranks.send(("goodbye",), rank)
         self._on_change(self._table, True)
-        return Outcome(sorted(self._done), self._signum, self._failures)
+        lost = bool(self._known)
+        return Outcome(sorted(self._done), self._signum, self._failures, lost)
 
     def _serve(self) -> None:
         """Answer every waiting message."""
@@ -246,6 +274,7 @@ class Scheduler(TaskSource):
             self._stop(self._watch.signum)
         if self._lost():
             self._stop()
+        self._look_for_lost()
         while (received := self._ranks.receive()) is not None:
             rank, message = received
             match message:
@@ -259,6 +288,8 @@ class Scheduler(TaskSource):
                     self._stop(signum)
                 case ("bye",):
                     self._finished.add(rank)
+                case ("lost", ranks):
+                    self._hear_of_lost(ranks)
                 case _:
                     raise RuntimeError(f"unexpected message {message!r} from rank {rank}")
         self._on_change(self._table, False)
@@ -282,7 +313,7 @@ class Scheduler(TaskSource):
         self._signum = signum if self._signum is None else self._signum
         if not self._stopping:
             self._stopping = True
-            for rank in range(1, self._ranks.size):
+            for rank in {*range(1, self._ranks.size)} - self._known:
                 # After its goodbye a rank no longer listens, but goodbyes come after this.
                 self._ranks.send(("stop",), rank)
 

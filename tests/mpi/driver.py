@@ -10,7 +10,8 @@ writes to its standard error goes to K.err in that folder; ``resume``, ``overwri
 ``retry_failed``; ``slow``, seconds of sleep in every chunk of at most 3 updates;
 ``checkpoint_seconds``; ``fail``, coordinates of the runs that raise, on ``fail_rank`` alone if
 given, and amid training after ``fail_at`` updates if given; ``die``, the rank that raises outside
-of any run; ``rounding``, the rank whose parameters differ in their last bits from update 6 on.
+of any run; ``rounding``, the rank whose parameters differ in their last bits from update 6 on;
+``patience``, seconds after which ranks that wait for a lost one end.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from unittest import mock
 import numpy as np
 
 import mc
+import mc.running.liveness
 import mc.running.runner
 import mc.running.train_task
 from tnqbm.archive import Archive
@@ -78,6 +80,8 @@ def disturbed(options: dict[str, Any]) -> Iterator[None]:
         if slow or "fail_at" in options:
             replace(Trainer, "advance", slowly)
             replace(tasks, "PATIENCE_SECONDS", 1.0)
+        if "patience" in options:
+            replace(mc.running.liveness, "PATIENCE_SECONDS", options["patience"])
         if "rounding" in options:
             replace(Trainer, "advance", rounded)
         if fail is not None:

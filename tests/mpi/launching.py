@@ -41,15 +41,22 @@ def environment() -> dict[str, str]:
 class started:
     """The driver on several ranks; ended with all its ranks at the end if it still runs.
 
-    With ``ranks=0`` the driver runs without a launcher.
+    With ``ranks=0`` the driver runs without a launcher. With ``alone`` the launcher leaves the
+    other ranks to themselves if one is killed, as ``srun`` does.
     """
 
-    def __init__(self, ranks: int, out: Path, study: Any, **options: Any) -> None:
+    def __init__(
+        self, ranks: int, out: Path, study: Any, *, alone: bool = False, **options: Any
+    ) -> None:
         self.folder = tempfile.TemporaryDirectory()
         env = {**environment(), **options.pop("env", {})}
         options["report"] = self.folder.name
         arguments = [json.dumps(study), str(out), json.dumps(options)]
         launcher = [str(MPIEXEC), "-n", str(ranks)] if ranks else []
+        if alone:
+            # The shell lives on, so that the launcher does not know.
+            stay = '"$@"; code=$?; [ $code = 137 ] && sleep 900; exit $code'
+            launcher += ["sh", "-c", stay, "sh"]
         self.process = subprocess.Popen(
             [*launcher, sys.executable, str(DRIVER), *arguments],
             env=env,
@@ -151,6 +158,14 @@ def pids_of(out: Path) -> list[int]:
             if str(out).encode() in words and words[0] == sys.executable.encode():
                 found.append(int(entry.name))
     return sorted(found)
+
+
+def pid_of_rank(out: Path, rank: int) -> int:
+    """The process of one of MPICH's ranks at work on an output."""
+    for pid in pids_of(out):
+        if f"PMI_RANK={rank}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+            return pid
+    raise ProcessLookupError(f"rank {rank} is not there")
 
 
 def wait_for_end(out: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mc.running.liveness import RANK_LOST
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import run
 from tests.mpi.launching import (
@@ -20,6 +21,7 @@ from tests.mpi.launching import (
     finish,
     in_turn,
     needs_mpiexec,
+    pid_of_rank,
     pids_of,
     started,
     wait_for_end,
@@ -209,6 +211,30 @@ def test_a_killed_rank_loses_no_finished_run(tmp_path: Path, victim: int, refere
     assert archive.verify().ok
     assert continued(out, resume=True) == reference
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+@finds_ranks
+@pytest.mark.parametrize("victim", [0, 2])
+def test_a_lost_rank_is_noticed_by_the_others(tmp_path: Path, victim: int, reference: str) -> None:
+    """The launcher does not know of it, as under srun."""
+    out = tmp_path / "out.h5"
+    with started(3, out, STUDY, alone=True, slow=0.1, patience=3.0) as driver:
+        wait_until(lambda: len(Workspace(out).parts()) >= 3)
+        pid = pid_of_rank(out, victim)
+        os.kill(pid, signal.SIGKILL)
+        code, reports, stderr = driver.wait()
+    assert code == RANK_LOST
+    assert reports == []
+    assert f"Error: rank {victim} (process {pid} on " in stderr
+    assert stderr.count("has ended without a word") == 1
+    wait_for_end(out)
+    archive = Archive(out)
+    assert archive.progress[0] >= 6
+    assert archive.verify().ok
+    if victim:  # rank 0 has assembled the archive, and the others have saved their tasks
+        assert not Workspace(out).parts()
+        assert list(Workspace(out).checkpoints.glob("*.h5"))
+    assert continued(out, resume=True) == reference
 
 
 @pytest.mark.parametrize("die", [0, 1])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mc.running.liveness import RANK_LOST
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import run
 from tests.mpi.launching import (
@@ -19,6 +20,7 @@ from tests.mpi.launching import (
     finish,
     in_turn,
     needs_mpiexec,
+    pid_of_rank,
     pids_of,
     started,
     wait_for_end,
@@ -192,6 +194,22 @@ def test_a_killed_member_ends_the_job_and_loses_no_finished_run(
     archive = Archive(out)
     assert archive.progress[0] >= 2
     assert archive.verify().ok
+    assert continued(out, resume=True) == reference
+
+
+@finds_ranks
+def test_who_waits_for_a_lost_member_inside_mpi_is_ended(tmp_path: Path, reference: str) -> None:
+    """The launcher does not know of it, as under srun."""
+    out = tmp_path / "out.h5"
+    with started(2, out, study(2), alone=True, slow=0.05, patience=2.0) as driver:
+        wait_until(lambda: len(Workspace(out).parts()) >= 1)
+        time.sleep(0.2)
+        os.kill(pid_of_rank(out, 1), signal.SIGKILL)
+        code, _, stderr = driver.wait()
+    assert code == RANK_LOST
+    assert "Error: rank 1 (process " in stderr
+    wait_for_end(out)
+    assert Archive(out).verify().ok
     assert continued(out, resume=True) == reference
 
 

@@ -116,6 +116,7 @@ class Mailboxes:
 class FakeRanks:
     def __init__(self, mailboxes: Mailboxes, rank: int) -> None:
         self.mailboxes, self.rank, self.size = mailboxes, rank, len(mailboxes.boxes)
+        self.gone: frozenset[int] = frozenset()
 
     def send(self, message: Any, to: int) -> None:
         self.mailboxes.boxes[to].append((self.rank, message))
@@ -123,6 +124,12 @@ class FakeRanks:
     def receive(self) -> tuple[int, Any] | None:
         box = self.mailboxes.boxes[self.rank]
         return box.popleft() if box else None
+
+    def lost(self) -> frozenset[int]:
+        return self.gone
+
+    def note_lost(self, ranks: Any) -> None:
+        self.gone |= {*ranks}
 
 
 def nothing(table: TaskTable, last: bool) -> None:
@@ -177,6 +184,30 @@ def test_a_signal_to_a_follower_stops_its_leader() -> None:
     assert follower.next_task() is None
     follower._ranks.send(("bye",), 0)
     assert leader.finish().signum == 15
+
+
+def test_the_others_stop_and_do_not_wait_for_a_lost_rank() -> None:
+    (root, worker, lost), _ = task_sources(3, 1)
+    root._ranks.send(("task", 0), 1)
+    root._ranks.send(("task", 1), 2)
+    assert worker._answer() is TASKS[0]
+    assert not worker.tick(0.1)
+    worker._ranks.gone = frozenset({2})  # its watch has found that
+    assert worker.tick(0.2)
+    worker.end_task(None)
+    root._table.start(1, TASKS[0])
+    assert root.next_task() is None
+    assert root._ranks.gone == {2}, "rank 0 has been told"
+    worker._ranks.send(("want",), 0)
+    worker._ranks.send(("bye",), 0)
+    outcome = root.finish()
+    assert outcome.lost
+    assert outcome.signum is None
+    assert worker._answer() is None
+    assert worker._wait_for("goodbye") == ("goodbye",)
+    # Nothing is sent to it: only what came before, and what its watch would tell.
+    kinds = [message[0] for _, message in lost._ranks.mailboxes.boxes[2]]
+    assert kinds == ["task"]
 
 
 # --- synchronising ------------------------------------------------------------------------------
