@@ -234,8 +234,8 @@ FOREIGN_INSIDES = {
 }
 """Private names of other libraries that have no public ones."""
 
-PUBLIC_DESPITE_NAME = {"_replace", "_asdict", "_fields", "_make", "_field_defaults"}
-"""What named tuples offer to everybody."""
+PUBLIC_DESPITE_NAME = {"_exit", "_replace", "_asdict", "_fields", "_make", "_field_defaults"}
+"""What named tuples offer to everybody, and how a process ends at once."""
 
 
 def private_accesses(tree: ast.Module) -> list[tuple[int, str, str]]:

@@ -85,9 +85,10 @@ def run_study(
     Raises StudyError (a wrong study, or a resume with other settings), FileExistsError and other
     OSErrors about the output, OutputBusyError if another process works on it, ArchiveError if it
     is damaged, RunFailed if a run met an error that is not its own (a full disk, too little memory,
-    a missing package), RanksLost if other ranks were killed, StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
+    a missing package), StudyInterrupted on SIGINT, SIGTERM, SIGHUP, SIGUSR1,
     SIGUSR2 or SIGXCPU, or when the time is up. After the last two finished runs are kept and the
-    study can be resumed.
+    study can be resumed. A rank that was killed ends all others, with exit code 4, wherever the
+    launcher has not done so already.
     """
     options = StartOptions(resume or retry_failed, overwrite, retry_failed)
     stop = StopOptions(stop_at, stop_after)
