@@ -16,7 +16,7 @@ from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target, visible_fields
 from tnqbm.training.estimators import GRADIENTS, GradientSettings
 from tnqbm.training.estimators.exact import EXACT_EVALUATION
-from tnqbm.training.fitting import warn_if_ran_away, warn_of_failures
+from tnqbm.training.fitting import warn_of_doubts, warn_of_failures
 from tnqbm.training.inputs import run_keys
 from tnqbm.training.minibatches import epoch_rows
 from tnqbm.training.problems import SqRBMProblem
@@ -131,7 +131,7 @@ def fit(
             display.advance(trainer.iteration - before)
     warn_of_failures(trainer)
     path = trainer.trajectories()[0]
-    warn_if_ran_away(path, model.n_visible)
+    warn_of_doubts(path, model.n_visible)
     went_on = bool(trainer.parameters.size) and not settings.patience
     return path, carried(trainer) if went_on else {}
 

@@ -58,11 +58,7 @@ def _wrong_sizes(
         for m in product.hidden_by_paulis.get(paulis, product.hidden):
             coordinates: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
             size = study.size(coordinates)
-            checks = [training.gradient.check, training.optimizer.check]
-            checks.append(training.bias_reference.check)
-            if training.evaluates:
-                checks.append(training.evaluate.check)
-            for check in checks:
+            for check in training.checks_of_sizes():
                 message = failure(check, size, training).removeprefix("MemoryError: ")
                 if message and (label, message) not in seen:
                     seen.add((label, message))

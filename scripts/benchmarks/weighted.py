@@ -42,8 +42,8 @@ import numpy as np  # noqa: E402
 
 import mc.estimators.settings  # noqa: E402
 from tnqbm import SqRBM, Trainer, TrainingSettings, datasets, exact  # noqa: E402
-from tnqbm.archive.trust import untrusted  # noqa: E402
 from tnqbm.training import SqRBMProblem  # noqa: E402
+from tnqbm.training.trajectory import untrusted  # noqa: E402
 
 mc.estimators.settings.provide()
 N = ARGS.visible or (24 if ARGS.what == "bas" else 16)

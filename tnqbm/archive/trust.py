@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,50 +17,14 @@ from numpy.typing import NDArray
 
 from tnqbm import datasets
 from tnqbm.archive.rows import RunRow
-from tnqbm.core.bounds import SIGMAS, below_bound, log_partition_bound
+from tnqbm.core.bounds import log_partition_bound
+from tnqbm.training.trajectory import untrusted
 
 if TYPE_CHECKING:
     from tnqbm.archive import Run
 
-LOG_Z_LIMIT = 10**-0.5
-"""Standard error of log Z (nats) above which it is not trusted.
-
-With fewer than 10 effective chains an estimate by annealing is not trusted
-(:mod:`mc.sampling.log_z.estimate`), and so many have a relative error of Z of 1/sqrt(10).
-"""
-
 MAX_ROWS = 1000
 """More distinct rows of data are not weighed to judge a run that recorded no bound."""
-
-
-def untrusted(metrics: Mapping[str, float | None]) -> str:
-    """Why the log Z that a run recorded cannot be right, "" if nothing speaks against it.
-
-    ``metrics`` are the final values of a run, with the bounds of :func:`with_bounds` if they are
-    to be checked. An exact log Z is never doubted.
-    """
-    error = metrics.get("log_partition_error")
-    if error is None or error == 0:
-        return ""
-    if not math.isfinite(error):
-        return "its standard error is not finite"
-    slack = SIGMAS * error
-    log_z, bound = metrics.get("log_partition"), metrics.get("log_partition_bound")
-    if log_z is not None and bound is not None and below_bound(log_z, error, bound):
-        return f"{bound - log_z:.3g} nats below what the rows of the data alone weigh"
-    nll, kl, tvd = metrics.get("nll"), metrics.get("kl"), metrics.get("tvd")
-    if nll is not None and nll < -slack:
-        return f"the NLL would be {nll:.3g}, below zero"
-    if kl is not None and kl < -slack:
-        return f"the NLL would be {-kl:.3g} nats below the entropy of the data"
-    # Earlier versions raised a negative KL divergence to 0.
-    if kl == 0:
-        return "the NLL would be below the entropy of the data (KL divergence cut off at 0)"
-    if tvd == 0 and kl is not None and kl > slack:
-        return "the probabilities of the data would exceed 1 in sum (TVD 0)"
-    if error > LOG_Z_LIMIT:
-        return f"its standard error is {error:.2g} nats"
-    return ""
 
 
 def with_bounds(rows: Sequence[RunRow], runs: Iterable[Run]) -> list[RunRow]:

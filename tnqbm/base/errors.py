@@ -38,6 +38,10 @@ class HiddenPackageError(ImportError):
     """A file of the user's has the name of a package that is needed; the message names both."""
 
 
+class EstimateWarning(UserWarning):
+    """An estimate of log Z that should not be relied on; the message says what to do."""
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is absent; the message says how to install it."""
 

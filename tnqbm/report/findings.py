@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from tnqbm.archive.coordinates import describe
 from tnqbm.archive.minimum_hidden import MinimumHidden
 from tnqbm.archive.rows import RunRow, varying
-from tnqbm.archive.trust import LOG_Z_LIMIT, doubts
+from tnqbm.archive.trust import doubts
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
 from tnqbm.report.groups import MIN_SEEDS
-from tnqbm.training.trajectory import METRICS, ran_away
+from tnqbm.training.trajectory import LOG_Z_LIMIT, METRICS, ran_away
 
 MOST = 12
 """Examples that a warning names."""

@@ -11,11 +11,11 @@ from tnqbm.archive.estimator_reports import Value
 from tnqbm.archive.minimum_hidden import mean_interval
 from tnqbm.archive.rows import Group, RunRow, Series
 from tnqbm.archive.summaries import FinalGroup, all_rows, final_groups, leading_metrics
-from tnqbm.archive.trust import untrusted
 from tnqbm.core.connectivity import DENSE
 from tnqbm.core.shape import Shape
 from tnqbm.report.content import GroupRow, Spent, Statistics
 from tnqbm.report.view import View
+from tnqbm.training.trajectory import untrusted
 
 SHOWN = ("tvd", "kl", "nll", "valid_nll", "test_nll")
 """Metrics that tables can show."""

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of
+from tnqbm.base.errors import EstimateWarning
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
@@ -25,7 +26,7 @@ from tnqbm.training.optimizers import OptimizerSettings
 from tnqbm.training.problems import Problem, SqRBMProblem
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
-from tnqbm.training.trajectory import Trajectory, ran_away
+from tnqbm.training.trajectory import Trajectory, ran_away, untrusted
 
 
 def _gradient(value: object) -> Exception | None:
@@ -85,7 +86,8 @@ def train(
     Raises ValueError on impossible settings or if model and target differ in size,
     FloatingPointError if the parameters stop being finite. A gradient that cannot be estimated any
     more ends the training with a RuntimeWarning, and the trajectory is marked "failed"; another one
-    says that the model ended worse than fair coins. With ``patience`` the model is the best one
+    says that the model ended worse than fair coins, an EstimateWarning that the last recorded log Z
+    cannot be right, or is known too roughly. With ``patience`` the model is the best one
     seen, see :class:`TrainingSettings`.
     """
     if gradient is not None and not isinstance(gradient, str | GradientSettings):
@@ -121,12 +123,16 @@ def train(
                 trainer.stop()
     warn_of_failures(trainer)
     path = trainer.trajectories()[0]
-    warn_if_ran_away(path, model.n_visible)
+    warn_of_doubts(path, model.n_visible)
     return path
 
 
-def warn_if_ran_away(path: Trajectory, n_visible: int) -> None:
-    """A RuntimeWarning if a training ended worse than fair coins are, and than it began."""
+def warn_of_doubts(path: Trajectory, n_visible: int) -> None:
+    """Warns of a model worse than fair coins are, and of a log Z that cannot be right.
+
+    The first is a RuntimeWarning, if training also ended worse than it began, the second an
+    :class:`~tnqbm.base.errors.EstimateWarning`.
+    """
     what = ran_away(path.final, n_visible)
     start, end = ([nan if v is None else v[k] for v in (path.nll, path.test_nll)] for k in (0, -1))
     if what and any(b > a + 1.0 for a, b in zip(start, end, strict=True)):
@@ -134,6 +140,13 @@ def warn_if_ran_away(path: Trajectory, n_visible: int) -> None:
             f"training ran away: {what}; lower the learning rate, follow the centred gradient "
             "(centred=True), or take more steps, and stop early (patience)",
             RuntimeWarning,
+            stacklevel=4,
+        )
+    if why := untrusted(path.final):
+        warnings.warn(
+            f"log Z of the trained model is not to be trusted: {why}; KL, TVD and likelihoods "
+            "follow from it; take more chains, or evaluate the model by mc.log_partition",
+            EstimateWarning,
             stacklevel=4,
         )
 

@@ -22,6 +22,7 @@ from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.exact.averages import SampleMoments, StateAverages
 from tnqbm.training import gradients
+from tnqbm.training.costs import Size
 from tnqbm.training.estimators.exact import enumerated_log_partition, enumeration
 from tnqbm.training.inputs import checked_frozen, common_mask, common_shape, stacked, stacked_apart
 from tnqbm.training.optimizers.scores import Objective, Scores
@@ -77,7 +78,8 @@ class Problem(Protocol):
     held_out: dict[str, tuple[States, Float]]
 
     def check(self, training: TrainingSettings) -> None:
-        """ValueError "field: what is wrong" for settings that do not go with the problem."""
+        """ValueError "field: what is wrong" for settings that do not go with the problem;
+        MemoryError if models of this size cannot be trained so."""
 
     def averages(
         self, states: States, probabilities: Float, training: TrainingSettings
@@ -150,6 +152,9 @@ class SqRBMProblem:
         self.couplings: Selection = self.shape.w
 
     def check(self, training: TrainingSettings) -> None:
+        size = Size(*self.shape, self.mask, self.states.shape[1], self.paulis)
+        for check in training.checks_of_sizes():
+            check(size, training)
         if training.centred and self._given_frozen.any():
             raise ValueError(
                 "centred: the centred gradient mixes all parameters, none can be frozen"

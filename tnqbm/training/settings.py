@@ -8,7 +8,7 @@ views of these.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple
 
@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 from tnqbm.base.arguments import unknown_names
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.training.bias import REFERENCES, ReferenceSettings
+from tnqbm.training.costs import Size
 from tnqbm.training.estimators import EVALUATORS, GRADIENTS, EvaluatorSettings, GradientSettings
 from tnqbm.training.optimizers import OPTIMIZERS, OptimizerSettings
 from tnqbm.training.recipes import expanded
@@ -166,6 +167,14 @@ class TrainingSettings(Settings):
         """Whether log Z of those rows is asked of :attr:`evaluate`: gradients may know it."""
         gradient = self.gradient
         return not gradient.exact and (self.evaluate.chosen or not gradient.knows_log_partition)
+
+    def checks_of_sizes(self) -> list[Callable[[Size, TrainingSettings], None]]:
+        """What raises ValueError or MemoryError if models of a size cannot be trained so."""
+        parts: list[GradientSettings | OptimizerSettings | ReferenceSettings | EvaluatorSettings]
+        parts = [self.gradient, self.optimizer, self.bias_reference]
+        if self.evaluates:
+            parts.append(self.evaluate)
+        return [part.check for part in parts]
 
     def spread(self, count: int | None) -> NDArray[np.int64]:
         """So many of :attr:`recorded_steps`, log-spaced, the last one always; None: all."""

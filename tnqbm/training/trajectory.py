@@ -11,12 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.notebook import facts_table
+from tnqbm.core.bounds import SIGMAS, below_bound
 
 METRICS = (
     "kl", "tvd", "nll", "gradient_norm", "log_partition", "log_partition_error", "test_nll",
     "valid_nll", "log_partition_bound",
 )  # fmt: skip
 """Names of the recorded metrics, in the order in which they are stored. New ones go to the end."""
+
+
+LOG_Z_LIMIT = 10**-0.5
+"""Standard error of log Z (nats) above which it is not trusted.
+
+With fewer than 10 effective chains an estimate by annealing is not trusted
+(:mod:`mc.sampling.log_z.estimate`), and so many have a relative error of Z of 1/sqrt(10).
+"""
 
 
 def ran_away(final: Mapping[str, float | None], n_visible: int) -> str:
@@ -32,6 +41,36 @@ def ran_away(final: Mapping[str, float | None], n_visible: int) -> str:
                 f"the negative log-likelihood of the {what} data is {value:.4g} nats, that of fair "
                 f"coins {coins:.4g}"
             )
+    return ""
+
+
+def untrusted(metrics: Mapping[str, float | None]) -> str:
+    """Why the log Z that a run recorded cannot be right, "" if nothing speaks against it.
+
+    ``metrics`` are the final values of a run, with the bounds of :func:`with_bounds` if they are
+    to be checked. An exact log Z is never doubted.
+    """
+    error = metrics.get("log_partition_error")
+    if error is None or error == 0:
+        return ""
+    if not math.isfinite(error):
+        return "its standard error is not finite"
+    slack = SIGMAS * error
+    log_z, bound = metrics.get("log_partition"), metrics.get("log_partition_bound")
+    if log_z is not None and bound is not None and below_bound(log_z, error, bound):
+        return f"{bound - log_z:.3g} nats below what the rows of the data alone weigh"
+    nll, kl, tvd = metrics.get("nll"), metrics.get("kl"), metrics.get("tvd")
+    if nll is not None and nll < -slack:
+        return f"the NLL would be {nll:.3g}, below zero"
+    if kl is not None and kl < -slack:
+        return f"the NLL would be {-kl:.3g} nats below the entropy of the data"
+    # Earlier versions raised a negative KL divergence to 0.
+    if kl == 0:
+        return "the NLL would be below the entropy of the data (KL divergence cut off at 0)"
+    if tvd == 0 and kl is not None and kl > slack:
+        return "the probabilities of the data would exceed 1 in sum (TVD 0)"
+    if error > LOG_Z_LIMIT:
+        return f"its standard error is {error:.2g} nats"
     return ""
 
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tnqbm.base.errors import EstimateWarning as EstimateWarning
 from tnqbm.base.notebook import facts_table
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
@@ -34,10 +35,6 @@ _PARETO_SAMPLES = 100
 """Fewer weights say nothing about their tail."""
 _EVEN = 1e-6
 """Log weights that differ by less have no tail."""
-
-
-class EstimateWarning(UserWarning):
-    """An estimate of log Z that should not be relied on; the message says what to do."""
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,12 @@ from tests.trainings import finished
 from tests.trainings import same as same_path
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
-from tnqbm.archive.trust import untrusted
 from tnqbm.base.teams import Alone, Team
 from tnqbm.core.shape import Shape
 from tnqbm.training.estimators import Averages, Context, between
 from tnqbm.training.problems import SqRBMProblem
 from tnqbm.training.trainer import Trainer
+from tnqbm.training.trajectory import untrusted
 
 N, M = 5, 3
 

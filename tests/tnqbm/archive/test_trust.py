@@ -11,9 +11,9 @@ import pytest
 from tests.synthetic import TIME, write
 from tnqbm import SqRBM, datasets
 from tnqbm.archive import Archive, RunRecord
-from tnqbm.archive.trust import doubts, untrusted, with_bounds
+from tnqbm.archive.trust import doubts, with_bounds
 from tnqbm.core.bounds import log_partition_bound
-from tnqbm.training.trajectory import Trajectory
+from tnqbm.training.trajectory import Trajectory, untrusted
 
 RESULTS = Path(__file__).parents[3] / "data" / "results"
 
