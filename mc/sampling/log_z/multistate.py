@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from mc.kernels import Sweeper
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
 from mc.sampling.log_z.policies import Multistate
+from mc.sampling.log_z.visited import covered
 from mc.sampling.path import Path
 from mc.sampling.tempering.snapshots import (
     Ladder,
@@ -34,7 +35,7 @@ from tnqbm.base.errors import MissingExtraError
 from tnqbm.base.limits import check_memory
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams
-from tnqbm.core.bounds import bound_from_weights, log_sum
+from tnqbm.core.bounds import SIGMAS, bound_from_weights, log_sum
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
@@ -55,7 +56,9 @@ class Weighed(NamedTuple):
     """What states of a ladder say of K models, arrays (K,).
 
     ``log_z`` with ``standard_error``; ``ess`` of the weights; ``drift``, by how much the first half
-    of the run differs from the whole; ``bound`` <= log Z, of the states that were seen.
+    of the run differs from the whole; ``bound`` <= log Z, of the states that were seen; ``covered``
+    with ``covered_error``, the log Z that follows from the bound and from how much of the model
+    these states are, see :func:`mc.sampling.log_z.visited.covered`.
     """
 
     log_z: Float
@@ -63,6 +66,8 @@ class Weighed(NamedTuple):
     ess: Float
     drift: Float
     bound: Float
+    covered: Float
+    covered_error: Float
 
 
 def require_pymbar() -> None:
@@ -116,13 +121,15 @@ def weigh_snapshots(
     seen = states.reshape(-1, model.n_visible)
     seconds = (time.perf_counter() - begun) / len(models)
     runs = []
-    for log_z, error, ess, drift, bound in zip(*found, strict=True):
+    for log_z, error, ess, drift, bound, *seen_say in zip(*found, strict=True):
         effective = min(ess, worth)
+        # What so many samples are likely to miss is in no spread.
+        stated = max(float(error), abs(float(drift)), 1.0 / max(effective, 1e-9))
         complaints = [] if effective >= MIN_ESS else [_too_few(effective)]
+        complaints += _contradicted(float(log_z), stated, *map(float, seen_say))
         estimate = Estimate(
             value=float(log_z),
-            # What so many samples are likely to miss is in no spread.
-            standard_error=max(float(error), abs(float(drift)), 1.0 / max(effective, 1e-9)),
+            standard_error=stated,
             ess=effective,
             log_weights=np.empty(0),
             method="mbar",
@@ -186,7 +193,9 @@ def weigh(
     log_z = float(Path(rungs[:1], *shape).log_z0()[0]) + relative
     error = np.sqrt(chains / (chains - 1.0) * (by_chain**2).sum(axis=1))
     bound = bound_from_weights(log_weights, everyone[0])
-    return Weighed(*(a[count:] for a in (log_z, error, ess, drift, bound)))
+    ladders = np.tile(np.repeat(np.arange(chains), samples), count)
+    by_seen = covered(bound, weights, everyone[0], ladders)
+    return Weighed(*(a[count:] for a in (log_z, error, ess, drift, bound, *by_seen)))
 
 
 class _Annealed(NamedTuple):
@@ -202,7 +211,7 @@ def _anneal(here: Float, states: States, there: Float, sweeper: Sweeper, key: in
     """Annealed importance sampling from states (chains, samples, n) of one model to another."""
     chains, samples, n = states.shape
     taken = states[:, :: max(1, samples // ANNEALED)]
-    moving = np.ascontiguousarray(taken).reshape(1, -1, n)
+    moving = np.array(taken, order="C").reshape(1, -1, n)  # a copy, which sweeps change
     between = sweeper.log_weights(there[None], moving) - sweeper.log_weights(here[None], moving)
     steps = int(np.clip(STEPS_PER_WIDTH * between.std(), 8, MOST_STEPS))
     keys = np.array([key], dtype=np.uint64)
@@ -284,6 +293,17 @@ def _draw(ladder: Ladder, policy: Multistate, progress: bool) -> States:
             states[:, :, k] = ladder.ladders.chains[0]
             display.advance(thin)
     return states
+
+
+def _contradicted(log_z: float, error: float, covered: float, covered_error: float) -> list[str]:
+    """What is wrong with log Z if the states that were seen weigh something else."""
+    if not abs(covered - log_z) > SIGMAS * math.hypot(error, covered_error):
+        return []
+    return [
+        f"mbar: log Z = {log_z:.8g} +- {error:.2g}, but all states that were seen, and the part of "
+        f"the model that they are, give {covered:.8g} +- {covered_error:.2g}; take more samples, "
+        "or rungs nearer to the model (target_swap_rate)"
+    ]
 
 
 def _too_few(ess: float) -> str:

@@ -25,10 +25,14 @@ from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, row_keys
 from tnqbm.datasets import Target
 
+Float = NDArray[np.float64]
 States = NDArray[np.uint8]
 
 MIN_SHARE = 0.05
 """Share of the samples on visited states below which the estimate is not trusted."""
+
+MISSING = 0.5
+"""Part of a model that states may lack for their weight to tell log Z."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,31 @@ def weigh_visited(
     )
     seen = np.concatenate([rows, states.reshape(-1, model.n_visible)])
     return Run(found, seen, [f"visited: {text}" for text in info.warnings])
+
+
+def covered(
+    bound: Float, weights: Float, states: States, ladders: NDArray[np.intp]
+) -> tuple[Float, Float]:
+    """log Z (K,) from the weight of all states that were seen, and its standard error.
+
+    bound : (K,), log of that weight, which is exact. weights : (K, N) of the ``states`` (N, n) of
+    ``ladders`` (N,). The part of a model that no ladder has seen is about the part that only one
+    has (Good 1953), because ladders are independent. nan where this is more than half.
+    """
+    _, places = np.unique(row_keys(states), return_inverse=True)
+    first = np.full(places.max() + 1, ladders.max())
+    last = np.zeros_like(first)
+    np.minimum.at(first, places, ladders)
+    np.maximum.at(last, places, ladders)
+    alone = (first == last)[places]
+    count = int(ladders.max()) + 1
+    shares = np.stack([weights[:, ladders == c].sum(axis=1) for c in range(count)], axis=1)
+    single = np.where(alone, weights, 0.0)
+    parts = np.stack([single[:, ladders == c].sum(axis=1) for c in range(count)], axis=1)
+    missing = parts.sum(axis=1)
+    spread = ((parts - missing[:, None] * shares) ** 2).sum(axis=1)
+    seen = np.where(missing <= MISSING, 1.0 - missing, np.nan)
+    return bound - np.log(seen), np.sqrt(count / (count - 1.0) * spread) / seen
 
 
 def _rows(data: Target | ArrayLike | None, n: int) -> States:

@@ -176,3 +176,41 @@ def test_pymbar_is_quiet() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert done.stderr == ""
+
+
+def test_states_that_were_seen_tell_log_z_as_well() -> None:
+    """Independent ladders: what one alone has seen is what none has, about."""
+    models, found = ladder(), []
+    truth = exact(models)
+    for seed in range(40):
+        states = independent(models, 5, 2, np.random.default_rng(seed))
+        found.append(weigh(rows(models), states, rows(models), SHAPE, key=1))
+    off = np.array([one.covered for one in found]) - truth
+    short = truth - np.array([one.bound for one in found])
+    assert (short > -1e-9).all()  # rigorous
+    assert short[:, 0].mean() > 0.05
+    assert (np.abs(off.mean(axis=0)) < 0.4 * short.mean(axis=0)).all()
+    stated = np.array([one.covered_error for one in found])
+    assert (off.std(axis=0) < 3.0 * stated.mean(axis=0)).all()
+    # Every ladder by itself: nothing says how much none of them has seen.
+    apart = np.repeat(np.arange(N)[:, None] == np.arange(N), 1, axis=0).astype(np.uint8)
+    alone = np.broadcast_to(apart[None, :, None], (len(models), N, 2, N)).copy()
+    assert np.isnan(weigh(rows(models), alone, rows(models), SHAPE, key=1).covered).all()
+
+
+def test_a_value_that_contradicts_the_states_seen_is_not_trusted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    models = training(5)
+
+    def too_high(*arguments: Any, **keywords: Any) -> Any:
+        found = weigh(*arguments, **keywords)
+        off = np.zeros(len(found.log_z))
+        off[2] = 5.0 * found.standard_error[2] + 0.5
+        return found._replace(log_z=found.log_z + off)
+
+    monkeypatch.setattr("mc.sampling.log_z.multistate.weigh", too_high)
+    method = Multistate(samples=200, snapshots=Snapshots(chains=20))
+    with pytest.warns(EstimateWarning, match="all states that were seen, and the part of the"):
+        found = log_partitions(models, method, seed=1)
+    assert [one.trusted for one in found] == [True, True, False, True, True]
