@@ -26,12 +26,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.estimators.divergence import checked_array, shape_of, sweeper_of, taken
+from mc.estimators.jumps import Jumps
+from mc.estimators.known import Known, KnownStates
 from mc.estimators.particles import Groups, shortened
 from mc.estimators.way import Way
 from mc.kernels.weights import effective_shares, relative_variances, reweigh_groups
 from mc.sampling.resampling import ancestors
 from tnqbm.base.teams import share
 from tnqbm.core import streams
+from tnqbm.core.bounds import SIGMAS
 from tnqbm.exact.averages import SampleMoments
 from tnqbm.exact.weighted import WeightedMoments
 from tnqbm.training.estimators import Averages, Context, between
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
 States = NDArray[np.uint8]
+Flags = NDArray[np.bool_]
 State = dict[str, NDArray[np.generic]]
 
 EXTRA_SWEEPS = 4
@@ -57,6 +61,9 @@ GROWTH = 2.0
 ROUNDING = float(np.finfo(np.float64).eps)
 """Error of log Z, relative to 1 + |log Z|, that an update may add."""
 
+ANCHORS = 100.0
+"""Effective witnesses in known states from which log Z is set right by what these weigh."""
+
 GUESS = 2.0
 """Error of a predicted log mean weight (nats) beyond which sums are computed again."""
 
@@ -65,9 +72,10 @@ class _Weighed(NamedTuple):
     """Chains of runs (B) under other parameters ``theta`` (B, size).
 
     ``weights`` (B, C) of all their chains, ``log_factors`` (B,) by which Z has grown as the
-    witnesses see it, and conditional effective ``shares`` (B,) of the others. Of this process's
-    chains ``old`` (B, c), which is log p~ under the parameters that they come from, and ``sums``
-    (B, size), in which the weights of all that take part add up to ``totals`` (B,).
+    witnesses see it, and conditional effective ``shares`` (B,) of the others. ``known`` (B, 2) are
+    the parts of both groups' weights that chains in known states have. Of this process's chains
+    ``old`` (B, c), which is log p~ under the parameters that they come from, and ``sums`` (B, size)
+    over those in other states, if the weights of all added up to ``totals`` (B,).
     """
 
     theta: Float
@@ -75,6 +83,7 @@ class _Weighed(NamedTuple):
     weights: Float
     log_factors: Float
     shares: Float
+    known: Float
     sums: NDArray[np.int64]
     totals: Float
 
@@ -100,6 +109,8 @@ class WeightedChains:
         self._pick_keys = streams.keys(context.keys, streams.Run.RESAMPLING)
         self._groups = groups = Groups(total, total - settings.witnesses)
         self._way = Way(context, groups)
+        self._known = KnownStates(context, total, self._moments)
+        self._jumps = Jumps(context, total, self._moments)
         self._share = first, last = share(total, context.team)
         self._local = tuple(
             slice(max(first, g.start) - first, max(first, min(last, g.stop)) - first)
@@ -116,25 +127,30 @@ class WeightedChains:
         self._log_z = np.zeros(runs)
         self._fractions = np.ones(runs)
         self._resamplings = np.zeros(runs, dtype=np.int64)
+        self._anchorings = np.zeros(runs, dtype=np.int64)
         self._ahead: tuple[Rows, _Weighed] | None = None
 
     def estimate(self, theta: Float, rows: Rows, data: States | None = None) -> Averages:
         self._start(theta, rows)
-        found = self._reweigh(theta, rows)
-        model, of_data = self._averages(found, data)
+        found, known = self._reweigh(theta, rows), self._known.weigh(theta, rows)
+        model, of_data = self._averages(found, known, data)
         self._model[rows] = model
         shares = np.empty((rows.size, 2))
         effective_shares(found.weights, self._groups.first_witness, shares)
-        log_z, error = self._log_z[rows], self._errors(found.weights, rows)
+        witnesses = shares[:, 1] * self._groups.witnesses
+        log_z, error = self._log_partition(found, known.log_sums, witnesses, rows)
         states, weights = self._with_states(found.weights, rows)
         usage = {
             "effective_chains": shares[:, 0] * self._groups.first_witness,
-            "effective_witnesses": shares[:, 1] * self._groups.witnesses,
+            "effective_witnesses": witnesses,
+            "known_share": found.known[:, 0],
             "step_fraction": self._fractions[rows],
             "resamplings": self._resamplings[rows].astype(np.float64),
+            "anchorings": self._anchorings[rows].astype(np.float64),
         }
         uneven = shares < self._resample_below
         self._resample(rows, uneven)
+        self._jump(theta, rows)
         self._sweep(theta, rows, uneven)
         self._updates += 1
         return Averages(
@@ -174,8 +190,39 @@ class WeightedChains:
                 self._families[run], self._log_z[run] = arrived.families, arrived.log_z
                 self._theta[run], self._started[run] = theta[k], True
 
+    def _log_partition(
+        self, found: _Weighed, known: Float, witnesses: Float, rows: Rows
+    ) -> tuple[Float, Float]:
+        """log Z (B,) and its standard error, with the log of the ``known`` weights (B,).
+
+        Witnesses, of which ``witnesses`` (B,) are effective, estimate the known weights as well:
+        by Z times the part f of them that is in known states. Where this differs from the truth,
+        so does Z, and it is corrected by as much of the difference, beta (f Z - known), as leaves
+        the least variance: none if the weights are better known than f, all if f is. Where the
+        two contradict each other, witnesses have lost mass; their log Z is then set right by f if
+        enough of them are in known states by now, else the error is nan if log Z of all states is
+        below that of the known ones.
+        """
+        errors = self._errors(found.weights, rows)
+        if not self._known.used:
+            return self._log_z[rows], errors
+        least = 1.0 / np.maximum(witnesses, 1.0)
+        inside = np.maximum(found.known[:, 1], least)
+        scatter = inside * np.maximum(1.0 - found.known[:, 1], least) * least
+        off = self._log_z[rows] + np.log(inside) - known
+        wrong = np.abs(off) > SIGMAS * np.sqrt(errors**2 + scatter / inside**2)
+        mended = wrong & (inside >= ANCHORS * least)
+        self._log_z[rows[mended]] -= off[mended]
+        self._anchorings[rows[mended]] += 1
+        log_z = self._log_z[rows]
+        lost = known - log_z > SIGMAS * errors
+        both = (errors * inside) ** 2 + scatter
+        beta = errors**2 * inside / both
+        log_z = np.logaddexp(log_z + np.log(scatter / both), known + np.log(beta))
+        return log_z, np.where(lost & ~mended, np.nan, errors * np.sqrt(scatter / both))
+
     def _errors(self, weights: Float, rows: Rows) -> Float:
-        """Standard errors of log Z (B,), no less than what rounding may add up to."""
+        """Standard errors (B,) of the witnesses' log Z, at least what rounding may add up to."""
         groups, variances = self._groups, np.empty(rows.size)
         work = np.empty(groups.witnesses)
         relative_variances(weights, groups.first_witness, self._families, rows, work, variances)
@@ -189,7 +236,7 @@ class WeightedChains:
             return None, None
         those = self._groups.spans[0]
         states = self._team.gather(taken(self._chains, rows))[:, those]
-        return np.ascontiguousarray(states), weights[:, those].copy()
+        return states.copy(), weights[:, those].copy()
 
     def _weigh(self, theta: Float, rows: Rows, old: Float | None = None) -> _Weighed:
         """Weights and sums of chains under other parameters.
@@ -199,7 +246,8 @@ class WeightedChains:
         """
         groups, (first, last), counted = self._groups, self._share, self._local[0].stop
         chains, before = taken(self._chains, rows), self._theta[rows]
-        weights = self._weights[rows, first:last]
+        inside = self._known.holds(chains, rows)
+        weights = np.where(inside, 0.0, self._weights[rows, first:last])
         # What the averages at the last parameters foretell.
         guesses = -((theta - before) * self._model[rows]).sum(axis=1)
         size = math.log(groups.first_witness)
@@ -211,6 +259,7 @@ class WeightedChains:
         new = np.empty((rows.size, groups.total))
         factors, shares = np.empty((rows.size, 2)), np.empty((rows.size, 2))
         reweigh_groups(self._weights, increments, rows, groups.first_witness, new, factors, shares)
+        known = self._parts(new, inside)
         sums, far = found.sums, np.flatnonzero(np.abs(factors[:, 0] - guesses) > GUESS)
         if far.size:
             guesses[far] = factors[far, 0]
@@ -218,7 +267,16 @@ class WeightedChains:
                 theta[far], chains[far], weights[far], found.old[far], guesses[far] - size, counted
             ).sums
         totals = np.exp(factors[:, 0] - (guesses - size))
-        return _Weighed(theta.copy(), found.old, new, factors[:, 1], shares[:, 0], sums, totals)
+        return _Weighed(
+            theta.copy(), found.old, new, factors[:, 1], shares[:, 0], known, sums, totals
+        )
+
+    def _parts(self, weights: Float, inside: Flags) -> Float:
+        """Sums (B, 2) of the groups' weights (B, C) over chains ``inside``, of this process's."""
+        if not self._known.used:
+            return np.zeros((len(weights), 2))
+        own = np.where(self._team.gather(inside), weights, 0.0)
+        return np.stack([own[:, g].sum(axis=1) for g in self._groups.spans], axis=1)
 
     def _reweigh(self, theta: Float, rows: Rows) -> _Weighed:
         """Give the chains the weights for new parameters."""
@@ -235,16 +293,23 @@ class WeightedChains:
         self._log_z[rows] += found.log_factors
         return found
 
-    def _averages(self, found: _Weighed, data: States | None) -> tuple[Float, Float | None]:
-        """Averages of the model, and of the minibatch if there is one."""
+    def _averages(
+        self, found: _Weighed, known: Known, data: States | None
+    ) -> tuple[Float, Float | None]:
+        """Averages of the model, and of the minibatch if there is one.
+
+        The model's are those of the chains in other states, and of the known states in place of
+        the chains there.
+        """
+        inside = found.known[:, :1] * known.means
         if data is None:
             sums = found.sums.copy()
             self._team.add(sums)
-            return self._moments.mean(sums, found.totals), None
+            return self._moments.mean(sums, found.totals) + inside, None
         both = np.stack([self._of_data.sums(found.theta, data), found.sums])
         self._team.add(both)
         of_data = self._of_data.mean(both[0], self._batch_size)
-        return self._moments.mean(both[1], found.totals), of_data
+        return self._moments.mean(both[1], found.totals) + inside, of_data
 
     def _resample(self, rows: Rows, uneven: NDArray[np.bool_]) -> None:
         """Copy chains as often as they weigh, in groups with ``uneven`` (B, 2) weights."""
@@ -265,6 +330,13 @@ class WeightedChains:
             self._chains[run] = chains[k, picks[first:last]]
             witnesses = picks[self._groups.spans[1]] - self._groups.first_witness
             self._families[run] = self._families[run, witnesses]
+
+    def _jump(self, theta: Float, rows: Rows) -> None:
+        """Offer some of the chains states near rows of the data."""
+        chains = taken(self._chains, rows)
+        self._jumps.advance(theta, rows, chains, self._updates)
+        if chains is not self._chains:
+            self._chains[rows] = chains
 
     def _sweep(self, theta: Float, rows: Rows, uneven: NDArray[np.bool_]) -> None:
         """Move the chains, groups that were resampled more often."""
@@ -304,4 +376,5 @@ class WeightedChains:
 
 _OF_RUNS = (
     "started", "theta", "model", "weights", "families", "log_z", "fractions", "resamplings",
+    "anchorings",
 )  # fmt: skip

@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=12, help="default 12")
     parser.add_argument("--paulis", default="XYZ", help="default XYZ")
     parser.add_argument("--seeds", type=int, default=20, help="how many, default 20")
+    parser.add_argument("--first-seed", type=int, default=1, help="the others follow, default 1")
     parser.add_argument("--gradient", help="instead of the recipe's")
     parser.add_argument("--chains", type=int, help="instead of the recipe's")
     parser.add_argument("--iterations", type=int, help="instead of the recipe's")
@@ -80,8 +81,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     chosen = parser.parse_args()
     os.environ |= {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(partial(one, chosen=chosen), range(1, chosen.seeds + 1)))
+        rows = list(pool.map(partial(one, chosen=chosen), seeds))
     if chosen.json:
         print_json(rows)
         return

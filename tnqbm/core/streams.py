@@ -163,6 +163,7 @@ class Run(IntEnum):
     RESAMPLING = 31
     WAY = 32
     WAY_PICKS = 33
+    JUMPS = 34
     REPLICATES = 41
     REFERENCE = 42
     EVALUATION = 0xA15

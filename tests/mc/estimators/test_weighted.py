@@ -28,6 +28,7 @@ from tests.trainings import finished
 from tests.trainings import same as same_path
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact, train
+from tnqbm.base.errors import EstimateWarning
 from tnqbm.base.teams import Alone, Team
 from tnqbm.core.shape import Shape
 from tnqbm.training.estimators import Averages, Context, between
@@ -213,10 +214,10 @@ def test_witnesses_have_no_part_in_the_averages() -> None:
 
 
 def test_states_and_weights_behind_the_averages_are_handed_out() -> None:
-    estimator = make(2, 3, wants_states=True)
+    settings = Weighted(chains=40)  # too few for the rows of the data to count as known
+    estimator = settings.make(context_of(2, 3, wants_states=True))
     for theta in walk(3, 3, 2):
         found = estimator.estimate(theta, np.arange(3))
-    settings = Weighted(chains=130)
     assert found.states.shape == (3, settings.sample_size, N)
     np.testing.assert_allclose(found.weights.sum(axis=1), 1.0, rtol=1e-14)
     spins = 1.0 - 2.0 * found.states
@@ -467,20 +468,78 @@ def test_what_a_run_records() -> None:
     assert (path.log_partition_error >= 0).all()
     assert path.log_partition_bound is not None
     assert set(path.estimator_records) == {
-        "effective_chains", "effective_witnesses", "step_fraction", "resamplings",
+        "effective_chains", "effective_witnesses", "known_share", "step_fraction",
+        "resamplings", "anchorings",
     }  # fmt: skip
     assert (path.estimator_records["effective_chains"] <= 75.0 + 1e-9).all()
 
 
-def test_log_z_below_the_bound_is_called_untrusted() -> None:
-    """Chains that lost most of the model: the data weigh more than log Z allows."""
+def test_lost_mass_that_chains_have_not_found_again_is_called_so() -> None:
+    """The data weigh more than log Z allows, and too few witnesses are there to set it right."""
     trainer = trainer_of(1)
     trainer.advance(5)
     estimator: Any = trainer._estimator
     estimator._log_z -= 6.0
-    assert "below what the rows of the data alone weigh" in untrusted(finished(trainer)[0].final)
+    assert "its standard error is not finite" in untrusted(finished(trainer)[0].final)
     small = finished(trainer_of(1, chains=1000, optimizer="sgd"))[0]
     assert untrusted(small.final) == ""
+
+
+@pytest.mark.parametrize("off", [-6.0, 6.0])
+def test_log_z_is_set_right_by_known_states(off: float) -> None:
+    trainer = trainer_of(1, chains=4000)
+    trainer.advance(5)
+    estimator: Any = trainer._estimator
+    estimator._log_z += off
+    path = finished(trainer)[0]
+    assert path.estimator_records["anchorings"][-1] >= 1
+    error = abs(path.log_partition[-1] - exact.log_partition(path.model))
+    assert error < min(0.1, 4.5 * path.log_partition_error[-1])
+
+
+def test_known_states_stand_for_the_chains_in_them() -> None:
+    """Averages are those of chains elsewhere, and of all rows as they weigh in place of others."""
+    estimator = make(2, 1, settings={"chains": 400}, wants_states=True)
+    thetas = walk(3, 1, 2)
+    for theta in thetas:
+        found = estimator.estimate(theta, np.arange(1))
+    rows, chains, weights = estimator._known._states[0], found.states[0], found.weights[0]
+    inside = (chains[:, None] == rows).all(axis=2).any(axis=1)
+    assert 0.1 < weights[inside].sum() < 0.9
+    assert found.usage["known_share"][0] == pytest.approx(weights[inside].sum(), rel=1e-12)
+    p = np.exp(SqRBM.from_vector(thetas[-1][0], N, M, "XZ").log_weight(rows))
+    spins = weights[~inside] @ (1.0 - 2.0 * chains[~inside])
+    spins += weights[inside].sum() * (p / p.sum()) @ (1.0 - 2.0 * rows)
+    np.testing.assert_allclose(found.model[0, :N], spins, atol=1e-7)
+
+
+def test_train_warns_of_lost_mass() -> None:
+    provide()
+    target = datasets.load("bas", 8)
+    start = SqRBM.uniform(8, 3, "XYZ", scale=0.05, seed=1)
+
+    made = Weighted(chains=100).make(
+        Context(SqRBMProblem([start], [target]), np.array([3], dtype=np.uint64))
+    )
+    allowed = made.allowed
+
+    def losing(*arguments: Any) -> Any:
+        made._log_z -= 1.0
+        return allowed(*arguments)
+
+    made.allowed = losing
+    with pytest.warns(EstimateWarning, match=r"log Z of the trained model is not to be trusted: "):
+        train(start, target, gradient=made, iterations=30, evaluate="none")
+
+
+def test_train_checks_what_studies_check() -> None:
+    provide()
+    target = datasets.load("bas", 8)
+    start = SqRBM.uniform(8, 3, "XYZ", scale=0.05, seed=1)
+    with pytest.raises(ValueError, match="witness_share: 0 of 100 chains"):
+        train(start, target, gradient="weighted", witness_share=0.0, iterations=5)
+    with pytest.raises(ValueError, match="kernel"):
+        train(start, target, gradient="pcd", kernel="block", iterations=5)
 
 
 # --- settings -------------------------------------------------------------------------------------
