@@ -96,7 +96,7 @@ class Jumps:
         at = (np.arange(CENTRES) + offset) / CENTRES
         drawn = np.searchsorted(cumulated, at, side="right")
         rows: States = self._states[run % len(self._states)]
-        return rows[np.minimum(drawn, cumulated.size - 1)]
+        return np.asarray(rows[np.minimum(drawn, cumulated.size - 1)])
 
 
 def _log_offers(states: States, centres: States, mean: Float) -> Float:
