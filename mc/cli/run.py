@@ -111,7 +111,6 @@ def run(
         try:
             end = execute(checked, out, comm, choices, stop, watch, progress=not no_progress)
         except StudyInterrupted as interrupted:
-            watch.ignore()
             if first:
                 tell(_continue(interrupted, study, out, size))
             raise SystemExit(interrupted.exit_code) from None

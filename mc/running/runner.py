@@ -131,6 +131,9 @@ def execute(
             # Several ranks must not end while others save; their launcher ends them if it must be.
             watch.insist = ranks.size == 1
             failed = _run(study, workspace, ranks, options, watch, limit.notes, progress)
+    except StudyInterrupted:
+        watch.ignore()
+        raise
     finally:
         ranks.close()
     return StudyEnd(workspace.out, failed, ranks.rank == 0)

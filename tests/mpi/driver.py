@@ -7,7 +7,7 @@ executes with ``out`` defined.
 
 Options: ``report``, the folder in which rank K writes K.json; ``stderr``, true if what rank K
 writes to its standard error goes to K.err in that folder; ``resume``, ``overwrite``,
-``retry_failed``; ``slow``, seconds of sleep in every chunk of at most 3 updates;
+``retry_failed``, ``stop_after``; ``slow``, seconds of sleep in every chunk of at most 3 updates;
 ``checkpoint_seconds``; ``fail``, coordinates of the runs that raise, on ``fail_rank`` alone if
 given, and amid training after ``fail_at`` updates if given; ``die``, the rank that raises outside
 of any run; ``rounding``, the rank whose parameters differ in their last bits from update 6 on;
@@ -33,7 +33,7 @@ import mc.running.liveness
 import mc.running.runner
 import mc.running.train_task
 from tnqbm.archive import Archive
-from tnqbm.base.process import launcher_rank
+from tnqbm.base.process import launcher_rank, mark_as_command
 from tnqbm.training.trainer import Trainer
 
 
@@ -100,7 +100,7 @@ def work_on(study: Any, out: str, options: dict[str, Any]) -> int:
             os.dup2(file.fileno(), 2)
     if "checkpoint_seconds" in options:
         study.setdefault("run", {})["checkpoint_seconds"] = options["checkpoint_seconds"]
-    ways = ("resume", "overwrite", "retry_failed")
+    ways = ("resume", "overwrite", "retry_failed", "stop_after")
     wanted = {name: options[name] for name in ways if name in options}
     found: dict[str, Any] = {}
     code = 0
@@ -129,6 +129,7 @@ def work_on(study: Any, out: str, options: dict[str, Any]) -> int:
 
 
 def main() -> int:
+    mark_as_command()
     words = sys.argv[1:]
     jobs = zip(words[::3], words[1::3], words[2::3], strict=True)
     return max(work_on(json.loads(s), out, json.loads(options)) for s, out, options in jobs)
