@@ -15,7 +15,7 @@ from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_w
 from tnqbm.archive import Archive
 from tnqbm.archive import merge as merge_archives
 from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
-from tnqbm.archive.rows import check_where, in_words, matches, varying
+from tnqbm.archive.rows import TRACEBACK, check_where, in_words, matches, varying
 from tnqbm.archive.summaries import leading_metrics
 from tnqbm.archive.verify import made_by, several_builds, verify_archive
 from tnqbm.base.text import one_page
@@ -185,6 +185,7 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
                 **row.flat(),
                 **({"estimator": row.estimator} if row.estimator else {}),
                 **({"log_z_doubt": why} if (why := reasons.get((row.group, row.seed))) else {}),
+                **({"failure": row.failure} if row.failure else {}),
             }
             for row in rows
         ]
@@ -215,10 +216,19 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
     echo(_progress(finished, planned))
     for line in doubt_lines(doubts):
         echo(line)
+    tracebacks: dict[str, list[str]] = {}
     for row in rows:
-        if row.cause:
-            varied = {key: row.identity[key] for key in keys if key in row.identity}
-            echo(f"failed: {in_words(varied)}: {one_page(row.cause)}")
+        if row.stopped != "failed":
+            continue
+        run = in_words({key: row.identity[key] for key in keys if key in row.identity})
+        place = f" ({row.place})" if row.place else ""
+        echo(f"failed: {run}{place}: {one_page(row.cause) or f'after {row.steps} updates'}")
+        if traceback := row.failure.get(TRACEBACK):
+            tracebacks.setdefault(traceback, []).append(run)
+    for traceback, runs in tracebacks.items():
+        more = f" and {_count(len(runs) - 1, 'other run')}" if len(runs) > 1 else ""
+        echo(f"traceback of {runs[0]}{more}:")
+        echo(traceback)
 
 
 def _show_minima(archive: Archive, threshold: float, where: Any, form: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from mc.estimators.settings import provide
-from mc.running.failures import RanksApart, error_report, is_of_run
+from mc.running.failures import MemberFailed, RanksApart, error_report, is_of_run
 from mc.running.interruption import SignalWatch
 from mc.running.provenance import block_provenance, now
 from mc.running.team import PATIENCE_SECONDS, Members
@@ -21,6 +21,7 @@ from mc.studies.schedule import Task
 from mc.studies.seeds import Coordinate
 from mc.studies.study import Study
 from tnqbm.archive import RunRecord, write_block
+from tnqbm.archive.rows import FAILED_RANK, TRACEBACK
 from tnqbm.base.errors import ArchiveError
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
@@ -28,6 +29,10 @@ from tnqbm.training.problems import SqRBMProblem
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
 from tnqbm.training.trajectory import METRICS, Trajectory
+
+KEPT = 4000
+"""Characters of the traceback of a run that raised that the archive keeps: half of them from the
+beginning, half from the end."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +90,17 @@ def train_task(context: TaskContext, task: Task, tick: Tick) -> int | None:
     except (Exception, SystemExit) as error:
         if not is_of_run(error):
             raise
-        cause = error_report(error)[0]
+        cause, details, _ = error_report(error)
+        if len(details) > KEPT:
+            details = f"{details[: KEPT // 2]}\n...\n{details[-KEPT // 2 :]}"
+        said = {TRACEBACK: details}
+        if isinstance(error, MemberFailed):
+            said[FAILED_RANK] = str(error.rank)
     if len(task.seeds) == 1:
         failed: int | None = 1
         if context.team.rank == 0:
             with context.watch.saving():
-                _store(context, task, [_failed(context, task, made, cause)], now())
+                _store(context, task, [_failed(context, task, made, cause)], now(), said)
     else:
         failed = _one_by_one(context, task, tick)
     if context.team.rank == 0 and failed is not None:
@@ -254,8 +264,13 @@ def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
 
 
 def _store(
-    context: TaskContext, task: Task, trajectories: Sequence[Trajectory], started: str
+    context: TaskContext,
+    task: Task,
+    trajectories: Sequence[Trajectory],
+    started: str,
+    said: Mapping[str, str] | None = None,
 ) -> None:
+    """Write the block of a task; ``said`` is what a run that raised leaves beside its cause."""
     finished = now()
     wanted = context.study.metrics(str(task.coordinates["gradient"]))
     unwanted: dict[str, None] = {name: None for name in METRICS if name not in wanted}
@@ -272,4 +287,5 @@ def _store(
         )
         for seed, trajectory in zip(task.seeds, trajectories, strict=True)
     ]
-    write_block(context.workspace.part(task), records, block_provenance(context.rank))
+    provenance = {**block_provenance(context.rank), **(said or {})}
+    write_block(context.workspace.part(task), records, provenance)

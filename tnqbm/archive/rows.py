@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from tnqbm.archive.coordinates import Coordinates
+from tnqbm.base.text import one_page
 
 Value = str | int | float
 Where = Mapping[str, Value | Collection[Value]]
@@ -106,7 +107,8 @@ class RunRow:
     ``metrics`` has every metric of :class:`tnqbm.Trajectory`, None if it was not kept. ``steps``
     counts the updates; ``stopped`` is "iterations", "plateau" or "failed", ``cause`` why it failed,
     or empty. ``started`` and ``finished`` are ISO 8601, in UTC. ``estimator`` holds the totals that
-    the estimator of the gradient reported, see :attr:`tnqbm.archive.Run.estimator`.
+    the estimator of the gradient reported, see :attr:`tnqbm.archive.Run.estimator`. ``failure``
+    says of a run that failed on which "host" and "rank", and with which "traceback" if it raised.
     """
 
     coordinates: Coordinates
@@ -118,6 +120,14 @@ class RunRow:
     started: str
     finished: str
     estimator: Mapping[str, Value] = field(default_factory=dict)
+    failure: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def place(self) -> str:
+        """Where a run failed, for people: "rank 3 on node7"; empty if that is not known."""
+        rank, host = self.failure.get("rank", ""), self.failure.get("host", "")
+        words = [f"rank {rank}" if rank else "", f"on {host}" if host else ""]
+        return " ".join(filter(None, words))
 
     @cached_property
     def group(self) -> Group:
@@ -133,6 +143,26 @@ class RunRow:
         """One flat dict, as :meth:`tnqbm.Archive.table` returns them."""
         ended = {name: getattr(self, name) for name in ENDED}
         return {**self.identity, **self.metrics, **ended}
+
+
+TRACEBACK = "traceback"
+"""Fact of a block's provenance: the traceback of its run, which raised."""
+
+FAILED_RANK = "failed_rank"
+"""The same: the rank that raised, where it is not the one that wrote the block."""
+
+
+PAGE = 8000
+"""Characters of such a fact, whatever the file says, that are shown."""
+
+
+def failure_facts(provenance: Mapping[str, object]) -> dict[str, str]:
+    """What a block's provenance says of its runs that failed; see :class:`RunRow`."""
+    facts = {name: str(provenance.get(name, "")) for name in ("rank", "host", TRACEBACK)}
+    if FAILED_RANK in provenance:
+        # Its host is not known.
+        facts |= {"rank": str(provenance[FAILED_RANK]), "host": ""}
+    return {name: one_page(text, PAGE) for name, text in facts.items() if text}
 
 
 ENDED = ("steps", "stopped", "cause", "started", "finished")

@@ -16,7 +16,7 @@ from tnqbm.archive.blocks import Block, final_rows
 from tnqbm.archive.contents import PLAN_FILE, Entry, Header, archive_files, parts_folder
 from tnqbm.archive.coordinates import Coordinates, PlannedGroup, coordinates_key, unite_plans
 from tnqbm.archive.file import ArchiveFile
-from tnqbm.archive.rows import GroupSeeds, RunRow
+from tnqbm.archive.rows import GroupSeeds, RunRow, failure_facts
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.gate import Arrays
@@ -242,6 +242,10 @@ class Sources:
         arrays = self.arrays(source, ("model_step", *METRICS, *_TEXTS))
         finals = self._finals(source, arrays, METRICS)
         step, last = arrays["step"], arrays["n_records"] - 1
+        failed = [arrays["stopped"][row] == "failed" for row in source.rows]
+        failure: dict[str, str] = {}
+        if any(failed):
+            failure = failure_facts(self._read(source, lambda file, name: file.provenance(name)))
         return [
             RunRow(
                 source.entry.coordinates,
@@ -250,6 +254,7 @@ class Sources:
                 int((step if step.ndim == 1 else step[row])[last[row]]),
                 **{name: str(arrays[name][row]) if name in arrays else "" for name in _TEXTS},
                 estimator=report,
+                failure=failure if failed[k] else {},
             )
             for k, (row, report) in enumerate(zip(source.rows, self.reports(source), strict=True))
         ]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from tnqbm.archive.coordinates import describe
 from tnqbm.archive.minimum_hidden import MinimumHidden
-from tnqbm.archive.rows import RunRow, varying
+from tnqbm.archive.rows import TRACEBACK, RunRow, varying
 from tnqbm.archive.trust import doubts
 from tnqbm.report.content import ArchiveFacts, Finding, GroupRow, Level, SampledModel
 from tnqbm.report.groups import MIN_SEEDS
@@ -87,8 +87,19 @@ def _failed(rows: Sequence[RunRow]) -> Iterable[Finding]:
             "They raised an error, their parameters stopped being finite, or their gradient could "
             "not be estimated any more. Training ended there; means include the values they had "
             "reached.",
-            (f"{_name(row)}: {row.cause or _after(row)}" for row in failed),
+            (
+                f"{_name(row)}{f' ({row.place})' if row.place else ''}: "
+                f"{row.cause or _after(row)}{_traceback(row)}"
+                for row in failed
+            ),
         )
+
+
+def _traceback(row: RunRow) -> str:
+    """The end of the traceback of a run that raised, where it says more than the cause."""
+    lines = row.failure.get(TRACEBACK, "").strip().splitlines()
+    places = [line.strip() for line in lines if line.startswith('  File "')]
+    return f" [{places[-1]}]" if places else ""
 
 
 def _after(row: RunRow) -> str:

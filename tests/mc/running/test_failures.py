@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +16,10 @@ from click.testing import CliRunner
 
 from mc import RunFailed, StudyInterrupted, load_study, run_study
 from mc.cli import cli
+from mc.running.train_task import KEPT
 from mc.running.workspace import Workspace
 from tests.mc.studies.samples import Disturbance, tiny
+from tnqbm import report
 from tnqbm.archive import Archive
 from tnqbm.base.errors import StudyError
 from tnqbm.base.text import PAGE
@@ -235,6 +239,20 @@ def test_a_run_that_raises_fails_alone(
     assert (lost.stopped, lost.step.tolist()) == ("failed", [0, 1, 2])
     assert lost.cause.startswith("update 4: " + CAUSES[kind])
     assert len(lost.cause) <= PAGE + 20
+    (row,) = [row for row in archive.rows() if row.stopped == "failed"]
+    assert row.failure["host"] == socket.gethostname()
+    assert row.failure["rank"] == "0"
+    assert row.failure["traceback"].startswith("Traceback")
+    assert len(row.failure["traceback"]) <= KEPT + 5
+    assert [row.failure for row in archive.rows() if row.stopped != "failed"] == [{}, {}]
+    shown = CliRunner().invoke(cli, ["show", str(out), "--runs"])
+    assert f"seed = 2 (rank 0 on {socket.gethostname()}): update 4: " in shown.stdout
+    assert "traceback of " in shown.stdout
+    as_json = json.loads(CliRunner().invoke(cli, ["show", str(out), "--runs", "--json"]).stdout)
+    assert [run.get("failure") for run in as_json["runs"]] == [None, dict(row.failure), None]
+    assert dict(row.failure).keys() == {"host", "rank", "traceback"}
+    found_by_report = report.collect([out], samples=False).findings
+    assert any(row.place in item for finding in found_by_report for item in finding.items)
     assert out.stat().st_size < 100_000
     assert not Workspace(out).folder.exists()
 
@@ -322,7 +340,10 @@ def test_exit_codes_and_what_the_command_says(tmp_path: Path) -> None:
     assert "'wild', seed = 1..3: update 1: the parameters stopped being finite" in found.stderr
     assert "--retry-failed" in found.stderr
     shown = CliRunner().invoke(cli, ["show", out, "--runs"])
-    assert "wild, seed = 3: update 1: the parameters" in shown.stdout.replace("\n", " ")
+    assert (
+        f"wild, seed = 3 (rank 0 on {socket.gethostname()}): update 1: the"
+        in shown.stdout.replace("\n", " ")
+    )
     assert "3 runs failed" in CliRunner().invoke(cli, ["show", out]).stdout
 
     path.write_text(dump_toml(study(training__gradient=["wild"])))
