@@ -11,6 +11,7 @@ import click
 
 from mc.cli import options
 from mc.cli.common import PATH, echo, number, parse_pairs, print_csv, print_json, print_table
+from mc.cli.follow import follow
 from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_words, shown_metrics
 from tnqbm.archive import Archive
 from tnqbm.archive import merge as merge_archives
@@ -39,6 +40,7 @@ _ORDER = ("data", "visible", "paulis", "hidden")
 @options.threshold("For --min-hidden.")
 @options.where
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
+@click.option("--follow", "again", is_flag=True, help="Show it again whenever runs have finished.")
 @options.as_json
 @click.option("--csv", "as_csv", is_flag=True, help="Print the rows as CSV.")
 def show(
@@ -48,6 +50,7 @@ def show(
     threshold: float,
     where: tuple[str, ...],
     skip_damaged: bool,
+    again: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -58,30 +61,41 @@ def show(
     seeds of each group. Where the data are samples of an unknown distribution the NLL takes the
     place of the TVD, which is near 1 there for any good model. Runs whose log Z cannot be right are
     named. Where gradients were measured on circuits, the shots of all runs of the
-    group and the share of them that survived post-selection. Works while the study is running.
+    group and the share of them that survived post-selection. Works while the study is running;
+    with --follow until all its runs have finished, or Ctrl-C is pressed.
 
     \b
     Examples:
       tnqbm show results.h5
       tnqbm show results.h5 --where data=bas,visible=6 --json
       tnqbm show results.h5 --min-hidden
+      tnqbm show results.h5 --follow
       tnqbm show results.h5 --runs --csv > results.csv
     """
     if min_hidden and (runs or skip_damaged):
         raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same; choose one")
+    if again and (as_json or as_csv):
+        raise click.UsageError("--follow shows tables: it goes with neither --json nor --csv")
     form = "json" if as_json else "csv" if as_csv else "table"
-    source, chosen = Archive(archive), parse_pairs(where)
-    if skip_damaged:
-        for problem in source.problems:
-            echo(f"left out: {problem}", err=True)
-    if min_hidden:
-        _show_minima(source, threshold, chosen, form)
-    elif runs:
-        _show_runs(source, chosen, skip_damaged, form)
+    chosen = parse_pairs(where)
+
+    def show_once(source: Archive) -> None:
+        if skip_damaged:
+            for problem in source.problems:
+                echo(f"left out: {problem}", err=True)
+        if min_hidden:
+            _show_minima(source, threshold, chosen, form)
+        elif runs:
+            _show_runs(source, chosen, skip_damaged, form)
+        else:
+            _show_groups(source, chosen, skip_damaged, form)
+
+    if again:
+        follow(archive, show_once)
     else:
-        _show_groups(source, chosen, skip_damaged, form)
+        show_once(Archive(archive))
 
 
 def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) -> None:
