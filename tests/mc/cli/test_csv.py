@@ -41,6 +41,8 @@ def test_rows_are_those_of_json(archive: Path, words: tuple[str, ...], name: str
     assert len(rows) == len(document[name])
     for row, expected in zip(rows, document[name], strict=True):
         expected.pop("estimator", None)
+        for key, value in expected.pop("failure", {}).items():
+            assert row[f"failure_{key}"] == cell(value)
         for key, value in expected.items():
             assert row[key] == cell(value) or float(row[key]) == value
 
