@@ -4,8 +4,9 @@
     python scripts/benchmarks/exact_gradient.py --help
 
 Single-thread figures are the best of several calls, in ns per (visible state x hidden unit).
-"exact.gradient" is what users call, with data on all states, both phases in one sweep. Peers are
-checked for equal results first. Quote ratios of one run: absolute times are noisy.
+"exact.gradient" is what users call, with data on all states, both phases in one sweep; "minibatch"
+are averages over as many rows of data as there are states, as samples and minibatches have them.
+Peers are checked for equal results first. Quote ratios of one run: absolute times are noisy.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from peers import jax_gradient, numpy_gradient, torch_gradient  # noqa: E402
 
 from tnqbm import SqRBM, Target, TrainingSettings, datasets, exact  # noqa: E402
 from tnqbm.core.shape import Shape  # noqa: E402
+from tnqbm.exact.averages import SampleMoments  # noqa: E402
 from tnqbm.exact.enumerator import Enumerator  # noqa: E402
 from tnqbm.training import SqRBMProblem  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
@@ -69,6 +71,11 @@ def gradients(n: int, m: int, dtype: Any) -> None:
     target = Target.from_dense(np.full(1 << n, 0.5**n))
     called = best_seconds(lambda: exact.gradient(model, target, precision=precision), ARGS.seconds)
     print(f"  exact.gradient {called * 1e6:5.1f} us {called / units * 1e9:7.2f} ns a unit")
+    samples, rows = SampleMoments(Shape(n, m, 3), precision), target.states[None]
+    averaged = best_seconds(lambda: samples.average(theta[None], rows), ARGS.seconds)
+    print(
+        f"  minibatch    {averaged * 1e6:7.1f} us {averaged / units * 1e9:7.2f} ns a row and unit"
+    )
     makers = {"numpy": numpy_gradient, "jax": jax_gradient, "torch": torch_gradient}
     for name in ARGS.peers.split(","):
         gradient = makers[name](n, m, 3, dtype)

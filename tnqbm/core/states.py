@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -32,8 +34,11 @@ def spins(states: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 def index_of(states: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Index of each state (..., n), visible unit 1 the most significant bit (Kronecker order)."""
-    powers = 1 << np.arange(states.shape[-1] - 1, -1, -1, dtype=np.int64)
-    return np.asarray(states.astype(np.int64) @ powers)
+    n = states.shape[-1]
+    # Floating-point numbers are exact up to 24 and 53 bits, and their products are fast.
+    kind: Any = np.float32 if n <= 24 else np.float64 if n <= 53 else np.int64
+    powers = (1 << np.arange(n - 1, -1, -1, dtype=np.int64)).astype(kind)
+    return np.asarray(states.astype(kind) @ powers).astype(np.int64)
 
 
 def states_of(index: NDArray[np.int64], n: int) -> NDArray[np.uint8]:

@@ -12,7 +12,8 @@ from tnqbm.core.shape import Shape
 from tnqbm.kernels.averages import all_averages
 from tnqbm.kernels.fields import LOG_2
 from tnqbm.kernels.parallel import get_num_threads
-from tnqbm.kernels.sample_moments import BITS, PATTERNS, SCALE, UNITS, all_sums, scaled
+from tnqbm.kernels.products import SCALE, UNITS
+from tnqbm.kernels.sample_moments import BITS, PATTERNS, all_sums, scaled
 from tnqbm.kernels.simd import aligned, lanes
 
 _SHARDS = 16

@@ -113,6 +113,7 @@ class Enumerator:
         self, theta: NDArray[np.float64], q: NDArray[np.float64], *, moments: bool
     ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
         padded = self._padded(theta)
+        q = np.ascontiguousarray(q, self._dtype)
         if self._padding and q.shape[1]:
             q = np.pad(q, ((0, 0), (0, (1 << self._n) - q.shape[1])))
         batch, shards, sets = padded.shape[0], 1 << self._shard_bits, 2 if q.shape[1] else 1

@@ -14,6 +14,7 @@ All give the same numbers to rounding, about 1e-12.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from tnqbm.base.forecast import table
 from tnqbm.base.limits import MAX_DENSE, MAX_VISIBLE, check_enumerable
 from tnqbm.core.model import MODEL, SqRBM, coupling_mask
 from tnqbm.core.moments import Gradient, Moments
+from tnqbm.core.shape import Shape
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.exact import cost, quadrature
@@ -238,9 +240,22 @@ def _cheapest(model: SqRBM, moments: bool, pairs: Pairs) -> str:
     )
 
 
+class _Last(threading.local):
+    """The last enumerator of a Python thread: its work space costs as much as a small model."""
+
+    key: tuple[Shape, str] | None = None
+    enumerator: Enumerator
+
+
+_LAST = _Last()
+
+
 def _enumerator(model: SqRBM, precision: str) -> Enumerator:
     check_enumerable(model.n_visible)
-    return Enumerator(model.shape, precision)
+    key = model.shape, precision
+    if _LAST.key != key:
+        _LAST.enumerator, _LAST.key = Enumerator(*key), key
+    return _LAST.enumerator
 
 
 def _contraction(model: SqRBM, engine: str) -> Contraction:

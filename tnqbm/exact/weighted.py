@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tnqbm.base.teams import SHARD
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.parallel import get_num_threads
-from tnqbm.kernels.sample_moments import BITS, PATTERNS, SCALE, UNITS
+from tnqbm.kernels.products import SCALE, UNITS
+from tnqbm.kernels.sample_moments import BITS, PATTERNS
 from tnqbm.kernels.simd import aligned, lanes
 from tnqbm.kernels.weighted_moments import all_log_weights, all_weighted_sums
 

@@ -249,8 +249,7 @@ def _target_weights(q, block, V, W, L, weight):
     """The weights of one block's states, in the order of the first pass, from a dense table."""
     for v in range(V):
         for row in range(ROWS):
-            for lane in range(W):
-                weight[(v * ROWS + row) * W + lane] = q[(block * ROWS + row) * L + v * W + lane]
+            store(weight, (v * ROWS + row) * W, load(q, (block * ROWS + row) * L + v * W))
 
 
 @njit(**OPTIONS)
@@ -365,7 +364,10 @@ def _views(sums, sizeU, sizeY, nt):
 
 @njit(parallel=True, **OPTIONS)
 def all_shards(theta, q, n, m, P, nl, ns, W, chunk, headroom, moments, work, reference, out):
-    """Every (model, shard); q is (1 or B, 2^n) dense target weights, or (1, 0) for none."""
+    """Every (model, shard); q is (1 or B, 2^n) dense target weights, or (1, 0) for none.
+
+    The type of q is that of ``work``.
+    """
     shards = 1 << ns
     own = q.shape[0] > 1
     for task in prange(theta.shape[0] * shards):

@@ -7,19 +7,18 @@ shards are fixed-point integers, so that the total does not depend on threads, r
 order.
 
 Lanes are hidden units. Visible units are read four at a time as a code: a table of their 16
-patterns turns four multiplications and additions into one addition. Products with spins keep the
-sums of eight visible units and two vectors in registers.
+patterns turns four multiplications and additions into one addition. Products with spins keep as
+many sums in registers as there are (:mod:`tnqbm.kernels.products`).
 """
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from tnqbm.kernels.fields import OPTIONS, length, tanh_ratio
 from tnqbm.kernels.parallel import get_thread_id, njit, prange
-from tnqbm.kernels.simd import absolute, load, splat, store
+from tnqbm.kernels.products import UNITS as UNITS
+from tnqbm.kernels.products import add_products as add_products
+from tnqbm.kernels.products import add_row
+from tnqbm.kernels.simd import absolute, load, store
 from tnqbm.kernels.simd_math import (
     bits_to_nibbles,
     bytes_to_bits,
@@ -27,12 +26,6 @@ from tnqbm.kernels.simd_math import (
     exp_minus_twice,
     where_less,
 )
-
-SCALE = 2.0**36
-"""Fixed-point unit: a shard's sum is kept to 1.5e-11; fewer than 2^27 states cannot overflow."""
-
-UNITS = 8
-"""Visible units whose averages stay in registers, times two vectors."""
 
 BITS = 4
 PATTERNS = 1 << BITS
@@ -131,74 +124,6 @@ def expectations(count, P, row, W, phi):
 
 
 @njit(**OPTIONS)
-def _add_row(values, out):
-    """out += values in fixed point."""
-    for k in range(values.shape[0]):
-        out[k] += np.int64(math.floor(values[k] * SCALE + 0.5))
-
-
-@njit(**OPTIONS)
-def add_products(n, m, P, row, W, count, stride, spins, sigma, block, out):
-    """Add sum_k s_ki sigma_kq of a shard to out[(p n + i) m + j]."""
-    padded = row // P
-    for q in range(0, row, 2 * W):
-        for i in range(0, n, UNITS):
-            zero = load(sigma, 0) * 0.0
-            a0, a1, b0, b1, c0, c1, d0, d1 = zero, zero, zero, zero, zero, zero, zero, zero
-            e0, e1, f0, f1, g0, g1, h0, h1 = zero, zero, zero, zero, zero, zero, zero, zero
-            for k in range(count):
-                x0 = load(sigma, k * row + q)
-                x1 = load(sigma, k * row + q + W)
-                at = k * stride + i
-                s = splat(spins, at)
-                a0 = a0 + s * x0
-                a1 = a1 + s * x1
-                s = splat(spins, at + 1)
-                b0 = b0 + s * x0
-                b1 = b1 + s * x1
-                s = splat(spins, at + 2)
-                c0 = c0 + s * x0
-                c1 = c1 + s * x1
-                s = splat(spins, at + 3)
-                d0 = d0 + s * x0
-                d1 = d1 + s * x1
-                s = splat(spins, at + 4)
-                e0 = e0 + s * x0
-                e1 = e1 + s * x1
-                s = splat(spins, at + 5)
-                f0 = f0 + s * x0
-                f1 = f1 + s * x1
-                s = splat(spins, at + 6)
-                g0 = g0 + s * x0
-                g1 = g1 + s * x1
-                s = splat(spins, at + 7)
-                h0 = h0 + s * x0
-                h1 = h1 + s * x1
-            store(block, 0, a0)
-            store(block, W, a1)
-            store(block, 2 * W, b0)
-            store(block, 3 * W, b1)
-            store(block, 4 * W, c0)
-            store(block, 5 * W, c1)
-            store(block, 6 * W, d0)
-            store(block, 7 * W, d1)
-            store(block, 8 * W, e0)
-            store(block, 9 * W, e1)
-            store(block, 10 * W, f0)
-            store(block, 11 * W, f1)
-            store(block, 12 * W, g0)
-            store(block, 13 * W, g1)
-            store(block, 14 * W, h0)
-            store(block, 15 * W, h1)
-            p, j = q // padded, q % padded
-            width = min(2 * W, m - j)
-            if width > 0:
-                for unit in range(min(UNITS, n - i)):
-                    to = (p * n + i + unit) * m + j
-                    _add_row(block[2 * W * unit : 2 * W * unit + width], out[to : to + width])
-
-
-@njit(**OPTIONS)
 def _add_up(values, count, stride, W, total):
     """total[i] = sum over k < count of values[k * stride + i]."""
     for i in range(0, stride, W):
@@ -212,11 +137,11 @@ def _add_up(values, count, stride, W, total):
 def add_singles(n, m, P, row, W, count, stride, spins, sigma, total, out):
     """Add sum_k s_ki to out[i] and sum_k sigma_kq to out[n + p m + j]."""
     _add_up(spins, count, stride, W, total)
-    _add_row(total[:n], out[:n])
+    add_row(total[:n], W, out[:n])
     _add_up(sigma, count, row, W, total)
     padded = row // P
     for p in range(P):
-        _add_row(total[p * padded : p * padded + m], out[n + p * m : n + (p + 1) * m])
+        add_row(total[p * padded : p * padded + m], W, out[n + p * m : n + (p + 1) * m])
 
 
 @njit(parallel=True, **OPTIONS)

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from llvmlite.binding import get_host_cpu_features
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
@@ -28,6 +29,17 @@ FLAGS = ("contract", "nsz", "arcp")
 def lanes(dtype: Any) -> int:
     """Numbers per vector for a NumPy dtype."""
     return VECTOR_BYTES // int(np.dtype(dtype).itemsize)
+
+
+def has_long_registers() -> bool:
+    """Whether the processor that Numba compiles for holds a whole vector in a register (AVX-512).
+
+    A processor that NUMBA_CPU_NAME names counts as one only if NUMBA_CPU_FEATURES says so.
+    """
+    features = config.CPU_FEATURES
+    if features is None:
+        features = get_host_cpu_features().flatten()
+    return "+avx512f" in features.split(",")
 
 
 def aligned(shape: tuple[int, ...], dtype: Any) -> Any:

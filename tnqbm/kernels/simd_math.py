@@ -10,7 +10,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from tnqbm.kernels.simd import FLAGS, Simd, _is_flat, _pointer
+from tnqbm.kernels.simd import FLAGS, Simd, _broadcast, _integer_vector, _is_flat, _pointer
 
 
 @intrinsic
@@ -59,6 +59,42 @@ def bytes_to_bits(typingctx: Any, array: Any, index: Any, like: Any) -> Any:
         return builder.zext(builder.bitcast(compared, ir.IntType(like.lanes)), ir.IntType(64))
 
     return types.int64(array, types.intp, like), codegen
+
+
+@intrinsic
+def add_fixed(typingctx: Any, array: Any, index: Any, x: Any, scale: Any) -> Any:
+    """Add floor(x scale + 1/2) of every lane to ``array[index + l]`` (int64), |x scale| < 2^50.
+
+    Without the conversions to integers that only AVX-512 has for vectors.
+    """
+    if not (_is_flat(array) and array.dtype == types.int64 and isinstance(x, Simd)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.DoubleType(), x.lanes)
+        integers = _integer_vector(vector)
+
+        def const(value: float) -> Any:
+            return ir.Constant(vector, [value] * x.lanes)
+
+        wide = args[2] if x.scalar.bitwidth == 64 else builder.fpext(args[2], vector)
+        factor = context.cast(builder, args[3], signature.args[3], types.float64)
+        scaled = builder.fmul(wide, _broadcast(builder, factor, x.lanes))
+        scaled = builder.fadd(scaled, const(0.5))
+        # Adding 1.5 * 2^52 leaves the nearest integer in the low bits; it may be one too many.
+        shifted = builder.fadd(scaled, const(ROUND))
+        nearest = builder.fsub(shifted, const(ROUND))
+        above = builder.sext(builder.fcmp_ordered(">", nearest, scaled), integers)
+        magic = ir.Constant(integers, [ROUND_BITS] * x.lanes)
+        whole = builder.add(builder.sub(builder.bitcast(shifted, integers), magic), above)
+        pointer = _pointer(context, builder, array, args[0], args[1], integers)
+        before = builder.load(pointer)
+        before.align = 8
+        after = builder.store(builder.add(before, whole), pointer)
+        after.align = 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, x, types.float64), codegen
 
 
 @intrinsic
@@ -184,6 +220,13 @@ _LOG_REDUCTION = {
 
 # (mantissa bits, largest argument, round-to-integer constant) by precision.
 _POWER_REDUCTION = {64: (52, 300.0, 6755399441055744.0), 32: (23, 30.0, 12582912.0)}
+
+
+ROUND = 6755399441055744.0
+"""1.5 * 2^52: added to a number below 2^51, it rounds it to an integer."""
+
+ROUND_BITS = 0x4338000000000000
+"""The bits of :data:`ROUND`."""
 
 
 class _Arithmetic:

@@ -15,7 +15,7 @@ from tnqbm.base.teams import SHARD
 from tnqbm.core.shape import Shape
 from tnqbm.exact.averages import SampleMoments
 from tnqbm.kernels.parallel import get_num_threads, max_threads, set_num_threads
-from tnqbm.kernels.sample_moments import SCALE
+from tnqbm.kernels.products import SCALE
 
 both = pytest.mark.parametrize("precision", ["double", "single"])
 every = pytest.mark.parametrize("p", [1, 2, pytest.param(3, marks=pytest.mark.processors)])
