@@ -8,6 +8,7 @@ from .sampling.amplitude.moves import IndependenceMoves as IndependenceMoves
 from .sampling.amplitude.moves import independence_step as independence_step
 from .sampling.chains.mixing import Mixing as Mixing
 from .sampling.info import ChainsInfo as ChainsInfo
+from .sampling.info import EnumerationInfo as EnumerationInfo
 from .sampling.info import Info as Info
 from .sampling.info import MixingWarning as MixingWarning
 from .sampling.info import PerfectInfo as PerfectInfo
@@ -31,6 +32,7 @@ from .sampling.log_z.policies import Visited as Visited
 from .sampling.partition import log_partition as log_partition
 from .sampling.partitions import log_partitions as log_partitions
 from .sampling.policies import Chains as Chains
+from .sampling.policies import Enumeration as Enumeration
 from .sampling.policies import Perfect as Perfect
 from .sampling.policies import Snapshots as Snapshots
 from .sampling.policies import Tempered as Tempered

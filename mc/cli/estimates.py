@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mc.sampling.log_z.estimate import Estimate, Gap
     from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
+    from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 
 def one_by_one(estimate: Estimate) -> list[Estimate]:
@@ -24,7 +25,7 @@ def one_by_one(estimate: Estimate) -> list[Estimate]:
     return rows
 
 
-def compare(model: SqRBM, target: Target, log_z: Estimate) -> dict[str, float]:
+def compare(model: SqRBM | PauliHamiltonian, target: Target, log_z: Estimate) -> dict[str, float]:
     """NLL, KL divergence and TVD on data, with their errors and intervals, by name."""
     likelihood = log_likelihood(model, target, log_z)
     tvd = total_variation_on_support(model, target, log_z)

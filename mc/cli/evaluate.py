@@ -11,12 +11,14 @@ from mc.cli import options
 from mc.cli.common import print_json, print_lines
 from mc.cli.inputs import named_model
 from mc.sampling.likelihood import WithError, compare_likelihoods, log_likelihood
+from mc.sampling.partition import log_partition
 from tnqbm import exact
 from tnqbm.core.metrics import on_support
+from tnqbm.core.model import SqRBM
 
 if TYPE_CHECKING:
-    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
+    from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 
 @click.command()
@@ -51,8 +53,9 @@ def evaluate(
       tnqbm evaluate model.h5 --data mine.csv --against other.h5
     """
     named = named_model(path, [*run, *more])
-    model = named.model
-    exact.check_enumerable(model.n_visible)
+    model = named.any_model
+    if isinstance(model, SqRBM):
+        exact.check_enumerable(model.n_visible)
     if against is not None and data is None and named.data is None:
         raise click.UsageError("--against compares two models on data; give --data")
     other = None if against is None else named_model(against, []).model
@@ -60,7 +63,7 @@ def evaluate(
     result: dict[str, Any] = {
         **named.facts(),
         "parameters": model.n_parameters,
-        "log_z": float(exact.log_partition(model)),
+        "log_z": log_partition(model, "exact").value,
     }
     if target is not None:
         result["data"] = data or named.own_source()
@@ -74,7 +77,7 @@ def evaluate(
     _print(result)
 
 
-def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
+def _compare(model: SqRBM | PauliHamiltonian, target: Target, log_z: float) -> dict[str, float]:
     """NLL, KL and TVD from the target's support alone: nothing of size 2**n is needed."""
     log_p = np.asarray(model.log_weight(target.states)) - log_z
     metrics = on_support(log_p, np.asarray(target.probabilities))
@@ -85,7 +88,9 @@ def _compare(model: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     return values
 
 
-def _gain(model: SqRBM, other: SqRBM, target: Target, log_z: float) -> dict[str, float]:
+def _gain(
+    model: SqRBM | PauliHamiltonian, other: SqRBM, target: Target, log_z: float
+) -> dict[str, float]:
     """By how much the model is likelier than another, in nats per row."""
     other_log_z = float(exact.log_partition(other))
     gain = compare_likelihoods(

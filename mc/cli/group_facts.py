@@ -11,6 +11,7 @@ from tnqbm.archive.archive import mean_and_std
 from tnqbm.archive.rows import in_words, matches
 from tnqbm.archive.summaries import leading_metrics
 from tnqbm.archive.trust import doubts, with_bounds
+from tnqbm.training.families import n_parameters
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive, RunRow
@@ -63,6 +64,11 @@ class GroupFacts:
     seeds: GroupSeeds
     rows: list[RunRow] = field(default_factory=list)
     doubted: int = 0
+
+    @property
+    def parameters(self) -> int:
+        """How many parameters the models have."""
+        return n_parameters(self.seeds.coordinates)
 
     @property
     def failed(self) -> int:

@@ -26,6 +26,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Preparation, Target
 from tnqbm.datasets.samples_io import read_samples
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 States = NDArray[np.uint8]
 
@@ -35,9 +36,23 @@ class NamedModel:
     """A model and, if it is a run's, the run's coordinates and archive."""
 
     path: str
-    model: SqRBM
+    any_model: SqRBM | PauliHamiltonian
     coordinates: dict[str, Value] = field(default_factory=dict)
     archive: Archive | None = None
+
+    @property
+    def model(self) -> SqRBM:
+        """The model, an sqRBM; ValueError if it is of another family."""
+        if isinstance(self.any_model, SqRBM):
+            return self.any_model
+        raise self._other_family()
+
+    def _other_family(self) -> ValueError:
+        return ValueError(
+            f"{self.path}: the run is of family {self.coordinates['family']!r}, and this is for "
+            "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, logz "
+            "--method exact, sample --method enumeration"
+        )
 
     @property
     def data(self) -> str | None:
@@ -49,9 +64,9 @@ class NamedModel:
         return {
             "model": self.path,
             "run": self.coordinates or None,
-            "paulis": self.model.paulis,
-            "visible": self.model.n_visible,
-            "hidden": self.model.n_hidden,
+            "paulis": self.coordinates.get("paulis") or self.model.paulis,
+            "visible": self.any_model.n_visible,
+            "hidden": self.any_model.n_hidden,
         }
 
     def own_target(self) -> Target:
@@ -73,7 +88,7 @@ class NamedModel:
         if data is None:
             refuse_options(options)
             return None if self.archive is None else self.own_target()
-        n = self.model.n_visible
+        n = self.any_model.n_visible
         if datasets.is_name(data):
             refuse_options(options, data)
             return datasets.load(data, n, seed=seed)
@@ -99,9 +114,15 @@ class NamedModel:
             raise ValueError(
                 f"{self.path} is a saved model, which has no snapshots; name a run of an archive"
             )
+        if not isinstance(self.any_model, SqRBM):
+            raise self._other_family()
         run = self.archive.run(**self.coordinates)
         last = run.trajectory.model_step
-        found = [(step, model) for step, model in run.snapshots if last is None or step <= last]
+        found = [
+            (step, model)
+            for step, model in run.snapshots
+            if isinstance(model, SqRBM) and (last is None or step <= last)
+        ]
         if len(found) < needed:
             kept = "no snapshots" if not found else f"only {len(found)} snapshot"
             raise ValueError(
@@ -151,8 +172,8 @@ def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
     return NamedModel(path, _final_model(chosen), dict(chosen.coordinates), archive)
 
 
-def _final_model(run: Run) -> SqRBM:
-    model = run.model
+def _final_model(run: Run) -> SqRBM | PauliHamiltonian:
+    model: SqRBM | PauliHamiltonian | None = run.model
     if model is None:
         raise ValueError(
             "this run's final parameters were not kept; let the study say model = true in [output]"

@@ -24,6 +24,7 @@ from mc.sampling.log_z.policies import ESTIMATORS, All, Exact, Multistate
 from mc.sampling.partition import log_partition
 from mc.sampling.partitions import log_partitions
 from tnqbm import exact
+from tnqbm.core.model import SqRBM
 
 if TYPE_CHECKING:
     from mc.sampling.log_z.estimate import Estimate, Gap
@@ -126,7 +127,7 @@ def logz(
     if snapshots and not isinstance(policy, Multistate):
         raise click.UsageError(f"--snapshots goes with --method mbar, not with {method}")
     named = named_model(path, [*run, *more])
-    model = named.model
+    model = named.any_model
     if isinstance(policy, Multistate) and named.archive is not None:
         models = [model for _, model in named.snapshots(0)]
         policy = replace(policy, snapshots=replace(policy.snapshots, models=models))
@@ -144,7 +145,7 @@ def logz(
         _print_snapshots(named, [step for step, _ in kept], every, seed, as_json)
         return
     costs = None
-    if isinstance(policy, Exact | All):
+    if isinstance(policy, Exact | All) and isinstance(model, SqRBM):
         costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))
     with warnings_as_messages(EstimateWarning):
         estimate = log_partition(
@@ -172,7 +173,7 @@ def logz(
         "forecasts": [asdict(forecast) for forecast in costs or ()],
     }
     if target is not None:
-        result |= {"data": data or named.own_source(), **compare(named.model, target, estimate)}
+        result |= {"data": data or named.own_source(), **compare(model, target, estimate)}
     if as_json:
         print_json(result)
     else:

@@ -11,9 +11,9 @@ from tnqbm import figures
 from tnqbm.archive import Archive
 from tnqbm.archive.summaries import default_metric
 
-KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood", "bias")
+KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood", "bias", "families")
 METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll", "valid_nll")
-WITH_METRIC = ("learning", "tvd", "gradients")
+WITH_METRIC = ("learning", "tvd", "gradients", "families")
 
 
 @click.command()
@@ -25,10 +25,12 @@ WITH_METRIC = ("learning", "tvd", "gradients")
 @click.option(
     "--metric",
     type=click.Choice(METRICS),
-    help="What to draw (learning, tvd, gradients).  [default: tvd; if all data are samples, "
-    "test_nll, or nll without test data]",
+    help="What to draw (learning, tvd, gradients, families).  [default: tvd; if all data are "
+    "samples, test_nll, or nll without test data]",
 )
-@options.threshold("TVD of the reference line (tvd, gradients) or to be reached (min-hidden).")
+@options.threshold(
+    "TVD of the reference line (tvd, gradients, families) or to be reached (min-hidden)."
+)
 @click.option(
     "--band",
     type=click.Choice(["std", "bootstrap"]),
@@ -55,6 +57,7 @@ def plot(
                  and several gradients, against the gradient
     gradients    final distance against m, a line per gradient
     likelihood   log-likelihood of held-out and training data: while training, and final
+    families     final distance against the number of parameters, a line per family of models
     bias         bias and noise of gradients while training, of runs with bias_reference
 
     Lines are means over seeds, bands one standard deviation. Several gradients get a row of panels
@@ -83,6 +86,8 @@ def plot(
         figure, _ = figures.gradients(
             sources, metric, where=chosen, band=band or "std", threshold=threshold
         )
+    elif kind == "families":
+        figure, _ = figures.families(sources, metric, where=chosen, threshold=threshold)
     elif kind == "likelihood":
         figure, _ = figures.likelihood(sources, where=chosen)
     elif kind == "bias":

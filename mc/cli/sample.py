@@ -16,13 +16,14 @@ from mc.cli.inputs import NamedModel, named_model
 from mc.cli.samples_file import parse_clamp, read_clamp, write_with_facts
 from mc.sampling.info import (
     ChainsInfo,
+    EnumerationInfo,
     MixingWarning,
     PerfectInfo,
     SnapshotsInfo,
     TemperedInfo,
 )
 from mc.sampling.log_z.estimate import EstimateWarning
-from mc.sampling.policies import SAMPLERS, Snapshots
+from mc.sampling.policies import SAMPLERS, Enumeration, Perfect, Snapshots
 from mc.sampling.sample import sample as draw
 from mc.sampling.samples_file import check_samples_path
 from tnqbm import figures
@@ -45,14 +46,18 @@ PICTURES = 100
 @options.named_model
 @click.option(
     "--method",
-    type=click.Choice(["chains", "tempered", "snapshots", "perfect"]),
+    type=click.Choice(list(SAMPLERS)),
     default="chains",
     show_default=True,
-    help="Markov chains, parallel tempering, tempering along the run's snapshots, or independent "
-    "weighted samples of a tensor network.",
+    help="Markov chains, parallel tempering, tempering along the run's snapshots, independent "
+    "weighted samples of a tensor network, or independent samples from the probabilities of all "
+    "states (models of any family).",
 )
 @click.option(
-    "-n", "--samples", type=int, help="Per chain; perfect: in all. [default: 100; perfect: 4000]"
+    "-n",
+    "--samples",
+    type=int,
+    help="Per chain; perfect, enumeration: in all. [default: 100; these: 4000]",
 )
 @click.option(
     "--chains", type=int, help="Independent chains. [default: 100; tempered, snapshots: 10]"
@@ -137,6 +142,7 @@ def sample(
       tnqbm sample results.h5 --method snapshots --run hidden=8 seed=1 -o samples.h5
       tnqbm sample model.h5 --kernel tensor --max-bond 64 -o samples.h5
       tnqbm sample model.h5 --method perfect -n 10000 --resample -o samples.npy
+      tnqbm sample results.h5 --run family=sqbm seed=1 --method enumeration -o samples.npy
       tnqbm sample digits.h5 --init data --data digits --picture digits.png --shape 8x8
     """
     if clamp and clamp_file:
@@ -155,14 +161,14 @@ def sample(
     if picture is not None:
         layout.require_matplotlib()
         figures.check_figure_path(picture, overwrite=overwrite, inputs=inputs)
-    n = named.model.n_visible
+    n = named.any_model.n_visible
     sides = options.sides(shape, n) if shape else None
     held = parse_clamp(clamp) if clamp else read_clamp(clamp_file) if clamp_file else None
     if samples is None:
-        samples = 4000 if method == "perfect" else 100
+        samples = 4000 if isinstance(policy, Perfect | Enumeration) else 100
     with warnings_as_messages(MixingWarning, EstimateWarning):
         states, info = draw(
-            named.model,
+            named.any_model,
             samples,
             policy,
             data=None if source is None else named.target(data, data_seed, prepare),
@@ -171,8 +177,9 @@ def sample(
             progress=not no_progress,
         )
     log_weights = None
-    if isinstance(info, PerfectInfo):
+    if states.ndim == 2:
         states = states[None]
+    if isinstance(info, PerfectInfo):
         log_weights = None if info.resampled else info.log_weights
     arithmetic = ("precision", "inertia", "basis")
     result: dict[str, Any] = {
@@ -226,6 +233,8 @@ def print_samples(result: dict[str, Any], info: Info) -> None:
         lines = _of_tempering(result, info)
     elif isinstance(info, SnapshotsInfo):
         lines = _of_snapshots(result, info)
+    elif isinstance(info, EnumerationInfo):
+        lines = {"samples": f"{result['samples_per_chain']}, independent, of {info.states} states"}
     else:
         lines = _of_network(result, info)  # type: ignore[arg-type]
     lines |= {

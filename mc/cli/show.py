@@ -16,7 +16,14 @@ from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_w
 from tnqbm.archive import Archive
 from tnqbm.archive import merge as merge_archives
 from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
-from tnqbm.archive.rows import TRACEBACK, check_where, in_words, matches, varying
+from tnqbm.archive.rows import (
+    TRACEBACK,
+    check_where,
+    in_words,
+    matches,
+    varying,
+    with_families,
+)
 from tnqbm.archive.summaries import leading_metrics
 from tnqbm.archive.verify import made_by, several_builds, verify_archive
 from tnqbm.base.text import one_page
@@ -108,11 +115,13 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
     metrics = shown_metrics(groups)
     finished, planned = archive.progress
     builds: dict[str, int] = {**made_by(archive.path).get("build", {})}
+    several = any("family" in group.seeds.coordinates for group in groups)
     if form != "table":
         any_failed = any(row.stopped == "failed" for row in rows)
         flat = [
             {
                 **group.flat(metrics),
+                **({"parameters": group.parameters} if several else {}),
                 **({"failed": group.failed} if any_failed else {}),
                 **({"log_z_untrusted": group.doubted} if doubts else {}),
             }
@@ -122,23 +131,26 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
         document = {"archive": str(archive.path), "progress": progress, "builds": builds}
         _print_rows(form, document, "groups", flat)
         return
-    coordinates = [group.seeds.coordinates for group in groups]
+    coordinates = with_families([group.seeds.coordinates for group in groups])
     keys, shared = _keys(coordinates)
     measured = any(group.shots for group in groups)
     print_table(
         [
-            *(*keys, "finished"),
+            *(*keys, *(["parameters"] if several else []), "finished"),
             *(word for name in metrics for word in (HEADS[name], "±")),
             *(["shots", "kept"] if measured else []),
         ],
         [
             [
-                *(str(group.seeds.coordinates.get(key, "")) for key in keys),
+                *(str(here.get(key, "")) for key in keys),
+                *([str(group.parameters)] if several else []),
                 f"{len(group.seeds.finished)}/{len(group.seeds.planned)}",
                 *(number(value) for name in metrics for value in group.statistics(name)),
                 *(shots_words(group.shots) if measured else ()),
             ]
-            for group in sorted(groups, key=lambda group: _sorting(group.seeds.coordinates, keys))
+            for here, group in sorted(
+                zip(coordinates, groups, strict=True), key=lambda pair: _sorting(pair[0], keys)
+            )
         ],
         left=len(keys),
         title=shared,
@@ -206,7 +218,8 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
         progress = {"finished": finished, "planned": planned}
         _print_rows(form, {"archive": str(archive.path), "progress": progress}, "runs", flat)
         return
-    keys, shared = _keys([row.coordinates for row in rows])
+    identities = with_families([row.identity for row in rows])
+    keys, shared = _keys([{k: v for k, v in row.items() if k != "seed"} for row in identities])
     keys.append("seed")
     leading = leading_metrics({row.group.data for row in rows})
     ordered = dict.fromkeys([*leading, *METRICS])
@@ -216,13 +229,15 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
         [*keys, *metrics, *(["shots", "kept"] if measured else []), "updates", "stopped by"],
         [
             [
-                *(str(row.identity.get(key, "")) for key in keys),
+                *(str(identity.get(key, "")) for key in keys),
                 *(number(row.metrics[name]) for name in metrics),
                 *(shots_words(row.estimator) if measured else ()),
                 str(row.steps),
                 row.stopped,
             ]
-            for row in sorted(rows, key=lambda row: _sorting(row.identity, keys))
+            for identity, row in sorted(
+                zip(identities, rows, strict=True), key=lambda pair: _sorting(pair[0], keys)
+            )
         ],
         left=len(keys),
         title=shared,

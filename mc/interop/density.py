@@ -17,6 +17,7 @@ from mc.sampling.partition import log_partition
 from mc.sampling.policies import (
     SAMPLERS,
     Chains,
+    Enumeration,
     P,
     Perfect,
     Sampling,
@@ -253,7 +254,7 @@ class SqRBMDensity(TransformerMixin, DensityMixin, BaseEstimator):  # type: igno
         rng = self.random_state_ if random_state is None else check_random_state(random_state)
         n = self.model_.n_visible
         policy = self._sampling_policy()
-        if policy is None and n <= ENUMERATED:
+        if isinstance(policy, Enumeration) or (policy is None and n <= ENUMERATED):
             p = exact.probabilities(self.model_)
             return states_of(rng.choice(p.size, size=wanted, p=p), n)
         # The kernel "auto" is chosen by a measurement of time.
@@ -263,7 +264,7 @@ class SqRBMDensity(TransformerMixin, DensityMixin, BaseEstimator):  # type: igno
         rows: States = drawn.reshape(-1, n)[:wanted]
         return rows
 
-    def _sampling_policy(self) -> Chains | Tempered | Snapshots | None:
+    def _sampling_policy(self) -> Chains | Tempered | Snapshots | Enumeration | None:
         """How samples are drawn, None for "auto"; ValueError or TypeError if it is no way to."""
         if isinstance(self.sampling_method, str) and self.sampling_method == "auto":
             return None

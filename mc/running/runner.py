@@ -36,6 +36,7 @@ from mc.studies.identity import study_identity
 from mc.studies.schedule import Task
 from mc.studies.study import Study
 from tnqbm.base.text import cause_of
+from tnqbm.training.families import family_of
 
 CHUNK_SECONDS = 0.25
 """How long a rank trains between two looks at signals and messages."""
@@ -216,16 +217,16 @@ def _check_visible(workspace: Workspace, ranks: Ranks) -> None:
 
 def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
     """Compile on one rank per node first: ranks that compile together race for Numba's cache."""
-    used: dict[str, set[str]] = {}
+    used: dict[str, set[tuple[str, str]]] = {}
     for task in tasks:
         gradient, letters = (str(task.coordinates[key]) for key in ("gradient", "paulis"))
-        used.setdefault(gradient, set()).add(letters)
+        used.setdefault(gradient, set()).add((family_of(task.coordinates).name, letters))
     for turn in (True, False):
         failure: BaseException | None = None
         if (ranks.node_rank == 0) is turn:
             try:
-                for gradient, paulis in used.items():
-                    warm_up(sorted(paulis), study.settings(gradient))
+                for gradient, models in used.items():
+                    warm_up(sorted(models), study.settings(gradient))
             except (Exception, SystemExit) as error:
                 # What a run raises is that run's affair, when its turn comes.
                 if not is_of_run(error):

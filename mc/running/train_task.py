@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,9 +23,8 @@ from mc.studies.study import Study
 from tnqbm.archive import RunRecord, write_block
 from tnqbm.archive.rows import FAILED_RANK, TRACEBACK
 from tnqbm.base.errors import ArchiveError
-from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
-from tnqbm.training.problems import SqRBMProblem
+from tnqbm.training.families import FAMILIES, ModelShape
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
 from tnqbm.training.trajectory import METRICS, Trajectory
@@ -53,8 +52,11 @@ class TaskContext:
     watch: SignalWatch = field(default_factory=SignalWatch)
 
 
-def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
-    """Compile (or load from the cache) what a training needs, with a training of two units."""
+def warm_up(models: Iterable[tuple[str, str]], settings: TrainingSettings) -> None:
+    """Compile (or load from the cache) what trainings need, with trainings of two units.
+
+    ``models`` are families and Pauli matrices.
+    """
     provide()
     # Whatever the study's learning rate is, this training must not fail.
     quick: dict[str, Any] = settings.flat() | {"iterations": 1, "learning_rate": 0.0}
@@ -62,9 +64,11 @@ def warm_up(paulis: Sequence[str], settings: TrainingSettings) -> None:
     most |= {"bias_replicates": 2, "bias_samples": 64}
     quick |= {name: min(most[name], quick[name]) for name in most if name in quick}
     target = Target.from_dense(np.full(4, 0.25))
-    for letters in paulis:
-        model = SqRBM.uniform(2, 1, letters, seed=0)
-        trainer = Trainer(SqRBMProblem([model] * 2, [target] * 2), TrainingSettings(**quick))
+    for name, letters in models:
+        family, shape = FAMILIES[name], ModelShape(2, 1, letters)
+        model = family.model(shape, 1.0, np.random.SeedSequence(0))
+        problem = family.problem(shape, [model] * 2, [target] * 2)
+        trainer = Trainer(problem, TrainingSettings(**quick))
         while not trainer.finished:
             trainer.advance(1)
         trainer.trajectories()
@@ -252,14 +256,8 @@ def _begin(context: TaskContext, task: Task) -> Callable[[], Trainer]:
     provide()
     study, coordinates = context.study, task.coordinates
     settings = study.settings(str(coordinates["gradient"]))
-    models = [study.initial_model(coordinates, seed) for seed in task.seeds]
-    targets = study.targets(coordinates, task.seeds)
     keys = np.array([study.key(coordinates, seed) for seed in task.seeds], dtype=np.uint64)
-    test, valid = study.test_target(coordinates), study.valid_target(coordinates)
-    tests = None if test is None else [test] * len(models)
-    valids = None if valid is None else [valid] * len(models)
-    frozen = study.frozen(coordinates)
-    problem = SqRBMProblem(models, targets, tests=tests, valids=valids, frozen=frozen)
+    problem = study.problem(coordinates, task.seeds)
     return lambda: Trainer(problem, settings, keys=keys, team=context.team)
 
 

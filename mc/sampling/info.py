@@ -140,3 +140,11 @@ class PerfectInfo(Info):
     max_bond: int | None
     resampled: bool
     trusted: bool
+
+
+@short_repr
+@dataclass(frozen=True, kw_only=True)
+class EnumerationInfo(Info):
+    """Independent samples were drawn from the probabilities of so many ``states``."""
+
+    states: int

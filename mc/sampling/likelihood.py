@@ -16,12 +16,14 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core.bounds import SIGMAS, below_bound, bound_from_weights
 from tnqbm.core.metrics import on_support
-from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.hamiltonian.operator import ANY_MODEL, PauliHamiltonian
 
 Float = NDArray[np.float64]
+Model = SqRBM | PauliHamiltonian
 
 
 class WithError(NamedTuple):
@@ -73,9 +75,9 @@ def _estimate(value: object) -> Exception | None:
     )
 
 
-@checked(model=MODEL, rows=arguments.rows(Target), log_z=_estimate)
+@checked(model=ANY_MODEL, rows=arguments.rows(Target), log_z=_estimate)
 def log_likelihood(
-    model: SqRBM, rows: Target | ArrayLike, log_z: Estimate | WithError
+    model: Model, rows: Target | ArrayLike, log_z: Estimate | WithError
 ) -> LogLikelihood:
     """Mean of log p(v) = log p~(v) - log Z over rows (N, n), repeated rows counted as often.
 
@@ -94,9 +96,9 @@ def log_likelihood(
     return mean._replace(lower=mean.value + value - upper, upper=mean.value + value - lower)
 
 
-@checked(model=MODEL, rows=arguments.rows(Target), log_z=_estimate)
+@checked(model=ANY_MODEL, rows=arguments.rows(Target), log_z=_estimate)
 def log_likelihoods(
-    model: SqRBM, rows: Target | ArrayLike, log_z: Estimate | WithError
+    model: Model, rows: Target | ArrayLike, log_z: Estimate | WithError
 ) -> NDArray[np.float64]:
     """log p(v) in nats of every row (N,), or of every state of a Target (K,) in its order.
 
@@ -111,15 +113,15 @@ def log_likelihoods(
 
 
 @checked(
-    first=MODEL,
-    second=MODEL,
+    first=ANY_MODEL,
+    second=ANY_MODEL,
     rows=arguments.rows(Target),
     first_log_z=_estimate,
     second_log_z=_estimate,
 )
 def compare_likelihoods(
-    first: SqRBM,
-    second: SqRBM,
+    first: Model,
+    second: Model,
     rows: Target | ArrayLike,
     first_log_z: Estimate | WithError,
     second_log_z: Estimate | WithError,
@@ -157,7 +159,7 @@ class _Rows:
     n_samples: int | None
 
     @classmethod
-    def of(cls, rows: Target | ArrayLike, model: SqRBM) -> _Rows:
+    def of(cls, rows: Target | ArrayLike, model: Model) -> _Rows:
         """Rows or a Target of a model; ValueError if they do not fit."""
         if isinstance(rows, Target):
             return cls(_own(rows, model), rows.probabilities, rows.n_samples)
@@ -192,9 +194,9 @@ def _warn_of_excess(
         )
 
 
-@checked(model=MODEL, target=TARGET, log_z=_estimate)
+@checked(model=ANY_MODEL, target=TARGET, log_z=_estimate)
 def total_variation_on_support(
-    model: SqRBM, target: Target, log_z: Estimate | WithError
+    model: Model, target: Target, log_z: Estimate | WithError
 ) -> TotalVariation:
     """TVD between target and model, from the target's support alone, in [0, 1].
 
@@ -217,8 +219,10 @@ def total_variation_on_support(
     return TotalVariation(tvd(value), spread, tvd(lower), tvd(upper))
 
 
-def log_weights(model: SqRBM, states: NDArray[np.uint8]) -> Float:
+def log_weights(model: Model, states: NDArray[np.uint8]) -> Float:
     """log p~(v) of states (K, n), (K,): SqRBM.log_weight without arrays of hidden fields."""
+    if isinstance(model, PauliHamiltonian):
+        return model.log_weight(states)
     sweeper = Sweeper(model.shape, "collapsed")
     theta = model.to_vector()[None]
     return np.asarray(sweeper.log_weights(theta, np.ascontiguousarray(states)[None])[0])
@@ -241,7 +245,7 @@ def _interval(log_z: Estimate | WithError) -> tuple[float, float]:
     return value - SIGMAS * error, value + SIGMAS * error
 
 
-def _own(target: Target, model: SqRBM) -> NDArray[np.uint8]:
+def _own(target: Target, model: Model) -> NDArray[np.uint8]:
     if target.n_visible != model.n_visible:
         raise ValueError(
             f"the target has {target.n_visible} visible units, the model {model.n_visible}"

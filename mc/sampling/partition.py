@@ -30,15 +30,16 @@ from mc.sampling.log_z.work import (
 from mc.sampling.policies import policy_of
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.operator import ANY_MODEL, PauliHamiltonian
 
 Seed = int | np.random.SeedSequence
 
 
-@checked(model=MODEL, data=arguments.rows(Target), seed=arguments.seed, progress=arguments.flag)
+@checked(model=ANY_MODEL, data=arguments.rows(Target), seed=arguments.seed, progress=arguments.flag)
 def log_partition(
-    model: SqRBM,
+    model: SqRBM | PauliHamiltonian,
     method: str | Estimation = "auto",
     *,
     data: Target | ArrayLike | None = None,
@@ -47,6 +48,8 @@ def log_partition(
 ) -> Estimate:
     """log Z = log Tr exp(-H) of a model of any size, in nats.
 
+    model : an sqRBM, or any :class:`tnqbm.PauliHamiltonian`, whose log Z is exact: method "auto" or
+        "exact".
     method : "auto" or :class:`mc.Auto`, exact evaluation if it takes less than about half a
         minute, else annealing, and where that is not to be trusted the network too; "ais",
         "ais-reverse", "both" or :class:`mc.Annealing`, annealed importance sampling; "tensor" or
@@ -79,6 +82,10 @@ def log_partition(
     and where the exact method asked for is out of reach.
     """
     policy = policy_of(method, ESTIMATORS)
+    if isinstance(model, PauliHamiltonian):
+        if isinstance(policy, Auto) or policy == Exact():
+            return exact_estimate(model, Exact())
+        raise ValueError("method: log Z of a Hamiltonian is exact; use method = 'exact'")
     if isinstance(policy, Exact):
         return exact_estimate(model, policy)
     if seed is None:

@@ -275,12 +275,19 @@ class Perfect(Policy):
     resample: bool = setting(False, arguments.flag)
 
 
-Sampling = Chains | Tempered | Snapshots | Perfect
+@short_repr
+@dataclass(frozen=True)
+class Enumeration(Policy):
+    """Independent samples from the probabilities of all 2**n states, of models of any family."""
+
+
+Sampling = Chains | Tempered | Snapshots | Perfect | Enumeration
 
 SAMPLERS: dict[str, Sampling] = {
     "chains": Chains(),
     "tempered": Tempered(),
     "snapshots": Snapshots(),
     "perfect": Perfect(),
+    "enumeration": Enumeration(),
 }
 """What the names of methods of :func:`mc.sample` stand for."""

@@ -11,15 +11,34 @@ from numpy.typing import ArrayLike, NDArray
 from mc.sampling.amplitude.sample import sample_perfect
 from mc.sampling.chains.moving import FREE, Clamp, Seed, clamped_values
 from mc.sampling.chains.sample import sample_chains
-from mc.sampling.info import ChainsInfo, Info, PerfectInfo, SnapshotsInfo, TemperedInfo
-from mc.sampling.policies import SAMPLERS, Chains, Perfect, Sampling, Snapshots, Tempered, policy_of
+from mc.sampling.enumerated import sample_enumerated
+from mc.sampling.info import (
+    ChainsInfo,
+    EnumerationInfo,
+    Info,
+    PerfectInfo,
+    SnapshotsInfo,
+    TemperedInfo,
+)
+from mc.sampling.policies import (
+    SAMPLERS,
+    Chains,
+    Enumeration,
+    Perfect,
+    Sampling,
+    Snapshots,
+    Tempered,
+    policy_of,
+)
 from mc.sampling.tempering.sample import sample_tempered
 from mc.sampling.tempering.snapshots import sample_snapshots
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
-from tnqbm.core.model import MODEL, SqRBM
+from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.operator import ANY_MODEL, PauliHamiltonian
 
+Model = SqRBM | PauliHamiltonian
 States = NDArray[np.uint8]
 Data = Target | ArrayLike | None
 
@@ -54,20 +73,27 @@ def sample(
 
 @overload
 def sample(
-    model: SqRBM, samples: int, method: str | Sampling, *,
+    model: Model, samples: int, method: Enumeration | Literal["enumeration"], *,
+    data: Data = None, clamp: Clamp | None = None, seed: Seed, progress: bool = False,
+) -> tuple[States, EnumerationInfo]: ...  # fmt: skip
+
+
+@overload
+def sample(
+    model: Model, samples: int, method: str | Sampling, *,
     data: Data = None, clamp: Clamp | None = None, seed: Seed, progress: bool = False,
 ) -> tuple[States, Info]: ...  # fmt: skip
 
 
 @checked(
-    model=MODEL,
+    model=ANY_MODEL,
     samples=arguments.at_least(1),
     data=arguments.rows(Target),
     seed=arguments.seed,
     progress=arguments.flag,
 )
 def sample(
-    model: SqRBM,
+    model: Model,
     samples: int,
     method: str | Sampling = "chains",
     *,
@@ -80,11 +106,14 @@ def sample(
 
     Parameters
     ----------
-    samples : how many to keep of every chain; of method "perfect", how many to draw in all.
+    model : an sqRBM; of method "enumeration" a :class:`tnqbm.PauliHamiltonian`, too.
+    samples : how many to keep of every chain; of "perfect" and "enumeration", how many to draw in
+        all.
     method : "chains" or :class:`mc.Chains`, Markov chains; "tempered" or :class:`mc.Tempered`,
         parallel tempering, where modes are far apart; :class:`mc.Snapshots`, tempering along the
         models of a training; "perfect" or :class:`mc.Perfect`, independent samples of an amplitude
-        network, with weights. The name stands for the object with its defaults.
+        network, with weights; "enumeration" or :class:`mc.Enumeration`, independent samples from
+        the probabilities of all 2**n states. The name stands for the object with its defaults.
     data : what the model was trained on, a Target or rows (N, n). Chains start from it if
         ``init="data"``; the hot end of tempering gets its first moments and some chains start from
         it; every second chain that an amplitude network is fitted to starts from it; and mixing is
@@ -99,9 +128,9 @@ def sample(
 
     Returns
     -------
-    samples : uint8, (chains, samples, n); of method "perfect" (K, n)
-    info : :class:`mc.ChainsInfo`, :class:`mc.TemperedInfo`, :class:`mc.SnapshotsInfo` or
-        :class:`mc.PerfectInfo`
+    samples : uint8, (chains, samples, n); of "perfect" and "enumeration" (K, n)
+    info : :class:`mc.ChainsInfo`, :class:`mc.TemperedInfo`, :class:`mc.SnapshotsInfo`,
+        :class:`mc.PerfectInfo` or :class:`mc.EnumerationInfo`
 
     Warns (MixingWarning) if chains have not mixed or tempering makes few round trips, and
     (EstimateWarning) where the weights of perfect samples are too uneven to stand for the model.
@@ -115,7 +144,14 @@ def sample(
     states: States
     info: Info
     alarms: list[Warning]
-    if isinstance(policy, Chains):
+    if isinstance(policy, Enumeration):
+        states, info, alarms = sample_enumerated(model, samples, held=held, seed=seed)
+    elif isinstance(model, PauliHamiltonian):
+        raise ValueError(
+            "method: Markov chains and networks are for sqRBMs; sample a Hamiltonian by "
+            "method = 'enumeration'"
+        )
+    elif isinstance(policy, Chains):
         states, info, alarms = sample_chains(
             model, samples, policy, data=data, held=held, seed=seed, progress=progress
         )

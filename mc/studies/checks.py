@@ -16,6 +16,7 @@ from mc.studies.text import MAX_GROUPS, MAX_PARAMETERS, MAX_RUNS, failure, near_
 from tnqbm.core.shape import Shape
 from tnqbm.training.early_stopping import refuse_nothing_to_watch
 from tnqbm.training.estimators.exact import EXACT_EVALUATION, AutomaticEvaluation
+from tnqbm.training.families import FAMILIES
 from tnqbm.training.settings import TrainingSettings, all_settings
 
 EXAMPLES = {
@@ -60,6 +61,13 @@ def too_large(study: Study) -> list[str]:
         sizes = len(product.data) * len(product.visible) * len(product.gradient)
         groups += sizes * sum(map(len, hidden))
         n = max(product.visible, default=0)
+        most = FAMILIES[product.family].most_units
+        units = n + max((m for ms in hidden for m in ms), default=0)
+        if most is not None and units > most:
+            problems.append(
+                f"model: visible and hidden units of family {product.family!r} are at most {most} "
+                f"together, not {units}"
+            )
         for paulis, ms in zip(product.paulis, hidden, strict=True):
             size = Shape(n, max(ms, default=0), len(paulis)).size
             if size > MAX_PARAMETERS:

@@ -12,6 +12,7 @@ from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_dat
 from mc.studies.text import failure, near_value
 from tnqbm import datasets
 from tnqbm.core.connectivity import DENSE, hidden_units, named
+from tnqbm.training.families import FAMILIES, check_parts
 from tnqbm.training.minibatches import epoch_rows
 from tnqbm.training.settings import TrainingSettings
 
@@ -25,6 +26,8 @@ def wrong_combinations(study: Study, settings: Mapping[str, TrainingSettings]) -
         data_key = f"{at}data" if study.grid else "data.name"
         hidden_key = f"{at}hidden" if at else "model.hidden"
         for line in _wrong_connectivity(study, product, visible_key, hidden_key):
+            problems[line] = None
+        for line in _wrong_family(study, product, k, settings):
             problems[line] = None
         for line in _wrong_coupling(study, product, k, settings):
             problems[line] = None
@@ -57,12 +60,13 @@ def _wrong_sizes(
             continue
         for m in product.hidden_by_paulis.get(paulis, product.hidden):
             coordinates: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
+            coordinates |= product.of_family
             size = study.size(coordinates)
             for check in training.checks_of_sizes():
                 message = failure(check, size, training).removeprefix("MemoryError: ")
                 if message and (label, message) not in seen:
                     seen.add((label, message))
-                    at = f"visible = {n}, hidden = {m}, paulis = {paulis!r}"
+                    at = ", ".join(f"{key} = {value!r}" for key, value in coordinates.items())
                     if study.model.connectivity != DENSE:
                         at += f", connectivity = {study.model.connectivity!r}"
                     yield f"{label!r} with {at}: {message}", n
@@ -86,6 +90,43 @@ def _wrong_connectivity(
             if message:
                 message = message.removeprefix(f"connectivity {name!r} ")
                 yield f"{key} and {hidden_key} = {m}: {message}"
+
+
+def _wrong_family(
+    study: Study, product: Product, k: int, settings: Mapping[str, TrainingSettings]
+) -> Iterator[str]:
+    """What does not go with the family of models: Paulis, settings, sizes, and gradients."""
+    family = FAMILIES[product.family]
+    named = bool(study.grid) and study.grid[k].family is not None
+    key = f"{f'grid[{k}]' if named else 'model'}.family = {product.family!r}"
+    for paulis in dict.fromkeys(product.paulis if family.paulis else ()):
+        if set(paulis) != set(family.paulis):
+            yield f"{key}: has paulis = {family.paulis!r}, not {paulis!r}"
+    if product.couple is not None and not family.couples:
+        yield f"{key}: couple is for sqRBMs alone; leave it out"
+    for name in study.grid[k].settings if study.grid else ():
+        if name not in family.settings:
+            yield f"grid[{k}].{name}: {product.family!r} has no such setting{_settings(product)}"
+    used = {name for each in study.products() for name in FAMILIES[each.family].settings}
+    for name in study.model.settings:
+        if name not in used:
+            yield f"model.{name}: {product.family!r} has no such setting{_settings(product)}"
+    for label in product.gradient:
+        for check in (family.check, partial(check_parts, family.kind)):
+            if label in settings and (message := failure(check, settings[label])):
+                yield f"{label!r} with {key}: {message}"
+    for n, paulis in itertools.product(product.visible, product.paulis):
+        for m in product.hidden_by_paulis.get(paulis, product.hidden):
+            where: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
+            try:
+                study.size({**where, **product.of_family})
+            except ValueError as error:
+                yield f"{key} with visible = {n} and hidden = {m}: {error}"
+
+
+def _settings(product: Product) -> str:
+    own = ", ".join(FAMILIES[product.family].settings)
+    return f"; it has {own}" if own else ""
 
 
 def _wrong_coupling(

@@ -14,6 +14,7 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core import connectivity
 from tnqbm.core.paulis import check_paulis
 from tnqbm.datasets.preparation import Preparation, PreparationKeys
+from tnqbm.training.families import FAMILIES
 from tnqbm.training.recipes import RECIPES, STARTS
 from tnqbm.training.schema import choice
 from tnqbm.training.settings import PARTS, all_settings, known_parts
@@ -123,7 +124,53 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ModelSection(Section):
+class FamilyKeys(Section):
+    """Keys of [model] and [[grid]]: what kind of models are trained, and what they consist of."""
+
+    family: Annotated[str, choice(*FAMILIES)] | None = Field(
+        None,
+        description='`"sqrbm"` (if left out), `"sqbm"`, `"qrbm"` or `"tfim"`: see '
+        "[families](#families)",
+    )
+    visible_paulis: Paulis | None = Field(
+        None,
+        description='Pauli matrices of the visible units: of `qrbm` any (`"XYZ"` if left out), of '
+        '`tfim` `"XZ"` or `"Z"`',
+    )
+    interactions: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)] | None = (
+        Field(
+            None,
+            description="which Pauli matrices of `qrbm` couple, the visible letter first, such as "
+            '`["ZZ", "XX"]`; all pairs if left out',
+        )
+    )
+    visible_edges: str | None = Field(
+        None,
+        description='which visible units of `sqbm` (`"all"` if left out) and `tfim` (`"none"`) are '
+        'coupled to each other: `"none"`, `"all"`, `"line"`, `"ring"`, `"lattice-4x4"`, '
+        '`"torus-4x4"`, or all pairs inside `"groups-4"` of four',
+    )
+    hidden_edges: str | None = Field(
+        None, description="which hidden units are coupled to each other, as in `visible_edges`"
+    )
+    hidden_pairs: str | None = Field(
+        None,
+        description='of `sqbm`: hidden units couple by `"all"` pairs of Pauli matrices, or by '
+        '`"equal"` ones; `"all"` if left out',
+    )
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of families that are given here, as coordinates have them."""
+        given = {name: getattr(self, name) for name in FamilyKeys.model_fields if name != "family"}
+        return {
+            name: ",".join(value) if isinstance(value, list) else value
+            for name, value in given.items()
+            if value is not None
+        }
+
+
+class ModelSection(FamilyKeys):
     """[model]: which machines are trained, and how their parameters start."""
 
     paulis: PaulisList | None = Field(
@@ -241,7 +288,7 @@ class DataSection(PreparationKeys, SourceKeys):
         return bool(self.valid or self.valid_fraction)
 
 
-class GridSection(Section):
+class GridSection(FamilyKeys):
     """[[grid]]: one product of values; what it leaves out comes from the tables above."""
 
     paulis: PaulisList | None = None

@@ -8,7 +8,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from pydantic import Field, PrivateAttr
 
 from mc.studies.gradients import label_settings
@@ -29,25 +28,21 @@ from mc.studies.sections import (
 from mc.studies.seeds import Coordinate, chain_stream, initial_stream, target_stream
 from tnqbm import datasets
 from tnqbm.archive import PlannedGroup
-from tnqbm.core import connectivity
 from tnqbm.core.connectivity import DENSE
-from tnqbm.core.model import SqRBM
 from tnqbm.datasets import readers
 from tnqbm.datasets.data import read_data
 from tnqbm.training.costs import run_cost
 from tnqbm.training.estimators import Size
-from tnqbm.training.inputs import uncoupled
+from tnqbm.training.families import DEFAULT, FAMILIES, ModelShape, family_of, shape_of
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trajectory import METRICS
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from tnqbm.archive import PlannedGroup
-    from tnqbm.core.model import SqRBM
+    from tnqbm.archive.parameters import Model
     from tnqbm.datasets import Target
     from tnqbm.training.estimators import Size
+    from tnqbm.training.problems import Problem
     from tnqbm.training.settings import TrainingSettings
 
 __all__ = [
@@ -71,7 +66,8 @@ def is_data_file(name: str) -> bool:
 class Product(NamedTuple):
     """Values to be combined: data x visible x paulis x (hidden of those paulis) x gradient.
 
-    ``couple`` holds the Paulis that couple to visible units, None for all.
+    ``couple`` holds the Paulis that couple to visible units, None for all. ``settings`` are those
+    of the ``family`` that the study gives, by name.
     """
 
     paulis: list[str]
@@ -81,6 +77,13 @@ class Product(NamedTuple):
     data: list[str]
     gradient: list[str]
     couple: str | None
+    family: str
+    settings: dict[str, str]
+
+    @property
+    def of_family(self) -> dict[str, str]:
+        """Coordinates that say which models these are; none for sqRBMs."""
+        return FAMILIES[self.family].coordinates(self.settings)
 
 
 class Study(Section):
@@ -178,23 +181,28 @@ class Study(Section):
             by_paulis = grid.hidden_by_paulis
             if grid.hidden is None and not by_paulis:
                 by_paulis = self.model.hidden_by_paulis
+            family = grid.family or self.model.family or DEFAULT
+            own = FAMILIES[family].paulis
             yield Product(
-                paulis=grid.paulis or self.model.paulis or [],
+                paulis=grid.paulis or self.model.paulis or ([own] if own else []),
                 visible=grid.visible or self.model.visible or [],
                 hidden=grid.hidden or self.model.hidden or [],
                 hidden_by_paulis=by_paulis,
                 data=grid.data or self.data.names,
                 gradient=grid.gradient or self.training.gradient,
                 couple=grid.couple or self.model.couple,
+                family=family,
+                settings={**self.model.settings, **grid.settings},
             )
 
     def combinations(self) -> list[dict[str, Coordinate]]:
         """Coordinates (without seed) of every combination, in order, each once.
 
-        Runs of locally connected models have their ``connectivity`` among them, and those in which
-        some Paulis are only fields the others, ``couple``.
+        Runs of locally connected models have their ``connectivity`` among them, those in which
+        some Paulis are only fields the others, ``couple``, and those of other families than sqRBMs
+        their ``family`` with all its settings.
         """
-        found: dict[tuple[Coordinate, ...], dict[str, Coordinate]] = {}
+        found: dict[tuple[tuple[str, Coordinate], ...], dict[str, Coordinate]] = {}
         for product in self.products():
             for data, visible, paulis in itertools.product(
                 product.data, product.visible, product.paulis
@@ -213,7 +221,8 @@ class Study(Section):
                     couple = coupled_paulis(paulis, product.couple)
                     if couple != paulis:
                         coordinates["couple"] = couple
-                    found.setdefault(tuple(coordinates.values()), coordinates)
+                    coordinates |= product.of_family
+                    found.setdefault(tuple(coordinates.items()), coordinates)
         return list(found.values())
 
     def plan(self) -> list[PlannedGroup]:
@@ -246,9 +255,11 @@ class Study(Section):
 
     def size(self, coordinates: Mapping[str, Coordinate]) -> Size:
         """The size of the models of a run."""
-        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
-        paulis = str(coordinates["paulis"])
-        return Size(n, m, len(paulis), self.mask(coordinates), paulis=paulis)
+        return family_of(coordinates).size(self._shape(coordinates))
+
+    def _shape(self, coordinates: Mapping[str, Coordinate]) -> ModelShape:
+        """What decides which parameters the models of a run have."""
+        return shape_of({"connectivity": self.model.connectivity, **coordinates})
 
     def data_source(self, data: str) -> str:
         """What ``tnqbm.datasets.load`` is given: a built-in name, or the path of a file."""
@@ -312,48 +323,35 @@ class Study(Section):
             valid_file=parts.valid_file and self.data_source(parts.valid_file),
         )
 
-    def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> SqRBM:
+    def initial_model(self, coordinates: Mapping[str, Coordinate], seed: int) -> Model:
         """Initial parameters of one run, uniform in [-scale, scale].
 
         They do not depend on the gradient, nor on the connectivity and the Paulis that couple,
-        which leave some out. With ``fields = "data"`` the visible fields are those of the data's
-        first moments instead.
+        which leave some out, nor on the family, which leaves some out or adds some. With
+        ``fields = "data"`` the visible fields are those of the data's first moments instead.
         """
-        without = ("connectivity", "couple")
+        family, shape = family_of(coordinates), self._shape(coordinates)
+        without = ("connectivity", "couple", "family", *family.settings)
         known = self._stream_coordinates(coordinates)
         alike = {name: value for name, value in known.items() if name not in without}
-        model = SqRBM.uniform(
-            int(coordinates["visible"]),
-            int(coordinates["hidden"]),
-            str(coordinates["paulis"]),
-            scale=self.model.scale,
-            seed=initial_stream(self.seed, {**alike, "gradient": "exact"}, seed),
-            mask=self.mask(coordinates),
-        )
-        frozen = self.frozen(coordinates)
-        if frozen is not None:
-            theta = np.where(frozen, 0.0, model.to_vector())
-            size = (model.n_visible, model.n_hidden, model.paulis)
-            model = SqRBM.from_vector(theta, *size, model.mask)
+        stream = initial_stream(self.seed, {**alike, "gradient": "exact"}, seed)
+        model: Model = family.model(shape, self.model.scale, stream)
         if self.model.fields == "uniform":
             return model
         fields = datasets.visible_fields(self.target(coordinates, seed))
-        return SqRBM(fields, model.b, model.w, model.paulis, model.mask)
+        return family.with_fields(model, fields)  # type: ignore[no-any-return]
 
-    def mask(self, coordinates: Mapping[str, Coordinate]) -> NDArray[np.bool_] | None:
-        """Which couplings the models of a run have, (visible, hidden); None if all."""
-        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
-        return connectivity.named(self.model.connectivity, n, m)
-
-    def frozen(self, coordinates: Mapping[str, Coordinate]) -> NDArray[np.bool_] | None:
-        """Couplings that stay zero because their Pauli is only a field, (n_parameters,), or None.
-
-        Those of a mask are not among them.
-        """
-        if "couple" not in coordinates:
-            return None
-        n, m = int(coordinates["visible"]), int(coordinates["hidden"])
-        return uncoupled(n, m, str(coordinates["paulis"]), str(coordinates["couple"]))
+    def problem(self, coordinates: Mapping[str, Coordinate], seeds: Sequence[int]) -> Problem:
+        """What is trained in the runs of several seeds: their models at the start, and data."""
+        models = [self.initial_model(coordinates, seed) for seed in seeds]
+        test, valid = self.test_target(coordinates), self.valid_target(coordinates)
+        return family_of(coordinates).problem(
+            self._shape(coordinates),
+            models,
+            self.targets(coordinates, seeds),
+            None if test is None else [test] * len(models),
+            None if valid is None else [valid] * len(models),
+        )
 
     def key(self, coordinates: Mapping[str, Coordinate], seed: int) -> int:
         """The 64-bit key of one run's chains and minibatches."""

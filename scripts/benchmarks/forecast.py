@@ -20,7 +20,7 @@ one_thread()
 
 from mc.running.train_task import warm_up  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
-from tnqbm.training import SqRBMProblem  # noqa: E402
+from tnqbm.training.families import family_of  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
 
 PCD = {"gradient": "pcd-1", "chains": 200}
@@ -82,10 +82,9 @@ def measure(case: str, iterations: int) -> tuple[float, float]:
     study = study_of(case, iterations)
     (task,) = study.tasks()
     settings = study.settings(str(task.coordinates["gradient"]))
-    models = [study.initial_model(task.coordinates, seed) for seed in task.seeds]
-    targets = study.targets(task.coordinates, list(task.seeds))
+    problem = study.problem(task.coordinates, task.seeds)
     start = time.process_time()
-    trainer = Trainer(SqRBMProblem(models, targets), settings)
+    trainer = Trainer(problem, settings)
     while not trainer.finished:
         trainer.advance(iterations)
     return 1e-9 * task.cost, time.process_time() - start
@@ -103,9 +102,8 @@ def main() -> None:
     for case in cases:
         study = study_of(case, 10)
         (task,) = study.tasks()
-        warm_up(
-            [str(task.coordinates["paulis"])], study.settings(str(task.coordinates["gradient"]))
-        )
+        paulis, gradient = (str(task.coordinates[key]) for key in ("paulis", "gradient"))
+        warm_up([(family_of(task.coordinates).name, paulis)], study.settings(gradient))
         _, few = measure(case, 10)
         _, more = measure(case, 30)
         each = max((more - few) / 20, 1e-6)

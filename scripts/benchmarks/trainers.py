@@ -30,7 +30,7 @@ from mc.studies.study import Study  # noqa: E402
 from tnqbm.figures.layout import data_order, data_title, grid, require_matplotlib, style  # noqa: E402
 from tnqbm.figures.styles import paulis_name  # noqa: E402
 from tnqbm.files.storage import read_tree, write_tree  # noqa: E402
-from tnqbm.training import SqRBMProblem  # noqa: E402
+from tnqbm.training.families import DEFAULT  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
 
 STUDY = Path(__file__).parents[1] / "studies" / "trainers.toml"
@@ -50,8 +50,7 @@ FLOOR = 1e-10
 def measure(study: Study, coordinates: dict[str, Any]) -> dict[str, np.ndarray]:
     """KL, TVD and passes (seeds, records), step and seconds of one run (records,)."""
     settings = study.settings(str(coordinates["gradient"]))
-    models = [study.initial_model(coordinates, seed) for seed in study.seeds]
-    trainer = Trainer(SqRBMProblem(models, study.targets(coordinates, list(study.seeds))), settings)
+    trainer = Trainer(study.problem(coordinates, study.seeds), settings)
     seconds = []
     start = time.process_time()
     for step in settings.recorded_steps:
@@ -105,7 +104,7 @@ def run(path: Path) -> None:
         if text != study.text:
             sys.exit(f"{path} holds another version of {STUDY.name}; give another path")
     for label in study.labels():
-        warm_up(["Z", "XZ", "XYZ"], study.settings(label))
+        warm_up([(DEFAULT, paulis) for paulis in ("Z", "XZ", "XYZ")], study.settings(label))
     for coordinates in study.combinations():
         name = "/".join(str(coordinates[k]) for k in ("data", "paulis", "hidden", "gradient"))
         if name in results:

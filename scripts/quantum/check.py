@@ -42,11 +42,14 @@ def families() -> Iterator[tuple[str, PauliHamiltonian]]:
             model = SqRBM.uniform(n, m, paulis, scale=scale, seed=seed)
             yield f"sqRBM {paulis} {size}", PauliHamiltonian.from_sqrbm(model)
         yield f"sqBM {size}", sqbm(n, m, scale=scale, seed=seed)
-        yield f"TFIM {size}", tfim(n, m, visible="all", hidden="all", scale=scale, seed=seed)
+        yield (
+            f"TFIM {size}",
+            tfim(n, m, visible_edges="all", hidden_edges="all", scale=scale, seed=seed),
+        )
         letters = "XZ" if n > 3 else "XYZ"
         yield (
             f"QRBM {size}",
-            qrbm(n, m, visible_paulis=letters, hidden_paulis=letters, scale=0.3, seed=seed),
+            qrbm(n, m, visible_paulis=letters, paulis=letters, scale=0.3, seed=seed),
         )
     rng = np.random.default_rng(5)
     for q, n in ((4, 4), (6, 3), (9, 5)):
@@ -137,7 +140,7 @@ def trotter() -> Iterator[Line]:
         "sqRBM": PauliHamiltonian.from_sqrbm(SqRBM.uniform(2, 2, "XYZ", seed=1)),
         "sqBM": sqbm(2, 2, scale=0.5, seed=2),
         "QRBM": qrbm(2, 1, scale=0.5, seed=3),
-        "TFIM": tfim(2, 2, visible="all", hidden="all", scale=0.8, seed=4),
+        "TFIM": tfim(2, 2, visible_edges="all", hidden_edges="all", scale=0.8, seed=4),
     }
     for name, h in cases.items():
         rho = h.gibbs_state()
@@ -171,7 +174,7 @@ def moments() -> Iterator[Line]:
     for name, h in (
         ("sqBM", sqbm(2, 2, paulis="XZ", scale=0.4, seed=2)),
         ("QRBM", qrbm(2, 1, scale=0.4, seed=1)),
-        ("TFIM", tfim(2, 2, visible="all", hidden="all", scale=0.4, seed=3)),
+        ("TFIM", tfim(2, 2, visible_edges="all", hidden_edges="all", scale=0.4, seed=3)),
     ):
         values = QiskitGibbs(shots=200_000, trotter_steps=steps, seed=2).measure(h)
         value, error = np.array([*values.values.values()]).T

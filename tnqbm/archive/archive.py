@@ -31,7 +31,6 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.errors import MissingExtraError
 from tnqbm.base.notebook import facts_table
-from tnqbm.core.model import SqRBM
 from tnqbm.files.content import content_digest
 from tnqbm.training.trajectory import METRICS, Trajectory
 
@@ -68,13 +67,15 @@ class Run:
         return self._trajectory
 
     @property
-    def model(self) -> SqRBM | None:
-        """The final model, None if it was not kept."""
-        model: SqRBM | None = self.trajectory.model
-        return model
+    def model(self) -> Any:
+        """The final model, None if it was not kept.
+
+        A :class:`tnqbm.SqRBM`; of runs of other families a :class:`tnqbm.PauliHamiltonian`.
+        """
+        return self.trajectory.model
 
     @property
-    def snapshots(self) -> list[tuple[int, SqRBM]]:
+    def snapshots(self) -> list[tuple[int, Any]]:
         """(step, model) pairs, empty if none were kept."""
         return self.trajectory.snapshots
 

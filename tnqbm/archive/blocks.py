@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.archive import estimator_reports
+from tnqbm.archive import estimator_reports, parameters
 from tnqbm.archive.coordinates import (
     Coordinates,
     block_name,
@@ -25,9 +25,6 @@ from tnqbm.archive.coordinates import (
     coordinates_key,
     describe,
 )
-from tnqbm.core.connectivity import DENSE, named
-from tnqbm.core.model import SqRBM
-from tnqbm.core.shape import Shape
 from tnqbm.files import gate
 from tnqbm.files.content import content_digest
 from tnqbm.files.gate import Arrays, Attribute
@@ -52,6 +49,7 @@ DIMS: dict[str, tuple[str, ...]] = {
     "started": ("seed",),
     "finished": ("seed",),
     **dict.fromkeys(METRICS, ("seed", "record")),
+    parameters.TERMS: ("parameter",),
     "parameters": ("seed", "parameter"),
     "n_snapshots": ("seed",),
     "snapshots": ("seed", "snapshot", "parameter"),
@@ -71,14 +69,6 @@ class RunRecord:
     trajectory: Trajectory
     started: str
     finished: str
-
-
-def _mask(connectivity: str, n: int, m: int) -> NDArray[np.bool_] | None:
-    """The mask of runs with this coordinate; None for a name that this version does not know."""
-    try:
-        return named(connectivity, n, m)
-    except ValueError:
-        return None
 
 
 def axes_of(arrays: Arrays) -> dict[str, tuple[str, ...]]:
@@ -159,16 +149,16 @@ class Block:
     def _has(self, name: str) -> bool:
         return name in self.arrays
 
-    def _model(self, theta: NDArray[np.float64]) -> SqRBM:
-        c = self.coordinates
-        mask = _mask(str(c.get("connectivity", DENSE)), c["visible"], c["hidden"])
-        return SqRBM.from_vector(theta, c["visible"], c["hidden"], c["paulis"], mask)
+    def _model(self, theta: NDArray[np.float64]) -> parameters.Model:
+        return parameters.model(theta, self.coordinates, self.arrays)
 
     def fingerprint(self, row: int) -> str:
         """SHA-256 of all numbers of one run, whatever block it is in and whenever it ran."""
         n = int(self.arrays["n_records"][row])
         numbers: Arrays = {"step": self._steps("step", row, n)}
         numbers |= {name: self.arrays[name][row, :n] for name in METRICS if self._has(name)}
+        if self._has(parameters.TERMS):
+            numbers[parameters.TERMS] = self.arrays[parameters.TERMS]
         if self._has("parameters"):
             numbers["parameters"] = self.arrays["parameters"][row]
         if self._has("snapshots"):
@@ -226,10 +216,11 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
     models = [path.model for path in paths]
     if _all_or_none(models, "model", coordinates):
         arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
+    every = [model for path in paths for _, model in path.snapshots]
+    every += [model for model in models if model is not None]
+    arrays |= parameters.terms_of(every, f"block {describe(coordinates)}")
     if any(path.snapshots for path in paths):
-        width = Shape(
-            coordinates["visible"], coordinates["hidden"], len(coordinates["paulis"])
-        ).size
+        width = parameters.count(coordinates, arrays)
         arrays["n_snapshots"] = np.array([len(path.snapshots) for path in paths], np.int64)
         arrays["snapshot_step"] = schedule(
             [np.array([step for step, _ in path.snapshots], np.int64) for path in paths]
@@ -264,10 +255,9 @@ def _check_trajectory(path: Trajectory, coordinates: Coordinates, where: str) ->
     steps = [step for step, _ in path.snapshots]
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
         raise ValueError(f"{where}: the steps of the snapshots must increase strictly")
-    expected = tuple(coordinates[key] for key in ("paulis", "visible", "hidden"))
     for model in [path.model, *(model for _, model in path.snapshots)]:
-        if model is not None and (model.paulis, model.n_visible, model.n_hidden) != expected:
-            raise ValueError(f"{where}: its model is {model!r}, which has other coordinates")
+        if model is not None:
+            parameters.check_model(model, coordinates, where)
 
 
 def _all_or_none(values: Sequence[object], name: str, coordinates: Coordinates) -> bool:
@@ -333,11 +323,11 @@ def check_part(arrays: Arrays, coordinates: Coordinates, seeds: Sequence[int]) -
     for name, array in arrays.items():
         if array.dtype.kind not in _kinds(name):
             raise ValueError(f"{name} holds {_TYPE_WORDS.get(array.dtype.kind, array.dtype)}")
-    c = coordinates
+    parameters.check_terms(coordinates, arrays)
     sizes = {
         "seed": len(seeds),
         "record": _length(arrays["step"]),
-        "parameter": Shape(c["visible"], c["hidden"], len(c["paulis"])).size,
+        "parameter": parameters.count(coordinates, arrays),
         "snapshot": _length(arrays.get("snapshot_step")),
     }
     for name, labels in dims.items():
@@ -374,7 +364,7 @@ _TYPE_WORDS = {
 
 def _kinds(name: str) -> str:
     """Kinds of types (as NumPy names them) that a data set may have."""
-    if name in ("stopped", "cause", "started", "finished"):
+    if name in ("stopped", "cause", "started", "finished", parameters.TERMS):
         return "U"
     if name in ("seed", "n_records", "step", "model_step", "n_snapshots", "snapshot_step"):
         return "iu"

@@ -25,6 +25,7 @@ from tnqbm.archive.coordinates import (
     format_seeds,
     parse_seeds,
 )
+from tnqbm.archive.parameters import TERMS
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.content import DIGEST, group_digest, read_group, write_group
@@ -32,7 +33,7 @@ from tnqbm.files.gate import Arrays
 from tnqbm.files.storage import set_format, write_sealed
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
@@ -184,6 +185,8 @@ def write_archive_file(
 
 def _needs(block: Any) -> int:
     """The first version of the format that has everything in a block."""
+    if TERMS in block:
+        return 6
     if "record" in block:  # the placeholder of this axis: there are scales
         return 5
     if gate.has_attribute(block, COORDINATES):

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.archive import estimator_reports
+from tnqbm.archive import estimator_reports, parameters
 from tnqbm.archive.blocks import STEPS, Block, axes_of, padded, schedule
-from tnqbm.archive.coordinates import Coordinates, group_name
+from tnqbm.archive.coordinates import group_name
 from tnqbm.archive.sources import Sources
 from tnqbm.base.errors import MissingExtraError
-from tnqbm.core.shape import Shape
 from tnqbm.files.gate import Arrays
 
 COUNTS = {"record": "n_records", "snapshot": "n_snapshots"}
@@ -61,7 +60,9 @@ def _nodes(blocks: Sequence[Block]) -> dict[str, Any]:
             found[f"{path}/{folder}".rstrip("/")] = xr.Dataset(inside)
     here = found[path].set_coords([name for (name,) in STEPS.values() if name in arrays])
     if "parameter" in here.dims:
-        here = here.assign_coords(parameter=_shape(coordinates).names(coordinates["paulis"]))
+        # The strings of other families are the names of their parameters.
+        named = parameters.names(coordinates, arrays)
+        here = here.drop_vars(parameters.TERMS, errors="ignore").assign_coords(parameter=named)
     if here["step"].ndim == 1:
         here = here.set_xindex("step")
     found[path] = here.assign_attrs(coordinates)
@@ -79,7 +80,9 @@ def joined(blocks: Sequence[Block]) -> Arrays:
     for name in dict.fromkeys(name for block in blocks for name in block.arrays):
         axes = next(block.dims[name] for block in blocks if name in block.arrays)
         along = next((axis for axis in COUNTS if axis in axes), None)
-        if along is None:
+        if "seed" not in axes and along is None:  # the same in all of them
+            arrays[name] = next(block.arrays[name] for block in blocks if name in block.arrays)
+        elif along is None:
             arrays[name] = _column([_value(block, name, row) for block, row in pairs])
         elif (name,) in STEPS.values():
             arrays[name] = schedule([_steps(block, name, row, along) for block, row in pairs])
@@ -107,11 +110,8 @@ def _rows(
 ) -> NDArray[np.float64]:
     if name in block.arrays:
         return np.asarray(block.arrays[name][row, : _count(block, row, axis)])
-    return np.empty((0, _shape(block.coordinates).size) if "parameter" in axes else 0)
-
-
-def _shape(coordinates: Coordinates) -> Shape:
-    return Shape(coordinates["visible"], coordinates["hidden"], len(coordinates["paulis"]))
+    size = parameters.count(block.coordinates, block.arrays)
+    return np.empty((0, size) if "parameter" in axes else 0)
 
 
 def _value(block: Block, name: str, row: int) -> Any:

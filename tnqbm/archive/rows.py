@@ -7,13 +7,14 @@ too. What else they have (the gradient, and whatever a study varies) is called a
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from tnqbm.archive.coordinates import Coordinates
 from tnqbm.base.text import one_page
+from tnqbm.training.families import DEFAULT
 
 Value = str | int | float
 Where = Mapping[str, Value | Collection[Value]]
@@ -236,17 +237,35 @@ def variant_order(other: Other) -> tuple[Any, ...]:
 def variant_names(others: Iterable[Other]) -> dict[Other, str]:
     """A short name for every variant, in order: what tells it from the others, or the gradient."""
     ordered = sorted(set(others), key=variant_order)
-    keys = varying(ordered) or ["gradient"]
+    full = with_families([dict(other) for other in ordered])
+    keys = _telling(full) or ["gradient"]
     names = {}
-    for other in ordered:
-        values = dict(other)
+    for other, values in zip(ordered, full, strict=True):
         words = [
-            str(values[key]) if key == "gradient" else f"{key} {values[key]}"
+            str(values[key]) if key in ("gradient", "family") else f"{key} {values[key]}"
             for key in sorted(keys, key=lambda key: key != "gradient")
             if key in values
         ]
         names[other] = ", ".join(words) or str(values.get("gradient", "others"))
     return names
+
+
+def with_families(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Coordinates, those of sqRBMs with their family if any of the others name theirs."""
+    named = any("family" in row for row in rows)
+    return [{"family": DEFAULT, **row} if named else dict(row) for row in rows]
+
+
+def _telling(coordinates: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys that tell variants apart: those that vary, without those that follow from the family."""
+    keys = varying(tuple(values.items()) for values in coordinates)
+    if "family" not in keys:
+        return keys
+    of_family = {
+        key: {(values["family"], values.get(key)) for values in coordinates} for key in keys
+    }
+    families = len(of_family["family"])
+    return [key for key in keys if key == "family" or len(of_family[key]) > families]
 
 
 def varying(others: Iterable[Other]) -> list[str]:

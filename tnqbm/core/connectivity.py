@@ -1,4 +1,4 @@
-"""Which visible units each hidden qubit couples to: boolean masks of locally connected models.
+"""Which units couple: masks of locally connected models, and edges inside a layer.
 
 A mask is (n, m) bool, True where hidden qubit j may couple to visible unit i. With masks that are
 local on a line or a lattice the exact log Z and gradient cost what the treewidth of the
@@ -19,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base.arguments import is_whole, plain_array
 
-__all__ = ["DENSE", "FORMS", "Connectivity", "checked_mask", "hidden_units", "lattice", "line",
-           "named", "parse"]  # fmt: skip
+__all__ = ["DENSE", "EDGE_FORMS", "FORMS", "Connectivity", "checked_mask", "edges", "hidden_units",
+           "lattice", "line", "named", "parse"]  # fmt: skip
 
 Mask = NDArray[np.bool_]
 
@@ -30,8 +30,15 @@ DENSE = "dense"
 FORMS = "dense, line-4, ring-4, lattice-8x8-2x2, torus-8x8-2x2"
 """One example of every form of name, for messages."""
 
+EDGE_FORMS = "none, all, line, ring, lattice-4x4, torus-4x4, groups-4"
+"""One example of every form of name of edges inside a layer, for messages."""
+
 _LINE = re.compile(r"(line|ring)-(\d{1,9})", re.ASCII)
 _LATTICE = re.compile(r"(lattice|torus)-(\d{1,9})x(\d{1,9})-(\d{1,9})x(\d{1,9})", re.ASCII)
+
+_EDGES = re.compile(
+    r"none|all|line|ring|(lattice|torus)-(\d{1,9})x(\d{1,9})|groups-(\d{1,9})", re.ASCII
+)
 
 
 def line(n: int, window: int, *, periodic: bool = False, copies: int = 1) -> Mask:
@@ -184,6 +191,52 @@ def named(name: str, n: int, m: int) -> Mask | None:
             f"{'are' if len(fitting) > 1 else 'is'}"
         )
     return found.mask(n, m // windows)
+
+
+def edges(name: str, units: int) -> list[tuple[int, int]]:
+    """Pairs (i, j), i < j, of coupled units of one layer of so many units, in order.
+
+    ``"none"``; ``"all"`` pairs; neighbours on a ``"line"``, a ``"ring"``, and, unit ``y cols + x``
+    in row y and column x, a ``"lattice-4x4"`` or ``"torus-4x4"`` of 4 rows and 4 columns; all pairs
+    inside ``"groups-4"`` of four units that follow one another. Raises ValueError for an unknown
+    name, and for units that do not fit.
+    """
+    found = _EDGES.fullmatch(name)
+    if found is None:
+        near = difflib.get_close_matches(name, EDGE_FORMS.split(", "), 1, 0.6)
+        hint = f"; did you mean something like {near[0]!r}?" if near else ""
+        raise ValueError(f"edges {name!r} are not known; names look like {EDGE_FORMS}{hint}")
+    if found[4] is not None:
+        size = int(found[4])
+        if size < 1 or units % size:
+            raise ValueError(f"edges {name!r} need a multiple of {size} units, got {units}")
+        label = np.arange(units) // size
+        coupled = label[:, None] == label
+    elif name in ("none", "all"):
+        coupled = np.full((units, units), name == "all")
+    else:
+        shape = (1, units) if found[1] is None else (int(found[2]), int(found[3]))
+        rows, cols = shape
+        if rows * cols != units:
+            raise ValueError(
+                f"edges {name!r} are for {rows} x {cols} = {rows * cols} units, got {units}"
+            )
+        coupled = _neighbours(shape, periodic=name.startswith(("ring", "torus")))
+    first, second = np.nonzero(np.triu(coupled, 1))
+    return list(zip(first.tolist(), second.tolist(), strict=True))
+
+
+def _neighbours(shape: tuple[int, int], *, periodic: bool) -> Mask:
+    """Which units of a lattice are nearest neighbours, (units, units), in the upper triangle."""
+    unit = np.arange(shape[0] * shape[1]).reshape(shape)
+    coupled = np.zeros((unit.size, unit.size), dtype=np.bool_)
+    for axis in (0, 1):
+        ahead = np.roll(unit, -1, axis)
+        inside = np.ones(shape, dtype=np.bool_)
+        if not periodic:
+            np.moveaxis(inside, axis, 0)[-1] = False
+        coupled[unit[inside], ahead[inside]] = True
+    return np.asarray(coupled | coupled.T)
 
 
 def checked_mask(mask: ArrayLike, n: int, m: int) -> Mask | None:

@@ -7,6 +7,7 @@ from .bias import gradient_bias as gradient_bias
 from .curves import gradients as gradients
 from .curves import learning_curves as learning_curves
 from .curves import tvd_vs_hidden as tvd_vs_hidden
+from .families import families as families
 from .likelihoods import likelihood as likelihood
 from .minimum import minimum_hidden as minimum_hidden
 from .saving import SUFFIXES as SUFFIXES

@@ -3,8 +3,8 @@
 Every builder takes its parameters either as numbers (``parameters``) or at random (``seed``).
 ``parameters`` is one vector in the order of the terms, or a mapping from groups of terms to arrays,
 in which groups that are not named are 0. At random, all coefficients are drawn independently and
-uniformly from [-scale, scale], in the order of the terms. Edges are "all", None, or pairs of
-numbers (from 0) of units of one layer.
+uniformly from [-scale, scale], in the order of the terms. Edges are None, pairs of numbers (from 0)
+of units of one layer, or a name as :func:`tnqbm.core.connectivity.edges` takes it, such as "all".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.core import streams
+from tnqbm.core import connectivity, streams
 from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.paulis import check_paulis
 from tnqbm.hamiltonian.operator import PauliHamiltonian
@@ -102,8 +102,8 @@ def sqbm(
     n: int,
     m: int,
     *,
-    visible: Edges = "all",
-    hidden: Edges = "all",
+    visible_edges: Edges = "all",
+    hidden_edges: Edges = "all",
     paulis: str = "XYZ",
     hidden_pairs: str = "all",
     mask: ArrayLike | None = None,
@@ -114,8 +114,9 @@ def sqbm(
     """A semi-quantum Boltzmann machine: couplings in both layers (Demidik et al. 2025, Def. 2).
 
     H = sum_i a_i Z_i + sum_{P,j} b_{P,j} P_j + sum_{P,i,j} w_{P,i,j} Z_i P_j
-        + sum_{(i,i') visible} Z_i Z_i' + sum_{(j,j') hidden} sum_{P,P'} P_j P'_j',
-    the last two with coefficients of their own; P, P' run over ``paulis``.
+        + sum_{(i,i')} Z_i Z_i' + sum_{(j,j')} sum_{P,P'} P_j P'_j',
+    the last two along ``visible_edges`` and ``hidden_edges`` and with coefficients of their own;
+    P, P' run over ``paulis``.
 
     Terms are in this order, and these are the groups of ``parameters``: "a" (n,), "b" (P, m),
     "w" (P, n, m), "visible" (edges,), "hidden" (edges, P, P), each in C order. With
@@ -138,13 +139,13 @@ def sqbm(
             for j in range(m)
         ],
     )
-    pairs = _edges("visible", visible, n)
+    pairs = _edges("visible_edges", visible_edges, n)
     terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
     if hidden_pairs not in ("all", "equal"):
         raise ValueError(f"hidden_pairs must be 'all' or 'equal', got {hidden_pairs!r}")
     equal = hidden_pairs == "equal"
     kinds = [(p, r) for p in letters for r in letters if p == r or not equal]
-    pairs = _edges("hidden", hidden, m)
+    pairs = _edges("hidden_edges", hidden_edges, m)
     shape = (len(letters),) if equal else (len(letters), len(letters))
     terms.add(
         "hidden",
@@ -159,7 +160,7 @@ def qrbm(
     m: int,
     *,
     visible_paulis: str = "XYZ",
-    hidden_paulis: str = "XYZ",
+    paulis: str = "XYZ",
     interactions: str | Sequence[str] = "all",
     mask: ArrayLike | None = None,
     parameters: Parameters | None = None,
@@ -170,14 +171,16 @@ def qrbm(
 
     H = sum_{P,i} a_{P,i} P_i + sum_{P,j} b_{P,j} P_j + sum_{PP',i,j} w_{PP',i,j} P_i P'_j,
 
-    with P of visible units in ``visible_paulis`` (W_v), P of hidden ones in ``hidden_paulis``
-    (W_h), and PP' in ``interactions`` (W_int), pairs of letters such as ``("ZZ", "XX")``, the
-    visible letter first; "all" is every pair of W_v x W_h.
+    with P of visible units in ``visible_paulis`` (W_v), P of hidden ones in ``paulis``
+    (W_h), and PP' in ``interactions`` (W_int), pairs of letters such as ``("ZZ", "XX")`` or
+    "ZZ,XX", the visible letter first; "all" is every pair of W_v x W_h.
 
     Terms are in this order, and these are the groups of ``parameters``: "a" (|W_v|, n),
     "b" (|W_h|, m), "w" (|W_int|, n, m), each in C order.
     """
-    fields, hidden = check_paulis(visible_paulis), check_paulis(hidden_paulis)
+    fields, hidden = check_paulis(visible_paulis), check_paulis(paulis)
+    if isinstance(interactions, str) and interactions != "all":
+        interactions = interactions.split(",")
     kinds = [p + r for p in fields for r in hidden] if interactions == "all" else [*interactions]
     for kind in kinds:
         if not (isinstance(kind, str) and len(kind) == 2 and set(kind) <= set("XYZ")):
@@ -208,9 +211,9 @@ def tfim(
     n: int,
     m: int,
     *,
-    visible: Edges = None,
-    hidden: Edges = None,
-    visible_field: bool = True,
+    visible_paulis: str = "XZ",
+    visible_edges: Edges = None,
+    hidden_edges: Edges = None,
     mask: ArrayLike | None = None,
     parameters: Parameters | None = None,
     scale: float = 1.0,
@@ -219,7 +222,7 @@ def tfim(
     """The transverse-field Ising model (Amin et al. 2018), the common choice of a QRBM.
 
     H = sum_k z_k Z_k + sum_k x_k X_k + sum_{i,j} w_ij Z_i Z_j, between the layers and, along
-    ``visible`` and ``hidden`` edges, inside them. ``visible_field=False`` leaves out X on the
+    ``visible_edges`` and ``hidden_edges``, inside them. ``visible_paulis="Z"`` leaves out X on the
     visible units; the model is then semi-quantum.
 
     Terms are in this order, and these are the groups of ``parameters``: "z" (n + m,), "x" (n + m,)
@@ -227,7 +230,9 @@ def tfim(
     """
     terms = _Terms(n, m)
     coupled = _mask(mask, n, m)
-    first = 0 if visible_field else n
+    if not {"Z"} <= set(check_paulis(visible_paulis)) <= {"X", "Z"}:
+        raise ValueError(f"visible_paulis must be 'XZ' or 'Z', got {visible_paulis!r}")
+    first = 0 if "X" in visible_paulis else n
     terms.add("z", (n + m,), [{k: "Z"} for k in range(n + m)])
     terms.add("x", (n + m - first,), [{k: "X"} for k in range(first, n + m)])
     terms.add(
@@ -235,9 +240,9 @@ def tfim(
         (n, m),
         [{i: "Z", n + j: "Z"} if coupled[i, j] else None for i in range(n) for j in range(m)],
     )
-    pairs = _edges("visible", visible, n)
+    pairs = _edges("visible_edges", visible_edges, n)
     terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
-    pairs = _edges("hidden", hidden, m)
+    pairs = _edges("hidden_edges", hidden_edges, m)
     terms.add("hidden", (len(pairs),), [{n + j: "Z", n + k: "Z"} for j, k in pairs])
     return terms.hamiltonian(parameters, scale, seed)
 
@@ -247,22 +252,23 @@ def _mask(mask: ArrayLike | None, n: int, m: int) -> NDArray[np.bool_]:
     return np.ones((n, m), dtype=np.bool_) if checked is None else checked
 
 
-def _edges(layer: str, edges: Edges, units: int) -> list[tuple[int, int]]:
+def _edges(key: str, edges: Edges, units: int) -> list[tuple[int, int]]:
     """Pairs (i, j) with i < j; ValueError unless they are different pairs of different units."""
     if edges is None:
         return []
     if isinstance(edges, str):
-        if edges != "all":
-            raise ValueError(f"{layer} must be 'all', None or pairs of units, got {edges!r}")
-        return [(i, j) for i in range(units) for j in range(i + 1, units)]
+        try:
+            return connectivity.edges(edges, units)
+        except ValueError as error:
+            raise ValueError(f"{key}: {error}") from None
     found = []
     for edge in edges:
         pair = tuple(sorted(int(k) for k in edge))
         if len(pair) != 2 or pair[0] == pair[1] or not 0 <= pair[0] <= pair[1] < units:
             raise ValueError(
-                f"{layer} edges are pairs of different units from 0 to {units - 1}, got {edge!r}"
+                f"{key} are pairs of different units from 0 to {units - 1}, got {edge!r}"
             )
         found.append((pair[0], pair[1]))
     if len(set(found)) < len(found):
-        raise ValueError(f"{layer} edges repeat a pair: {found}")
+        raise ValueError(f"{key} repeat a pair: {found}")
     return found

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base import arguments
-from tnqbm.base.arguments import checked, shown
+from tnqbm.base.arguments import checked, one_of, shown
 from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.paulis import Complex
+from tnqbm.core.states import as_states, index_of
 from tnqbm.hamiltonian.forecast import forecast, refuse_unless_it_fits
 from tnqbm.hamiltonian.gibbs import BlockGibbs, DenseGibbs, entropy_of
 from tnqbm.hamiltonian.terms import PauliTable, check_string
@@ -142,6 +143,11 @@ class PauliHamiltonian:
         """The coefficients (T,), in the order of ``terms``."""
         return np.fromiter(self._terms.values(), np.float64, len(self._terms))
 
+    @property
+    def n_parameters(self) -> int:
+        """The number of terms."""
+        return len(self._terms)
+
     def with_coefficients(self, vector: ArrayLike) -> PauliHamiltonian:
         """The same strings with other coefficients (T,), in the order of ``terms``."""
         values = np.asarray(vector, dtype=np.float64)
@@ -182,6 +188,11 @@ class PauliHamiltonian:
         Of a Hamiltonian that is not semi-quantum, weights below 1e-28 Z are rounding errors.
         """
         return self._gibbs.log_weights.copy()
+
+    def log_weight(self, v: ArrayLike) -> Float:
+        """log Tr[Lambda_v exp(-H)] of some visible states; (..., n_visible) -> (...)."""
+        states = as_states(v, self.n_visible)
+        return np.asarray(self._gibbs.log_weights[index_of(states)])
 
     def probabilities(self) -> Float:
         """p(v) = Tr[Lambda_v rho] of the visible states, (2**n_visible,)."""
@@ -323,6 +334,9 @@ class PauliHamiltonian:
             )
         return listed
 
+
+ANY_MODEL = one_of(SqRBM, PauliHamiltonian)
+"""Kind of arguments that are models of any family, see :mod:`tnqbm.base.arguments`."""
 
 _FLIPS = str.maketrans("IXYZ", "0110")
 

@@ -15,6 +15,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import index_of, states_of
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.report.content import Draw, GroupRow, LogZ, SampledModel, Skipped
 from tnqbm.report.view import View
 
@@ -41,13 +42,16 @@ def picture_shape(data: str, visible: int) -> tuple[int, int] | None:
     return None
 
 
-def exact_draw(model: SqRBM, target: Target, seed: int) -> Draw:
+def exact_draw(model: SqRBM | PauliHamiltonian, target: Target, seed: int) -> Draw:
     """Independent samples (1, N, n) from the model's own probabilities, by enumeration."""
-    probabilities = exact.probabilities(model)
+    if isinstance(model, PauliHamiltonian):
+        probabilities, log_partition = model.probabilities(), model.log_partition()
+    else:
+        probabilities, log_partition = exact.probabilities(model), exact.log_partition(model)
     rng = streams.generator((seed, model.n_visible))
     drawn = rng.choice(probabilities.size, size=CHAINS * DRAWS, p=probabilities)
     states = states_of(drawn, model.n_visible)[None]
-    log_z = LogZ(float(exact.log_partition(model)), 0.0, "enumeration", True)
+    log_z = LogZ(float(log_partition), 0.0, "enumeration", True)
     return Draw(states, "independent, by enumeration", log_z=log_z)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tnqbm.core.shape import Shape
 
 if TYPE_CHECKING:
+    from tnqbm.base.forecast import Forecast
     from tnqbm.training.settings import TrainingSettings
 
 ROWS = 1000
@@ -26,7 +27,8 @@ class Size(NamedTuple):
 
     ``mask`` (n_visible, n_hidden) says which couplings there are, None if all; ``rows`` is how many
     different states the data have, 0 if that is not known; ``paulis`` are the letters of the Pauli
-    matrices, "" if they are not known.
+    matrices, "" if they are not known. Sums of Pauli strings say how many ``terms`` they have and
+    what one exact gradient of theirs takes; of sqRBMs 0 and None.
     """
 
     n_visible: int
@@ -35,20 +37,26 @@ class Size(NamedTuple):
     mask: NDArray[np.bool_] | None = None
     rows: int = 0
     paulis: str = ""
+    terms: int = 0
+    forecast: Forecast | None = None
 
     @property
     def n_parameters(self) -> int:
-        return Shape(self.n_visible, self.n_hidden, self.n_paulis).size
+        return self.terms or Shape(self.n_visible, self.n_hidden, self.n_paulis).size
 
 
 def enumeration_cost(size: Size) -> float:
-    """One sum over all visible states, for log Z and all averages; 0 beyond any enumeration."""
+    """One exact evaluation of log Z and all averages; 0 beyond any enumeration."""
+    if size.forecast is not None:
+        return 1e9 * size.forecast.seconds
     n, m, p = size.n_visible, size.n_hidden, size.n_paulis
     return float(2.0**n * (m * (0.4 * p + 1.3) + 4.0)) if n <= 40 else 0.0
 
 
 def enumerated_update_cost(size: Size) -> float:
-    """One update with averages of data and model in one sum over all visible states."""
+    """One update with exact averages of data and model."""
+    if size.forecast is not None:
+        return 1e9 * size.forecast.seconds + 7500.0
     n, m, p = size.n_visible, size.n_hidden, size.n_paulis
     sums = 2.0**n * (m * (0.4 * p + 1.3) + 4.0)
     return sums + 35.0 * p * m * (n + 1) + 7500.0

@@ -76,14 +76,7 @@ class HamiltonianProblem:
         self._cached: list[PauliHamiltonian] = []
 
     def check(self, training: TrainingSettings) -> None:
-        for name in _UNUSED:
-            if getattr(training, name):
-                raise ValueError(
-                    f"{name}: not for Hamiltonians, whose gradient is no difference of averages of "
-                    "data and model"
-                )
-        if training.precision != "double":
-            raise ValueError("precision: Hamiltonians are evaluated in double precision")
+        check_settings(training)
         refuse_unless_it_fits(self._kind.forecast())
 
     def members(self, theta: Float) -> list[PauliHamiltonian]:
@@ -184,6 +177,18 @@ class StateLikelihoods:
 
     def _of(self, lists: list[T], run: int) -> T:
         return lists[0] if len(lists) == 1 else lists[run]
+
+
+def check_settings(training: TrainingSettings) -> None:
+    """ValueError "field: what is wrong" for settings that do not go with Hamiltonians."""
+    for name in _UNUSED:
+        if getattr(training, name):
+            raise ValueError(
+                f"{name}: not for Hamiltonians, whose gradient is no difference of averages of "
+                "data and model"
+            )
+    if training.precision != "double":
+        raise ValueError("precision: Hamiltonians are evaluated in double precision")
 
 
 def _check(hamiltonians: Sequence[PauliHamiltonian], targets: Sequence[Target]) -> None:

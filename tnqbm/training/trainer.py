@@ -16,19 +16,17 @@ from tnqbm.base.teams import Alone, Team
 from tnqbm.kernels.tables import all_within
 from tnqbm.training import gradients
 from tnqbm.training.bias.meter import meter
-from tnqbm.training.bias.protocol import ReferenceSettings
 from tnqbm.training.checkpoints import Identity, identity_of, read_checkpoint, write_checkpoint
 from tnqbm.training.early_stopping import EarlyStopping, refuse_nothing_to_watch, watched
 from tnqbm.training.estimators import (
     Averages,
     Context,
-    EvaluatorSettings,
-    GradientSettings,
     between,
 )
+from tnqbm.training.families import check_parts
 from tnqbm.training.inputs import checked_keys
 from tnqbm.training.minibatches import Minibatches
-from tnqbm.training.optimizers import OptimizerContext, OptimizerSettings, Step
+from tnqbm.training.optimizers import OptimizerContext, Step
 from tnqbm.training.problems import Problem
 from tnqbm.training.recording import Likelihoods, Recorder, Runs, contains
 from tnqbm.training.settings import TrainingSettings
@@ -66,7 +64,7 @@ class Trainer:
         keys: NDArray[np.uint64] | None = None,
         team: Team | None = None,
     ) -> None:
-        check_families(problem, settings)
+        check_parts(problem.family, settings)
         problem.check(settings)
         self.problem, self.settings = problem, settings
         self._team = team or Alone()
@@ -410,24 +408,6 @@ class Trainer:
             self._bias.restore(_under("bias/", state))
         if self.settings.patience:
             self._stopping.restore(_under("stopping/", state))
-
-
-def check_families(problem: Problem, settings: TrainingSettings) -> None:
-    """ValueError if a part of the settings does not serve this kind of model."""
-    parts: dict[
-        str, GradientSettings | OptimizerSettings | EvaluatorSettings | ReferenceSettings
-    ] = {
-        "gradient": settings.gradient,
-        "optimizer": settings.optimizer,
-        "evaluate": settings.evaluate,
-        "bias_reference": settings.bias_reference,
-    }
-    for kind, part in parts.items():
-        if problem.family not in part.families:
-            raise ValueError(
-                f"{kind}: {part.name!r} does not serve models of the kind {problem.family!r}, but "
-                f"{' and '.join(map(repr, part.families))}"
-            )
 
 
 def _under(prefix: str, state: Mapping[str, NDArray[np.generic]]) -> State:

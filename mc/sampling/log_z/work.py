@@ -22,6 +22,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 Seed = int | np.random.SeedSequence
 
@@ -43,11 +44,14 @@ def network_affordable(model: SqRBM, max_bond: int) -> bool:
     return _NETWORK_RATE * size * max_bond**2 <= 2 * MAX_SECONDS
 
 
-def exact_estimate(model: SqRBM, policy: Exact) -> Estimate:
+def exact_estimate(model: SqRBM | PauliHamiltonian, policy: Exact) -> Estimate:
     """log Z by an exact method, without an error."""
     begun = time.perf_counter()
     method = "auto" if policy.method == "exact" else policy.method
-    value = float(exact.log_partition(model, method=method, engine=policy.engine))
+    if isinstance(model, PauliHamiltonian):
+        value = model.log_partition()
+    else:
+        value = float(exact.log_partition(model, method=method, engine=policy.engine))
     return Estimate(
         value=value,
         standard_error=0.0,

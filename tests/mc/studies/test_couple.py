@@ -61,10 +61,8 @@ def test_models_start_as_those_with_all_couplings_but_for_zeros() -> None:
     assert not one.w[0].any()
     for a, b in ((one.a, other.a), (one.b, other.b), (one.w[1], other.w[1])):
         assert np.array_equal(a, b)
-    frozen = plan.frozen(field)
-    assert frozen is not None
-    assert frozen.sum() == 4 * 2
-    assert plan.frozen(full) is None
+    assert plan.problem(field, [1]).frozen.sum() == 4 * 2
+    assert not plan.problem(full, [1]).frozen.any()
 
 
 def test_runs_keep_their_zeros_and_are_told_apart(tmp_path: Path) -> None:

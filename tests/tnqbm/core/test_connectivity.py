@@ -132,3 +132,41 @@ def test_checked_masks_are_copies():
         connectivity.checked_mask(np.ones((4, 3)), 4, 3)
     with pytest.raises(ValueError, match=r"\(4, 3\)"):
         connectivity.checked_mask(np.ones((3, 4), bool), 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "expected"),
+    [
+        ("none", 3, []),
+        ("all", 3, [(0, 1), (0, 2), (1, 2)]),
+        ("line", 4, [(0, 1), (1, 2), (2, 3)]),
+        ("ring", 4, [(0, 1), (0, 3), (1, 2), (2, 3)]),
+        ("ring", 2, [(0, 1)]),
+        ("ring", 1, []),
+        ("lattice-2x3", 6, [(0, 1), (0, 3), (1, 2), (1, 4), (2, 5), (3, 4), (4, 5)]),
+        ("groups-2", 4, [(0, 1), (2, 3)]),
+        ("groups-3", 3, [(0, 1), (0, 2), (1, 2)]),
+    ],
+)
+def test_edges_inside_a_layer(name: str, units: int, expected: list[tuple[int, int]]) -> None:
+    assert connectivity.edges(name, units) == expected
+
+
+def test_every_unit_of_a_torus_has_four_neighbours() -> None:
+    pairs = connectivity.edges("torus-3x4", 12)
+    assert len(pairs) == 24
+    assert np.bincount(np.ravel(pairs)).tolist() == [4] * 12
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "message"),
+    [
+        ("rings", 4, "not known; names look like none, all.*did you mean something like 'ring'"),
+        ("lattice-2x3", 5, "are for 2 x 3 = 6 units, got 5"),
+        ("groups-4", 6, "need a multiple of 4 units, got 6"),
+        ("groups-0", 6, "need a multiple of 0"),
+    ],
+)
+def test_edges_that_do_not_fit_are_refused(name: str, units: int, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        connectivity.edges(name, units)

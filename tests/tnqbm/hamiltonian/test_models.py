@@ -11,7 +11,7 @@ from tnqbm.hamiltonian import PauliHamiltonian, qrbm, sqbm, tfim
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "YXZ"])
 def test_without_lateral_couplings_an_sqbm_is_an_sqrbm(paulis):
     model = SqRBM.uniform(4, 3, paulis, scale=0.8, seed=3)
-    options = {"visible": None, "hidden": None, "paulis": paulis}
+    options = {"visible_edges": None, "hidden_edges": None, "paulis": paulis}
     drawn = sqbm(4, 3, **options, scale=0.8, seed=3)
     assert drawn == PauliHamiltonian.from_sqrbm(model)
     assert list(drawn.terms) == list(PauliHamiltonian.from_sqrbm(model).terms)
@@ -41,7 +41,7 @@ def test_terms_of_an_sqbm():
     n, m = 10, 5
     count = n + 3 * m + 3 * n * m + n * (n - 1) // 2 + 9 * m * (m - 1) // 2
     assert len(sqbm(n, m, seed=0).terms) == count
-    chosen = sqbm(3, 3, visible=[(2, 0)], hidden=[(1, 2)], paulis="Z", seed=1)
+    chosen = sqbm(3, 3, visible_edges=[(2, 0)], hidden_edges=[(1, 2)], paulis="Z", seed=1)
     assert [*chosen.terms][-2:] == ["ZIZIII", "IIIIZZ"]
     assert sqbm(2, 2, seed=5) == sqbm(2, 2, seed=5)
     assert sqbm(2, 2, seed=5) != sqbm(2, 2, seed=6)
@@ -49,11 +49,11 @@ def test_terms_of_an_sqbm():
 
 
 def test_terms_of_a_qrbm():
-    h = qrbm(1, 2, visible_paulis="XZ", hidden_paulis="ZY", interactions=("ZZ", "XY"), seed=0)
+    h = qrbm(1, 2, visible_paulis="XZ", paulis="ZY", interactions=("ZZ", "XY"), seed=0)
     assert " ".join(h.terms) == "XII ZII IZI IIZ IYI IIY ZZI ZIZ XYI XIY"
     assert not h.is_semi_quantum
     assert len(qrbm(3, 2, seed=0).terms) == 9 + 6 + 9 * 6
-    classical = qrbm(3, 2, visible_paulis="Z", hidden_paulis="XZ", seed=4)
+    classical = qrbm(3, 2, visible_paulis="Z", paulis="XZ", seed=4)
     assert classical == PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 2, "XZ", seed=4))
     mask = connectivity.line(4, 2)
     local = qrbm(4, 3, interactions=["ZZ"], mask=mask, seed=0)
@@ -61,10 +61,10 @@ def test_terms_of_a_qrbm():
 
 
 def test_terms_of_a_transverse_field_model():
-    h = tfim(2, 1, visible="all", seed=0)
+    h = tfim(2, 1, visible_edges="all", seed=0)
     assert " ".join(h.terms) == "ZII IZI IIZ XII IXI IIX ZIZ IZZ ZZI"
     assert not h.is_semi_quantum
-    h = tfim(1, 2, visible_field=False, hidden=[(0, 1)], parameters={"x": [1.0, 2.0]})
+    h = tfim(1, 2, visible_paulis="Z", hidden_edges=[(0, 1)], parameters={"x": [1.0, 2.0]})
     assert " ".join(h.terms) == "ZII IZI IIZ IXI IIX ZZI ZIZ IZZ"
     assert h.is_semi_quantum
     assert h.terms["IIX"] == 2.0
@@ -80,10 +80,10 @@ def test_terms_of_a_transverse_field_model():
         (lambda: sqbm(2, 2, parameters={"c": [1.0]}), "no group 'c'"),
         (lambda: sqbm(2, 2, parameters={"a": [1.0]}), r"shape \(2,\)"),
         (lambda: sqbm(2, 2, seed=1, scale=-1.0), "scale"),
-        (lambda: sqbm(2, 2, seed=1, visible="some"), "visible must be"),
-        (lambda: sqbm(2, 2, seed=1, visible=[(0, 0)]), "visible edges"),
-        (lambda: sqbm(2, 2, seed=1, hidden=[(0, 2)]), "hidden edges"),
-        (lambda: sqbm(2, 2, seed=1, hidden=[(0, 1), (1, 0)]), "repeat"),
+        (lambda: sqbm(2, 2, seed=1, visible_edges="some"), "visible_edges"),
+        (lambda: sqbm(2, 2, seed=1, visible_edges=[(0, 0)]), "visible_edges"),
+        (lambda: sqbm(2, 2, seed=1, hidden_edges=[(0, 2)]), "hidden_edges"),
+        (lambda: sqbm(2, 2, seed=1, hidden_edges=[(0, 1), (1, 0)]), "repeat"),
         (lambda: sqbm(2, 2, seed=1, hidden_pairs="some"), "hidden_pairs"),
         (lambda: sqbm(2, 2, seed=1, paulis="ZZ"), "repeats"),
         (lambda: qrbm(2, 2, seed=1, interactions=["ZI"]), "pairs of letters"),

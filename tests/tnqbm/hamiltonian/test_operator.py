@@ -46,15 +46,15 @@ def dense(h):
 
 FAMILIES = {
     "sqbm": sqbm(3, 3, scale=0.7, seed=0),
-    "sqbm XZ": sqbm(4, 2, paulis="XZ", hidden_pairs="equal", visible=[(0, 3)], seed=1),
+    "sqbm XZ": sqbm(4, 2, paulis="XZ", hidden_pairs="equal", visible_edges=[(0, 3)], seed=1),
     "sqbm real": sqbm(3, 3, paulis="ZX", scale=1.0, seed=2),
     "sqbm no hidden": sqbm(4, 0, seed=3),
     "rbm": PauliHamiltonian.from_sqrbm(SqRBM.uniform(4, 3, "Z", seed=4)),
     "sqrbm": PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 3, "XYZ", seed=5)),
     "qrbm": qrbm(3, 3, scale=0.5, seed=6),
     "qrbm YY": qrbm(2, 3, visible_paulis="YZ", interactions=["YY", "ZX"], seed=7),
-    "tfim": tfim(3, 3, visible="all", hidden="all", seed=8),
-    "tfim hidden": tfim(3, 3, visible_field=False, hidden="all", seed=9),
+    "tfim": tfim(3, 3, visible_edges="all", hidden_edges="all", seed=8),
+    "tfim hidden": tfim(3, 3, visible_paulis="Z", hidden_edges="all", seed=9),
     "generic": PauliHamiltonian(random_terms(5, 20, 10), 2),
     "generic visible": PauliHamiltonian(random_terms(4, 20, 11), 4),
     "blocks, odd Y": PauliHamiltonian({"ZY": 0.7, "IX": 0.2, "ZI": -0.4, "IY": 0.1}, 1),

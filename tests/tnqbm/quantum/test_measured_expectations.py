@@ -38,8 +38,8 @@ def reachable(h: PauliHamiltonian, seed: int = 3) -> Target:
     "h",
     [
         sqbm(2, 2, paulis="XZ", scale=0.3, seed=0),
-        qrbm(2, 1, visible_paulis="XZ", hidden_paulis="XZ", scale=0.3, seed=1),
-        tfim(2, 1, visible="all", scale=0.3, seed=3),
+        qrbm(2, 1, visible_paulis="XZ", paulis="XZ", scale=0.3, seed=1),
+        tfim(2, 1, visible_edges="all", scale=0.3, seed=3),
     ],
     ids=["sqbm", "qrbm", "tfim"],
 )
@@ -65,7 +65,7 @@ def test_gradients_are_the_exact_ones_within_shot_noise(h: PauliHamiltonian) -> 
 
 def test_proposition_3_would_be_noticed() -> None:
     """Negative control: clamped expectations in place of Proposition 4's positive phase."""
-    h = qrbm(2, 1, visible_paulis="XZ", hidden_paulis="XZ", scale=0.8, seed=1)
+    h = qrbm(2, 1, visible_paulis="XZ", paulis="XZ", scale=0.8, seed=1)
     target = reachable(h)
     rho, n = h.gibbs_state(), h.n_visible
     share = np.repeat(target.dense() / h.probabilities(), 2)
@@ -83,7 +83,7 @@ def test_proposition_3_would_be_noticed() -> None:
 def test_training_follows_the_exact_one(kind: str) -> None:
     """Divergences of both, from one seed (fixed); thousands of shots are kept in every update."""
     h = {
-        "tfim": tfim(2, 1, visible="all", scale=0.3, seed=3),
+        "tfim": tfim(2, 1, visible_edges="all", scale=0.3, seed=3),
         "sqbm": sqbm(2, 1, paulis="XZ", scale=0.3, seed=2),
     }[kind]
     target = reachable(h, 5)
@@ -138,7 +138,7 @@ def test_training_is_resumed_and_batched_without_a_trace() -> None:
 
 
 def test_running_out_of_shots_keeps_what_there_is() -> None:
-    h = tfim(2, 1, visible="all", scale=5.0, seed=3)
+    h = tfim(2, 1, visible_edges="all", scale=5.0, seed=3)
     with pytest.warns(RuntimeWarning, match="training stopped: update 1: only"):
         found = train(h, reachable(h), **{**SETTINGS, "shots": 20})
     assert found.stopped == "failed"

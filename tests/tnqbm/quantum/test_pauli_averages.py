@@ -21,7 +21,7 @@ from tnqbm.quantum.conventions import commuting_groups
 FAMILIES = {
     "sqbm": sqbm(2, 2, paulis="XZ", scale=0.4, seed=2),
     "qrbm": qrbm(2, 1, scale=0.4, seed=1),
-    "tfim": tfim(2, 2, visible="all", scale=0.4, seed=3),
+    "tfim": tfim(2, 2, visible_edges="all", scale=0.4, seed=3),
     "sqrbm": PauliHamiltonian.from_sqrbm(SqRBM.uniform(2, 1, "XYZ", scale=0.5, seed=4)),
     "visible only": PauliHamiltonian({"XY": 0.4, "ZZ": -0.5, "YI": 0.3, "IX": 0.2}, 2),
     "one qubit": PauliHamiltonian({"X": 0.6, "Z": -0.4}, 1),

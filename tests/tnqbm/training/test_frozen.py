@@ -40,7 +40,7 @@ def test_transverse_fields_agree_with_the_hamiltonian(seed: int) -> None:
     model, frozen = field_model(n, m, seed=seed)
     target = datasets.load("cardinality", n)
     fields = hamiltonian.tfim(
-        n, m, visible_field=False,
+        n, m, visible_paulis="Z",
         parameters={
             "z": np.concatenate([model.a, model.b[1]]), "x": model.b[0], "w": model.w[1],
         },

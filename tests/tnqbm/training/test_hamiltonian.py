@@ -32,8 +32,8 @@ def test_an_sqrbm_trains_alike_either_way(options):
     "h",
     [
         sqbm(4, 2, scale=0.5, seed=0),
-        qrbm(4, 1, visible_paulis="XZ", hidden_paulis="XZ", scale=0.5, seed=1),
-        tfim(4, 2, visible="all", scale=0.5, seed=2),
+        qrbm(4, 1, visible_paulis="XZ", paulis="XZ", scale=0.5, seed=1),
+        tfim(4, 2, visible_edges="all", scale=0.5, seed=2),
     ],
     ids=["sqbm", "qrbm", "tfim"],
 )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tnqbm.base.limits import check_enumerable
 from tnqbm.core.shape import Shape
 from tnqbm.exact.enumerator import Enumerator, dense_targets
+from tnqbm.hamiltonian.forecast import refuse_unless_it_fits
 from tnqbm.networks.contraction import cache
 from tnqbm.training.costs import Size, enumerated_update_cost, enumeration_cost, update_cost
 from tnqbm.training.estimators.protocol import (
@@ -159,6 +160,9 @@ def enumerated_log_partition(context: Context, shape: Shape) -> LogPartition:
 
 
 def _check_enumerable(size: Size) -> None:
+    if size.forecast is not None:
+        refuse_unless_it_fits(size.forecast)
+        return
     try:
         check_enumerable(size.n_visible)
     except ValueError as error:
