@@ -214,11 +214,11 @@ def encode(records: Sequence[RunRecord], provenance: Mapping[str, str]) -> Block
         if _all_or_none(curves, name, coordinates):
             arrays[name] = padded([np.asarray(curve, np.float64) for curve in curves])
     models = [path.model for path in paths]
-    if _all_or_none(models, "model", coordinates):
-        arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
     every = [model for path in paths for _, model in path.snapshots]
     every += [model for model in models if model is not None]
     arrays |= parameters.terms_of(every, f"block {describe(coordinates)}")
+    if _all_or_none(models, "model", coordinates):
+        arrays["parameters"] = np.stack([model.to_vector() for model in models if model])
     if any(path.snapshots for path in paths):
         width = parameters.count(coordinates, arrays)
         arrays["n_snapshots"] = np.array([len(path.snapshots) for path in paths], np.int64)

@@ -59,7 +59,7 @@ def test_terms_are_among_the_numbers_of_a_run(block: Block) -> None:
         (lambda terms: np.char.add(terms, "I"), "expected 5 letters"),
         (lambda terms: np.where(np.arange(terms.size) == 0, terms[1], terms), "occurs twice"),
         (lambda terms: np.zeros(terms.size), "terms holds fractions"),
-        (lambda terms: np.array("ZIIII"), "terms has shape"),
+        (lambda terms: np.array("ZIIII"), "has shape"),
     ],
 )
 def test_terms_that_do_not_fit_are_damage(block: Block, terms: Any, message: str) -> None:
