@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tnqbm.archive.coordinates import describe
+from tnqbm.archive.rows import value_of
 from tnqbm.archive.sources import Source, Sources
 
 
@@ -19,19 +20,22 @@ class RunNotFoundError(KeyError):
 def find_run(sources: Sources, asked: Mapping[str, Any]) -> tuple[Source, int]:
     """The source and row of the only run with the given coordinates (and ``seed``).
 
-    Raises RunNotFoundError if there is none or more than one.
+    Where several have them, one that has no others is meant. Raises RunNotFoundError if there is
+    none or more than one.
     """
     wanted = dict(asked)
     seed = wanted.pop("seed", None)
     matches = [
         (source, row)
         for source in sources
-        if all(source.entry.coordinates.get(key) == value for key, value in wanted.items())
+        if all(value_of(source.entry.coordinates, key) == value for key, value in wanted.items())
         for row in source.rows
         if seed is None or source.seed(row) == seed
     ]
-    if len(matches) == 1:
-        return matches[0]
+    whole = [match for match in matches if match[0].entry.coordinates == wanted]
+    for found in (matches, whole):
+        if len(found) == 1:
+            return found[0]
     words = describe(asked) or "any coordinates"
     if matches:
         raise RunNotFoundError(_several(sources, words, matches))
@@ -61,7 +65,7 @@ def _none(sources: Sources, words: str, wanted: dict[str, Any], seed: object) ->
     finished, planned = sources.tally()
 
     def mismatches(key: str) -> list[str]:
-        return [name for name, value in wanted.items() if coordinates[key].get(name) != value]
+        return [name for name, value in wanted.items() if value_of(coordinates[key], name) != value]
 
     def distance(key: str) -> tuple[int, float, bool]:
         gaps = [_gap(coordinates[key].get(name), wanted[name]) for name in mismatches(key)]

@@ -14,6 +14,7 @@ from typing import Any
 
 from tnqbm.archive.coordinates import Coordinates
 from tnqbm.base.text import one_page
+from tnqbm.core.connectivity import DENSE
 from tnqbm.training.families import DEFAULT
 
 Value = str | int | float
@@ -173,9 +174,18 @@ ENDED = ("steps", "stopped", "cause", "started", "finished")
 # --- choice of runs ---------------------------------------------------------------------------
 
 
+ABSENT: Mapping[str, Value] = {"family": DEFAULT, "connectivity": DENSE}
+"""What coordinates mean that runs do not have."""
+
+
+def value_of(coordinates: Mapping[str, Any], key: str) -> Any:
+    """A coordinate, or what it means that the run does not have it; None if that is nothing."""
+    return coordinates.get(key, ABSENT.get(key))
+
+
 def matches(where: Where | None, coordinates: Mapping[str, Any]) -> bool:
     """Whether a run's coordinates agree with every key of ``where``."""
-    return all(coordinates.get(k) in _allowed(v) for k, v in (where or {}).items())
+    return all(value_of(coordinates, k) in _allowed(v) for k, v in (where or {}).items())
 
 
 def without_seed(where: Where | None) -> Where:
@@ -189,7 +199,7 @@ def check_where(where: Where | None, coordinates: Iterable[Mapping[str, Any]]) -
     for key, wanted in without_seed(where).items():
         if not listed:
             continue
-        present = {c[key] for c in listed if key in c}
+        present = {value_of(c, key) for c in listed} - {None}
         if not present:
             known = ", ".join(sorted({*(k for c in listed for k in c), "seed"}))
             raise ValueError(f"no run has a coordinate {key!r}; there are: {known}")

@@ -238,6 +238,17 @@ def test_rows_and_variants_name_the_family(path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_sqrbms_are_found_among_other_families(path: Path) -> None:
+    archive = Archive(path)
+    one = archive.run(family="sqrbm", hidden=1, seed=1)
+    assert isinstance(one.model, SqRBM)
+    assert archive.run(**one.coordinates).fingerprint() == one.fingerprint()
+    with pytest.raises(KeyError, match="say also which family"):
+        archive.run(hidden=1, seed=1)
+    shown = caller("show", str(path), "--where", "family=sqrbm,tfim", "--json")().stdout
+    assert [g.get("family") for g in json.loads(shown)["groups"]] == [None, None, "tfim", "tfim"]
+
+
 def test_commands_work_on_all_families(path: Path, tmp_path: Path) -> None:
     shown = json.loads(caller("show", str(path), "--json")().stdout)["groups"]
     assert [group["parameters"] for group in shown] == [14, 24, 20, 34, 18, 28, 18, 24]
