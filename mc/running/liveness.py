@@ -66,7 +66,9 @@ class RankProcess:
     def own(cls) -> RankProcess:
         """This process."""
         try:
-            space = os.readlink("/proc/self/ns/pid")
+            # Containers number their processes by themselves, and hosts may share a name.
+            boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+            space = f"{boot} {os.readlink('/proc/self/ns/pid')}"
         except OSError:
             space = ""
         return cls(socket.gethostname(), space, os.getpid(), state_and_start(os.getpid())[1])
