@@ -23,6 +23,7 @@ from mc.studies.study import Study
 from tnqbm.archive import RunRecord, write_block
 from tnqbm.archive.rows import FAILED_RANK, TRACEBACK
 from tnqbm.base.errors import ArchiveError
+from tnqbm.core import streams
 from tnqbm.datasets import Target
 from tnqbm.training.families import FAMILIES, ModelShape
 from tnqbm.training.settings import TrainingSettings
@@ -66,7 +67,7 @@ def warm_up(models: Iterable[tuple[str, str]], settings: TrainingSettings) -> No
     target = Target.from_dense(np.full(4, 0.25))
     for name, letters in models:
         family, shape = FAMILIES[name], ModelShape(2, 1, letters)
-        model = family.model(shape, 1.0, np.random.SeedSequence(0))
+        model = family.model(shape, 1.0, streams.sequence(0))
         problem = family.problem(shape, [model] * 2, [target] * 2)
         trainer = Trainer(problem, TrainingSettings(**quick))
         while not trainer.finished:

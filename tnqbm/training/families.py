@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.core import connectivity
+from tnqbm.core import connectivity, streams
 from tnqbm.core.connectivity import DENSE
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
@@ -228,7 +228,7 @@ def _size(
     """The size of Hamiltonians, from their terms; those of large models take a while."""
     coupled = None if mask is None else np.frombuffer(mask, np.bool_).reshape(n, m)
     shape = ModelShape(n, m, paulis, coupled, settings=dict(settings))
-    model = FAMILIES[name].model(shape, 0.0, np.random.SeedSequence(0))
+    model = FAMILIES[name].model(shape, 0.0, streams.sequence(0))
     found = Size(n, m, len(paulis), coupled, paulis=paulis)
     return found._replace(terms=len(model.terms), forecast=model.forecast())
 
