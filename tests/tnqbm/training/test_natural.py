@@ -283,7 +283,7 @@ def test_given_estimators_may_hand_out_states():
 def test_sizes_and_models_that_cannot_be_enumerated_are_refused():
     large = SqRBM.uniform(17, 1, "Z", seed=0)
     target = Target(np.zeros((1, 17), np.uint8), np.ones(1))
-    with pytest.raises(ValueError, match="limit is n = 16"):
+    with pytest.raises(ValueError, match="take at most 16 visible units, not 17"):
         train(large, target, iterations=1, **NATURAL)
     h = PauliHamiltonian.from_sqrbm(SqRBM.uniform(3, 1, "XZ", seed=0))
     with pytest.raises(
