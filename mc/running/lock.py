@@ -14,6 +14,7 @@ import json
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,9 @@ except ImportError:  # Windows
 TOUCH_SECONDS = 15.0
 STALE_SECONDS = 300.0
 """A holder on another host that has not touched its lock for this long is taken for dead."""
+
+ENDING_SECONDS = 2.0
+"""How long a process of this machine may take to go once the folder is no longer locked by it."""
 
 
 class OutputBusyError(RuntimeError):
@@ -183,7 +187,7 @@ class Lock:
             # Created an instant ago and not written yet, or cut short by a full disk.
             pid, host, start = 0, "", ""
         if host == socket.gethostname():
-            stale = not alive(pid, start)
+            stale = self._ended_by_now(pid, start)
         else:
             stale = age > (STALE_SECONDS if host else 5.0)
         if not stale:
@@ -205,6 +209,16 @@ class Lock:
                 with contextlib.suppress(OSError):
                     os.link(aside, self.path)
             aside.unlink()
+
+    def _ended_by_now(self, pid: int, start: str) -> bool:
+        """Whether a holder on this machine has ended: it unlocks the folder before it is gone."""
+        patience = ENDING_SECONDS if self._descriptor >= 0 else 0.0
+        until = time.monotonic() + patience
+        while alive(pid, start):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        return True
 
     def _age(self) -> float:
         """Seconds since the lock was touched, by the file system's own clock."""

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from mc import run_study
+from mc.running.liveness import state_and_start
 from mc.running.lock import STALE_SECONDS, Lock, OutputBusyError
 from mc.running.progress import Progress, remaining_seconds
 from mc.running.ranks import OneRank, cores_for_rank
@@ -57,6 +58,24 @@ def test_locks_of_the_dead_are_taken_over(tmp_path: Path) -> None:
     with Lock(path, "OUT"):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_holder_that_is_just_going_is_waited_for(tmp_path: Path) -> None:
+    # The system frees the folder of a process that was killed a little before the process is gone.
+    import socket
+
+    folder = tmp_path / "OUT.parts"
+    folder.mkdir()
+    going = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert going.stdin is not None
+    write_lock(folder / "lock", going.pid, socket.gethostname(), state_and_start(going.pid)[1])
+    busy = pytest.raises(OutputBusyError, match=f"process {going.pid}")
+    with busy, Lock(folder / "lock", "OUT", folder):
+        pass
+    going.stdin.close()
+    with Lock(folder / "lock", "OUT", folder):
+        pass
+    going.wait()
 
 
 def test_a_lock_removed_by_hand_is_put_back_or_known_to_be_lost(tmp_path: Path) -> None:
