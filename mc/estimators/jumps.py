@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.kernels.known import log_mixture
+from mc.sampling.resampling import picks
 from tnqbm.base.teams import share
 from tnqbm.core import streams
 from tnqbm.exact.weighted import WeightedMoments
@@ -92,11 +93,9 @@ class Jumps:
 
     def _centres(self, run: int, offset: float) -> States:
         """Rows (CENTRES, n) drawn from the data of a run."""
-        cumulated = self._cumulated[run % len(self._cumulated)]
-        at = (np.arange(CENTRES) + offset) / CENTRES
-        drawn = np.searchsorted(cumulated, at, side="right")
+        drawn = picks(self._cumulated[run % len(self._cumulated)], CENTRES, offset)
         rows: States = self._states[run % len(self._states)]
-        return np.asarray(rows[np.minimum(drawn, cumulated.size - 1)])
+        return np.asarray(rows[drawn])
 
 
 def _log_offers(states: States, centres: States, mean: Float) -> Float:

@@ -12,6 +12,10 @@ def ancestors(weights: NDArray[np.float64], offset: float) -> NDArray[np.intp]:
     ``weights`` (C,) sum to one and ``offset`` in [0, 1) is uniform; state i is copied C w_i times
     on average, rounded down or up (Kitagawa, J. Comput. Graph. Stat. 5, 1 (1996)).
     """
-    count = weights.size
+    return picks(np.cumsum(weights), weights.size, offset)
+
+
+def picks(cumulated: NDArray[np.float64], count: int, offset: float) -> NDArray[np.intp]:
+    """The same for ``count`` copies in all, from the running sums (C,) of weights."""
     places = (np.arange(count) + offset) / count
-    return np.minimum(np.searchsorted(np.cumsum(weights), places, side="right"), count - 1)
+    return np.minimum(np.searchsorted(cumulated, places, side="right"), cumulated.size - 1)
