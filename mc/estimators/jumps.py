@@ -9,10 +9,12 @@ as the mode weighs something.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.kernels.known import log_mixture
+from mc.kernels.known import offers
 from mc.sampling.resampling import picks
 from tnqbm.base.teams import share
 from tnqbm.core import streams
@@ -23,14 +25,17 @@ Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
 States = NDArray[np.uint8]
 
-EVERY = 16
-"""One in so many chains is offered a jump in an update, another one in the next."""
+PERIOD = 4
+"""Jumps are offered in one of so many updates, which shares what an update's offers cost."""
+
+EVERY = 4
+"""One in so many chains is offered a jump then, another one the next time."""
 
 CENTRES = 32
 """Rows around which the offers of an update lie."""
 
-NOISE = np.array([0.02, 0.2, 1.0])
-"""Shares of the bits that are drawn anew from the data's first moments; all are as frequent."""
+NOISE = np.array([0.02, 0.2])
+"""Shares of the bits that are drawn anew from the data's first moments; 1 is as frequent."""
 
 FLOOR = 1e-3
 """Least probability of either value of a bit that is drawn anew."""
@@ -59,7 +64,10 @@ class Jumps:
 
         They are changed in place; theta is (B, size).
         """
-        numbers = np.arange(update % EVERY, self._total, EVERY)
+        turn, rest = divmod(update, PERIOD)
+        if rest:
+            return
+        numbers = np.arange(turn % EVERY, self._total, EVERY)
         ours = np.flatnonzero((numbers >= self._first) & (numbers < self._last))
         if not ours.size:
             return
@@ -79,31 +87,44 @@ class Jumps:
         ours: Rows,
     ) -> States:
         """Where the chains in the states ``old`` (c, n) go, the ``ours`` (c,) of ``count``."""
-        centres, mean = self._centres(run, rng.random()), self._means[run % len(self._means)]
-        which = rng.integers(0, len(NOISE) * CENTRES, count)[ours]
-        bits, tests = rng.random((count, old.shape[1]))[ours], rng.random(count)[ours]
-        noise = NOISE[which // CENTRES, None]
-        new = np.where(bits < noise, bits < noise * mean, centres[which % CENTRES]).astype(np.uint8)
-        both = np.concatenate([old, new])
-        worth = self._moments.log_weights(theta, both[None])[0] - _log_offers(both, centres, mean)
-        gain = worth[len(old) :] - worth[: len(old)]
+        mean = self._means[run % len(self._means)]
+        q = self._mixture(run, mean, rng.random())
+        draws, tests = rng.random((count, old.shape[1] + 1))[ours], rng.random(count)[ours]
+        both, gains = np.concatenate([old, old]), np.empty(ours.size)
+        new = both[ours.size :]
+        offers(old, q.centres, q.anew, mean, q.edges, q.constants, q.slopes, draws, new, gains)
+        log_p = self._moments.log_weights(theta, both[None])[0]
         with np.errstate(divide="ignore"):
-            taken = np.log(tests) < gain
+            taken = np.log(tests) < gains + (log_p[ours.size :] - log_p[: ours.size])
         return np.where(taken[:, None], new, old)
 
-    def _centres(self, run: int, offset: float) -> States:
-        """Rows (CENTRES, n) drawn from the data of a run."""
+    def _mixture(self, run: int, mean: Float, offset: float) -> Mixture:
+        """What an update's offers are drawn from, around rows drawn from the data of a run."""
         drawn = picks(self._cumulated[run % len(self._cumulated)], CENTRES, offset)
-        rows: States = self._states[run % len(self._states)]
-        return np.asarray(rows[drawn])
+        drawn, counts = np.unique(drawn, return_counts=True)
+        return mixture(self._states[run % len(self._states)][drawn], counts / CENTRES, mean)
 
 
-def _log_offers(states: States, centres: States, mean: Float) -> Float:
-    """Log probabilities (C,) of states (C, n) as offers."""
-    noise = NOISE[:, None, None]
-    ones = ((1.0 - noise) * centres + noise * mean).reshape(-1, centres.shape[1])
-    log_ones, log_zeros = np.log(ones), np.log1p(-ones)
-    slopes = np.ascontiguousarray((log_ones - log_zeros).T)
-    out, terms = np.empty(len(states)), np.empty(len(ones))
-    log_mixture(np.ascontiguousarray(states), log_zeros.sum(axis=1), slopes, terms, out)
-    return out
+class Mixture(NamedTuple):
+    """The arguments of :func:`mc.kernels.known.offers` of the same names."""
+
+    centres: States
+    anew: Float
+    edges: Float
+    constants: Float
+    slopes: Float
+
+
+def mixture(centres: States, shares: Float, mean: Float) -> Mixture:
+    """Offers around ``centres`` (K, n) with ``shares`` (K,), at every level of noise.
+
+    Where all bits are drawn anew, the centre does not matter, and one component stands for all.
+    """
+    rows = np.concatenate([*[centres] * len(NOISE), centres[:1]])
+    anew = np.append(np.repeat(NOISE, len(centres)), 1.0)
+    parts = np.append(np.tile(shares, len(NOISE)), 1.0) / (len(NOISE) + 1)
+    ones = (1.0 - anew[:, None]) * rows + anew[:, None] * mean
+    log_zeros = np.log1p(-ones)
+    slopes = np.ascontiguousarray((np.log(ones) - log_zeros).T)
+    constants = log_zeros.sum(axis=1) + np.log(parts)
+    return Mixture(rows, anew, np.cumsum(parts), constants, slopes)

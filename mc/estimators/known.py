@@ -24,6 +24,9 @@ Flags = NDArray[np.bool_]
 FEW = 4
 """Rows are summed over if there are at most as many as chains, divided by this."""
 
+MULTIPLIER = 0x9E3779B97F4A7C15
+"""States are hashed by the sum of its powers at their ones."""
+
 
 class Known(NamedTuple):
     """``log_sums`` (B,) of the weights p~ of known states, and averages (B, size) over them."""
@@ -40,9 +43,10 @@ class KnownStates:
         self.used = FEW * states.shape[1] <= chains
         self._moments = moments
         self._states = np.ascontiguousarray(states if self.used else states[:, :0])
+        self._words = np.cumprod(np.full(states.shape[2], MULTIPLIER, np.uint64), dtype=np.uint64)
         numbers = np.empty(self._states.shape[:2], dtype=np.uint64)
         for own, rows in zip(numbers, self._states, strict=True):
-            hashes(rows, own)
+            hashes(rows, self._words, own)
         self._order = np.argsort(numbers, axis=1, kind="stable")
         self._numbers = np.take_along_axis(numbers, self._order, axis=1)
 
@@ -52,7 +56,8 @@ class KnownStates:
         if self.used:
             for own, run, found in zip(chains, rows, out, strict=True):
                 k = int(run) % len(self._states)
-                among(own, self._states[k], self._numbers[k], self._order[k], found)
+                numbers, order = self._numbers[k], self._order[k]
+                among(own, self._states[k], self._words, numbers, order, found)
         return out
 
     def weigh(self, theta: Float, rows: Rows) -> Known:

@@ -74,11 +74,13 @@ class _Weighed(NamedTuple):
     ``weights`` (B, C) of all their chains, ``log_factors`` (B,) by which Z has grown as the
     witnesses see it, and conditional effective ``shares`` (B,) of the others. ``known`` (B, 2) are
     the parts of both groups' weights that chains in known states have. Of this process's chains
-    ``old`` (B, c), which is log p~ under the parameters that they come from, and ``sums`` (B, size)
-    over those in other states, if the weights of all added up to ``totals`` (B,).
+    ``inside`` (B, c), whether they are in such states, ``old`` (B, c), which is log p~ under the
+    parameters that they come from, and ``sums`` (B, size) over those in other states, if the
+    weights of all added up to ``totals`` (B,).
     """
 
     theta: Float
+    inside: Flags
     old: Float
     weights: Float
     log_factors: Float
@@ -176,7 +178,8 @@ class WeightedChains:
                 break
             fractions[short] *= [shortened(s, self._step_share) for s in found.shares[short]]
             theta = between(before[short], after[short], fractions[short])
-            found.put(short, self._weigh(theta, rows[short], found.old[short]))
+            again = self._weigh(theta, rows[short], (found.inside[short], found.old[short]))
+            found.put(short, again)
         self._fractions[rows] = fractions
         self._ahead = rows.copy(), found
         return np.asarray(fractions)
@@ -238,15 +241,17 @@ class WeightedChains:
         states = self._team.gather(taken(self._chains, rows))[:, those]
         return states.copy(), weights[:, those].copy()
 
-    def _weigh(self, theta: Float, rows: Rows, old: Float | None = None) -> _Weighed:
+    def _weigh(
+        self, theta: Float, rows: Rows, of_chains: tuple[Flags, Float] | None = None
+    ) -> _Weighed:
         """Weights and sums of chains under other parameters.
 
-        ``old`` (B, c) is log p~ of this process's chains under the parameters that their weights
-        are for, if it is known.
+        ``of_chains`` is what :class:`_Weighed` has of the chains where they are, ``inside`` and
+        ``old``, if that is known.
         """
         groups, (first, last), counted = self._groups, self._share, self._local[0].stop
         chains, before = taken(self._chains, rows), self._theta[rows]
-        inside = self._known.holds(chains, rows)
+        inside, old = of_chains or (self._known.holds(chains, rows), None)
         weights = np.where(inside, 0.0, self._weights[rows, first:last])
         # What the averages at the last parameters foretell.
         guesses = -((theta - before) * self._model[rows]).sum(axis=1)
@@ -267,8 +272,9 @@ class WeightedChains:
                 theta[far], chains[far], weights[far], found.old[far], guesses[far] - size, counted
             ).sums
         totals = np.exp(factors[:, 0] - (guesses - size))
+        log_factors, own_shares = factors[:, 1], shares[:, 0]
         return _Weighed(
-            theta.copy(), found.old, new, factors[:, 1], shares[:, 0], known, sums, totals
+            theta.copy(), inside, found.old, new, log_factors, own_shares, known, sums, totals
         )
 
     def _parts(self, weights: Float, inside: Flags) -> Float:

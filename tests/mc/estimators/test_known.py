@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import chisquare
 
-from mc.estimators.jumps import CENTRES, EVERY, NOISE, Jumps, _log_offers
+from mc.estimators.jumps import EVERY, PERIOD, Jumps, mixture
 from mc.estimators.known import KnownStates
-from mc.kernels.known import log_mixture
+from mc.kernels.known import log_mixture, offers
 from tests.mc_twins import LETTERS
 from tests.twins import enumerate_model
 from tnqbm import SqRBM, Target
@@ -73,18 +73,31 @@ def test_many_rows_are_not_summed_over() -> None:
 
 def test_densities_of_a_mixture() -> None:
     rng = np.random.default_rng(2)
-    ones = rng.uniform(0.05, 0.95, (4, N))
-    slopes, constants = np.log(ones / (1.0 - ones)).T.copy(), np.log1p(-ones).sum(axis=1)
-    found = np.empty(1 << N)
-    log_mixture(EVERYTHING, constants, slopes, np.empty(4), found)
+    ones, shares = rng.uniform(0.05, 0.95, (4, N)), np.array([0.1, 0.2, 0.3, 0.4])
+    slopes = np.log(ones / (1.0 - ones)).T.copy()
+    constants = np.log1p(-ones).sum(axis=1) + np.log(shares)
+    found = [log_mixture(state, constants, slopes, np.empty(4)) for state in EVERYTHING]
     each = np.where(EVERYTHING[:, None] == 1, ones, 1.0 - ones).prod(axis=2)
-    np.testing.assert_allclose(found, np.log(each.mean(axis=1)), rtol=1e-12)
+    np.testing.assert_allclose(found, np.log(each @ shares), rtol=1e-12)
 
 
-def test_probabilities_of_offers_add_up_to_one() -> None:
-    centres = EVERYTHING[np.random.default_rng(1).integers(0, 1 << N, CENTRES)]
-    found = _log_offers(EVERYTHING, centres, np.linspace(0.1, 0.9, N))
-    assert np.exp(found).sum() == pytest.approx(1.0, rel=1e-12)
+def test_offers_are_drawn_from_the_mixture_that_weighs_them() -> None:
+    """Frequencies of offers are the densities, which are told by differences to one state."""
+    rng, count = np.random.default_rng(1), 200_000
+    centres, shares, mean = (
+        EVERYTHING[[3, 17, 60]],
+        np.array([0.5, 0.3, 0.2]),
+        np.linspace(0.1, 0.9, N),
+    )
+    q = mixture(centres, shares, mean)
+    old, new = np.zeros((count, N), dtype=np.uint8), np.empty((count, N), dtype=np.uint8)
+    gains, draws = np.empty(count), rng.random((count, N + 1))
+    offers(old, q.centres, q.anew, mean, q.edges, q.constants, q.slopes, draws, new, gains)
+    log_q = np.array([log_mixture(s, q.constants, q.slopes, np.empty(7)) for s in EVERYTHING])
+    assert np.exp(log_q).sum() == pytest.approx(1.0, rel=1e-12)
+    places = new @ (1 << np.arange(N)[::-1])
+    np.testing.assert_allclose(gains, log_q[0] - log_q[places], atol=1e-12)
+    assert chisquare(np.bincount(places, minlength=1 << N), count * np.exp(log_q)).pvalue > 1e-4
 
 
 def test_jumps_lead_everywhere_and_leave_the_distribution_as_it_is() -> None:
@@ -93,9 +106,8 @@ def test_jumps_lead_everywhere_and_leave_the_distribution_as_it_is() -> None:
     jumps = Jumps(context, chains, WeightedMoments(context.problem.shape))
     states = np.zeros((1, chains, N), dtype=np.uint8)
     theta = context.problem.theta
-    for update in range(EVERY * 150):
+    for update in range(EVERY * PERIOD * 150):
         jumps.advance(theta, np.arange(1), states, update)
     log_z, _, log_p = enumerate_model(SqRBM.from_vector(theta[0], N, M, "XYZ"))
     counts = np.bincount(states[0] @ (1 << np.arange(N)[::-1]), minlength=1 << N)
     assert chisquare(counts, chains * np.exp(log_p - log_z)).pvalue > 1e-5
-    assert len(NOISE) > 1
