@@ -28,7 +28,7 @@ Seed = int | np.random.SeedSequence
 
 SURVEYED = 4
 """Models whose modes are surveyed; those between stand and fall with them."""
-MODE_CHAINS, MODE_BETAS = 200, 320
+MODE_CHAINS, MODE_BETAS = 600, 320
 """Of a survey, as for annealing."""
 
 
@@ -104,6 +104,12 @@ def _judged(
     surveyed = sorted(found)
     for before, after in pairwise(surveyed):
         doubted = [at for at in (before, after) if not found[at].trusted]
+        # How closely their modes confirm these two is as much as is known of those between.
+        raised = [
+            found[at].standard_error
+            for at in (before, after)
+            if found[at].standard_error > runs[at].estimate.standard_error
+        ]
         for k in range(before + 1, after):
             begun = time.perf_counter()
             bounds = [-np.inf if (own := runs[k].estimate.lower_bound) is None else own]
@@ -115,7 +121,8 @@ def _judged(
                 why = found[doubted[0]].warnings[0]
                 text = f"mbar: models[{doubted[0]}] nearby is not to be trusted: {why}"
                 judged = replace(judged, trusted=False, warnings=[text])
-            found[k] = _timed(judged, begun)
+            error = max([judged.standard_error, *raised])
+            found[k] = _timed(replace(judged, standard_error=error), begun)
     return [found[k] for k in range(len(models))]
 
 

@@ -101,7 +101,10 @@ def _still_above(estimate: Estimate, bound: float) -> Estimate:
 
 
 def _summary(found: Sequence[Estimate], complaints: Sequence[str]) -> Estimate:
-    """The estimate with the narrowest interval among those that are trusted; all as parts."""
+    """The estimate with the narrowest interval among those that are trusted; all as parts.
+
+    A value that noise has put below what states that were seen weigh is raised to this.
+    """
     best = min(found, key=lambda one: (not one.trusted, one.width, one.standard_error))
     against = [
         f"{describe(best)} and {describe(one)} differ by {abs(gap.sigmas):.3g} standard errors: "
@@ -111,6 +114,7 @@ def _summary(found: Sequence[Estimate], complaints: Sequence[str]) -> Estimate:
     ]
     return replace(
         best,
+        value=best.value if best.lower_bound is None else max(best.value, best.lower_bound),
         trusted=best.trusted and not against,
         warnings=[*best.warnings, *against, *complaints],
         parts=tuple(found),

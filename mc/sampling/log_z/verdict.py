@@ -152,7 +152,7 @@ LACKING = 4.0
 EVIDENT = 2.0
 """... and from which on its error bar says so."""
 SHARP = 0.1
-"""Standard error up to which the weight of the modes can confirm a value."""
+"""Standard error up to which the weight of the modes can confirm a value, and how closely."""
 
 
 def judge(run: Run, known: ModeWeights, *, doubts: bool = True) -> Estimate:
@@ -162,16 +162,18 @@ def judge(run: Run, known: ModeWeights, *, doubts: bool = True) -> Estimate:
     the weight of states that were seen, which is rigorous, or more than four (of both) below the
     weight of the modes one by one; where it falls short of them by less, the standard error is at
     least what is missing. Doubts about the way to a value, uneven weights or a doubtful start, are
-    dropped if the weight of the modes, which is independent of that way, confirms it. ``doubts``
-    False leaves the run's doubts out, for callers that have something to hold them against.
+    dropped if the weight of the modes, which is independent of that way, confirms it; the standard
+    error is then at least that to which it does. ``doubts`` False leaves the run's doubts out, for
+    callers that have something to hold them against.
     """
     found = run.estimate
     combined = math.hypot(found.standard_error, known.error)
     below, lacking = known.bound - found.value, known.total - found.value
     troubles = [*found.warnings, *(run.doubts if doubts else ())]
-    if _confirmed(found, known, combined):
-        troubles = []
     missing = 0.0
+    if troubles and _confirmed(found, known, combined):
+        troubles = []
+        missing = abs(lacking) if abs(lacking) > SIGMAS * combined else 0.0
     if below_bound(found.value, found.standard_error, known.bound):
         troubles.append(
             f"{found.method}: log Z = {found.value:.8g} +- {found.standard_error:.2g} is too low: "
@@ -184,7 +186,7 @@ def judge(run: Run, known: ModeWeights, *, doubts: bool = True) -> Estimate:
             f"{known.total:.8g} +- {known.error:.2g}; {_CURE}"
         )
     else:
-        missing = max(below, lacking if lacking > EVIDENT * combined else 0.0)
+        missing = max(missing, below, lacking if lacking > EVIDENT * combined else 0.0)
     return replace(
         found,
         standard_error=max(found.standard_error, missing),
@@ -201,7 +203,7 @@ def _confirmed(found: Estimate, known: ModeWeights, combined: float) -> bool:
     return (
         found.ess >= MIN_ESS
         and known.error <= SHARP
-        and abs(known.total - found.value) <= SIGMAS * combined
+        and abs(known.total - found.value) <= max(SIGMAS * combined, SHARP)
     )
 
 

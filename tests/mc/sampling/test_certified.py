@@ -109,6 +109,18 @@ def test_states_seen_later_count_against_earlier_estimates() -> None:
     assert "states seen since give log Z >= 10.2" in late.warnings[0]
 
 
+def test_a_value_is_not_below_what_was_seen() -> None:
+    from mc.sampling.log_z.certified import _summary
+
+    low = mc.Estimate(
+        10.0, 0.01, 100.0, np.empty(0), "ais", 0.0, True, lower_bound=10.02, two_sided=True
+    )
+    found = _summary([low], [])
+    assert found.lower == found.value == 10.02
+    assert found.upper == pytest.approx(10.05)
+    assert found.parts == (low,)
+
+
 def test_likelihoods_have_the_interval() -> None:
     model = tnqbm.SqRBM.uniform(8, 4, "XYZ", scale=0.7, seed=1)
     target = load("bas", 8)

@@ -131,3 +131,14 @@ def test_doubts_are_dropped_where_the_modes_confirm_the_value() -> None:
         assert not found.trusted
         assert found.warnings == ["uneven", "start"]
         assert judge(one, what, doubts=False).warnings == ["uneven"]
+
+
+def test_a_value_is_known_as_well_as_the_modes_confirm_it() -> None:
+    doubtful: dict[str, Any] = {"warnings": ["uneven"], "doubts": ["start"]}
+    found = judge(run(10.08, 0.001, **doubtful), known())
+    assert found.trusted
+    assert found.standard_error == pytest.approx(0.08)
+    assert not judge(run(10.12, 0.001, **doubtful), known()).trusted
+    assert not judge(run(9.92, 0.001, **doubtful), known()).trusted  # it lacks something
+    # Without doubts nothing needs to be confirmed from above.
+    assert judge(run(10.08, 0.001), known()).standard_error == 0.001

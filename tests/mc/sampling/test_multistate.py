@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("pymbar", exc_type=ImportError)
 
 from mc.sampling.log_z.estimate import EstimateWarning
-from mc.sampling.log_z.multistate import weigh
+from mc.sampling.log_z.multistate import _contradicted, _Value, weigh
 from mc.sampling.log_z.policies import Multistate
 from mc.sampling.partition import log_partition
 from mc.sampling.partitions import log_partitions
@@ -120,6 +120,33 @@ def test_log_z_of_a_training() -> None:
     assert abs(top.value - truth[-1]) < 4 * top.standard_error
     twice = log_partitions([*models, models[-1]], data=target, seed=1)
     assert twice[-1].value == twice[-2].value == found[-1].value
+
+
+def test_the_better_known_value_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ratios of normalisations, or the weight of what was seen, whichever errs less."""
+    models = training(3)
+    truth = exact(models)
+    found = log_partitions(models, seed=1)
+
+    def changed(**new: float) -> Any:
+        def swapped(*args: Any, **keywords: Any) -> Any:
+            said = weigh(*args, **keywords)
+            return said._replace(**{k: np.full_like(said.log_z, v) for k, v in new.items()})
+
+        monkeypatch.setattr("mc.sampling.log_z.multistate.weigh", swapped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", EstimateWarning)
+            return log_partitions(models, seed=1)
+
+    by_seen = changed(standard_error=10.0)
+    by_ratios = changed(covered=np.nan, covered_error=np.nan)
+    for estimates in (found, by_seen, by_ratios):
+        off = np.array([one.value for one in estimates]) - truth
+        assert (np.abs(off) < 4 * np.array([one.standard_error for one in estimates])).all()
+    assert max(one.standard_error for one in by_seen) < 1.0
+    assert "ratios of normalisations give" in _contradicted(_Value(1.0, 0.1), _Value(2.0, 0.1))[0]
+    assert not _contradicted(_Value(1.0, 0.3), _Value(2.0, 0.3))
+    assert not _contradicted(_Value(1.0, 0.1), _Value(np.nan, np.nan))
 
 
 def test_a_missed_mode_is_not_trusted() -> None:
