@@ -28,7 +28,7 @@ from mc.kernels import Sweeper, basis_number
 from mc.sampling.amplitude.moves import independence_step
 from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
-from tnqbm.base.teams import SHARD, share
+from tnqbm.base.teams import SHARD, Team, share
 from tnqbm.core import streams
 from tnqbm.core.shape import Shape
 from tnqbm.exact.averages import SampleMoments
@@ -147,6 +147,17 @@ def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper:
     )
 
 
+def share_of_ladders(total: int, team: Team) -> tuple[int, int]:
+    """This process's ladders, from the first to before the last; ValueError if one has none."""
+    first, last = share(total, team)
+    if first == last:
+        raise ValueError(
+            f"chains: {total} ladders cannot be shared by {team.size} processes; take at least "
+            f"{SHARD * team.size}, or fewer processes per run"
+        )
+    return first, last
+
+
 def taken(chains: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
     """The chains of some runs: the array itself if they are all."""
     return chains if rows.size == chains.shape[0] else np.ascontiguousarray(chains[rows])
@@ -211,7 +222,7 @@ class PersistentChains:
         self._share = share(self._total, context.team)
         self._updates = 0
         self._chains = _random_bits(context, self._share)
-        self._moves = _global_moves(settings, context)
+        self._moves = global_moves(settings, context)
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         chains = taken(self._chains, rows)
@@ -229,12 +240,12 @@ class PersistentChains:
     def state(self) -> State:
         chains = self._team.gather(self._chains)
         own: State = {"updates": np.array(self._updates), "chains": chains.copy()}
-        return own | _moves_state(self._moves)
+        return own | moves_state(self._moves)
 
     def restore(self, state: State) -> None:
         runs, _, n = self._chains.shape
         chains = checked_array(state, "chains", (runs, self._total, n))
-        _restore_moves(self._moves, state)
+        restore_moves(self._moves, state)
         first, last = self._share
         self._updates = int(checked_array(state, "updates", ()))
         self._chains = np.array(chains[:, first:last], dtype=np.uint8, order="C")
@@ -243,21 +254,15 @@ class PersistentChains:
 class TemperedChains:
     """PCD with parallel tempering: every chain is the cold end of a ladder of its own.
 
-    Inverse temperatures are evenly spaced from 0 to 1 on the path of
-    :mod:`mc.sampling.path`.
+    Inverse temperatures are evenly spaced from 0 to 1 on the path of :mod:`mc.sampling.path`; for
+    those that follow the parameters see :mod:`mc.estimators.tempered`.
     """
 
     def __init__(self, settings: Tempered, context: Context) -> None:
         self._steps, self._team = settings.steps, context.team
         self._averages = ChainAverages(context)
         self._total = settings.chains
-        self._share = share(self._total, context.team)
-        first, last = self._share
-        if first == last:
-            raise ValueError(
-                f"chains: {self._total} ladders cannot be shared by {context.team.size} processes; "
-                f"take at least {SHARD * context.team.size}, or fewer processes per run"
-            )
+        self._share = first, last = share_of_ladders(self._total, context.team)
         self._ladders = Tempering(
             *shape_of(context),
             betas=np.linspace(0.0, 1.0, settings.temperatures),
@@ -267,7 +272,7 @@ class TemperedChains:
             precision=context.precision,
             first_chain=first,
         )
-        self._moves = _global_moves(settings, context)
+        self._moves = global_moves(settings, context)
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         if self._moves is not None:
@@ -283,32 +288,32 @@ class TemperedChains:
         ladders = self._ladders.state()
         by_ladder = self._team.gather(np.swapaxes(ladders["chains"], 1, 2))
         own: State = {"chains": by_ladder.copy(), "counters": ladders["counters"]}
-        return own | _moves_state(self._moves)
+        return own | moves_state(self._moves)
 
     def restore(self, state: State) -> None:
         own = self._ladders.state()
         runs, temperatures, _, n = own["chains"].shape
         by_ladder = checked_array(state, "chains", (runs, self._total, temperatures, n))
-        _restore_moves(self._moves, state)
+        restore_moves(self._moves, state)
         first, last = self._share
         own["chains"] = np.swapaxes(by_ladder[:, first:last], 1, 2)
         own["counters"] = checked_array(state, "counters", (3,))
         self._ladders.restore(own)
 
 
-def _global_moves(settings: GlobalMovesGradient, context: Context) -> GlobalMoves | None:
+def global_moves(settings: GlobalMovesGradient, context: Context) -> GlobalMoves | None:
     return GlobalMoves(settings, context) if settings.global_moves else None
 
 
 _MOVES_PREFIX = "moves/"
 
 
-def _moves_state(moves: GlobalMoves | None) -> State:
+def moves_state(moves: GlobalMoves | None) -> State:
     state = {} if moves is None else moves.state()
     return {_MOVES_PREFIX + name: array for name, array in state.items()}
 
 
-def _restore_moves(moves: GlobalMoves | None, state: State) -> None:
+def restore_moves(moves: GlobalMoves | None, state: State) -> None:
     if moves is not None:
         own = {k: v for k, v in state.items() if k.startswith(_MOVES_PREFIX)}
         moves.restore({k.removeprefix(_MOVES_PREFIX): v for k, v in own.items()})

@@ -196,7 +196,12 @@ class Tempered(GlobalMovesGradient):
     name: ClassVar[str] = "tempered"
 
     temperatures: Annotated[int, whole(2, MAX_COUNTS["temperatures"])] = Field(
-        10, description="rungs of the ladder of every chain"
+        10, description="rungs of the ladder of every chain, at most if they follow the parameters"
+    )
+    target_swap_rate: Annotated[float, number(0.01, 0.99)] | None = Field(
+        None,
+        description="of neighbours on a ladder that gets as many rungs as this needs, and other "
+        "temperatures, while parameters grow; without: evenly spaced temperatures",
     )
 
     def most_members(self, training: TrainingSettings) -> int | None:
@@ -207,10 +212,18 @@ class Tempered(GlobalMovesGradient):
         sweep = sweep_cost(size, self.kernel, training.precision)
         return self.steps * self.temperatures * (1.15 * sweep + 16.0 * size.n_hidden)
 
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        super().check(size, training)
+        if self.target_swap_rate is not None:
+            from mc.sampling.log_z.annealing import choose_kernel
+
+            choose_kernel(self.kernel, size.n_paulis)
+
     def make(self, context: Context) -> GradientEstimator:
         from mc.estimators.divergence import TemperedChains
+        from mc.estimators.tempered import TunedChains
 
-        return TemperedChains(self, context)
+        return (TemperedChains if self.target_swap_rate is None else TunedChains)(self, context)
 
 
 class Trajectory(ChainGradient):

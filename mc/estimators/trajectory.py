@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.divergence import ChainAverages, shape_of
+from mc.estimators.divergence import ChainAverages, shape_of, share_of_ladders
 from mc.kernels import Sweeper
 from mc.sampling.tempering.ladders import Ladders
 from mc.sampling.tempering.rungs import choose_rungs, snapshot_path
-from tnqbm.base.teams import SHARD, Team, share
+from tnqbm.base.teams import Team
 from tnqbm.core import streams
 from tnqbm.core.shape import Shape
 from tnqbm.training.estimators import Averages, Context
@@ -49,13 +49,7 @@ class SnapshotChains:
     """The estimator "trajectory": averages over the chains of the last rungs of all ladders."""
 
     def __init__(self, settings: Trajectory, context: Context) -> None:
-        self._team, self._total = context.team, settings.chains
-        first, last = share(self._total, context.team)
-        if first == last:
-            raise ValueError(
-                f"chains: {self._total} ladders cannot be shared by {context.team.size} processes; "
-                f"take at least {SHARD * context.team.size}, or fewer processes per run"
-            )
+        self._total = settings.chains
         self._averages = ChainAverages(context)
         self._runs = [
             _Run(settings, shape_of(context), int(key), context.precision, context.team)
@@ -96,7 +90,7 @@ class _Run:
     ) -> None:
         self._settings, self._shape, self._key, self._team = settings, shape, key, team
         self._precision = precision
-        self._share = share(settings.chains, team)
+        self._share = share_of_ladders(settings.chains, team)
         self._weigher = Sweeper(shape, "collapsed")
         self.rungs: Float = np.empty((0, shape.size))
         self._ladders = self._make(1)

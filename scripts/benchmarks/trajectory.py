@@ -8,7 +8,8 @@
 "trips" counts round trips per 1000 sweeps of one rung (a figure that does not depend on the
 machine) and per processor second. "logz" compares mc.log_partitions with enumeration, n <= 20, and
 with three runs of forward annealing of the last model. "training" trains by each gradient for about
-the same processor time (updates are chosen by a short run) and prints the total variation distance.
+the same processor time (updates are chosen by a short run) and prints the total variation distance;
+"tuned" is tempering whose temperatures follow the parameters.
 """
 
 from __future__ import annotations
@@ -143,6 +144,7 @@ def training(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     ways = {
         "pcd": {"gradient": "pcd", "steps": 1},
         "tempered": {"gradient": "tempered"},
+        "tuned": {"gradient": "tempered", "temperatures": 30, "target_swap_rate": 0.5},
         "trajectory": {"gradient": "trajectory"},
     }
     lines = []
@@ -151,7 +153,7 @@ def training(chosen: argparse.Namespace) -> list[dict[str, Any]]:
             chosen.visible, chosen.hidden, chosen.paulis, scale=chosen.scale, seed=seed
         )
         budget = 0.0
-        for name in ("trajectory", "tempered", "pcd"):
+        for name in ("trajectory", "tempered", "tuned", "pcd"):
             common = {
                 "chains": 200, "seed": seed, "records": 2, "evaluate": "none",
                 "learning_rate": chosen.learning_rate, "schedule": "cosine", "decay": 0.01,

@@ -104,7 +104,7 @@ class Tempering(Ladders):
         if count < 1:
             raise ValueError(f"temperatures must be at least 1, got {count}")
         pairs = zip(self.betas, self.lengths, strict=True)
-        self.replace_betas(np.stack([_respaced(b, x, count) for b, x in pairs]))
+        self.replace_betas(np.stack([respaced(b, x, count) for b, x in pairs]))
 
     def lay_out(self, theta: Float, temperatures: int) -> None:
         """A first ladder for models theta (B, size), from a pilot run of annealing."""
@@ -145,7 +145,7 @@ def _check_ladder(betas: ArrayLike, batch: int) -> Float:
     return array
 
 
-def _respaced(betas: Float, lengths: Float, count: int) -> Float:
+def respaced(betas: Float, lengths: Float, count: int) -> Float:
     """``count`` inverse temperatures from the first to the last, equally far from each other."""
     if count == 1:
         return np.ones(1)

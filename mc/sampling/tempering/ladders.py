@@ -43,6 +43,17 @@ def swap_log_ratio(
     return (low_at_high - own_high) + (high_at_low - own_low)
 
 
+def swap_length(rates: ArrayLike) -> Float:
+    """How far temperatures are from each other that swap at such rates: rate = erfc(length).
+
+    So it is where energies are normally distributed (Kofke, J. Chem. Phys. 117, 6911, 2002).
+    Lengths, other than rates, add up along a ladder.
+    """
+    from scipy.special import erfcinv
+
+    return np.asarray(erfcinv(np.clip(rates, MIN_RATE, 1.0)))
+
+
 class Ladders:
     """Ladders of chains of B models of one shape, each with R rungs that may change between calls.
 
@@ -121,11 +132,8 @@ class Ladders:
 
     @property
     def lengths(self) -> Float:
-        """Distances of neighbouring temperatures (B, R - 1): acceptance = erfc(length)."""
-        from scipy.special import erfcinv
-
-        rates = np.nan_to_num(self.swap_rates, nan=1.0)
-        return np.asarray(erfcinv(np.clip(rates, MIN_RATE, 1.0)))
+        """Distances of neighbouring temperatures (B, R - 1), :func:`swap_length` of their rates."""
+        return swap_length(np.nan_to_num(self.swap_rates, nan=1.0))
 
     @property
     def acceptance(self) -> Float:
