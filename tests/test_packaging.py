@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
+import tarfile
 import tomllib
 from pathlib import Path
 
@@ -66,3 +69,56 @@ def test_container_recipes_install_what_there_is(recipe: str) -> None:
         assert (ROOT / script).is_file()
     for name in ("NUMBA_CACHE_DIR", "mpi"):
         assert name in text
+
+
+def test_distributions_hold_the_commit_that_they_were_built_from(tmp_path: Path) -> None:
+    """Of a wheel built from a repository, and of one built from its source distribution."""
+    from tnqbm.base.commit import FILE, described
+
+    if shutil.which("git") is None:
+        pytest.skip("no git here")
+
+    def run(*words: str | Path, folder: Path) -> None:
+        subprocess.run(words, cwd=folder, check=True, capture_output=True, timeout=120)
+
+    def built(folder: Path) -> str | None:
+        shutil.rmtree(folder / "build", ignore_errors=True)
+        run(sys.executable, "setup.py", "-q", "build_py", folder=folder)
+        base = folder / "build" / "lib" / "tnqbm" / "base"
+        assert (base / "commit.py").exists()
+        return (base / FILE).read_text() if (base / FILE).exists() else None
+
+    clone = tmp_path / "clone"
+    base = clone / "tnqbm" / "base"
+    base.mkdir(parents=True)
+    for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, clone / name)
+    shutil.copy(ROOT / "tnqbm" / "base" / "commit.py", base)
+    for folder in (base, base.parent):
+        (folder / "__init__.py").write_text("")
+    (clone / "data").mkdir()
+    shutil.copy(ROOT / "data" / "digits.h5", clone / "data")
+    (clone / ".gitignore").write_text("build\ndist\n*.egg-info\n")
+    assert built(clone) is None  # no repository, no commit
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.org")
+    for words in (["init", "-q"], ["add", "."], [*identity, "commit", "-q", "-m", "first"]):
+        run("git", *words, folder=clone)
+    commit = described(clone)
+    assert re.fullmatch("[0-9a-f]{40}", commit)
+    assert built(clone) == f"{commit}\n"
+    run(sys.executable, "setup.py", "-q", "sdist", "--formats=gztar", folder=clone)
+    assert not (base / FILE).exists()
+    (archive,) = (clone / "dist").iterdir()
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path, filter="data")
+    assert built(tmp_path / archive.name.removesuffix(".tar.gz")) == f"{commit}\n"
+    (base / "__init__.py").write_text("changed = True\n")
+    assert built(clone) == f"{commit}+changes\n"
+
+
+def test_the_commit_of_this_code() -> None:
+    from tnqbm.base.commit import commit
+
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    assert re.fullmatch(r"[0-9a-f]{40}(\+changes)?", commit())

@@ -17,6 +17,7 @@ from click.shell_completion import CompletionItem
 
 import tnqbm
 from mc.cli.common import echo, is_first_rank, tell
+from tnqbm.base.commit import commit
 from tnqbm.base.errors import ArchiveError, HiddenPackageError, MissingExtraError
 from tnqbm.base.process import mark_as_command
 from tnqbm.base.text import printable
@@ -177,7 +178,8 @@ def explain(error: Exception) -> str | None:
 def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
     if value and not context.resilient_parsing:
         if is_first_rank():
-            echo(f"tnqbm {tnqbm.__version__}")
+            words = [f"tnqbm {tnqbm.__version__}", f"commit {commit()}" if commit() else ""]
+            echo(", ".join(filter(None, words)))
         context.exit()
 
 
@@ -189,7 +191,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
     is_eager=True,
     expose_value=False,
     callback=_print_version,
-    help="Show the version and exit.",
+    help="Show the version and the commit, and exit.",
 )
 def cli() -> None:
     """Train and study semi-quantum restricted Boltzmann machines.

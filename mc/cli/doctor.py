@@ -27,6 +27,7 @@ import click
 
 from mc.cli.common import as_json as json_option
 from mc.cli.common import is_first_rank, print_json
+from tnqbm.base.commit import commit
 from tnqbm.base.errors import install_command
 from tnqbm.base.process import hiding, launched, launcher_rank
 
@@ -189,8 +190,9 @@ def _packages() -> list[Check]:
         else:
             check = Check(package.name, version)
         checks.append(check)
-    own = _version("tnqbm")
-    return [*checks, Check("tnqbm", own or "from the source tree, not installed")]
+    own = [_version("tnqbm") or "from the source tree, not installed"]
+    own += [f"commit {commit()}"] if commit() else []
+    return [*checks, Check("tnqbm", ", ".join(own))]
 
 
 def _meets(version: str, package: Any) -> bool:

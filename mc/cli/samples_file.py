@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mc.cli.common import plain
-from mc.running.provenance import commit, now, version
+from mc.running.provenance import now, version
 from mc.sampling.samples_file import write_samples
 from tnqbm import __version__
+from tnqbm.base.commit import commit
 from tnqbm.files.kinds import check_regular
 
 

@@ -6,7 +6,6 @@ import hashlib
 import os
 import platform
 import socket
-import subprocess
 from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from mc.running.ranks import Ranks
 from tnqbm import __version__
+from tnqbm.base.commit import commit
 
 PACKAGES = ("numpy", "scipy", "numba", "h5py", "mpi4py")
 
@@ -29,27 +29,6 @@ def version(package: str) -> str:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return "not installed"
-
-
-def commit() -> str:
-    """The commit of the source tree that is running, with "+changes" if it is edited, or ""."""
-    root = Path(__file__).resolve().parents[2]
-    if not (root / ".git").exists():
-        return ""
-    try:
-        words = ["git", "-C", str(root), "describe", "--always", "--abbrev=40", "--exclude=*"]
-        # Without optional locks: never in the way of a git command of the user's.
-        described = subprocess.run(
-            [*words, "--dirty=+changes"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return described.stdout.strip()
 
 
 @cache

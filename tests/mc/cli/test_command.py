@@ -83,11 +83,14 @@ def test_commands_are_those_of_the_table() -> None:
     assert names == ["report", "resources"]
 
 
-def test_version_and_bare_call() -> None:
+def test_version_and_bare_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mc.cli import command
     from tnqbm import __version__
 
-    for option in ("--version", "-V"):
-        assert call(option).output == f"tnqbm {__version__}\n"
+    for known, words in (("", ""), ("abc+changes", ", commit abc+changes")):
+        monkeypatch.setattr(command, "commit", lambda known=known: known)
+        for option in ("--version", "-V"):
+            assert call(option).output == f"tnqbm {__version__}{words}\n"
     assert all(command in call("--help").output for command in COMMANDS)
 
 
