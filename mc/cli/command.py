@@ -25,6 +25,7 @@ from tnqbm.base.text import printable
 COMMANDS = {
     "bias": ("bias", "Compare a gradient with the exact one."),
     "certify": ("certify", "Bound log Z and the likelihood from both sides."),
+    "compare": ("compare", "Compare the runs of two archives."),
     "data": ("data", "Say what is in a file of data."),
     "doctor": ("doctor", "Check the installation."),
     "evaluate": ("evaluate", "Evaluate a model exactly."),

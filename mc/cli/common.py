@@ -158,6 +158,23 @@ def print_table(
     print_rich(table)
 
 
+_MAIN = ("data", "visible", "paulis", "hidden")
+
+
+def coordinate_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
+    """Coordinates that get a column, the main ones first, and those that all rows share."""
+    present = dict.fromkeys(key for row in rows for key in row)
+    columns, shared = [key for key in _MAIN if key in present], []
+    for key in present:
+        if key in _MAIN:
+            continue
+        if len({repr(row.get(key)) for row in rows}) == 1:
+            shared.append(f"{key} = {rows[0][key]}")
+        else:
+            columns.append(key)
+    return columns, ", ".join(shared)
+
+
 def print_lines(values: Mapping[str, Any], width: int = 32) -> None:
     """Print what is known, one line each: a label and, from column ``width`` on, its value."""
     for label, value in values.items():

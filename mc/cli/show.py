@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mc.cli import options
-from mc.cli.common import PATH, echo, number, parse_pairs, print_csv, print_json, print_table
+from mc.cli.common import (
+    PATH,
+    coordinate_columns,
+    echo,
+    number,
+    parse_pairs,
+    print_csv,
+    print_json,
+    print_table,
+)
 from mc.cli.follow import follow
 from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_words, shown_metrics
 from tnqbm.archive import Archive
@@ -31,9 +40,6 @@ from tnqbm.training.trajectory import METRICS, ran_away
 
 if TYPE_CHECKING:
     from tnqbm.archive.minimum_hidden import HiddenRatio, MinimumHidden
-
-
-_ORDER = ("data", "visible", "paulis", "hidden")
 
 
 @click.command()
@@ -132,7 +138,7 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
         _print_rows(form, document, "groups", flat)
         return
     coordinates = with_families([group.seeds.coordinates for group in groups])
-    keys, shared = _keys(coordinates)
+    keys, shared = coordinate_columns(coordinates)
     measured = any(group.shots for group in groups)
     print_table(
         [
@@ -219,7 +225,9 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
         _print_rows(form, {"archive": str(archive.path), "progress": progress}, "runs", flat)
         return
     identities = with_families([row.identity for row in rows])
-    keys, shared = _keys([{k: v for k, v in row.items() if k != "seed"} for row in identities])
+    keys, shared = coordinate_columns(
+        [{k: v for k, v in row.items() if k != "seed"} for row in identities]
+    )
     keys.append("seed")
     leading = leading_metrics({row.group.data for row in rows})
     ordered = dict.fromkeys([*leading, *METRICS])
@@ -373,20 +381,6 @@ def merge(
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def _keys(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], str]:
-    """Coordinates that get a column, the main ones first, and those that all rows share."""
-    present = dict.fromkeys(key for row in rows for key in row)
-    columns, shared = [key for key in _ORDER if key in present], []
-    for key in present:
-        if key in _ORDER:
-            continue
-        if len({repr(row.get(key)) for row in rows}) == 1:
-            shared.append(f"{key} = {rows[0][key]}")
-        else:
-            columns.append(key)
-    return columns, ", ".join(shared)
 
 
 def _sorting(row: Mapping[str, Any], keys: list[str]) -> list[tuple[bool, int, Any]]:

@@ -10,6 +10,7 @@ from typing import Any
 from mc.studies.gradients import label_settings, parse_label
 from mc.studies.sections import HELD_OUT
 from mc.studies.study import Study, is_data_file
+from tnqbm.archive.contents import SETTINGS as SETTINGS
 from tnqbm.base.errors import StudyError
 from tnqbm.core.connectivity import DENSE
 from tnqbm.datasets.preparation import PreparationKeys
@@ -29,9 +30,6 @@ _ABSENT = object()
 DATA = "data"
 """Name of the provenance entry that says what the study's data files are and what was done to them,
 as JSON."""
-
-SETTINGS = "settings"
-"""Name of the provenance entry that holds the study's identity as JSON."""
 
 
 def study_identity(study: Study) -> dict[str, Any]:

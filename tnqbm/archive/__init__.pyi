@@ -2,6 +2,9 @@ from . import minimum_hidden as minimum_hidden
 from .archive import Archive as Archive
 from .archive import Run as Run
 from .blocks import RunRecord as RunRecord
+from .comparison import Comparison as Comparison
+from .comparison import GroupComparison as GroupComparison
+from .comparison import compare as compare
 from .contents import FORMAT as FORMAT
 from .contents import FORMAT_VERSION as FORMAT_VERSION
 from .contents import parts_folder as parts_folder

@@ -118,7 +118,7 @@ class Block:
         }
         return dataclasses.replace(self, seeds=[self.seeds[k] for k in index], arrays=arrays)
 
-    def _steps(self, name: str, row: int, count: int) -> NDArray[np.int64]:
+    def steps(self, name: str, row: int, count: int) -> NDArray[np.int64]:
         steps = self.arrays[name]
         return np.array(steps[:count] if steps.ndim == 1 else steps[row, :count], np.int64)
 
@@ -129,13 +129,13 @@ class Block:
         snapshots = []
         if self._has("snapshots"):
             k = int(self.arrays["n_snapshots"][row])
-            steps = self._steps("snapshot_step", row, k)
+            steps = self.steps("snapshot_step", row, k)
             thetas = self.arrays["snapshots"][row, :k]
             snapshots = [
                 (int(step), self._model(theta)) for step, theta in zip(steps, thetas, strict=True)
             ]
         return Trajectory(
-            step=self._steps("step", row, n),
+            step=self.steps("step", row, n),
             **metrics,
             model=self._model(self.arrays["parameters"][row]) if self._has("parameters") else None,
             snapshots=snapshots,
@@ -155,7 +155,7 @@ class Block:
     def fingerprint(self, row: int) -> str:
         """SHA-256 of all numbers of one run, whatever block it is in and whenever it ran."""
         n = int(self.arrays["n_records"][row])
-        numbers: Arrays = {"step": self._steps("step", row, n)}
+        numbers: Arrays = {"step": self.steps("step", row, n)}
         numbers |= {name: self.arrays[name][row, :n] for name in METRICS if self._has(name)}
         if self._has(parameters.TERMS):
             numbers[parameters.TERMS] = self.arrays[parameters.TERMS]
@@ -163,7 +163,7 @@ class Block:
             numbers["parameters"] = self.arrays["parameters"][row]
         if self._has("snapshots"):
             k = int(self.arrays["n_snapshots"][row])
-            numbers["snapshot_step"] = self._steps("snapshot_step", row, k)
+            numbers["snapshot_step"] = self.steps("snapshot_step", row, k)
             numbers["snapshots"] = self.arrays["snapshots"][row, :k]
         # Text as long as this run's is, whatever the others' of the block.
         for name, value in estimator_reports.totals(self.arrays, row).items():

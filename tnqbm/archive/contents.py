@@ -37,6 +37,9 @@ FORMAT_VERSION = 6
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
+SETTINGS = "settings"
+"""Fact of an archive's provenance: the settings that decide its numbers, as JSON by dotted key."""
+
 _SINCE_VERSION_2 = frozenset({"log_partition", "log_partition_error", "test_nll"})
 """Data sets of blocks that version 1 did not know."""
 
