@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,7 +26,7 @@ from mc.running.prepare import Start, StartOptions, failed_key, prepare, runs_of
 from mc.running.progress import Progress
 from mc.running.provenance import now
 from mc.running.ranks import Ranks, connect, get_comm, set_threads, wait_until
-from mc.running.scheduler import Outcome, TaskFailure, TaskSource, task_source
+from mc.running.scheduler import Outcome, TaskFailure, TaskSource, TaskTable, task_source
 from mc.running.team import join, team_text
 from mc.running.train_task import TaskContext, train_task, warm_up
 from mc.running.wall_time import Deadline, Limit, StopOptions, time_limit
@@ -43,6 +43,10 @@ CHUNK_SECONDS = 0.25
 
 ROOT_CHUNK_SECONDS = 0.03
 """The same for rank 0 while others may be waiting for its answer."""
+
+MOST_PARTS = 40
+"""Files of finished tasks beyond one for each rank, above which they are joined: thousands of files
+are a burden for file systems of clusters, and slow to look at."""
 
 VISIBLE_SECONDS = 10.0
 """How long other hosts wait for a file of rank 0 to appear on a shared file system."""
@@ -186,9 +190,8 @@ def _run(
                 display.say(f"warning: {warning}")
             if size > 1:
                 display.say(team_text(ranks.size, size))
-            source = task_source(
-                ranks, start.tasks, watch, display.update, team=size, lost=workspace.lost
-            )
+            change = _on_change(display, workspace, watch, MOST_PARTS + ranks.size)
+            source = task_source(ranks, start.tasks, watch, change, team=size, lost=workspace.lost)
             error = _work(context, source, start.tasks, ranks)
             outcome = source.finish()
         if outcome is not None and outcome.lost:
@@ -199,6 +202,24 @@ def _run(
             ranks, lambda: _conclude(study, workspace, start, outcome, error)
         )
     return failed
+
+
+def _on_change(
+    display: Progress, workspace: Workspace, watch: SignalWatch, most: int
+) -> Callable[[TaskTable, bool], None]:
+    """What rank 0 does whenever it looks up: show progress, and keep the number of parts low."""
+    done = -1
+
+    def change(table: TaskTable, last: bool) -> None:
+        nonlocal done
+        display.update(table, last)
+        # The end assembles all parts anyway.
+        if table.done_runs != done and not last and watch.signum is None:
+            done = table.done_runs
+            with watch.saving():
+                workspace.join_parts(most)
+
+    return change
 
 
 def _check_visible(workspace: Workspace, ranks: Ranks) -> None:

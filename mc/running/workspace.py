@@ -3,6 +3,7 @@
     OUT.parts/plan.h5               what is to be done
     OUT.parts/lock                  who is doing it
     OUT.parts/<task>.h5             finished blocks, one file each
+    OUT.parts/joined-<k>.h5         the same, of many tasks
     OUT.parts/checkpoints/<task>.h5 trainings that are not finished
 
 Every file is written under a temporary name, synced and renamed, each by one process. OUT is
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,7 @@ from mc.studies.schedule import Key, Task, run_key
 from mc.studies.seeds import Coordinate, canonical_json
 from tnqbm.archive import Archive, assemble, write_plan
 from tnqbm.archive.file import ArchiveFile
+from tnqbm.archive.merging import join_parts
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files.atomic import remove_stale
 from tnqbm.files.outputs import ARCHIVE, check_name, check_output, check_place
@@ -35,6 +38,7 @@ from tnqbm.files.storage import read_tree, write_tree
 
 if TYPE_CHECKING:
     from tnqbm.archive import PlannedGroup
+    from tnqbm.archive.contents import Entry
 
 
 def identity_text(identity: Mapping[str, Any]) -> str:
@@ -51,6 +55,10 @@ class Earlier:
     study_text: str = ""
     parts: int = 0
     warnings: list[str] = field(default_factory=list)
+
+
+_JOINED = 200
+"""Most files that are joined at a time: all are open at once."""
 
 
 class Workspace:
@@ -74,6 +82,31 @@ class Workspace:
     def parts(self) -> list[Path]:
         """Finished blocks that wait to be assembled, in order of name."""
         return sorted(path for path in self.folder.glob("*.h5") if path != self.plan_file)
+
+    def join_parts(self, most: int) -> None:
+        """Join the smallest parts where there are more than ``most``; half as many are left.
+
+        At any moment every run is in a part, or in two while the joined ones are removed. Parts
+        stay as they are where they are damaged or the disk is full: nothing is lost by that.
+        """
+        while len(parts := self.parts()) > most and not self.lost():
+            # The smallest, so that what has been joined before is seldom written again.
+            parts.sort(key=lambda path: path.stat().st_size)
+            try:
+                self._join(parts[: min(_JOINED, len(parts) - most // 2)])
+            except (ArchiveError, OSError):
+                return
+
+    def _join(self, parts: Sequence[Path], *, skip_damaged: bool = False) -> list[Entry]:
+        """Replace parts by one; what is in it."""
+        taken = [re.fullmatch(r"joined-(\d+)", path.stem) for path in self.parts()]
+        number = max((int(match[1]) for match in taken if match), default=0) + 1
+        joined = self.folder / f"joined-{number}.h5"
+        entries = join_parts(parts, joined, skip_damaged=skip_damaged)
+        # Only now: until it is in place they are all there is.
+        for path in parts if entries else [*parts, joined]:
+            path.unlink(missing_ok=True)
+        return entries
 
     def begun(self) -> bool:
         """Whether there is any result of an earlier start; a plan alone does not count."""
@@ -172,7 +205,7 @@ class Workspace:
         write_plan(self.folder, plan, text, provenance)
 
     def read(self) -> Earlier:
-        """What earlier starts left. A damaged part is removed, its runs are done again.
+        """What earlier starts left. Damaged blocks of parts are removed, their runs are done again.
 
         ArchiveError if the archive itself or the plan is damaged.
         """
@@ -198,9 +231,8 @@ class Workspace:
                     entries = file.header.contents
             except ArchiveError as error:
                 earlier.warnings.append(f"{error}; its runs are computed again")
-                path.unlink()
-                continue
-            earlier.parts += 1
+                entries = self._join([path], skip_damaged=True)
+            earlier.parts += bool(entries)
             for entry in entries:
                 earlier.finished |= {run_key(entry.coordinates, seed) for seed in entry.seeds}
         return earlier

@@ -11,7 +11,8 @@ writes to its standard error goes to K.err in that folder; ``resume``, ``overwri
 ``checkpoint_seconds``; ``fail``, coordinates of the runs that raise, on ``fail_rank`` alone if
 given, and amid training after ``fail_at`` updates if given; ``die``, the rank that raises outside
 of any run; ``rounding``, the rank whose parameters differ in their last bits from update 6 on;
-``patience``, seconds after which ranks that wait for a lost one end.
+``patience``, seconds after which ranks that wait for a lost one end; ``most_parts``, above which
+files of finished tasks are joined.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ def disturbed(options: dict[str, Any]) -> Iterator[None]:
             replace(tasks, "PATIENCE_SECONDS", 1.0)
         if "patience" in options:
             replace(mc.running.liveness, "PATIENCE_SECONDS", options["patience"])
+        if "most_parts" in options:
+            replace(runner, "MOST_PARTS", options["most_parts"])
         if "rounding" in options:
             replace(Trainer, "advance", rounded)
         if fail is not None:

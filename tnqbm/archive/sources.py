@@ -287,11 +287,20 @@ class Sources:
             with ArchiveFile(source.path) as file:
                 return read(file, source.entry.name)
         except FileNotFoundError:
-            # The study has ended since, and the part has become a block of the archive.
-            with ArchiveFile(self.path) as file:
-                for entry in file.header.contents:
-                    if entry.digest == source.entry.digest:
-                        return read(file, entry.name)
+            # It has been joined with other parts since, or has become a block of the archive.
+            return self._read_where_it_went(source, read)
+
+    def _read_where_it_went(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
+        for _ in range(20):
+            try:
+                for path in archive_files(self.path):
+                    with ArchiveFile(path) as file:
+                        for entry in file.header.contents:
+                            if entry.digest == source.entry.digest:
+                                return read(file, entry.name)
+            except FileNotFoundError:
+                continue  # this one has been joined, too
+            break
         raise ArchiveError(f"{source.path} has gone since the archive was opened; open it again")
 
 
