@@ -19,6 +19,7 @@ from .base.errors import StudyError as StudyError
 from .core.model import SqRBM as SqRBM
 from .datasets import Target as Target
 from .hamiltonian import PauliHamiltonian as PauliHamiltonian
+from .hamiltonian import SqBM as SqBM
 from .model_tools.equivalence import Equivalence as Equivalence
 from .model_tools.equivalence import equivalent as equivalent
 from .training.bias.offline import gradient_bias as gradient_bias

@@ -38,12 +38,12 @@ def pack_all(theta, n, m, P, pars):
 
 
 @njit(**OPTIONS)
-def _add(total, value):
+def add_rates(total, value):
     store(total, 0, load(total, 0) + value)
 
 
 @njit(**OPTIONS)
-def _report(total, first, rates):
+def report_rates(total, first, rates):
     for lane in range(min(total.shape[0], rates.shape[0] - first)):
         rates[first + lane] = total[lane]
 
@@ -72,12 +72,12 @@ def chains_driver(scratch: Any, start: Any, sweep: Any) -> Any:
             take_spins(states[b], first, W, s)
             start(pars[b], n, m, P, W, setting, s, *own)
             for step in range(steps):
-                _add(total, sweep(
+                add_rates(total, sweep(
                     pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, setting,
                     s, *own,
                 ))  # fmt: skip
             put_spins(states[b], first, W, s)
-            _report(total, first, rates[b])
+            report_rates(total, first, rates[b])
 
     return chains
 
@@ -102,4 +102,4 @@ def chain_log_weights(pars, n, m, P, W, states, work, out):
         take_spins(states[b], first, W, s)
         hidden_fields(pars[b], n, m * P, W, s, phi)
         store(total, 0, hidden_weight(phi, m, P, W) - visible_energy(pars[b], n, W, s))
-        _report(total, first, out[b])
+        report_rates(total, first, out[b])

@@ -1,3 +1,4 @@
+from .grouped import SqBM as SqBM
 from .models import qrbm as qrbm
 from .models import sqbm as sqbm
 from .models import tfim as tfim

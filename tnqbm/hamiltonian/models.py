@@ -22,9 +22,11 @@ from tnqbm.hamiltonian.operator import PauliHamiltonian
 Edges = str | Sequence[tuple[int, int]] | None
 Seed = int | np.random.SeedSequence | np.random.Generator
 Parameters = ArrayLike | Mapping[str, ArrayLike]
+Letters = Mapping[int, str]
+"""A term by its letters that are not I, {qubit: letter}."""
 
 
-class _Terms:
+class Terms:
     """Groups of strings in order, each with the shape of its array of coefficients."""
 
     def __init__(self, n: int, m: int) -> None:
@@ -32,16 +34,24 @@ class _Terms:
             raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
         self.n, self.m = n, m
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._strings: dict[str, list[str | None]] = {}
+        self._letters: dict[str, Sequence[Letters | None]] = {}
 
-    def add(
-        self, group: str, shape: tuple[int, ...], letters: Sequence[dict[int, str] | None]
-    ) -> None:
+    def add(self, group: str, shape: tuple[int, ...], letters: Sequence[Letters | None]) -> None:
         """A group of terms; None for entries of its array that have no term."""
         self._shapes[group] = shape
-        self._strings[group] = [None if one is None else self._string(one) for one in letters]
+        self._letters[group] = letters
 
-    def _string(self, letters: dict[int, str]) -> str:
+    @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        """The shape of the array of every group."""
+        return self._shapes
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which entries of the arrays, one after another, have a term."""
+        return np.array([one is not None for g in self._letters.values() for one in g], np.bool_)
+
+    def _string(self, letters: Letters) -> str:
         string = ["I"] * (self.n + self.m)
         for k, letter in letters.items():
             string[k] = letter
@@ -50,20 +60,33 @@ class _Terms:
     def hamiltonian(
         self, parameters: Parameters | None, scale: float, seed: Seed | None
     ) -> PauliHamiltonian:
+        values = self.values(parameters, scale, seed).tolist()
+        entries = (one for group in self._letters.values() for one in group)
+        strings = [self._string(one) for one in entries if one is not None]
+        terms = dict(zip(strings, values, strict=True))
+        return PauliHamiltonian(terms, self.n, n_qubits=self.n + self.m)
+
+    def values(
+        self, parameters: Parameters | None, scale: float, seed: Seed | None
+    ) -> NDArray[np.float64]:
+        """The coefficients of all terms."""
         if (parameters is None) == (seed is None):
             raise ValueError("give either parameters or, for random ones, a seed")
-        strings = [one for group in self._strings.values() for one in group]
+        present = self.present
         if parameters is None:
             if not (np.isfinite(scale) and scale >= 0):
                 raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
             assert seed is not None
-            values = streams.generator(seed).uniform(-scale, scale, len(strings))
-        elif isinstance(parameters, Mapping):
-            values = self._from_groups(parameters)
-        else:
-            values = self._from_vector(parameters)
-        terms = {s: float(c) for s, c in zip(strings, values, strict=True) if s is not None}
-        return PauliHamiltonian(terms, self.n, n_qubits=self.n + self.m)
+            return streams.generator(seed).uniform(-scale, scale, present.size)[present]
+        if isinstance(parameters, Mapping):
+            return self._from_groups(parameters)[present]
+        vector = np.asarray(parameters, dtype=np.float64)
+        if vector.shape != (present.sum(),):
+            raise ValueError(
+                f"this Hamiltonian has {present.sum()} terms, got parameters of shape "
+                f"{vector.shape}"
+            )
+        return vector
 
     def _from_groups(self, parameters: Mapping[str, ArrayLike]) -> NDArray[np.float64]:
         unknown = sorted(set(parameters) - set(self._shapes))
@@ -79,23 +102,11 @@ class _Terms:
                 raise ValueError(
                     f"parameters[{group!r}] must have shape {shape}, got {array.shape}"
                 )
-            absent = np.array([s is None for s in self._strings[group]], dtype=np.bool_)
+            absent = np.array([one is None for one in self._letters[group]], dtype=np.bool_)
             if (array.ravel()[absent] != 0).any():
                 raise ValueError(f"parameters[{group!r}] is not 0 outside the mask")
             parts.append(array.ravel())
         return np.concatenate(parts)
-
-    def _from_vector(self, parameters: ArrayLike) -> NDArray[np.float64]:
-        vector = np.asarray(parameters, dtype=np.float64)
-        present = np.array([s is not None for g in self._strings.values() for s in g], np.bool_)
-        if vector.shape != (present.sum(),):
-            raise ValueError(
-                f"this Hamiltonian has {present.sum()} terms, got parameters of shape "
-                f"{vector.shape}"
-            )
-        values = np.zeros(present.size)
-        values[present] = vector
-        return values
 
 
 def sqbm(
@@ -124,8 +135,22 @@ def sqbm(
     which visible and hidden units are coupled, None all of them. Without edges the model is
     ``SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask)``.
     """
+    terms = sqbm_terms(n, m, visible_edges, hidden_edges, paulis, hidden_pairs, mask)
+    return terms.hamiltonian(parameters, scale, seed)
+
+
+def sqbm_terms(
+    n: int,
+    m: int,
+    visible_edges: Edges,
+    hidden_edges: Edges,
+    paulis: str,
+    hidden_pairs: str,
+    mask: ArrayLike | None,
+) -> Terms:
+    """The terms of :func:`sqbm`, with its arguments and errors."""
     letters = check_paulis(paulis)
-    terms = _Terms(n, m)
+    terms = Terms(n, m)
     coupled = _mask(mask, n, m)
     terms.add("a", (n,), [{i: "Z"} for i in range(n)])
     terms.add("b", (len(letters), m), [{n + j: p} for p in letters for j in range(m)])
@@ -139,20 +164,20 @@ def sqbm(
             for j in range(m)
         ],
     )
-    pairs = _edges("visible_edges", visible_edges, n)
+    pairs = edge_list("visible_edges", visible_edges, n)
     terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
     if hidden_pairs not in ("all", "equal"):
         raise ValueError(f"hidden_pairs must be 'all' or 'equal', got {hidden_pairs!r}")
     equal = hidden_pairs == "equal"
     kinds = [(p, r) for p in letters for r in letters if p == r or not equal]
-    pairs = _edges("hidden_edges", hidden_edges, m)
+    pairs = edge_list("hidden_edges", hidden_edges, m)
     shape = (len(letters),) if equal else (len(letters), len(letters))
     terms.add(
         "hidden",
         (len(pairs), *shape),
         [{n + j: p, n + k: r} for j, k in pairs for p, r in kinds],
     )
-    return terms.hamiltonian(parameters, scale, seed)
+    return terms
 
 
 def qrbm(
@@ -190,7 +215,7 @@ def qrbm(
             )
     if len(set(kinds)) < len(kinds):
         raise ValueError(f"interactions repeats a pair: {', '.join(kinds)}")
-    terms = _Terms(n, m)
+    terms = Terms(n, m)
     coupled = _mask(mask, n, m)
     terms.add("a", (len(fields), n), [{i: p} for p in fields for i in range(n)])
     terms.add("b", (len(hidden), m), [{n + j: p} for p in hidden for j in range(m)])
@@ -228,7 +253,7 @@ def tfim(
     Terms are in this order, and these are the groups of ``parameters``: "z" (n + m,), "x" (n + m,)
     or, without visible fields, (m,), "w" (n, m), "visible" (edges,), "hidden" (edges,).
     """
-    terms = _Terms(n, m)
+    terms = Terms(n, m)
     coupled = _mask(mask, n, m)
     if not {"Z"} <= set(check_paulis(visible_paulis)) <= {"X", "Z"}:
         raise ValueError(f"visible_paulis must be 'XZ' or 'Z', got {visible_paulis!r}")
@@ -240,9 +265,9 @@ def tfim(
         (n, m),
         [{i: "Z", n + j: "Z"} if coupled[i, j] else None for i in range(n) for j in range(m)],
     )
-    pairs = _edges("visible_edges", visible_edges, n)
+    pairs = edge_list("visible_edges", visible_edges, n)
     terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
-    pairs = _edges("hidden_edges", hidden_edges, m)
+    pairs = edge_list("hidden_edges", hidden_edges, m)
     terms.add("hidden", (len(pairs),), [{n + j: "Z", n + k: "Z"} for j, k in pairs])
     return terms.hamiltonian(parameters, scale, seed)
 
@@ -252,7 +277,7 @@ def _mask(mask: ArrayLike | None, n: int, m: int) -> NDArray[np.bool_]:
     return np.ones((n, m), dtype=np.bool_) if checked is None else checked
 
 
-def _edges(key: str, edges: Edges, units: int) -> list[tuple[int, int]]:
+def edge_list(key: str, edges: Edges, units: int) -> list[tuple[int, int]]:
     """Pairs (i, j) with i < j; ValueError unless they are different pairs of different units."""
     if edges is None:
         return []
