@@ -41,6 +41,7 @@ COMMANDS = {
     "show": ("show", "Show how far a study is and what its runs reached."),
     "structure": ("structure", "Show bond dimensions of a model."),
     "verify": ("show", "Check an archive and its checksums."),
+    "warm": ("warm", "Compile the kernels that a study needs."),
 }
 """The module of each command in this folder, and what it does in a few words."""
 

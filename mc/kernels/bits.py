@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from mc.kernels.lanes import odds
-from tnqbm.kernels.fields import OPTIONS, TINY
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import TINY
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, load, splat, sqrt, store
 from tnqbm.kernels.simd_math import where_less
 
@@ -23,7 +23,7 @@ def _length(n_paulis: int) -> Any:
     """Row function for a set of P Paulis: P as a constant lets its loop disappear."""
     P = n_paulis
 
-    @njit(**OPTIONS)
+    @part
     def length(par, W, j, before, change, after, step, phi):
         """phi_j += change w[before]; the length of phi_j + step w[after]."""
         if P == 1:
@@ -54,7 +54,7 @@ def bit_pass(candidate: Callable[[Any], Any], fields: Sequence[Any] = _LENGTHS) 
     """
     candidate_1, candidate_2, candidate_3 = (candidate(field) for field in fields)
 
-    @njit(**OPTIONS)
+    @part
     def pass_over_bits(par, n, m, P, W, free, weight, s, phi, h, draws):
         """One pass over the free bits of W chains; the number of bits that changed, lane by lane.
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from mc.kernels.drivers import chains_driver
 from mc.kernels.lanes import draw_rows, draw_spins, hidden_fields, odds, select, visible_fields
-from tnqbm.kernels.fields import OPTIONS, field_length
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import field_length
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import load, maximum, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, unit_circle, where_less
 
@@ -23,7 +23,7 @@ COTH_SERIES = 0.02
 """Below, r coth r is a power series: 1 - exp(-2r) would lose digits."""
 
 
-@njit(**OPTIONS)
+@part
 def _vectors(phi, m, P, W, draws, t):
     """Points of the sphere with density ~ exp(n.Phi_j); the first P components are kept."""
     zero = load(phi, 0) * 0.0
@@ -60,7 +60,7 @@ def _vectors(phi, m, P, W, draws, t):
             store(t, (j * P + 2) * W, along * z - c * (sign * x) - s * y)
 
 
-@njit(**OPTIONS)
+@part
 def _log_correction(phi, m, P, W):
     """sum_j log(r_j coth r_j), what the sphere's sinh(r)/r lacks to cosh r."""
     total = load(phi, 0) * 0.0
@@ -74,7 +74,7 @@ def _log_correction(phi, m, P, W):
     return total
 
 
-@njit(**OPTIONS)
+@part
 def _scratch(n, m, P, W, space):
     """Fields phi of s, vectors t, fields h of the bits, proposed spins and fields, draws."""
     row = (m * P + 1) * W
@@ -87,12 +87,12 @@ def _scratch(n, m, P, W, space):
     return phi, space[:row], h, new_s, new_phi, space[row:]
 
 
-@njit(**OPTIONS)
+@part
 def _start(par, n, m, P, W, setting, s, phi, t, h, new_s, new_phi, draws):
     hidden_fields(par, n, m * P, W, s, phi)
 
 
-@njit(**OPTIONS)
+@part
 def _sweep(
     par, n, m, P, W, key, chain, sweep, free, setting, s, phi, t, h, new_s, new_phi, draws
 ):  # fmt: skip

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mc.kernels.lanes import odds
 from tnqbm.core.shape import Shape
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import get_num_threads, get_thread_id, njit, prange
+from tnqbm.kernels.parallel import get_num_threads, get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.philox import uniforms
 from tnqbm.kernels.simd import aligned, lanes, load, store
 from tnqbm.kernels.simd_math import bits_to_bytes, bits_to_nibbles, bytes_to_bits, less_bits
@@ -37,7 +37,7 @@ _TILE = 128
 """Most chains that share the tables of a layer."""
 
 
-@njit(**OPTIONS)
+@part
 def _copy(source, target):
     """The numbers of ``source``, and zeros after them."""
     for k in range(source.shape[0]):
@@ -46,13 +46,13 @@ def _copy(source, target):
         target[k] = 0.0
 
 
-@njit(**OPTIONS)
+@part
 def _spread(source, target, step):
     for k in range(source.shape[0]):
         target[k * step] = source[k]
 
 
-@njit(**OPTIONS)
+@part
 def pad_weights(theta, n, m, down, up):
     """Weights from visible to hidden units (``down``) and back (``up``).
 
@@ -70,7 +70,7 @@ def pad_weights(theta, n, m, down, up):
         up[1 + j, n:] = 0.0
 
 
-@njit(**OPTIONS)
+@part
 def _fill_tables(rows, first, last, at, W, tables):
     """tables[(((code - first) 16 + pattern) 4 + vector) W + lane] for output units from ``at``."""
     inputs, units = rows.shape[0] - 1, rows.shape[1]
@@ -97,7 +97,7 @@ def _fill_tables(rows, first, last, at, W, tables):
                     store(tables, to + (pattern + (1 << bit)) * row, value)
 
 
-@njit(**OPTIONS)
+@part
 def _add_tables(codes, chains, first, last, W, tables, sums):
     """sums[chain] += the table rows of its codes first..last - 1."""
     row = VECTORS * W
@@ -119,13 +119,13 @@ def _add_tables(codes, chains, first, last, W, tables, sums):
         store(sums, to + 3 * W, x3)
 
 
-@njit(**OPTIONS)
+@part
 def _draw(field, u):
     """Bits that are 1 (spin -1) with probability 1/(1 + exp(-2 field))."""
     return less_bits(u + u * odds(field * -2.0), field * 0.0 + 1.0)
 
 
-@njit(**OPTIONS)
+@part
 def _half_step(rows, codes, chains, key, chain0, sweep, purpose, W, tables, sums, out):
     """Draw a layer given the other: codes (chains, input codes) -> out (chains, output codes)."""
     inputs, units = rows.shape[0] - 1, rows.shape[1]
@@ -153,7 +153,7 @@ def _half_step(rows, codes, chains, key, chain0, sweep, purpose, W, tables, sums
                 k += len(found)
 
 
-@njit(**OPTIONS)
+@part
 def _take_codes(state, W, like, codes):
     """Codes of one chain's bits."""
     n = state.shape[0]
@@ -165,7 +165,7 @@ def _take_codes(state, W, like, codes):
         codes[i // BITS] |= state[i] << (i % BITS)
 
 
-@njit(**OPTIONS)
+@part
 def _put_state(codes, W, like, state):
     """Write one chain's bits."""
     n = state.shape[0]
@@ -179,7 +179,7 @@ def _put_state(codes, W, like, state):
         state[i] = (codes[i // BITS] >> (i % BITS)) & 1
 
 
-@njit(**OPTIONS)
+@part
 def _restore_fixed(start, fixed, codes):
     """Put the bits of fixed units back."""
     for chain in range(start.shape[0]):
@@ -187,7 +187,7 @@ def _restore_fixed(start, fixed, codes):
             codes[chain, k] = (codes[chain, k] & ~fixed[k]) | (start[chain, k] & fixed[k])
 
 
-@njit(**OPTIONS)
+@part
 def _count_changes(before, after, n):
     """Bits among the first n that differ between two rows of codes."""
     changed = 0
@@ -199,10 +199,10 @@ def _count_changes(before, after, n):
     return changed
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda states, tile: states.shape[0] * ((states.shape[1] + tile - 1) // tile))
 def block_chains(
-    theta, m, W, tile, keys, clock, steps, first_chain, fixed, states, owner, down, up, work, codes,
-    rates,
+    task, theta, m, W, tile, keys, clock, steps, first_chain, fixed, states, owner, down, up, work,
+    codes, rates,
 ):  # fmt: skip
     """Every model of a batch, its chains in tiles.
 
@@ -217,40 +217,35 @@ def block_chains(
     held = False
     for k in range(fixed.shape[0]):
         held = held or fixed[k] != 0
-    for task in prange(states.shape[0] * tiles):
-        b = task // tiles
-        first = task % tiles * tile
-        count = min(tile, chains - first)
-        thread = get_thread_id()
-        if owner[thread] != b:
-            pad_weights(theta[b], n, m, down[thread], up[thread])
-            owner[thread] = b
-        tables = work[thread, : CODES * PATTERNS * VECTORS * W]
-        sums = work[thread, CODES * PATTERNS * VECTORS * W :]
-        visible, hidden, start, before = (
-            codes[thread, 0, :count], codes[thread, 1, :count], codes[thread, 2, :count],
-            codes[thread, 3, :count],
-        )  # fmt: skip
-        like = load(tables, 0) * 0.0
-        for chain in range(count):
-            _take_codes(states[b, first + chain], W, like, visible[chain])
-            if held:
-                start[chain] = visible[chain]
-        for step in range(steps):
-            if step == steps - 1:
-                before[:] = visible
-            chain0, sweep = first_chain + first, clock + step
-            _half_step(
-                down[thread], visible, count, keys[b], chain0, sweep, 1, W, tables, sums, hidden
-            )
-            _half_step(
-                up[thread], hidden, count, keys[b], chain0, sweep, 0, W, tables, sums, visible
-            )
-            if held:
-                _restore_fixed(start, fixed, visible)
-        for chain in range(count):
-            _put_state(visible[chain], W, like, states[b, first + chain])
-            rates[b, first + chain] = steps * _count_changes(before[chain], visible[chain], n)
+    b = task // tiles
+    first = task % tiles * tile
+    count = min(tile, chains - first)
+    thread = get_thread_id()
+    if owner[thread] != b:
+        pad_weights(theta[b], n, m, down[thread], up[thread])
+        owner[thread] = b
+    tables = work[thread, : CODES * PATTERNS * VECTORS * W]
+    sums = work[thread, CODES * PATTERNS * VECTORS * W :]
+    visible, hidden, start, before = (
+        codes[thread, 0, :count], codes[thread, 1, :count], codes[thread, 2, :count],
+        codes[thread, 3, :count],
+    )  # fmt: skip
+    like = load(tables, 0) * 0.0
+    for chain in range(count):
+        _take_codes(states[b, first + chain], W, like, visible[chain])
+        if held:
+            start[chain] = visible[chain]
+    for step in range(steps):
+        if step == steps - 1:
+            before[:] = visible
+        chain0, sweep = first_chain + first, clock + step
+        _half_step(down[thread], visible, count, keys[b], chain0, sweep, 1, W, tables, sums, hidden)
+        _half_step(up[thread], hidden, count, keys[b], chain0, sweep, 0, W, tables, sums, visible)
+        if held:
+            _restore_fixed(start, fixed, visible)
+    for chain in range(count):
+        _put_state(visible[chain], W, like, states[b, first + chain])
+        rates[b, first + chain] = steps * _count_changes(before[chain], visible[chain], n)
 
 
 class BlockChains:

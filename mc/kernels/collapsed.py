@@ -10,13 +10,13 @@ from typing import Any
 from mc.kernels.bits import bit_pass
 from mc.kernels.drivers import chains_driver, start_nothing
 from mc.kernels.lanes import draw_rows, hidden_fields, hidden_weight
-from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import PRODUCT_LENGTH
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd_math import exp_minus_twice, log
 
 
 def _candidate(length: Any) -> Any:
-    @njit(**OPTIONS)
+    @part
     def candidate(par, m, W, before, change, after, spin, phi, h):
         """Apply the last change; sum_j log(2 cosh r_j) after the flip of ``spin``."""
         step = spin * -2.0
@@ -36,7 +36,7 @@ def _candidate(length: Any) -> Any:
 _pass = bit_pass(_candidate)
 
 
-@njit(**OPTIONS)
+@part
 def _scratch(n, m, P, W, space):
     """Fields phi, random numbers."""
     row = (m * P + 1) * W
@@ -45,7 +45,7 @@ def _scratch(n, m, P, W, space):
     return phi, draws
 
 
-@njit(**OPTIONS)
+@part
 def _sweep(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, draws):
     draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
     hidden_fields(par, n, m * P, W, s, phi)

@@ -26,23 +26,22 @@ from mc.kernels.lanes import (
     take_spins,
     visible_energy,
 )
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.parallel import OPTIONS, get_thread_id, njit
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import load, store
 
 
-@njit(parallel=True, **OPTIONS)
-def pack_all(theta, n, m, P, pars):
-    for b in prange(theta.shape[0]):
-        pack_parameters(theta[b], n, m, P, pars[b])
+@parallel_over(lambda theta: theta.shape[0])
+def pack_all(b, theta, n, m, P, pars):
+    pack_parameters(theta[b], n, m, P, pars[b])
 
 
-@njit(**OPTIONS)
+@part
 def add_rates(total, value):
     store(total, 0, load(total, 0) + value)
 
 
-@njit(**OPTIONS)
+@part
 def report_rates(total, first, rates):
     for lane in range(min(total.shape[0], rates.shape[0] - first)):
         rates[first + lane] = total[lane]
@@ -56,28 +55,27 @@ def start_nothing(par, n, m, P, W, setting, s, *scratch):
 def chains_driver(scratch: Any, start: Any, sweep: Any) -> Any:
     """The driver of a sweep: every model of a batch, its chains in groups of W."""
 
-    @njit(parallel=True, **OPTIONS)
+    @parallel_over(lambda states, W: states.shape[0] * ((states.shape[1] + W - 1) // W))
     def chains(
-        pars, n, m, P, W, keys, clock, steps, first_chain, free, setting, states, work, rates
+        task, pars, n, m, P, W, keys, clock, steps, first_chain, free, setting, states, work, rates
     ):  # fmt: skip
         groups = (states.shape[1] + W - 1) // W
-        for task in prange(states.shape[0] * groups):
-            b = task // groups
-            first = task % groups * W
-            space = work[get_thread_id()]
-            total, space = space[:W], space[W:]
-            s, space = space[: n * W], space[n * W :]
-            own = scratch(n, m, P, W, space)
-            total[:] = 0.0
-            take_spins(states[b], first, W, s)
-            start(pars[b], n, m, P, W, setting, s, *own)
-            for step in range(steps):
-                add_rates(total, sweep(
-                    pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, setting,
-                    s, *own,
-                ))  # fmt: skip
-            put_spins(states[b], first, W, s)
-            report_rates(total, first, rates[b])
+        b = task // groups
+        first = task % groups * W
+        space = work[get_thread_id()]
+        total, space = space[:W], space[W:]
+        s, space = space[: n * W], space[n * W :]
+        own = scratch(n, m, P, W, space)
+        total[:] = 0.0
+        take_spins(states[b], first, W, s)
+        start(pars[b], n, m, P, W, setting, s, *own)
+        for step in range(steps):
+            add_rates(total, sweep(
+                pars[b], n, m, P, W, keys[b], first_chain + first, clock + step, free, setting,
+                s, *own,
+            ))  # fmt: skip
+        put_spins(states[b], first, W, s)
+        report_rates(total, first, rates[b])
 
     return chains
 
@@ -88,18 +86,17 @@ def work_size(n: int, m: int, n_paulis: int, width: int) -> int:
     return width * (1 + 4 * n + m + 3 * fields + max(n, 2 * m) + 8)
 
 
-@njit(parallel=True, **OPTIONS)
-def chain_log_weights(pars, n, m, P, W, states, work, out):
+@parallel_over(lambda states, W: states.shape[0] * ((states.shape[1] + W - 1) // W))
+def chain_log_weights(task, pars, n, m, P, W, states, work, out):
     """out (B, C): log p~(v) of every chain."""
     groups = (states.shape[1] + W - 1) // W
-    for task in prange(states.shape[0] * groups):
-        b = task // groups
-        first = task % groups * W
-        space = work[get_thread_id()]
-        total, space = space[:W], space[W:]
-        s, phi = space[: n * W], space[n * W :]
-        phi[:W] = 0.0
-        take_spins(states[b], first, W, s)
-        hidden_fields(pars[b], n, m * P, W, s, phi)
-        store(total, 0, hidden_weight(phi, m, P, W) - visible_energy(pars[b], n, W, s))
-        report_rates(total, first, out[b])
+    b = task // groups
+    first = task % groups * W
+    space = work[get_thread_id()]
+    total, space = space[:W], space[W:]
+    s, phi = space[: n * W], space[n * W :]
+    phi[:W] = 0.0
+    take_spins(states[b], first, W, s)
+    hidden_fields(pars[b], n, m * P, W, s, phi)
+    store(total, 0, hidden_weight(phi, m, P, W) - visible_energy(pars[b], n, W, s))
+    report_rates(total, first, out[b])

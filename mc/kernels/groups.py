@@ -15,10 +15,10 @@ from mc.kernels.drivers import add_rates, report_rates
 from mc.kernels.lanes import draw_rows, odds, put_spins
 from tnqbm.hamiltonian.group_states import GroupStates
 from tnqbm.hamiltonian.layout import GroupLayout
-from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.group_traces import MAX_GROUP, log_trace
 from tnqbm.kernels.groups import group_fields, group_weights, local_field, read_spins
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.parallel import get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import lanes, load, splat, store
 from tnqbm.kernels.simd_math import where_less
 
@@ -26,14 +26,14 @@ Float = NDArray[np.float64]
 States = NDArray[np.uint8]
 
 
-@njit(**OPTIONS)
+@part
 def _flipped(par, row, at, count, W, step, phi, trial):
     """The fields of a group after a flip: phi + step w, ``count`` of them from ``at`` on."""
     for q in range(count):
         store(trial, q * W, load(phi, (at + q) * W) + step * splat(par, row + at + q))
 
 
-@njit(**OPTIONS)
+@part
 def _pass(
     par, n, P, Q, W, first, groups, link_starts, links, edge_starts, neighbours, edges, free, s,
     phi, weights, trial, found, draws, work,
@@ -70,38 +70,37 @@ def _pass(
     return changed
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda states, W: states.shape[0] * ((states.shape[1] + W - 1) // W))
 def group_chains(
-    pars, n, P, Q, W, first, groups, link_starts, links, edge_starts, neighbours, edges, keys,
+    task, pars, n, P, Q, W, first, groups, link_starts, links, edge_starts, neighbours, edges, keys,
     clock, steps, first_chain, free, states, work, rates,
 ):  # fmt: skip
     """Sweeps of the chains (B, C, n) of models with packed parameters (B, size), in place."""
     blocks = (states.shape[1] + W - 1) // W
     traces = groups.shape[0] * W
-    for task in prange(states.shape[0] * blocks):
-        b = task // blocks
-        begin = task % blocks * W
-        space = work[get_thread_id()]
-        total, space = space[:W], space[W:]
-        s, space = space[: n * W], space[n * W :]
-        draws, space = space[: (n + 2) * W], space[(n + 2) * W :]
-        phi, space = space[: Q * W], space[Q * W :]
-        trial, space = space[: 3 * MAX_GROUP * W], space[3 * MAX_GROUP * W :]
-        weights, space = space[:traces], space[traces:]
-        found, space = space[:traces], space[traces:]
-        total[:] = 0.0
-        read_spins(states[b], begin, W, s)
-        for step in range(steps):
-            draw_rows(keys[b], first_chain + begin, clock + step, 0, free.shape[0], W, draws)
-            group_fields(pars[b], n, Q, W, s, phi)
-            group_weights(pars[b], first, P, W, groups, phi, weights, space)
-            changed = _pass(
-                pars[b], n, P, Q, W, first, groups, link_starts, links, edge_starts, neighbours,
-                edges, free, s, phi, weights, trial, found, draws, space,
-            )  # fmt: skip
-            add_rates(total, changed)
-        put_spins(states[b], begin, W, s)
-        report_rates(total, begin, rates[b])
+    b = task // blocks
+    begin = task % blocks * W
+    space = work[get_thread_id()]
+    total, space = space[:W], space[W:]
+    s, space = space[: n * W], space[n * W :]
+    draws, space = space[: (n + 2) * W], space[(n + 2) * W :]
+    phi, space = space[: Q * W], space[Q * W :]
+    trial, space = space[: 3 * MAX_GROUP * W], space[3 * MAX_GROUP * W :]
+    weights, space = space[:traces], space[traces:]
+    found, space = space[:traces], space[traces:]
+    total[:] = 0.0
+    read_spins(states[b], begin, W, s)
+    for step in range(steps):
+        draw_rows(keys[b], first_chain + begin, clock + step, 0, free.shape[0], W, draws)
+        group_fields(pars[b], n, Q, W, s, phi)
+        group_weights(pars[b], first, P, W, groups, phi, weights, space)
+        changed = _pass(
+            pars[b], n, P, Q, W, first, groups, link_starts, links, edge_starts, neighbours,
+            edges, free, s, phi, weights, trial, found, draws, space,
+        )  # fmt: skip
+        add_rates(total, changed)
+    put_spins(states[b], begin, W, s)
+    report_rates(total, begin, rates[b])
 
 
 class GroupSweeper:

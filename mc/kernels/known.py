@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parallel import OPTIONS, njit
 
 NEGLIGIBLE = 40.0
 """A term is left out of a sum where the logarithm of the largest one is larger by more."""

@@ -14,8 +14,8 @@ Whole-vector moves share how all visible bits are drawn at once, given the qubit
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH, field_length
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import PRODUCT_LENGTH, field_length
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.philox import uniforms
 from tnqbm.kernels.simd import absolute, exp, load, splat, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum, where_less
@@ -27,7 +27,7 @@ CERTAIN = 80.0
 """Log odds are clipped here before exponentiation, far beyond what a uniform number resolves."""
 
 
-@njit(**OPTIONS)
+@part
 def pack_parameters(theta, n, m, P, par):
     """From the order of SqRBM.to_vector to a, b (m, P), w (n, m, P), in the precision of par."""
     for i in range(n):
@@ -40,7 +40,7 @@ def pack_parameters(theta, n, m, P, par):
                 par[to + j * P + p] = theta[at + j]
 
 
-@njit(**OPTIONS)
+@part
 def take_spins(states, first, W, s):
     """Spins of chains first, first + 1, ...; lanes beyond the last chain repeat it."""
     chains, n = states.shape
@@ -50,7 +50,7 @@ def take_spins(states, first, W, s):
             s[i * W + lane] = 1.0 - 2.0 * states[chain, i]
 
 
-@njit(**OPTIONS)
+@part
 def put_spins(states, first, W, s):
     """Write spins back as bits; lanes beyond the last chain are dropped."""
     chains, n = states.shape
@@ -59,7 +59,7 @@ def put_spins(states, first, W, s):
             states[first + lane, i] = 1 if s[i * W + lane] < 0.0 else 0
 
 
-@njit(**OPTIONS)
+@part
 def hidden_fields(par, n, Q, W, s, phi):
     """phi[q W + lane] = b[q] + sum_i s_i w[i,q]."""
     whole = Q - Q % BLOCK
@@ -98,7 +98,7 @@ def hidden_fields(par, n, Q, W, s, phi):
         store(phi, q * W, x)
 
 
-@njit(**OPTIONS)
+@part
 def visible_fields(par, n, Q, W, t, h):
     """h[i W + lane] = -a_i + sum_q w[i,q] t[q W + lane]."""
     weights = n + Q
@@ -138,7 +138,7 @@ def visible_fields(par, n, Q, W, t, h):
         store(h, i * W, x)
 
 
-@njit(**OPTIONS)
+@part
 def visible_energy(par, n, W, s):
     """sum_i a_i s_i of every lane."""
     x = load(s, 0) * splat(par, 0)
@@ -147,7 +147,7 @@ def visible_energy(par, n, W, s):
     return x
 
 
-@njit(**OPTIONS)
+@part
 def hidden_weight(phi, m, P, W):
     """sum_j log(2 cosh r_j) of every lane."""
     total = load(phi, 0) * 0.0
@@ -161,13 +161,13 @@ def hidden_weight(phi, m, P, W):
     return total
 
 
-@njit(**OPTIONS)
+@part
 def odds(x):
     """exp(x), clipped so that no precision overflows: for comparisons with uniform numbers."""
     return exp(minimum(x, x * 0.0 + CERTAIN))
 
 
-@njit(**OPTIONS)
+@part
 def draw_rows(key, chain, sweep, purpose, count, W, out):
     """out[k W + lane], k < count: uniform numbers for decision k of (chain + lane) in a sweep.
 
@@ -185,14 +185,14 @@ def draw_rows(key, chain, sweep, purpose, count, W, out):
         site += 1
 
 
-@njit(**OPTIONS)
+@part
 def select(test, one, count, W, yes, no):
     """no[k] = yes[k] in the lanes where test < one."""
     for k in range(count):
         store(no, k * W, where_less(test, one, load(yes, k * W), load(no, k * W)))
 
 
-@njit(**OPTIONS)
+@part
 def draw_spins(free, W, h, draws, s, proposal):
     """Free spins with P(s_i = +1) = 1/(1 + exp(-2 h_i)); the others as in s. Changed spins."""
     one = load(s, 0) * 0.0 + 1.0

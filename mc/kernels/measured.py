@@ -12,13 +12,13 @@ from typing import Any
 from mc.kernels.bits import bit_pass
 from mc.kernels.drivers import chains_driver, start_nothing
 from mc.kernels.lanes import draw_rows, hidden_fields
-from tnqbm.kernels.fields import OPTIONS, field_length
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import field_length
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import load, store
 from tnqbm.kernels.simd_math import exp_minus_twice, where_less
 
 
-@njit(**OPTIONS)
+@part
 def _measure(phi, m, P, W, draws, h):
     """Draw h_j = +1 with probability exp(-r)/(2 cosh r), else -1; -sum_j h_j r_j."""
     zero = load(phi, 0) * 0.0
@@ -34,7 +34,7 @@ def _measure(phi, m, P, W, draws, h):
 
 
 def _candidate(length: Any) -> Any:
-    @njit(**OPTIONS)
+    @part
     def candidate(par, m, W, before, change, after, spin, phi, h):
         """Apply the last change; -sum_j h_j r_j after the flip of ``spin``."""
         step = spin * -2.0
@@ -50,7 +50,7 @@ def _candidate(length: Any) -> Any:
 _pass = bit_pass(_candidate)
 
 
-@njit(**OPTIONS)
+@part
 def _scratch(n, m, P, W, space):
     """Fields phi, outcomes h, random numbers."""
     row = (m * P + 1) * W
@@ -60,7 +60,7 @@ def _scratch(n, m, P, W, space):
     return phi, h, draws
 
 
-@njit(**OPTIONS)
+@part
 def _sweep(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, h, draws):
     """Measure all qubits, then pass over the free bits."""
     hidden_fields(par, n, m * P, W, s, phi)

@@ -23,8 +23,8 @@ from typing import Any
 from mc.kernels.bits import bit_pass
 from mc.kernels.drivers import chains_driver, start_nothing
 from mc.kernels.lanes import draw_rows, hidden_fields
-from tnqbm.kernels.fields import OPTIONS, TINY
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import TINY
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, load, splat, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, where_less
 
@@ -36,7 +36,7 @@ RANDOM, EACH = -1, -2
 chain, sweep and qubit."""
 
 
-@njit(**OPTIONS)
+@part
 def _shares(y, rest):
     """r, r - y and r + y of a field with component y and squares ``rest`` of the others."""
     zero = y * 0.0
@@ -47,7 +47,7 @@ def _shares(y, rest):
     return r, where_less(zero, y, small, large), where_less(zero, y, large, small)
 
 
-@njit(**OPTIONS)
+@part
 def _log_factor(y, rest):
     """log(cosh r - (y/r) sinh r) + log 2 of a field with component y, ``rest`` as in _shares."""
     r, minus, plus = _shares(y, rest)
@@ -56,7 +56,7 @@ def _log_factor(y, rest):
     return where_less(zero, minus, r + log(share / r), zero - r + 0.6931471805599453)
 
 
-@njit(**OPTIONS)
+@part
 def _choose(m, P, W, basis, draws, c):
     """c[j,p] = 1 where qubit j is measured in Pauli matrix p, else 0, lane by lane."""
     zero = load(draws, 0) * 0.0
@@ -75,7 +75,7 @@ def _choose(m, P, W, basis, draws, c):
             store(c, (j * P + p) * W, own)
 
 
-@njit(**OPTIONS)
+@part
 def _measure(phi, m, P, W, draws, c):
     """Outcomes h_j in the bases c, which become h_j c; the sum of all log factors."""
     zero = load(phi, 0) * 0.0
@@ -104,7 +104,7 @@ def _component(n_paulis: int) -> Any:
     """Row function for P Paulis, a constant so that its loop disappears."""
     P = n_paulis
 
-    @njit(**OPTIONS)
+    @part
     def component(par, W, j, before, change, after, step, phi, h):
         """phi_j += change w[before]; h_j x_j and the other squares of phi_j + step w[after]."""
         y = step * 0.0
@@ -124,7 +124,7 @@ def _component(n_paulis: int) -> Any:
 
 
 def _candidate(component: Any) -> Any:
-    @njit(**OPTIONS)
+    @part
     def candidate(par, m, W, before, change, after, spin, phi, h):
         """Apply the last change; the sum of all log factors after the flip of ``spin``."""
         step = spin * -2.0
@@ -140,7 +140,7 @@ def _candidate(component: Any) -> Any:
 _pass = bit_pass(_candidate, (_component(1), _component(2), _component(3)))
 
 
-@njit(**OPTIONS)
+@part
 def draw_outcomes(par, n, m, P, W, key, chain, sweep, basis, s, phi, c, draws):
     """Hidden fields of s, bases and outcomes c = h_j one-hot (m P W,); the sum of log factors."""
     hidden_fields(par, n, m * P, W, s, phi)
@@ -151,7 +151,7 @@ def draw_outcomes(par, n, m, P, W, key, chain, sweep, basis, s, phi, c, draws):
     return _measure(phi, m, P, W, draws, c)
 
 
-@njit(**OPTIONS)
+@part
 def scratch(n, m, P, W, space):
     """Fields phi, outcomes c, random numbers."""
     row = (m * P + 1) * W
@@ -160,7 +160,7 @@ def scratch(n, m, P, W, space):
     return phi, c, draws
 
 
-@njit(**OPTIONS)
+@part
 def _sweep(par, n, m, P, W, key, chain, sweep, free, basis, s, phi, c, draws):
     """Measure all qubits, then pass over the free bits."""
     weight = draw_outcomes(par, n, m, P, W, key, chain, sweep, basis, s, phi, c, draws)

@@ -22,12 +22,13 @@ from mc.kernels.lanes import draw_rows, take_spins
 from mc.kernels.pauli import draw_outcomes, scratch
 from tnqbm.base.limits import check_memory
 from tnqbm.core.shape import Shape
-from tnqbm.kernels.fields import OPTIONS, TINY
-from tnqbm.kernels.parallel import get_num_threads, get_thread_id, njit, prange
+from tnqbm.kernels.fields import TINY
+from tnqbm.kernels.parallel import get_num_threads, get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import aligned, lanes
 
 
-@njit(**OPTIONS)
+@part
 def _log_factor(y, rest):
     """As that of :mod:`mc.kernels.pauli`, of numbers."""
     r = math.sqrt(y * y + (rest + TINY * TINY))
@@ -41,31 +42,30 @@ def _log_factor(y, rest):
     return r + math.log((rest / large + large * math.exp(-2.0 * r)) / r)
 
 
-@njit(parallel=True, **OPTIONS)
-def _fill_tables(par, n, m, P, first_unit, units, first, tables):
+@parallel_over(lambda m: m)
+def _fill_tables(j, par, n, m, P, first_unit, units, first, tables):
     """Log factors of all qubits: of j from ``first[j]``, (P, outcome, states of its units)."""
-    for j in prange(m):
-        mine = units[first_unit[j] : first_unit[j + 1]]
-        count = mine.shape[0]
-        phi = np.empty(P)
-        for state in range(1 << count):
-            for p in range(P):
-                x = np.float64(par[n + j * P + p])
-                for k in range(count):
-                    spin = 1.0 - 2.0 * ((state >> (count - 1 - k)) & 1)
-                    x += spin * par[n + (mine[k] + 1) * m * P + j * P + p]
-                phi[p] = x
-            for p in range(P):
-                square = 0.0
-                for other in range(P):
-                    if other != p:
-                        square += phi[other] * phi[other]
-                at = first[j] + 2 * p * (1 << count) + state
-                tables[at] = _log_factor(phi[p], square)
-                tables[at + (1 << count)] = _log_factor(-phi[p], square)
+    mine = units[first_unit[j] : first_unit[j + 1]]
+    count = mine.shape[0]
+    phi = np.empty(P)
+    for state in range(1 << count):
+        for p in range(P):
+            x = np.float64(par[n + j * P + p])
+            for k in range(count):
+                spin = 1.0 - 2.0 * ((state >> (count - 1 - k)) & 1)
+                x += spin * par[n + (mine[k] + 1) * m * P + j * P + p]
+            phi[p] = x
+        for p in range(P):
+            square = 0.0
+            for other in range(P):
+                if other != p:
+                    square += phi[other] * phi[other]
+            at = first[j] + 2 * p * (1 << count) + state
+            tables[at] = _log_factor(phi[p], square)
+            tables[at + (1 << count)] = _log_factor(-phi[p], square)
 
 
-@njit(**OPTIONS)
+@part
 def _in_order(places):
     """Whether these are the bits of the frontier themselves."""
     count = places.shape[0]
@@ -75,7 +75,7 @@ def _in_order(places):
     return found
 
 
-@njit(**OPTIONS)
+@part
 def _add_factor(table, units, places, fixed, log_sums):
     """log_sums[f] += the log factor of one qubit, ``table`` (states of its units)."""
     count = units.shape[0]
@@ -95,7 +95,7 @@ def _add_factor(table, units, places, fixed, log_sums):
         log_sums[f] += table[state]
 
 
-@njit(**OPTIONS)
+@part
 def _exponentiate(log_sums):
     """exp of all, relative to the largest."""
     most = log_sums.max()
@@ -103,14 +103,14 @@ def _exponentiate(log_sums):
         log_sums[f] = math.exp(log_sums[f] - most)
 
 
-@njit(**OPTIONS)
+@part
 def _without(f, bit):
     """f with a 0 put in at a bit."""
     low = f & ((1 << bit) - 1)
     return ((f - low) << 1) | low
 
 
-@njit(**OPTIONS)
+@part
 def _forward(par, plan, offsets, tables, rows, bits, log_sums):
     """All sums of one chain, those of every frontier after those of the one before it.
 
@@ -151,7 +151,7 @@ def _forward(par, plan, offsets, tables, rows, bits, log_sums):
     return at
 
 
-@njit(**OPTIONS)
+@part
 def _backward(plan, at, log_sums, uniform, bits):
     """Draw the free units of one chain, in place of those in ``bits`` (n,), last ones first.
 
@@ -179,42 +179,41 @@ def _backward(plan, at, log_sums, uniform, bits):
         at -= size
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda states, W: (states.shape[0] + W - 1) // W)
 def _exact_chains(
-    par, n, m, P, W, key, clock, steps, first_chain, free, basis, plan, offsets, tables, states,
-    work, sums, rates,
+    task, par, n, m, P, W, key, clock, steps, first_chain, free, basis, plan, offsets, tables,
+    states, work, sums, rates,
 ):  # fmt: skip
     chains = states.shape[0]
-    for task in prange((chains + W - 1) // W):
-        first = task * W
-        count = min(W, chains - first)
-        thread = get_thread_id()
-        s, space = work[thread, : n * W], work[thread, n * W :]
-        phi, c, draws = scratch(n, m, P, W, space)
-        rows = np.empty(m, np.int64)
-        uniform = np.empty(n)
-        before = np.empty(n, np.uint8)
-        for step in range(steps):
-            chain, sweep = first_chain + first, clock + step
-            take_spins(states, first, W, s)
-            draw_outcomes(par, n, m, P, W, key, chain, sweep, basis, s, phi, c, draws)
-            draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
-            for lane in range(count):
-                for j in range(m):
-                    for p in range(P):
-                        outcome = c[(j * P + p) * W + lane]
-                        if outcome != 0.0:
-                            rows[j] = 2 * p + (1 if outcome < 0.0 else 0)
-                for k in range(free.shape[0]):
-                    uniform[free[k]] = draws[k * W + lane]
-                bits = states[first + lane]
-                before[:] = bits
-                own = sums[thread]
-                at = _forward(par, plan, offsets, tables, rows, bits, own)
-                _backward(plan, at, own, uniform, bits)
-                for i in range(n):
-                    if bits[i] != before[i]:
-                        rates[first + lane] += 1.0
+    first = task * W
+    count = min(W, chains - first)
+    thread = get_thread_id()
+    s, space = work[thread, : n * W], work[thread, n * W :]
+    phi, c, draws = scratch(n, m, P, W, space)
+    rows = np.empty(m, np.int64)
+    uniform = np.empty(n)
+    before = np.empty(n, np.uint8)
+    for step in range(steps):
+        chain, sweep = first_chain + first, clock + step
+        take_spins(states, first, W, s)
+        draw_outcomes(par, n, m, P, W, key, chain, sweep, basis, s, phi, c, draws)
+        draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
+        for lane in range(count):
+            for j in range(m):
+                for p in range(P):
+                    outcome = c[(j * P + p) * W + lane]
+                    if outcome != 0.0:
+                        rows[j] = 2 * p + (1 if outcome < 0.0 else 0)
+            for k in range(free.shape[0]):
+                uniform[free[k]] = draws[k * W + lane]
+            bits = states[first + lane]
+            before[:] = bits
+            own = sums[thread]
+            at = _forward(par, plan, offsets, tables, rows, bits, own)
+            _backward(plan, at, own, uniform, bits)
+            for i in range(n):
+                if bits[i] != before[i]:
+                    rates[first + lane] += 1.0
 
 
 class ExactChains:

@@ -23,13 +23,13 @@ from mc.kernels.lanes import (
     visible_energy,
     visible_fields,
 )
-from tnqbm.kernels.fields import OPTIONS, field_length, tanh_ratio
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import field_length, tanh_ratio
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, load, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, where_less
 
 
-@njit(**OPTIONS)
+@part
 def _mean_fields(par, n, m, P, W, inertia, s, phi, t, h):
     """h_i = theta_i + kappa s_i from the thermal states of the qubits; ``t`` gets -<sigma>."""
     for j in range(m):
@@ -44,7 +44,7 @@ def _mean_fields(par, n, m, P, W, inertia, s, phi, t, h):
             store(h, i * W, load(h, i * W) + load(s, i * W) * inertia)
 
 
-@njit(**OPTIONS)
+@part
 def _log_proposal(free, W, h, s):
     """log q(s) of independent free spins with fields h: sum_i s_i h_i - log(2 cosh h_i)."""
     total = load(s, 0) * 0.0
@@ -56,7 +56,7 @@ def _log_proposal(free, W, h, s):
     return total
 
 
-@njit(**OPTIONS)
+@part
 def _scratch(n, m, P, W, space):
     """Fields phi and h of s, proposed spins and their fields, -<sigma>, random numbers."""
     row = (m * P + 1) * W
@@ -70,13 +70,13 @@ def _scratch(n, m, P, W, space):
     return phi, h, new_s, new_phi, new_h, space[:row], space[row:]
 
 
-@njit(**OPTIONS)
+@part
 def _start(par, n, m, P, W, inertia, s, phi, h, new_s, new_phi, new_h, t, draws):
     hidden_fields(par, n, m * P, W, s, phi)
     _mean_fields(par, n, m, P, W, inertia, s, phi, t, h)
 
 
-@njit(**OPTIONS)
+@part
 def _sweep(
     par, n, m, P, W, key, chain, sweep, free, inertia, s,
     phi, h, new_s, new_phi, new_h, t, draws,
@@ -103,7 +103,7 @@ def _sweep(
 thermal_chains = chains_driver(_scratch, _start, _sweep)
 
 
-@njit(**OPTIONS)
+@part
 def _outcomes(phi, m, P, W, draws, t):
     """Each qubit measured in its thermal eigenbasis: -(outcome) Phi_j / r_j."""
     one = load(phi, 0) * 0.0 + 1.0
@@ -117,7 +117,7 @@ def _outcomes(phi, m, P, W, draws, t):
             store(t, at, load(phi, at) * scale)
 
 
-@njit(**OPTIONS)
+@part
 def _scratch_untested(n, m, P, W, space):
     """Fields phi of s, outcomes t, fields h of the bits, new spins, random numbers."""
     row = (m * P + 1) * W
@@ -128,7 +128,7 @@ def _scratch_untested(n, m, P, W, space):
     return phi, space[:row], h, new_s, space[row:]
 
 
-@njit(**OPTIONS)
+@part
 def _sweep_untested(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, t, h, new_s, draws):
     """One move of W chains; the number of bits that changed, lane by lane."""
     hidden_fields(par, n, m * P, W, s, phi)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parallel import OPTIONS, njit
 
 
 @njit(**OPTIONS)

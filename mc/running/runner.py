@@ -28,15 +28,15 @@ from mc.running.provenance import now
 from mc.running.ranks import Ranks, connect, get_comm, set_threads, wait_until
 from mc.running.scheduler import Outcome, TaskFailure, TaskSource, TaskTable, task_source
 from mc.running.team import join, team_text
-from mc.running.train_task import TaskContext, train_task, warm_up
+from mc.running.train_task import TaskContext, train_task
 from mc.running.wall_time import Deadline, Limit, StopOptions, time_limit
+from mc.running.warm_up import warm_up_for
 from mc.running.workspace import Workspace, identity_text
 from mc.studies.file import load_study
 from mc.studies.identity import study_identity
 from mc.studies.schedule import Task
 from mc.studies.study import Study
 from tnqbm.base.text import cause_of
-from tnqbm.training.families import family_of
 
 CHUNK_SECONDS = 0.25
 """How long a rank trains between two looks at signals and messages."""
@@ -238,16 +238,11 @@ def _check_visible(workspace: Workspace, ranks: Ranks) -> None:
 
 def _compile(study: Study, tasks: list[Task], ranks: Ranks) -> None:
     """Compile on one rank per node first: ranks that compile together race for Numba's cache."""
-    used: dict[str, set[tuple[str, str]]] = {}
-    for task in tasks:
-        gradient, letters = (str(task.coordinates[key]) for key in ("gradient", "paulis"))
-        used.setdefault(gradient, set()).add((family_of(task.coordinates).name, letters))
     for turn in (True, False):
         failure: BaseException | None = None
         if (ranks.node_rank == 0) is turn:
             try:
-                for gradient, models in used.items():
-                    warm_up(sorted(models), study.settings(gradient))
+                warm_up_for(study, tasks)
             except (Exception, SystemExit) as error:
                 # What a run raises is that run's affair, when its turn comes.
                 if not is_of_run(error):

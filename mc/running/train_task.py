@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,10 +23,6 @@ from mc.studies.study import Study
 from tnqbm.archive import RunRecord, write_block
 from tnqbm.archive.rows import FAILED_RANK, TRACEBACK
 from tnqbm.base.errors import ArchiveError
-from tnqbm.core import streams
-from tnqbm.datasets import Target
-from tnqbm.training.families import FAMILIES, ModelShape
-from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
 from tnqbm.training.trajectory import METRICS, Trajectory
 
@@ -51,28 +47,6 @@ class TaskContext:
     chunk_seconds: float
     team: Members
     watch: SignalWatch = field(default_factory=SignalWatch)
-
-
-def warm_up(models: Iterable[tuple[str, str]], settings: TrainingSettings) -> None:
-    """Compile (or load from the cache) what trainings need, with trainings of two units.
-
-    ``models`` are families and Pauli matrices.
-    """
-    provide()
-    # Whatever the study's learning rate is, this training must not fail.
-    quick: dict[str, Any] = settings.flat() | {"iterations": 1, "learning_rate": 0.0}
-    most = {"batch_size": 2, "chains": 2, "ais_chains": 2, "ais_betas": 3}
-    most |= {"bias_replicates": 2, "bias_samples": 64}
-    quick |= {name: min(most[name], quick[name]) for name in most if name in quick}
-    target = Target.from_dense(np.full(4, 0.25))
-    for name, letters in models:
-        family, shape = FAMILIES[name], ModelShape(2, 1, letters)
-        model = family.model(shape, 1.0, streams.sequence(0))
-        problem = family.problem(shape, [model] * 2, [target] * 2)
-        trainer = Trainer(problem, TrainingSettings(**quick))
-        while not trainer.finished:
-            trainer.advance(1)
-        trainer.trajectories()
 
 
 Tick = Callable[[float], bool]

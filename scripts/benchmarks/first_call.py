@@ -32,6 +32,26 @@ from tnqbm import SqRBM, exact
 exact.log_partition(SqRBM.uniform(8, 4, {paulis!r}, seed=1))
 """
 
+_EVERYTHING = """
+import numpy as np
+from mc.kernels import KERNELS, Sweeper, check_kernel
+from tnqbm import SqRBM, datasets, exact, train
+data = datasets.load("bas", 8)
+for paulis in ("Z", "XYZ"):
+    model = SqRBM.uniform(8, 3, paulis, seed=1)
+    for method in ("enumeration", "contraction", "quadrature"):
+        exact.log_partition(model, method=method)
+        exact.moments(model, method=method)
+    exact.probabilities(model)
+    for kernel in KERNELS:
+        if kernel != "block" or paulis == "Z":
+            states, keys = np.zeros((1, 8, 8), np.uint8), np.zeros(1, np.uint64)
+            Sweeper(model.shape, kernel).sweep(model.to_vector()[None], states, keys, 0, 1)
+    for gradient in ("exact", "pcd", "tempered", "weighted"):
+        chains = {} if gradient == "exact" else {"chains": 20}
+        train(model, data, gradient=gradient, iterations=3, records=2, seed=1, **chains)
+"""
+
 _HELP = """
 import runpy, sys
 sys.argv[1:] = ["--help"]
@@ -43,6 +63,7 @@ CALLS = {
     "log Z, Z": _EXACT.format(paulis="Z"),
     "PCD, XYZ": _PCD.format(paulis="XYZ"),
     "PCD, Z": _PCD.format(paulis="Z"),
+    "everything": _EVERYTHING,
     "no kernel": _HELP,
 }
 

@@ -19,8 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base.arguments import check_whole, is_number
 from tnqbm.core import streams
 from tnqbm.core.states import as_states, spins, states_of
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import njit, prange
+from tnqbm.kernels.parts import parallel_over, part
 
 CRITICAL_TEMPERATURE = 2.0 / math.log(1.0 + math.sqrt(2.0))
 """Temperature of the phase transition of the infinite lattice, 2.269... (Onsager 1944)."""
@@ -117,7 +116,7 @@ def _keys(
     return streams.words(streams.sequence(seed, size, bits & 0xFFFFFFFF, bits >> 32), chains)
 
 
-@njit(**OPTIONS)
+@part
 def _draw(state: Any) -> Any:
     """The next 64 random bits of a SplitMix64 generator (Steele, Lea, Flood, OOPSLA 2014)."""
     state[0] += np.uint64(0x9E3779B97F4A7C15)
@@ -127,7 +126,7 @@ def _draw(state: Any) -> Any:
     return z ^ (z >> np.uint64(31))
 
 
-@njit(**OPTIONS)
+@part
 def _root(parent: Any, site: int) -> int:
     while parent[site] != site:
         parent[site] = parent[parent[site]]
@@ -135,7 +134,7 @@ def _root(parent: Any, site: int) -> int:
     return site
 
 
-@njit(**OPTIONS)
+@part
 def _join(parent: Any, one: int, other: int) -> None:
     """The smaller index becomes the root, so that a root comes before its cluster's sites."""
     one, other = _root(parent, one), _root(parent, other)
@@ -145,7 +144,7 @@ def _join(parent: Any, one: int, other: int) -> None:
         parent[one] = other
 
 
-@njit(**OPTIONS)
+@part
 def _sweep(v: Any, parent: Any, size: int, bond: float, state: Any) -> None:
     for site in range(size * size):
         parent[site] = site
@@ -164,15 +163,16 @@ def _sweep(v: Any, parent: Any, size: int, bond: float, state: Any) -> None:
         v[site] = v[root] if root != site else _draw(state) >> np.uint64(63)
 
 
-@njit(parallel=True, **OPTIONS)
-def _sample_chains(keys: Any, size: int, bond: float, burn_in: int, between: int, out: Any) -> None:
-    for chain in prange(keys.shape[0]):
-        state = np.empty(1, dtype=np.uint64)
-        state[0] = keys[chain]
-        v = np.zeros(size * size, dtype=np.uint8)
-        parent = np.empty(size * size, dtype=np.int32)
-        first = chain * _CHAIN
-        for k in range(first, min(first + _CHAIN, out.shape[0])):
-            for _ in range(between + burn_in if k == first else between):
-                _sweep(v, parent, size, bond, state)
-            out[k] = v
+@parallel_over(lambda keys: keys.shape[0])
+def _sample_chains(
+    chain: int, keys: Any, size: int, bond: float, burn_in: int, between: int, out: Any
+) -> None:
+    state = np.empty(1, dtype=np.uint64)
+    state[0] = keys[chain]
+    v = np.zeros(size * size, dtype=np.uint8)
+    parent = np.empty(size * size, dtype=np.int32)
+    first = chain * _CHAIN
+    for k in range(first, min(first + _CHAIN, out.shape[0])):
+        for _ in range(between + burn_in if k == first else between):
+            _sweep(v, parent, size, bond, state)
+        out[k] = v

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 
-from tnqbm.kernels.fields import LOG_2, OPTIONS, TINY, tanh_ratio
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.fields import LOG_2, TINY, tanh_ratio
+from tnqbm.kernels.parallel import get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import (
     exp,
     exponent,
@@ -27,7 +28,7 @@ from tnqbm.kernels.simd import (
 )
 
 
-@njit(**OPTIONS)
+@part
 def _fill_tables(theta, n, m, P, width, row, tables):
     """tables[((chunk << width) + code) * row + p * padded + j]: partial fields, bias in chunk 0."""
     padded = row // P
@@ -53,7 +54,7 @@ def _fill_tables(theta, n, m, P, width, row, tables):
                         tables[here + p * padded + j] = value + theta[at + j]
 
 
-@njit(**OPTIONS)
+@part
 def _visit_states(
     codes, q, first, last, P, width, row, W, tables, sums, scratch, with_sums, rs_out
 ):
@@ -94,7 +95,7 @@ def _visit_states(
         rs_out[k] = total(rs) + math.log(product)
 
 
-@njit(**OPTIONS)
+@part
 def _collect(n, m, P, width, row, sums, out):
     """Fold the tables bit by bit into -sum q t Phi and -sum q s_i t Phi; destroys ``sums``."""
     padded = row // P
@@ -117,27 +118,28 @@ def _collect(n, m, P, width, row, sums, out):
             out[p * m + j] -= sums[p * padded + j]
 
 
-@njit(parallel=True, **OPTIONS)
-def all_averages(theta, n, m, P, codes, q, width, row, W, shards, with_sums, work, rs_out, out):
+@parallel_over(lambda theta, shards: theta.shape[0] * shards)
+def all_averages(
+    task, theta, n, m, P, codes, q, width, row, W, shards, with_sums, work, rs_out, out
+):
     """Every (model, shard of states); codes (1 or B, K, chunks), q (1 or B, K)."""
     own = codes.shape[0] > 1
     states = codes.shape[1]
     size = (((n + width - 1) // width) << width) * row
-    for task in prange(theta.shape[0] * shards):
-        b = task // shards
-        shard = task % shards
-        which = b if own else 0
-        space = work[get_thread_id()]
-        tables = space[:size]
-        sums = space[size : 2 * size]
-        scratch = space[2 * size :]
-        _fill_tables(theta[b], n, m, P, width, row, tables)
-        sums[:] = 0.0
-        first = states * shard // shards
-        last = states * (shard + 1) // shards
-        _visit_states(
-            codes[which], q[which], first, last, P, width, row, W, tables, sums, scratch,
-            with_sums, rs_out[b],
-        )  # fmt: skip
-        if with_sums:
-            _collect(n, m, P, width, row, sums, out[b, shard])
+    b = task // shards
+    shard = task % shards
+    which = b if own else 0
+    space = work[get_thread_id()]
+    tables = space[:size]
+    sums = space[size : 2 * size]
+    scratch = space[2 * size :]
+    _fill_tables(theta[b], n, m, P, width, row, tables)
+    sums[:] = 0.0
+    first = states * shard // shards
+    last = states * (shard + 1) // shards
+    _visit_states(
+        codes[which], q[which], first, last, P, width, row, W, tables, sums, scratch,
+        with_sums, rs_out[b],
+    )  # fmt: skip
+    if with_sums:
+        _collect(n, m, P, width, row, sums, out[b, shard])

@@ -1,8 +1,10 @@
 """Numba's cache of compiled kernels, made to notice every change and to stop no work.
 
 Numba compares a cached function with the source file that holds it, not with the files whose
-functions it has inlined: after an update of one file of kernels, machine code of the old one would
-still run. Here the stamp of every kernel of these packages covers all their files of kernels.
+functions it has inlined: after an update of such a file, machine code of the old one would still
+run. Here the stamp of a kernel of these packages covers the files of kernels that its own imports,
+and those of the functions that it was made with, to the last: an update has those kernels compiled
+again that may have changed, and no others.
 
 Numba tells kernels that are made by one function, each with functions of its own, apart by pickling
 these, and a number drawn anew in every process goes into that. Here their names do.
@@ -21,6 +23,7 @@ import contextlib
 import hashlib
 import os
 import pickle
+import re
 import stat
 import tempfile
 from functools import cache
@@ -30,7 +33,13 @@ from typing import Any, Literal
 
 from tnqbm.base.process import interactive, print_once
 
-_MARKS = (b"@njit", b"@intrinsic")
+_MARKS = (b"@njit", b"@intrinsic", b"@part", b"@parallel_over")
+
+_IMPORT = re.compile(
+    rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)"
+    rb"|import[ \t]+([\w., \t]+))",
+    re.MULTILINE,
+)
 
 Place = Literal["NUMBA_CACHE_DIR", "package", "user", "temporary", "nowhere"]
 """Where machine code is kept: the folder so named, beside the source files, in the user's cache
@@ -42,6 +51,8 @@ _PLACES: dict[str, Place] = {
     "UserWideCacheLocator": "user",
 }
 
+_compiled: set[tuple[str, str]] = set()
+
 CURE = "set NUMBA_CACHE_DIR to a folder that can be written and lasts"
 
 
@@ -50,16 +61,58 @@ def _folders() -> tuple[Path, ...]:
     return own, own.parent / "mc"
 
 
-@cache
-def kernel_digest() -> str:
-    """SHA-256 over all source files of these packages that hold compiled functions."""
-    digest = hashlib.sha256()
+def _file_of(module: str) -> Path | None:
+    """The file of a module of these packages; None if it is another's, or none."""
+    first, *rest = module.split(".")
     for folder in _folders():
-        for path in sorted(folder.rglob("*.py")):
-            source = path.read_bytes()
-            if any(mark in source for mark in _MARKS):
-                digest.update(path.name.encode() + b"\0" + source)
-    return digest.hexdigest()
+        if folder.name == first:
+            path = folder.joinpath(*rest)
+            found = (path / "__init__.py", path.with_suffix(".py"))
+            return next((one for one in found if one.is_file()), None)
+    return None
+
+
+@cache
+def _read(path: Path) -> tuple[bytes, frozenset[Path]]:
+    """What is in a file, if it is one of kernels, and the files of these packages it imports."""
+    source = path.read_bytes()
+    names = []
+    for module, members, modules in _IMPORT.findall(source):
+        names += [module, *(module + b"." + name for name in re.findall(rb"\w+", members))]
+        names += [name.strip() for name in modules.split(b",")]
+    files = {_file_of(name.decode()) for name in names if name}
+    counts = path.parent.name == "kernels" or any(mark in source for mark in _MARKS)
+    return (source if counts else b""), frozenset(file for file in files if file)
+
+
+@cache
+def sources(files: frozenset[Path]) -> tuple[Path, ...]:
+    """Files of kernels among these and all that they import, directly or through others."""
+    found: set[Path] = set()
+    pending = {*files}
+    while pending:
+        path = pending.pop()
+        found.add(path)
+        pending |= _read(path)[1] - found
+    return tuple(sorted(path for path in found if _read(path)[0]))
+
+
+@cache
+def digest(files: frozenset[Path]) -> str:
+    """SHA-256 over :func:`sources`."""
+    whole = hashlib.sha256()
+    for path in sources(files):
+        whole.update(path.name.encode() + b"\0" + _read(path)[0])
+    return whole.hexdigest()
+
+
+def _files_of(function: Any) -> frozenset[Path]:
+    """The files of a function and of the functions it was made with."""
+    function = getattr(function, "py_func", function)
+    if not isinstance(function, FunctionType):
+        return frozenset()
+    inner = (_files_of(cell.cell_contents) for cell in function.__closure__ or ())
+    return frozenset({Path(function.__code__.co_filename).resolve()}).union(*inner)
 
 
 def _is_ours(py_file: str) -> bool:
@@ -70,18 +123,21 @@ def _is_ours(py_file: str) -> bool:
 
 
 def _stamped(base: Any) -> Any:
-    """A cache locator for files of these packages whose stamp covers all kernels."""
+    """A cache locator for files of these packages, whose stamp covers what a kernel rests on."""
 
     class Stamped(base):  # type: ignore[misc]
         ours = True
         place = getattr(base, "place", _PLACES.get(base.__name__))
 
         def get_source_stamp(self) -> Any:
-            return super().get_source_stamp(), kernel_digest()
+            return super().get_source_stamp(), digest(_files_of(self.function))
 
         @classmethod
         def from_function(cls, py_func: Any, py_file: str) -> Any:
-            return super().from_function(py_func, py_file) if _is_ours(py_file) else None
+            found = super().from_function(py_func, py_file) if _is_ours(py_file) else None
+            if found is not None:
+                found.function = py_func
+            return found
 
     return Stamped
 
@@ -157,6 +213,18 @@ def identity(value: Any) -> Any:
     return function.__module__, function.__qualname__, inner
 
 
+def own_name(function: Any) -> None:
+    """Give a function that a factory has made a name of its own.
+
+    Numba calls the machine code of a function by its name and a number that counts functions in
+    the order in which a process makes them. Two functions of one factory that got the same number
+    in two processes would be taken for one another when machine code is read from the cache.
+    """
+    if getattr(function, "__closure__", None):
+        made_with = repr(identity(function)).encode()
+        function.__qualname__ += f"_{hashlib.sha256(made_with).hexdigest()[:16]}"
+
+
 def _steady(index_key: Any) -> Any:
     """``_index_key`` of Numba's caches, the same in every process; sources are in the stamp."""
 
@@ -194,6 +262,8 @@ def _told(load: Any) -> Any:
                 print_once(
                     f"compiled kernels cannot be read from {self.cache_path}: {_reason(error)}"
                 )
+        if found is None and ours:
+            _compiled.add((self._name, str(sig)))
         if found is None and ours and interactive():
             often = "at every start, as no folder can be written" if place == "nowhere" else ""
             print_once(f"compiling kernels, {often or 'once per machine'}: this may take a minute")
@@ -243,6 +313,11 @@ def install() -> None:
             # Those for any file come last: they are for what Numba would refuse.
             mine = [_stamped(locator) for locator in (*classes, *others)]
             implementation._locator_classes = [*mine, *classes, *others]
+
+
+def compiled() -> int:
+    """How many kernels this process has compiled, each for given types of arguments."""
+    return len(_compiled)
 
 
 def place_of(function: Any) -> tuple[Place, Path] | None:

@@ -20,8 +20,8 @@ import math
 
 import numpy as np
 
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parallel import OPTIONS, njit
+from tnqbm.kernels.parts import part
 
 # Columns of a program's table of operations.
 OUT, X, Y = 0, 1, 2  # offsets in the arena
@@ -45,10 +45,10 @@ DEEP = 640.0
 
 DONE, UNDERFLOW, NOTHING = 0, 1, 2
 
-_VECTOR = {**OPTIONS, "fastmath": {"nnan", "nsz", "reassoc", "contract"}}
+FASTMATH = {"nnan", "nsz", "reassoc", "contract"}
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _row_1(out, x, c):
     """out = c x; the largest and smallest magnitude."""
     high, low = 0.0, 1e300
@@ -60,7 +60,7 @@ def _row_1(out, x, c):
     return high, low
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _row_2(out, x, c, z, d):
     """out = c x + d z; the largest and smallest magnitude."""
     high, low = 0.0, 1e300
@@ -72,7 +72,7 @@ def _row_2(out, x, c, z, d):
     return high, low
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _row_product_1(out, x, y, c):
     """out = c x y."""
     high, low = 0.0, 1e300
@@ -84,7 +84,7 @@ def _row_product_1(out, x, y, c):
     return high, low
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _row_product_2(out, x, y, z, w, c):
     """out = c (x y + z w)."""
     high, low = 0.0, 1e300
@@ -96,19 +96,19 @@ def _row_product_2(out, x, y, z, w, c):
     return high, low
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _row_add(out, x, c):
     for k in range(out.shape[0]):
         out[k] += c * x[k]
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _row_add_product(out, x, y, c):
     for k in range(out.shape[0]):
         out[k] += c * x[k] * y[k]
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _extent(out):
     high, low = 0.0, 1e300
     for k in range(out.shape[0]):
@@ -117,7 +117,7 @@ def _extent(out):
     return high, low
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _dot(x, y):
     total = 0.0
     for k in range(x.shape[0]):
@@ -125,7 +125,7 @@ def _dot(x, y):
     return total
 
 
-@njit(**_VECTOR)
+@part(fastmath=FASTMATH)
 def _sum(x):
     total = 0.0
     for k in range(x.shape[0]):
@@ -133,7 +133,7 @@ def _sum(x):
     return total
 
 
-@njit(**OPTIONS)
+@part
 def _lost(op, tables, arena, o1, o2, e, scale):
     """Does any product of two numbers that are not zero fall below TINY?"""
     x0 = op[X] + tables[op[TO1] + 2 * o1] + tables[op[TO2] + 2 * o2] + e * op[XL]
@@ -149,7 +149,7 @@ def _lost(op, tables, arena, o1, o2, e, scale):
     return False
 
 
-@njit(**OPTIONS)
+@part
 def _row_lost(op, tables, arena, o1, o2, scale):
     """The same for a row of outputs, where those are looked at that are small themselves."""
     at = op[OUT] + (o1 * op[O2] + o2) * op[L]
@@ -159,7 +159,7 @@ def _row_lost(op, tables, arena, o1, o2, scale):
     return False
 
 
-@njit(**OPTIONS)
+@part
 def _vector_row(op, tables, arena, scale, o1, o2):
     """One row of the output along its inner run, x contiguous and y constant or contiguous."""
     x0 = op[X] + tables[op[TO1] + 2 * o1] + tables[op[TO2] + 2 * o2]
@@ -198,7 +198,7 @@ def _vector_row(op, tables, arena, scale, o1, o2):
     return _extent(out)
 
 
-@njit(**OPTIONS)
+@part
 def _vector(op, tables, arena, scale):
     """Long runs of the output that are contiguous in x; the largest magnitude, -1 for underflow."""
     highest = 0.0
@@ -211,7 +211,7 @@ def _vector(op, tables, arena, scale):
     return highest
 
 
-@njit(**OPTIONS)
+@part
 def _gather(op, tables, arena, scale):
     """Many outputs from anywhere, few terms each."""
     n, t2 = op[O2], op[TO2]
@@ -242,7 +242,7 @@ def _gather(op, tables, arena, scale):
     return highest
 
 
-@njit(**OPTIONS)
+@part
 def _reduce(op, tables, arena, scale):
     """Few outputs of many terms, along runs that are contiguous in x or from anywhere."""
     n, t2 = op[K], op[TS2]
@@ -299,7 +299,7 @@ def run_linear(ops, tables, arena, peak, log_scale):
     return DONE
 
 
-@njit(**OPTIONS)
+@part
 def _log_element(op, tables, logs, signs, o1, o2, e, highest):
     """The largest log of a term, or (given that) the signed sum of the terms relative to it."""
     x0 = op[X] + tables[op[TO1] + 2 * o1] + tables[op[TO2] + 2 * o2] + e * op[XL]

@@ -28,8 +28,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tnqbm.kernels.fields import LOG_2, OPTIONS, TINY, sum_length_2, sum_length_3, tanh_ratio
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.fields import LOG_2, TINY, sum_length_2, sum_length_3, tanh_ratio
+from tnqbm.kernels.parallel import get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import (
     absolute,
     exp,
@@ -47,6 +48,7 @@ from tnqbm.kernels.tables import (
     MID_BITS,
     ROWS,
     add_scaled,
+    copy,
     high_rows,
     low_tables,
     scale_by,
@@ -54,7 +56,7 @@ from tnqbm.kernels.tables import (
 )
 
 
-@njit(**OPTIONS)
+@part
 def _sum_length_1(low, at_low, W, high, at_high, step):
     return absolute(load(low, at_low) + splat(high, at_high)) + TINY
 
@@ -62,7 +64,7 @@ def _sum_length_1(low, at_low, W, high, at_high, step):
 def _first_pass(P: int, length: Any) -> Any:
     """The first pass for P Pauli matrices, compiled apart so that its loop has no branches."""
 
-    @njit(**OPTIONS)
+    @part
     def log_weights_block(low, high, x0, c, m, V, W, chunk, rs_out, pr_out, t):
         """Sum r - a.s in rs_out, product of (1 + exp(-2r)) in pr_out, tanh(r)/r in t.
 
@@ -100,7 +102,7 @@ _first_pass_2 = _first_pass(2, sum_length_2)
 _first_pass_3 = _first_pass(3, sum_length_3)
 
 
-@njit(**OPTIONS)
+@part
 def _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t):
     if P == 1:
         _first_pass_1(low, high, x0, c, m, V, W, chunk, rs, pr, t)
@@ -110,7 +112,7 @@ def _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t):
         _first_pass_3(low, high, x0, c, m, V, W, chunk, rs, pr, t)
 
 
-@njit(**OPTIONS)
+@part
 def _block_maximum(rs, V, W):
     best = load(rs, 0)
     for k in range(1, V * ROWS):
@@ -118,13 +120,13 @@ def _block_maximum(rs, V, W):
     return largest(best)
 
 
-@njit(**OPTIONS)
+@part
 def _weights(rs, pr, reference, V, W, weight):
     for k in range(V * ROWS):
         store(weight, k * W, exp(load(rs, k * W) - reference) * load(pr, k * W))
 
 
-@njit(**OPTIONS)
+@part
 def _reduce_block(t, weight, high, m, P, V, W, first, row_sums, U, D, Y):
     """Second pass: add u = weight * t of this block to U, D (three mid bits) and Y.
 
@@ -181,7 +183,7 @@ def _reduce_block(t, weight, high, m, P, V, W, first, row_sums, U, D, Y):
                     Y[at + row] += row_sums[row] * high[at + row]
 
 
-@njit(**OPTIONS)
+@part
 def _dot(x, at_x, step_x, y, at_y, step_y, V):
     acc = load(x, at_x) * load(y, at_y)
     for v in range(1, V):
@@ -189,7 +191,7 @@ def _dot(x, at_x, step_x, y, at_y, step_y, V):
     return total(acc)
 
 
-@njit(**OPTIONS)
+@part
 def _assemble(par, n, m, units, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT, out):
     """Unnormalised moments of one shard into out = [sum, z (n), sigma (P,m), zsigma (P,n,m)].
 
@@ -244,7 +246,7 @@ def _assemble(par, n, m, units, P, nl, nt, W, low, signs, other, U, D, Y, DT, YT
                 out[moments + (n - 1 - bit) * m] = -acc
 
 
-@njit(**OPTIONS)
+@part
 def _target_weights(q, block, V, W, L, weight):
     """The weights of one block's states, in the order of the first pass, from a dense table."""
     for v in range(V):
@@ -252,7 +254,7 @@ def _target_weights(q, block, V, W, L, weight):
             store(weight, (v * ROWS + row) * W, load(q, (block * ROWS + row) * L + v * W))
 
 
-@njit(**OPTIONS)
+@part
 def _clear(sums, signs, nl, L, ones, V, W, m):
     sums[:] = 0.0
     for k in range(L):
@@ -264,7 +266,7 @@ def _clear(sums, signs, nl, L, ones, V, W, m):
             ones[(k * (m + 1) + m) * W + lane] = 1.0
 
 
-@njit(**OPTIONS)
+@part
 def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, out):
     """Sums over one shard (fixed values of the first ns bits); returns the reference M.
 
@@ -305,7 +307,7 @@ def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, 
     size_set = (4 + nt) * sizeU + (1 + nt) * sizeY
     sets = 2 if q.shape[0] > 0 else 1
     sums = work[at : at + sets * size_set]
-    par[:] = theta
+    copy(theta, par)
     _clear(sums, signs, nl, L, t, V, W, m)
     low_tables(par, n, m, P, nl, W, other, low, x0)
     inner = nt - ns
@@ -353,7 +355,7 @@ def _shard(theta, q, n, m, P, nl, ns, shard, W, chunk, headroom, moments, work, 
     return reference
 
 
-@njit(**OPTIONS)
+@part
 def _views(sums, sizeU, sizeY, nt):
     """U, D, Y, DT, YT as parts of one flat array."""
     at_y = 4 * sizeU
@@ -362,53 +364,53 @@ def _views(sums, sizeU, sizeY, nt):
     return sums[:sizeU], sums[sizeU:at_y], sums[at_y:at_dt], sums[at_dt:at_yt], sums[at_yt:]
 
 
-@njit(parallel=True, **OPTIONS)
-def all_shards(theta, q, n, m, P, nl, ns, W, chunk, headroom, moments, work, reference, out):
+@parallel_over(lambda theta, ns: theta.shape[0] << ns)
+def all_shards(
+    task, theta, q, n, m, P, nl, ns, W, chunk, headroom, moments, work, reference, out
+):  # fmt: skip
     """Every (model, shard); q is (1 or B, 2^n) dense target weights, or (1, 0) for none.
 
     The type of q is that of ``work``.
     """
     shards = 1 << ns
     own = q.shape[0] > 1
-    for task in prange(theta.shape[0] * shards):
-        k = task // shards
-        shard = task % shards
-        reference[k, shard] = _shard(
-            theta[k], q[k if own else 0], n, m, P, nl, ns, shard, W, chunk, headroom, moments,
-            work[get_thread_id()], out[k, shard],
-        )  # fmt: skip
+    k = task // shards
+    shard = task % shards
+    reference[k, shard] = _shard(
+        theta[k], q[k if own else 0], n, m, P, nl, ns, shard, W, chunk, headroom, moments,
+        work[get_thread_id()], out[k, shard],
+    )  # fmt: skip
 
 
-@njit(parallel=True, **OPTIONS)
-def all_log_weights(theta, n, m, P, nl, W, chunk, work, out):
+@parallel_over(lambda n, nl: 1 << (n - nl - MID_BITS))
+def all_log_weights(g, theta, n, m, P, nl, W, chunk, work, out):
     """log p~(v) of every visible state of one model, in out[v]."""
     L = 1 << nl
     V = L // W
     nt = n - nl - MID_BITS
-    for g in prange(1 << nt):
-        space = work[get_thread_id()]
-        at = L * m * P
-        low = space[:at]
-        x0 = space[at : at + L]
-        at += L
-        rs = space[at : at + ROWS * L]
-        at += ROWS * L
-        pr = space[at : at + ROWS * L]
-        at += ROWS * L
-        t = space[at : at + ROWS * (m + 1) * L]
-        at += ROWS * (m + 1) * L
-        high = space[at : at + ROWS * m * P]
-        at += ROWS * m * P
-        c = space[at : at + ROWS]
-        at += ROWS
-        par = space[at : at + theta.shape[0]]
-        at += theta.shape[0]
-        par[:] = theta
-        low_tables(par, n, m, P, nl, W, space[at : at + L], low, x0)
-        high_rows(par, n, m, P, nl, nt, g, space[at + L : at + L + m], high, c)
-        _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t)
-        for row in range(ROWS):
-            for v in range(V):
-                for lane in range(W):
-                    k = (v * ROWS + row) * W + lane
-                    out[(g * ROWS + row) * L + v * W + lane] = rs[k] + math.log(pr[k])
+    space = work[get_thread_id()]
+    at = L * m * P
+    low = space[:at]
+    x0 = space[at : at + L]
+    at += L
+    rs = space[at : at + ROWS * L]
+    at += ROWS * L
+    pr = space[at : at + ROWS * L]
+    at += ROWS * L
+    t = space[at : at + ROWS * (m + 1) * L]
+    at += ROWS * (m + 1) * L
+    high = space[at : at + ROWS * m * P]
+    at += ROWS * m * P
+    c = space[at : at + ROWS]
+    at += ROWS
+    par = space[at : at + theta.shape[0]]
+    at += theta.shape[0]
+    copy(theta, par)
+    low_tables(par, n, m, P, nl, W, space[at : at + L], low, x0)
+    high_rows(par, n, m, P, nl, nt, g, space[at + L : at + L + m], high, c)
+    _log_weights_block(low, high, x0, c, m, P, V, W, chunk, rs, pr, t)
+    for row in range(ROWS):
+        for v in range(V):
+            for lane in range(W):
+                k = (v * ROWS + row) * W + lane
+                out[(g * ROWS + row) * L + v * W + lane] = rs[k] + math.log(pr[k])

@@ -8,13 +8,9 @@ logarithm of every product.
 from __future__ import annotations
 
 import math
-from typing import Any
 
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import load, splat, sqrt
-
-OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
-"""Of all kernels."""
 
 LOG_2 = math.log(2.0)
 
@@ -25,7 +21,7 @@ PRODUCT_LENGTH = 64
 """Factors 1 + exp(-2r) <= 2 multiplied before a logarithm is taken: 2**64 fits any type."""
 
 
-@njit(**OPTIONS)
+@part
 def length(phi, at, step, P):
     """r of the P components phi[at], phi[at + step], ..., never zero."""
     square = load(phi, at) * 0.0 + TINY * TINY
@@ -35,7 +31,7 @@ def length(phi, at, step, P):
     return sqrt(square)
 
 
-@njit(**OPTIONS)
+@part
 def field_length(phi, j, P, W):
     """r of field j, whose P components are vectors one after another, never zero.
 
@@ -48,7 +44,7 @@ def field_length(phi, j, P, W):
     return sqrt(square)
 
 
-@njit(**OPTIONS)
+@part
 def sum_length_2(one, at_one, W, other, at_other, step):
     """r of the sum of two fields of two components, never zero.
 
@@ -59,7 +55,7 @@ def sum_length_2(one, at_one, W, other, at_other, step):
     return sqrt(x * x + (y * y + TINY * TINY))
 
 
-@njit(**OPTIONS)
+@part
 def sum_length_3(one, at_one, W, other, at_other, step):
     """r of the sum of two fields of three components, as :func:`sum_length_2`."""
     x = load(one, at_one) + splat(other, at_other)
@@ -68,7 +64,7 @@ def sum_length_3(one, at_one, W, other, at_other, step):
     return sqrt(z * z + (x * x + (y * y + TINY * TINY)))
 
 
-@njit(**OPTIONS)
+@part
 def tanh_ratio(e, r):
     """tanh(r)/r, e = exp(-2r)."""
     return (1.0 - e) / ((e + 1.0) * r)

@@ -9,7 +9,7 @@ here real matrices are treated as Hermitian ones.
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import OPTIONS, tanh_ratio
+from tnqbm.kernels.fields import tanh_ratio
 from tnqbm.kernels.group_traces import (
     ITERATIONS,
     MAX_GROUP,
@@ -20,7 +20,7 @@ from tnqbm.kernels.group_traces import (
     single_length,
     tridiagonal,
 )
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, exp, largest, load, maximum, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, minimum, where_less
 
@@ -34,7 +34,7 @@ def gibbs_work_numbers(width: int) -> int:
     return width * (size * (size + 1) // 2 + 2 * size * size + 9 * size)
 
 
-@njit(**OPTIONS)
+@part
 def gibbs_state(fields, at, constant, first, k, P, W, state, work):
     """The Gibbs states of W matrices; arguments as of :func:`group_traces.log_trace`.
 
@@ -78,7 +78,7 @@ def gibbs_state(fields, at, constant, first, k, P, W, state, work):
     _mix(d, x, y, size, W, a, b)
 
 
-@njit(**OPTIONS)
+@part
 def _single_state(fields, at, P, W, a, b):
     """The state of one qubit in a field, of two or three Pauli matrices."""
     r = single_length(fields, at, P, W)
@@ -93,7 +93,7 @@ def _single_state(fields, at, P, W, a, b):
     store(b, 2 * W, zero)
 
 
-@njit(**OPTIONS)
+@part
 def _weigh(d, size, W):
     """exp(-d) / sum exp(-d) in place of d."""
     lowest = load(d, 0)
@@ -109,7 +109,7 @@ def _weigh(d, size, W):
         store(d, r * W, load(d, r * W) * total)
 
 
-@njit(**OPTIONS)
+@part
 def _eigenvectors(d, e, z, size, W):
     """Eigenvalues d and, row i of z, eigenvector i of tridiagonal matrices.
 
@@ -161,7 +161,7 @@ def _eigenvectors(d, e, z, size, W):
             store(d, low * W, where_less(zero, going, start - p, start))
 
 
-@njit(**OPTIONS)
+@part
 def _rotate(z, r, size, W, c, s):
     """Turn eigenvectors r and r + 1 into one another."""
     first = r * size * W
@@ -171,7 +171,7 @@ def _rotate(z, r, size, W, c, s):
         store(z, at, c * x - s * y)
 
 
-@njit(**OPTIONS)
+@part
 def _turn(kept, x, y, size, W):
     """Eigenvectors x + i y of the Hermitian tridiagonal matrices from x, those of real ones."""
     cosine = load(x, 0) * 0.0 + 1.0
@@ -187,7 +187,7 @@ def _turn(kept, x, y, size, W):
             cosine, sine = cosine * u - sine * v, cosine * v + sine * u
 
 
-@njit(**OPTIONS)
+@part
 def _reflect(a, b, kept, x, y, size, W):
     """Undo the reflections, which are in a + i b: x + i y become the matrices' eigenvectors."""
     for c in range(size - 3, -1, -1):
@@ -211,7 +211,7 @@ def _reflect(a, b, kept, x, y, size, W):
                 store(y, at, load(y, at) - (u * other + w * total))
 
 
-@njit(**OPTIONS)
+@part
 def _mix(d, x, y, size, W, a, b):
     """The states a + i b of eigenvectors x + i y with weights d, off-diagonal numbers doubled."""
     for r in range(size):

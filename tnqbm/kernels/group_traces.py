@@ -15,8 +15,8 @@ others have, so that what is in one lane never depends on the others.
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import OPTIONS, TINY
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.fields import TINY
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, exp, largest, load, maximum, splat, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum, where_less
 
@@ -39,7 +39,7 @@ def work_numbers(k: int, width: int) -> int:
     return width * (size * (size + 1) + 9 * size)
 
 
-@njit(**OPTIONS)
+@part
 def log_trace(fields, at, constant, first, k, P, W, work):
     """log Tr exp(-H) of W matrices.
 
@@ -78,7 +78,7 @@ def log_trace(fields, at, constant, first, k, P, W, work):
     return _log_sum(d, size, W)
 
 
-@njit(**OPTIONS)
+@part
 def single_length(fields, at, P, W):
     """The length of the field of a qubit that is a group of its own, never zero."""
     square = load(fields, at) * 0.0 + TINY * TINY
@@ -88,7 +88,7 @@ def single_length(fields, at, P, W):
     return sqrt(square)
 
 
-@njit(**OPTIONS)
+@part
 def diagonal(fields, at, constant, first, k, W, d):
     """Diagonal entries of groups whose only Pauli matrix is Z."""
     size = 1 << k
@@ -100,7 +100,7 @@ def diagonal(fields, at, constant, first, k, W, d):
         store(d, r * W, x)
 
 
-@njit(**OPTIONS)
+@part
 def fill_real(fields, at, constant, first, k, P, W, real):
     """Real parts: couplings, X fields beside and Z fields on the diagonal.
 
@@ -125,7 +125,7 @@ def fill_real(fields, at, constant, first, k, P, W, real):
                 store(real, entry, load(real, entry) + x)
 
 
-@njit(**OPTIONS)
+@part
 def fill_imaginary(fields, at, constant, first, k, W, imag):
     """Imaginary parts of three Pauli matrices: couplings and Y fields."""
     size = 1 << k
@@ -140,7 +140,7 @@ def fill_imaginary(fields, at, constant, first, k, W, imag):
                 store(imag, entry, load(imag, entry) + y)
 
 
-@njit(**OPTIONS)
+@part
 def tridiagonal_real(a, size, W, v, p, d, e):
     """The diagonal d and the squares e beside it of similar tridiagonal matrices; destroys a."""
     for c in range(size - 1):
@@ -189,14 +189,14 @@ def tridiagonal_real(a, size, W, v, p, d, e):
     store(e, (size - 1) * W, load(d, 0) * 0.0)
 
 
-@njit(**OPTIONS)
+@part
 def _keep(kept, c, size, W, beta, cosine, sine):
     store(kept, c * W, beta)
     store(kept, (size + c) * W, cosine)
     store(kept, (2 * size + c) * W, sine)
 
 
-@njit(**OPTIONS)
+@part
 def tridiagonal(a, b, size, W, vr, vi, pr, pi, d, e, kept):
     """As :func:`tridiagonal_real`, of Hermitian matrices a + i b, with what was done kept.
 
@@ -274,7 +274,7 @@ def tridiagonal(a, b, size, W, vr, vi, pr, pi, d, e, kept):
     store(e, (size - 1) * W, load(d, 0) * 0.0)
 
 
-@njit(**OPTIONS)
+@part
 def _eigenvalues(d, e, size, W):
     """d becomes the eigenvalues of tridiagonal matrices; destroys e, the squares beside it."""
     zero = load(d, 0) * 0.0
@@ -319,7 +319,7 @@ def _eigenvalues(d, e, size, W):
             store(d, low * W, where_less(zero, going, shift + g, start))
 
 
-@njit(**OPTIONS)
+@part
 def _log_sum(d, size, W):
     """log sum exp(-d)."""
     lowest = load(d, 0)

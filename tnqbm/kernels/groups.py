@@ -7,10 +7,10 @@ arrays are those of :class:`tnqbm.hamiltonian.layout.GroupLayout`: ``par`` is pa
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.group_averages import gibbs_state, gibbs_work_numbers
 from tnqbm.kernels.group_traces import MAX_GROUP, log_trace, work_numbers
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.parallel import get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import load, splat, store
 
 
@@ -23,7 +23,7 @@ def work_size(n: int, fields: int, groups: int, matrices: int, width: int) -> in
     return width * own + max(work_numbers(MAX_GROUP, width), gibbs_work_numbers(width))
 
 
-@njit(**OPTIONS)
+@part
 def read_spins(states, first, W, s):
     """Spins of states first, first + 1, ...; lanes beyond the last state repeat it."""
     count, n = states.shape
@@ -33,7 +33,7 @@ def read_spins(states, first, W, s):
             s[i * W + lane] = 1.0 - 2.0 * states[state, i]
 
 
-@njit(**OPTIONS)
+@part
 def group_fields(par, n, Q, W, s, phi):
     """phi[q W + lane] = b_q + sum_i s_i w_iq."""
     for q in range(Q):
@@ -45,7 +45,7 @@ def group_fields(par, n, Q, W, s, phi):
             store(phi, q * W, load(phi, q * W) + spin * splat(par, row + q))
 
 
-@njit(**OPTIONS)
+@part
 def local_field(par, n, Q, W, s, i, edge_starts, neighbours, edges):
     """a_i + sum_k J_ik s_k of every lane."""
     first = n + (n + 1) * Q
@@ -55,7 +55,7 @@ def local_field(par, n, Q, W, s, i, edge_starts, neighbours, edges):
     return x
 
 
-@njit(**OPTIONS)
+@part
 def group_weights(par, first, P, W, groups, phi, weights, work):
     """weights[g W + lane] = log Tr exp(-H_g); the coupling matrices begin at par[first]."""
     for g in range(groups.shape[0]):
@@ -65,7 +65,7 @@ def group_weights(par, first, P, W, groups, phi, weights, work):
         store(weights, g * W, found)
 
 
-@njit(**OPTIONS)
+@part
 def visible_energy(par, n, Q, W, s, edge_starts, neighbours, edges):
     """a.s + sum_(ik) J_ik s_i s_k of every lane."""
     total = load(s, 0) * 0.0
@@ -76,34 +76,33 @@ def visible_energy(par, n, Q, W, s, edge_starts, neighbours, edges):
     return total * 0.5
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda out, W: out.shape[0] * ((out.shape[1] + W - 1) // W))
 def state_log_weights(
-    pars, n, P, Q, W, first, groups, edge_starts, neighbours, edges, states, work, out
+    task, pars, n, P, Q, W, first, groups, edge_starts, neighbours, edges, states, work, out
 ):  # fmt: skip
     """out (B, K): log p~ of states (1 or B, K, n) under packed parameters (B, size)."""
-    batch, count = out.shape
+    count = out.shape[1]
     blocks = (count + W - 1) // W
-    for task in prange(batch * blocks):
-        b = task // blocks
-        begin = task % blocks * W
-        space = work[get_thread_id()]
-        total, space = space[:W], space[W:]
-        s, space = space[: n * W], space[n * W :]
-        phi, space = space[: Q * W], space[Q * W :]
-        size = groups.shape[0] * W
-        weights, space = space[:size], space[size:]
-        read_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
-        group_fields(pars[b], n, Q, W, s, phi)
-        group_weights(pars[b], first, P, W, groups, phi, weights, space)
-        x = visible_energy(pars[b], n, Q, W, s, edge_starts, neighbours, edges) * -1.0
-        for g in range(groups.shape[0]):
-            x = x + load(weights, g * W)
-        store(total, 0, x)
-        for lane in range(min(W, count - begin)):
-            out[b, begin + lane] = total[lane]
+    b = task // blocks
+    begin = task % blocks * W
+    space = work[get_thread_id()]
+    total, space = space[:W], space[W:]
+    s, space = space[: n * W], space[n * W :]
+    phi, space = space[: Q * W], space[Q * W :]
+    size = groups.shape[0] * W
+    weights, space = space[:size], space[size:]
+    read_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
+    group_fields(pars[b], n, Q, W, s, phi)
+    group_weights(pars[b], first, P, W, groups, phi, weights, space)
+    x = visible_energy(pars[b], n, Q, W, s, edge_starts, neighbours, edges) * -1.0
+    for g in range(groups.shape[0]):
+        x = x + load(weights, g * W)
+    store(total, 0, x)
+    for lane in range(min(W, count - begin)):
+        out[b, begin + lane] = total[lane]
 
 
-@njit(**OPTIONS)
+@part
 def _field_averages(state, k, P, W, at, sigma):
     """sigma[at + (j P + p) W + lane]: averages of single qubits in a Gibbs state of a group."""
     size = 1 << k
@@ -128,33 +127,32 @@ def _field_averages(state, k, P, W, at, sigma):
         store(sigma, to + (P - 1) * W, z)
 
 
-@njit(parallel=True, **OPTIONS)
-def state_averages(pars, n, P, Q, W, first, groups, states, work, sigma, rho):
+@parallel_over(lambda sigma, W: sigma.shape[0] * ((sigma.shape[1] + W - 1) // W))
+def state_averages(task, pars, n, P, Q, W, first, groups, states, work, sigma, rho):
     """Averages in the Gibbs states of the groups, of states (1 or B, K, n).
 
     ``sigma`` (B, K, Q) are those of single qubits, and ``rho`` (B, K, C) the states themselves,
     stored as couplings are, see :func:`tnqbm.kernels.group_averages.gibbs_state`.
     """
-    batch, count = sigma.shape[:2]
+    count = sigma.shape[1]
     blocks = (count + W - 1) // W
     size = rho.shape[2] * W
-    for task in prange(batch * blocks):
-        b = task // blocks
-        begin = task % blocks * W
-        space = work[get_thread_id()]
-        s, space = space[: n * W], space[n * W :]
-        phi, space = space[: Q * W], space[Q * W :]
-        own, space = space[: Q * W], space[Q * W :]
-        found, space = space[:size], space[size:]
-        read_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
-        group_fields(pars[b], n, Q, W, s, phi)
-        for g in range(groups.shape[0]):
-            at, k = groups[g, 0] * P * W, groups[g, 1]
-            state = found[groups[g, 2] * W :]
-            gibbs_state(phi, at, pars[b], first + groups[g, 2], k, P, W, state, space)
-            _field_averages(state, k, P, W, at, own)
-        for lane in range(min(W, count - begin)):
-            for q in range(Q):
-                sigma[b, begin + lane, q] = own[q * W + lane]
-            for c in range(rho.shape[2]):
-                rho[b, begin + lane, c] = found[c * W + lane]
+    b = task // blocks
+    begin = task % blocks * W
+    space = work[get_thread_id()]
+    s, space = space[: n * W], space[n * W :]
+    phi, space = space[: Q * W], space[Q * W :]
+    own, space = space[: Q * W], space[Q * W :]
+    found, space = space[:size], space[size:]
+    read_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
+    group_fields(pars[b], n, Q, W, s, phi)
+    for g in range(groups.shape[0]):
+        at, k = groups[g, 0] * P * W, groups[g, 1]
+        state = found[groups[g, 2] * W :]
+        gibbs_state(phi, at, pars[b], first + groups[g, 2], k, P, W, state, space)
+        _field_averages(state, k, P, W, at, own)
+    for lane in range(min(W, count - begin)):
+        for q in range(Q):
+            sigma[b, begin + lane, q] = own[q * W + lane]
+        for c in range(rho.shape[2]):
+            rho[b, begin + lane, c] = found[c * W + lane]

@@ -10,7 +10,6 @@ values from the environment are respected.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from typing import Any
 
@@ -19,34 +18,30 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import numba
-from numba import get_num_threads, get_thread_id, prange, set_num_threads
+from numba import get_num_threads, get_thread_id, set_num_threads
 
 from tnqbm.kernels import cache as kernel_cache
 
 kernel_cache.install()
 
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "cache": True, "nogil": True}
+"""Of all kernels."""
+
 __all__ = [
+    "OPTIONS",
     "get_num_threads",
     "get_thread_id",
     "max_threads",
     "njit",
-    "prange",
     "set_num_threads",
 ]
 
 
 def njit(*functions: Any, **options: Any) -> Any:
-    """``numba.njit``, which gives every function that a factory makes a name of its own.
-
-    Numba calls the machine code of a function by its name and a number that counts functions in
-    the order in which a process makes them. Two functions of one factory that got the same number
-    in two processes would be taken for one another when machine code is read from the cache.
-    """
+    """``numba.njit``, which gives every function that a factory makes a name of its own."""
 
     def decorate(function: Any) -> Any:
-        if getattr(function, "__closure__", None):
-            made_with = repr(kernel_cache.identity(function)).encode()
-            function.__qualname__ += f"_{hashlib.sha256(made_with).hexdigest()[:16]}"
+        kernel_cache.own_name(function)
         return numba.njit(**options)(function)
 
     return decorate(functions[0]) if functions else decorate

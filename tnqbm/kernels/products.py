@@ -12,8 +12,7 @@ import math
 
 import numpy as np
 
-from tnqbm.kernels.fields import OPTIONS
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import has_long_registers, load, splat, store
 from tnqbm.kernels.simd_math import add_fixed
 
@@ -24,14 +23,14 @@ UNITS = 8
 """Most visible units whose averages stay in registers, times two vectors."""
 
 
-@njit(**OPTIONS)
+@part
 def _add_numbers(values, W, out):
     """With AVX-512 LLVM makes vectors of this loop."""
     for k in range(values.shape[0]):
         out[k] += np.int64(math.floor(values[k] * SCALE + 0.5))
 
 
-@njit(**OPTIONS)
+@part
 def _add_vectors(values, W, out):
     whole = values.shape[0] // W * W
     for k in range(0, whole, W):
@@ -44,7 +43,7 @@ add_row = _add_numbers if has_long_registers() else _add_vectors
 """out += values in fixed point."""
 
 
-@njit(**OPTIONS)
+@part
 def _wide(n, m, P, row, W, count, stride, spins, sigma, block, out):
     """Sums of eight visible units and two vectors in registers; rows of whole pairs of vectors."""
     padded = row // P
@@ -105,7 +104,7 @@ def _wide(n, m, P, row, W, count, stride, spins, sigma, block, out):
                     add_row(block[2 * W * unit : 2 * W * unit + width], W, out[to : to + width])
 
 
-@njit(**OPTIONS)
+@part
 def _narrow(n, m, P, row, W, count, stride, spins, sigma, block, out):
     """Sums of six visible units in registers."""
     padded = row // P

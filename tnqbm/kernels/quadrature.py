@@ -19,8 +19,9 @@ from __future__ import annotations
 
 import math
 
-from tnqbm.kernels.fields import LOG_2, OPTIONS
-from tnqbm.kernels.parallel import njit, prange
+from tnqbm.kernels.fields import LOG_2
+from tnqbm.kernels.parallel import OPTIONS, njit
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import absolute, exp, exponent, load, mantissa, splat, store, total
 from tnqbm.kernels.simd_math import where_less
 
@@ -54,7 +55,7 @@ def _layout(L, P, row, W):
     return rows, spins, weights, vectors, cumulants, means, scaled, betas, fields, fields + L * P
 
 
-@njit(**OPTIONS)
+@part
 def _couple(s, target, points, k, w, unit, P, row, W):
     """s[target + i] = c_ij of one hidden unit at node k."""
     for i in range(0, row, W):
@@ -64,7 +65,7 @@ def _couple(s, target, points, k, w, unit, P, row, W):
         store(s, target + i, c)
 
 
-@njit(**OPTIONS)
+@part
 def _level(s, unit, points, k, w, L, P, row, W):
     """Couplings of hidden unit ``unit`` at node k, and theta with the units up to it."""
     _couple(s, (L + unit) * row, points, k, w, unit, P, row, W)
@@ -72,7 +73,7 @@ def _level(s, unit, points, k, w, L, P, row, W):
         store(s, (unit + 1) * row + i, load(s, unit * row + i) + load(s, (L + unit) * row + i))
 
 
-@njit(**OPTIONS)
+@part
 def _kappas(s, at, t, k2, L, W, higher):
     """kappa_1, ..., kappa_(L+1) as vectors; ``higher`` as made by sums.cumulants."""
     store(s, at + W, t)
@@ -84,7 +85,7 @@ def _kappas(s, at, t, k2, L, W, higher):
         store(s, at + k * W, value * k2)
 
 
-@njit(**OPTIONS)
+@part
 def _set_products(s, at, i, L, row, W):
     """prod_{j in R} c_ij for all sets R that are not empty, as vectors."""
     for R in range(1, 1 << L):
@@ -98,7 +99,7 @@ def _set_products(s, at, i, L, row, W):
         store(s, at + R * W, c)
 
 
-@njit(**OPTIONS)
+@part
 def _size(R):
     count = 0
     while R:
@@ -107,7 +108,7 @@ def _size(R):
     return count
 
 
-@njit(**OPTIONS)
+@part
 def _means(s, cumulants, means, L, betas):
     """Means of prod_{j in S} (1 + x_j) for all sets S from the cumulants of the x_j."""
     for j in range(L):
@@ -127,7 +128,7 @@ def _means(s, cumulants, means, L, betas):
         s[means + S] = value
 
 
-@njit(**OPTIONS)
+@part
 def _evaluate(s, points, k, w, L, P, row, W, higher, vectors, cumulants, means, betas, keep):
     """log prod_i 2 cosh(theta_i) of the tuple with node k last; means of the linear factors in s.
 
@@ -211,7 +212,7 @@ def _evaluate(s, points, k, w, L, P, row, W, higher, vectors, cumulants, means, 
     return total(rs) + total(whole) * LOG_2 + math.log(product)
 
 
-@njit(**OPTIONS)
+@part
 def _begin(s, digits, first, points, beta, w, theta, K, L, P, row, W, betas):
     """Set the digits and prefix sums of tuple ``first``."""
     rest = first
@@ -226,7 +227,7 @@ def _begin(s, digits, first, points, beta, w, theta, K, L, P, row, W, betas):
         s[betas + j] = beta[j * K + digits[j]]
 
 
-@njit(**OPTIONS)
+@part
 def _advance(digits, K, L):
     """The next tuple; the first unit whose node changed."""
     j = L - 1
@@ -238,7 +239,7 @@ def _advance(digits, K, L):
     return j
 
 
-@njit(**OPTIONS)
+@part
 def _log_factor(digits, beta, log_weights, K, L):
     value = 0.0
     for j in range(L):
@@ -246,45 +247,59 @@ def _log_factor(digits, beta, log_weights, K, L):
     return value
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda shards: shards)
 def sums(
-    points, log_weights, beta, theta, w, K, L, P, row, W, shards, higher, work, all_digits, out
+    shard,
+    points,
+    log_weights,
+    beta,
+    theta,
+    w,
+    K,
+    L,
+    P,
+    row,
+    W,
+    shards,
+    higher,
+    work,
+    all_digits,
+    out,
 ):
     """out[shard] = (log scale, signed sum / scale) over the shard's tuples.
 
     points (K P,), log_weights (K,), beta (L K,) = d.b, theta (row,) = -a, w (L P row,), all flat;
     ``row`` is the number of visible units filled up with zeros to whole vectors.
     """
-    for shard in prange(shards):
-        s = work[shard]
-        digits = all_digits[shard]
-        tuples = K**L
-        first = tuples * shard // shards
-        last = tuples * (shard + 1) // shards
-        full = (1 << L) - 1
-        _, _, _, vectors, cumulants, means, _, betas, _, _ = _layout(L, P, row, W)
-        _begin(s, digits, first, points, beta, w, theta, K, L, P, row, W, betas)
-        reference, value = -math.inf, 0.0
-        for _ in range(first, last):
-            k = digits[L - 1]
-            log_term = _evaluate(
-                s, points, k, w, L, P, row, W, higher, vectors, cumulants, means, betas, False
-            ) + _log_factor(digits, beta, log_weights, K, L)
-            if log_term > reference:
-                value *= math.exp(reference - log_term)
-                reference = log_term
-            value += s[means + full] * math.exp(log_term - reference)
-            changed = _advance(digits, K, L)
-            if digits[0] < K:
-                for j in range(changed, L - 1):
-                    _level(s, j, points, digits[j], w, L, P, row, W)
-                for j in range(changed, L):
-                    s[betas + j] = beta[j * K + digits[j]]
-        out[shard, 0] = reference
-        out[shard, 1] = value
+    s = work[shard]
+    digits = all_digits[shard]
+    tuples = K**L
+    first = tuples * shard // shards
+    last = tuples * (shard + 1) // shards
+    full = (1 << L) - 1
+    _, _, _, vectors, cumulants, means, _, betas, _, _ = _layout(L, P, row, W)
+    _begin(s, digits, first, points, beta, w, theta, K, L, P, row, W, betas)
+    reference, value = -math.inf, 0.0
+    for _ in range(first, last):
+        k = digits[L - 1]
+        log_term = _evaluate(
+            s, points, k, w, L, P, row, W, higher, vectors, cumulants, means, betas, False
+        ) + _log_factor(digits, beta, log_weights, K, L)
+        if log_term > reference:
+            value *= math.exp(reference - log_term)
+            reference = log_term
+        value += s[means + full] * math.exp(log_term - reference)
+        changed = _advance(digits, K, L)
+        if digits[0] < K:
+            for j in range(changed, L - 1):
+                _level(s, j, points, digits[j], w, L, P, row, W)
+            for j in range(changed, L):
+                s[betas + j] = beta[j * K + digits[j]]
+    out[shard, 0] = reference
+    out[shard, 1] = value
 
 
-@njit(**OPTIONS)
+@part
 def _flush(s, unit, source, target, points, k, P, row, W):
     """Add a row of derivatives with respect to c_ij, times d_j, to those for w_ij; clear it."""
     for i in range(0, row, W):
@@ -295,7 +310,7 @@ def _flush(s, unit, source, target, points, k, P, row, W):
         store(s, source + i, value * 0.0)
 
 
-@njit(**OPTIONS)
+@part
 def _collect(s, points, k, L, P, row, W, higher, vectors, scaled, spins, rows, weights):
     """Add one tuple's derivatives: with respect to theta_i to ``spins``, to c_ij to its row.
 
@@ -372,58 +387,57 @@ def _collect(s, points, k, L, P, row, W, higher, vectors, scaled, spins, rows, w
             store(s, at, load(s, at) + splat(points, k * P + p) * of_last)
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda shards: shards)
 def derivatives(
-    points, log_weights, beta, theta, w, K, L, P, row, W, shards, higher, log_z, work, all_digits,
-    out,
+    shard, points, log_weights, beta, theta, w, K, L, P, row, W, shards, higher, log_z, work,
+    all_digits, out,
 ):  # fmt: skip
     """out[shard] = [sum of terms / exp(log_z); by theta (row,); by d.b (L P,); by w (L P row,)].
 
     The arguments are those of :func:`sums`; ``log_z`` its result, which keeps terms in range.
     """
-    for shard in prange(shards):
-        s = work[shard]
-        digits = all_digits[shard]
-        tuples = K**L
-        first = tuples * shard // shards
-        last = tuples * (shard + 1) // shards
-        sets = 1 << L
-        full = sets - 1
-        rows, spins, weights, vectors, cumulants, means, scaled, betas, fields, _ = _layout(
-            L, P, row, W
-        )
-        s[rows:vectors] = 0.0
-        s[fields : fields + L * P] = 0.0
-        _begin(s, digits, first, points, beta, w, theta, K, L, P, row, W, betas)
-        norm = 0.0
-        for tup in range(first, last):
-            k = digits[L - 1]
-            log_term = _evaluate(
-                s, points, k, w, L, P, row, W, higher, vectors, cumulants, means, betas, True
-            ) + _log_factor(digits, beta, log_weights, K, L)
-            factor = math.exp(log_term - log_z)
-            for R in range(sets):
-                s[scaled + R] = factor * s[means + R]
-            norm += s[scaled + full]
-            for j in range(L):
-                by_field = s[scaled + full] + s[scaled + (full ^ (1 << j))]
-                for p in range(P):
-                    s[fields + j * P + p] += points[digits[j] * P + p] * by_field
-            _collect(s, points, k, L, P, row, W, higher, vectors, scaled, spins, rows, weights)
-            # Nodes of the units before the last stay what they were until the digits turn over.
-            if k == K - 1 or tup == last - 1:
-                for j in range(L - 1):
-                    _flush(s, j, rows + j * row, weights, points, digits[j], P, row, W)
-            changed = _advance(digits, K, L)
-            if digits[0] < K:
-                for j in range(changed, L - 1):
-                    _level(s, j, points, digits[j], w, L, P, row, W)
-                for j in range(changed, L):
-                    s[betas + j] = beta[j * K + digits[j]]
-        out[shard, 0] = norm
-        for i in range(row):
-            out[shard, 1 + i] = s[spins + i]
-        for i in range(L * P):
-            out[shard, 1 + row + i] = s[fields + i]
-        for i in range(L * P * row):
-            out[shard, 1 + row + L * P + i] = s[weights + i]
+    s = work[shard]
+    digits = all_digits[shard]
+    tuples = K**L
+    first = tuples * shard // shards
+    last = tuples * (shard + 1) // shards
+    sets = 1 << L
+    full = sets - 1
+    rows, spins, weights, vectors, cumulants, means, scaled, betas, fields, _ = _layout(
+        L, P, row, W
+    )
+    s[rows:vectors] = 0.0
+    s[fields : fields + L * P] = 0.0
+    _begin(s, digits, first, points, beta, w, theta, K, L, P, row, W, betas)
+    norm = 0.0
+    for tup in range(first, last):
+        k = digits[L - 1]
+        log_term = _evaluate(
+            s, points, k, w, L, P, row, W, higher, vectors, cumulants, means, betas, True
+        ) + _log_factor(digits, beta, log_weights, K, L)
+        factor = math.exp(log_term - log_z)
+        for R in range(sets):
+            s[scaled + R] = factor * s[means + R]
+        norm += s[scaled + full]
+        for j in range(L):
+            by_field = s[scaled + full] + s[scaled + (full ^ (1 << j))]
+            for p in range(P):
+                s[fields + j * P + p] += points[digits[j] * P + p] * by_field
+        _collect(s, points, k, L, P, row, W, higher, vectors, scaled, spins, rows, weights)
+        # Nodes of the units before the last stay what they were until the digits turn over.
+        if k == K - 1 or tup == last - 1:
+            for j in range(L - 1):
+                _flush(s, j, rows + j * row, weights, points, digits[j], P, row, W)
+        changed = _advance(digits, K, L)
+        if digits[0] < K:
+            for j in range(changed, L - 1):
+                _level(s, j, points, digits[j], w, L, P, row, W)
+            for j in range(changed, L):
+                s[betas + j] = beta[j * K + digits[j]]
+    out[shard, 0] = norm
+    for i in range(row):
+        out[shard, 1 + i] = s[spins + i]
+    for i in range(L * P):
+        out[shard, 1 + row + i] = s[fields + i]
+    for i in range(L * P * row):
+        out[shard, 1 + row + L * P + i] = s[weights + i]

@@ -13,8 +13,9 @@ many sums in registers as there are (:mod:`tnqbm.kernels.products`).
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import OPTIONS, length, tanh_ratio
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.fields import length, tanh_ratio
+from tnqbm.kernels.parallel import OPTIONS, get_thread_id, njit
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.products import UNITS as UNITS
 from tnqbm.kernels.products import add_products as add_products
 from tnqbm.kernels.products import add_row
@@ -32,13 +33,19 @@ PATTERNS = 1 << BITS
 """Units read at a time as a code, and what they can be."""
 
 
-@njit(**OPTIONS)
+@part
+def shards_of(states, shard):
+    """Shards of each row of states (B, K, n)."""
+    return (states.shape[1] + shard - 1) // shard
+
+
+@part
 def _copy(source, target):
     for k in range(source.shape[0]):
         target[k] = source[k]
 
 
-@njit(**OPTIONS)
+@part
 def fill_tables(theta, n, m, P, row, W, line, tables):
     """tables[row + (16 c + pattern) row + q]: fields of the patterns of units 4c, ..., 4c + 3.
 
@@ -67,7 +74,7 @@ def fill_tables(theta, n, m, P, row, W, line, tables):
                 store(tables, base + (pattern + known) * row + q, before - x)
 
 
-@njit(**OPTIONS)
+@part
 def take_states(states, first, count, stride, W, spins, codes):
     """spins[k * stride + i] and the 4-bit codes [k * stride / 4 + i / 4] of ``count`` states."""
     n = states.shape[1]
@@ -86,7 +93,7 @@ def take_states(states, first, count, stride, W, spins, codes):
             codes[(to + i) // BITS] |= state[i] << (i % BITS)
 
 
-@njit(**OPTIONS)
+@part
 def table_fields(tables, n, row, W, count, stride, codes, phi):
     """phi[k * row + q] = b_q + sum_i s_ki w_iq, a table row for every code of four units."""
     n_codes = (n + BITS - 1) // BITS
@@ -103,7 +110,7 @@ def table_fields(tables, n, row, W, count, stride, codes, phi):
             store(phi, k * row + q + W, a1)
 
 
-@njit(**OPTIONS)
+@part
 def expectations(count, P, row, W, phi):
     """Replace fields by <sigma> = -tanh(r)/r Phi."""
     if P == 1:
@@ -123,7 +130,7 @@ def expectations(count, P, row, W, phi):
                 store(phi, at + p * padded, load(phi, at + p * padded) * ratio)
 
 
-@njit(**OPTIONS)
+@part
 def _add_up(values, count, stride, W, total):
     """total[i] = sum over k < count of values[k * stride + i]."""
     for i in range(0, stride, W):
@@ -133,7 +140,7 @@ def _add_up(values, count, stride, W, total):
         store(total, i, x)
 
 
-@njit(**OPTIONS)
+@part
 def add_singles(n, m, P, row, W, count, stride, spins, sigma, total, out):
     """Add sum_k s_ki to out[i] and sum_k sigma_kq to out[n + p m + j]."""
     _add_up(spins, count, stride, W, total)
@@ -144,39 +151,42 @@ def add_singles(n, m, P, row, W, count, stride, spins, sigma, total, out):
         add_row(total[p * padded : p * padded + m], W, out[n + p * m : n + (p + 1) * m])
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(
+    lambda theta, shard, data, chains: (
+        theta.shape[0] * (shards_of(data, shard) + shards_of(chains, shard))
+    )
+)
 def all_sums(
-    theta, n, m, P, row, W, shard, data, chains, owner, weights, work, codes, sums
+    task, theta, n, m, P, row, W, shard, data, chains, owner, weights, work, codes, sums
 ):  # fmt: skip
     """Every (model, shard) of two lists of states, sums (threads, 2, B, size).
 
     owner, weights, work, codes and sums (threads, ...) belong to a thread each; ``owner``, -1 at
     the start, is the model whose tables ``weights`` holds.
     """
-    data_shards = (data.shape[1] + shard - 1) // shard
-    shards = data_shards + (chains.shape[1] + shard - 1) // shard
+    data_shards = shards_of(data, shard)
+    shards = data_shards + shards_of(chains, shard)
     stride = (n + W - 1) // W * W
-    for task in prange(theta.shape[0] * shards):
-        b = task // shards
-        place = task % shards
-        which = 0 if place < data_shards else 1
-        states = data[b] if which == 0 else chains[b]
-        first = (place - which * data_shards) * shard
-        here = min(shard, states.shape[0] - first)
-        thread = get_thread_id()
-        space = work[thread]
-        if owner[thread] != b:
-            fill_tables(theta[b], n, m, P, row, W, space[:row], weights[thread])
-            owner[thread] = b
-        block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
-        spins, space = space[: shard * stride], space[shard * stride :]
-        phi, total = space[: shard * row], space[shard * row :]
-        take_states(states, first, here, stride, W, spins, codes[thread])
-        table_fields(weights[thread], n, row, W, here, stride, codes[thread], phi)
-        expectations(here, P, row, W, phi)
-        out = sums[thread, which, b]
-        add_singles(n, m, P, row, W, here, stride, spins, phi, total, out)
-        add_products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
+    b = task // shards
+    place = task % shards
+    which = 0 if place < data_shards else 1
+    states = data[b] if which == 0 else chains[b]
+    first = (place - which * data_shards) * shard
+    here = min(shard, states.shape[0] - first)
+    thread = get_thread_id()
+    space = work[thread]
+    if owner[thread] != b:
+        fill_tables(theta[b], n, m, P, row, W, space[:row], weights[thread])
+        owner[thread] = b
+    block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
+    spins, space = space[: shard * stride], space[shard * stride :]
+    phi, total = space[: shard * row], space[shard * row :]
+    take_states(states, first, here, stride, W, spins, codes[thread])
+    table_fields(weights[thread], n, row, W, here, stride, codes[thread], phi)
+    expectations(here, P, row, W, phi)
+    out = sums[thread, which, b]
+    add_singles(n, m, P, row, W, here, stride, spins, phi, total, out)
+    add_products(n, m, P, row, W, here, stride, spins, phi, block, out[n + P * m :])
 
 
 @njit(**OPTIONS)

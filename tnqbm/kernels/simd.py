@@ -20,7 +20,7 @@ from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
 from numba import config, types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 VECTOR_BYTES = 64
 FLAGS = ("contract", "nsz", "arcp")
@@ -144,55 +144,53 @@ def splat(typingctx: Any, array: Any, index: Any) -> Any:
     return result(array, types.intp), codegen
 
 
-@intrinsic
-def constant_like(typingctx: Any, vector: Any, value: Any) -> Any:
-    """The number ``value`` in every lane, rounded to the precision of ``vector``."""
-    if not isinstance(vector, Simd):
-        return None
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        scalar = context.cast(builder, args[1], signature.args[1], vector.scalar)
-        return _broadcast(builder, scalar, vector.lanes)
-
-    return vector(vector, types.float64), codegen
-
-
-def _binary(method: str) -> Any:
-    @intrinsic
-    def operation(typingctx: Any, left: Any, right: Any) -> Any:
-        if not (isinstance(left, Simd) and left == right):
-            return None
-
-        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return getattr(builder, method)(*args, flags=FLAGS)
-
-        return left(left, right), codegen
-
-    return operation
-
+# Operators are lowered to one instruction each. Through :func:`numba.extending.overload` every
+# operation would be a call of a function, and most of what LLVM has to read and to inline.
 
 _OPERATIONS = {
-    operator.add: _binary("fadd"),
-    operator.sub: _binary("fsub"),
-    operator.mul: _binary("fmul"),
-    operator.truediv: _binary("fdiv"),
+    operator.add: "fadd",
+    operator.sub: "fsub",
+    operator.mul: "fmul",
+    operator.truediv: "fdiv",
 }
 
 
-def _overload_operator(op: Any, operation: Any) -> None:
-    @overload(op, strict=False)
-    def implementation(left: Any, right: Any) -> Any:
-        if isinstance(left, Simd) and isinstance(right, Simd):
-            return lambda left, right: operation(left, right)
-        if isinstance(left, Simd) and isinstance(right, types.Number):
-            return lambda left, right: operation(left, constant_like(left, right))
-        if isinstance(right, Simd) and isinstance(left, types.Number):
-            return lambda left, right: operation(constant_like(right, left), right)
-        return None
+def _define_operator(op: Any, method: str) -> None:
+    """An operator between vectors of one type, or a vector and a number, as LLVM's ``method``."""
+
+    @type_callable(op)
+    def typer(context: Any) -> Any:
+        def of(left: Any, right: Any) -> Any:
+            if isinstance(left, Simd) and (left == right or isinstance(right, types.Number)):
+                return left
+            if isinstance(right, Simd) and isinstance(left, types.Number):
+                return right
+            return None
+
+        return of
+
+    def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        operands = [
+            value if isinstance(kind, Simd) else _rounded(context, builder, kind, value, signature)
+            for kind, value in zip(signature.args, args, strict=True)
+        ]
+        return getattr(builder, method)(*operands, flags=FLAGS)
+
+    for pair in ((Simd, Simd), (Simd, types.Number), (types.Number, Simd)):
+        lower_builtin(op, *pair)(lower)
 
 
-for _op, _operation in _OPERATIONS.items():
-    _overload_operator(_op, _operation)
+def _rounded(context: Any, builder: Any, kind: Any, value: Any, signature: Any) -> Any:
+    """A number in every lane, rounded to double and then to the precision of the result."""
+    vector = signature.return_type
+    double = context.cast(builder, value, kind, types.float64)
+    return _broadcast(
+        builder, context.cast(builder, double, types.float64, vector.scalar), vector.lanes
+    )
+
+
+for _op, _method in _OPERATIONS.items():
+    _define_operator(_op, _method)
 
 
 @intrinsic

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tnqbm.kernels.fields import OPTIONS, PRODUCT_LENGTH, sum_length_2, sum_length_3
-from tnqbm.kernels.parallel import njit, prange
+from tnqbm.kernels.fields import PRODUCT_LENGTH, sum_length_2, sum_length_3
+from tnqbm.kernels.parallel import OPTIONS, njit
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import absolute, load, splat, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log
 
@@ -28,18 +29,29 @@ def add_scaled(target, source, factor):
         target[k] += factor * source[k]
 
 
-@njit(**OPTIONS)
+@part
+def copy(source, target):
+    """Write ``source`` to ``target``, of the same length.
+
+    ``target[:] = source`` has Numba compile the message of lengths that differ, and that takes
+    longer than many a kernel.
+    """
+    for k in range(target.shape[0]):
+        target[k] = source[k]
+
+
+@part
 def scale_by(target, factor):
     for k in range(target.shape[0]):
         target[k] *= factor
 
 
-@njit(**OPTIONS)
+@part
 def sign_of(state: int, bit: int) -> float:
     return 1.0 - 2.0 * ((state >> bit) & 1)
 
 
-@njit(**OPTIONS)
+@part
 def _double(table, couplings, first, stride, nl):
     """table[k] += sum over low bits of sign(bit of k) * coupling, filled by doubling.
 
@@ -55,7 +67,7 @@ def _double(table, couplings, first, stride, nl):
         filled *= 2
 
 
-@njit(**OPTIONS)
+@part
 def low_tables(par, n, m, P, nl, W, table, low, x0):
     """Partial sums over the low bits: low[((v m + j) P + p) W + lane], and -a.s in x0."""
     x0[0] = 0.0
@@ -71,7 +83,7 @@ def low_tables(par, n, m, P, nl, W, table, low, x0):
                 store(low, ((v * m + j) * P + p) * W, load(table, v * W))
 
 
-@njit(**OPTIONS)
+@part
 def high_rows(par, n, m, P, nl, nt, top_state, base, high, c):
     """Fields of the high bits and the bias: high[(j P + p) ROWS + row], and -a.s in c[row]."""
     for row in range(ROWS):
@@ -82,7 +94,7 @@ def high_rows(par, n, m, P, nl, nt, top_state, base, high, c):
             acc -= sign_of(row, bit) * par[n - 1 - nl - bit]
         c[row] = acc
     for p in range(P):
-        base[:] = par[n + p * m : n + (p + 1) * m]
+        copy(par[n + p * m : n + (p + 1) * m], base)
         at = n + P * m + p * n * m
         for i in range(nt):
             add_scaled(base, par[at + i * m : at + (i + 1) * m], sign_of(top_state, nt - 1 - i))
@@ -105,7 +117,7 @@ TABLE_ROWS = 8
 """Rows that share a pass over the columns: a block of columns stays in the nearest cache."""
 
 
-@njit(**OPTIONS)
+@part
 def _sum_length_1(columns, at_column, W, rows, at_row, step):
     return absolute(load(columns, at_column) + splat(rows, at_row))
 
@@ -113,8 +125,8 @@ def _sum_length_1(columns, at_column, W, rows, at_row, step):
 def _table(P: int, length: Any) -> Any:
     """The kernel for P Pauli matrices, compiled apart so that its loop has no branches."""
 
-    @njit(parallel=True, **OPTIONS)
-    def table(rows, row_sums, columns, column_sums, m, W, out):
+    @parallel_over(lambda row_sums: (row_sums.shape[0] + TABLE_ROWS - 1) // TABLE_ROWS)
+    def table(task, rows, row_sums, columns, column_sums, m, W, out):
         """out[i * C + c] = (row_sums[i] + column_sums[c] + sum_j log(2 cosh r_j)) / 2.
 
         rows (R * m P,) holds partial fields, field j P + p of a row; columns (C / W * m P * W,)
@@ -122,22 +134,21 @@ def _table(P: int, length: Any) -> Any:
         """
         R = row_sums.shape[0]
         C = column_sums.shape[0]
-        for task in prange((R + TABLE_ROWS - 1) // TABLE_ROWS):
-            for block in range(C // W):
-                for i in range(task * TABLE_ROWS, min(R, (task + 1) * TABLE_ROWS)):
-                    total = load(column_sums, block * W) + splat(row_sums, i)
-                    at_row = i * m * P
-                    at_column = block * m * P * W
-                    for first in range(0, m, PRODUCT_LENGTH):
-                        product = total * 0.0 + 1.0
-                        for _ in range(first, min(m, first + PRODUCT_LENGTH)):
-                            r = length(columns, at_column, W, rows, at_row, 1)
-                            product = product * (exp_minus_twice(r) + 1.0)
-                            total = total + r
-                            at_row += P
-                            at_column += P * W
-                        total = total + log(product)
-                    store(out, i * C + block * W, total * 0.5)
+        for block in range(C // W):
+            for i in range(task * TABLE_ROWS, min(R, (task + 1) * TABLE_ROWS)):
+                total = load(column_sums, block * W) + splat(row_sums, i)
+                at_row = i * m * P
+                at_column = block * m * P * W
+                for first in range(0, m, PRODUCT_LENGTH):
+                    product = total * 0.0 + 1.0
+                    for _ in range(first, min(m, first + PRODUCT_LENGTH)):
+                        r = length(columns, at_column, W, rows, at_row, 1)
+                        product = product * (exp_minus_twice(r) + 1.0)
+                        total = total + r
+                        at_row += P
+                        at_column += P * W
+                    total = total + log(product)
+                store(out, i * C + block * W, total * 0.5)
 
     return table
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 
-from tnqbm.kernels.fields import LOG_2, OPTIONS, PRODUCT_LENGTH, length
-from tnqbm.kernels.parallel import get_thread_id, njit, prange
+from tnqbm.kernels.fields import LOG_2, PRODUCT_LENGTH, length
+from tnqbm.kernels.parallel import get_thread_id
+from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.sample_moments import (
     UNITS,
     add_products,
     add_singles,
     expectations,
     fill_tables,
+    shards_of,
     table_fields,
     take_states,
 )
@@ -26,7 +28,7 @@ LARGEST = 60.0
 """Log weights are clipped here: sums with such a weight overflow, and are never used."""
 
 
-@njit(**OPTIONS)
+@part
 def _scale_rows(weights, first, count, stride, W, values):
     """Multiply row k of ``values`` by weights[first + k]."""
     for k in range(count):
@@ -35,7 +37,7 @@ def _scale_rows(weights, first, count, stride, W, values):
             store(values, at, load(values, at) * weight)
 
 
-@njit(**OPTIONS)
+@part
 def _log_weights(P, row, W, first, count, stride, phi, fields, spins, padding, out):
     """out[first + k] = sum_j log(2 cosh r_j) - sum_i a_i s_i of ``count`` states.
 
@@ -59,7 +61,7 @@ def _log_weights(P, row, W, first, count, stride, phi, fields, spins, padding, o
         out[first + k] = total(sizes) - padding
 
 
-@njit(**OPTIONS)
+@part
 def _read(n, stride, W, states, first, count, spins, codes):
     """Spins and codes of a shard; zeros in the lanes that belong to no unit."""
     take_states(states, first, count, stride, W, spins, codes)
@@ -68,14 +70,14 @@ def _read(n, stride, W, states, first, count, spins, codes):
             spins[i] = 0.0
 
 
-@njit(**OPTIONS)
+@part
 def _new_weights(weights, old, log_p, shift, first, count, out):
     """out[k] = weights exp(log_p - old - shift) of the states first, first + 1, ..."""
     for k in range(first, first + count):
         out[k] = weights[k] * math.exp(min(log_p[k] - old[k] - shift, LARGEST))
 
 
-@njit(**OPTIONS)
+@part
 def _log_p(theta, n, m, P, row, W, first, count, stride, tables, codes, spins, phi, line, out):
     """out[first + k] = log p~ of ``count`` states whose spins and codes are known; their fields."""
     for i in range(stride):
@@ -85,10 +87,10 @@ def _log_p(theta, n, m, P, row, W, first, count, stride, tables, codes, spins, p
     _log_weights(P, row, W, first, count, stride, phi, line, spins, padding, out)
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda theta, shard, states: theta.shape[0] * shards_of(states, shard))
 def all_weighted_sums(
-    before, theta, n, m, P, row, W, shard, states, counted, weights, shifts, known, owner, tables,
-    work, codes, new, old, log_p, sums
+    task, before, theta, n, m, P, row, W, shard, states, counted, weights, shifts, known, owner,
+    tables, work, codes, new, old, log_p, sums
 ):  # fmt: skip
     """``new`` (B, K) = weights exp(log_p - old - shifts), and sums of states weighted with them.
 
@@ -98,65 +100,63 @@ def all_weighted_sums(
     zero. Every thread has two rows of ``tables``. The other arguments are those of
     :func:`tnqbm.kernels.sample_moments.all_sums`.
     """
-    shards = (states.shape[1] + shard - 1) // shard
+    shards = shards_of(states, shard)
     stride = (n + W - 1) // W * W
-    for task in prange(theta.shape[0] * shards):
-        b = task // shards
-        first = task % shards * shard
-        here = min(shard, states.shape[1] - first)
-        thread = get_thread_id()
-        space = work[thread]
-        if owner[thread] != b:
-            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[2 * thread])
-            if not known:
-                fill_tables(before[b], n, m, P, row, W, space[:row], tables[2 * thread + 1])
-            owner[thread] = b
-        block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
-        spins, space = space[: shard * stride], space[shard * stride :]
-        phi, line = space[: shard * row], space[shard * row :]
-        bits = codes[thread]
-        _read(n, stride, W, states[b], first, here, spins, bits)
+    b = task // shards
+    first = task % shards * shard
+    here = min(shard, states.shape[1] - first)
+    thread = get_thread_id()
+    space = work[thread]
+    if owner[thread] != b:
+        fill_tables(theta[b], n, m, P, row, W, space[:row], tables[2 * thread])
         if not known:
-            _log_p(
-                before[b], n, m, P, row, W, first, here, stride, tables[2 * thread + 1], bits,
-                spins, phi, line, old[b],
-            )  # fmt: skip
+            fill_tables(before[b], n, m, P, row, W, space[:row], tables[2 * thread + 1])
+        owner[thread] = b
+    block, space = space[: 2 * UNITS * W], space[2 * UNITS * W :]
+    spins, space = space[: shard * stride], space[shard * stride :]
+    phi, line = space[: shard * row], space[shard * row :]
+    bits = codes[thread]
+    _read(n, stride, W, states[b], first, here, spins, bits)
+    if not known:
         _log_p(
-            theta[b], n, m, P, row, W, first, here, stride, tables[2 * thread], bits, spins, phi,
-            line, log_p[b],
+            before[b], n, m, P, row, W, first, here, stride, tables[2 * thread + 1], bits,
+            spins, phi, line, old[b],
         )  # fmt: skip
-        count = min(here, counted - first)
-        if count > 0:
-            _new_weights(weights[b], old[b], log_p[b], shifts[b], first, count, new[b])
-            expectations(count, P, row, W, phi)
-            _scale_rows(new[b], first, count, row, W, phi)
-            out = sums[thread, b]
-            add_products(n, m, P, row, W, count, stride, spins, phi, block, out[n + P * m :])
-            _scale_rows(new[b], first, count, stride, W, spins)
-            add_singles(n, m, P, row, W, count, stride, spins, phi, line, out)
+    _log_p(
+        theta[b], n, m, P, row, W, first, here, stride, tables[2 * thread], bits, spins, phi,
+        line, log_p[b],
+    )  # fmt: skip
+    count = min(here, counted - first)
+    if count > 0:
+        _new_weights(weights[b], old[b], log_p[b], shifts[b], first, count, new[b])
+        expectations(count, P, row, W, phi)
+        _scale_rows(new[b], first, count, row, W, phi)
+        out = sums[thread, b]
+        add_products(n, m, P, row, W, count, stride, spins, phi, block, out[n + P * m :])
+        _scale_rows(new[b], first, count, stride, W, spins)
+        add_singles(n, m, P, row, W, count, stride, spins, phi, line, out)
 
 
-@njit(parallel=True, **OPTIONS)
+@parallel_over(lambda theta, shard, states: theta.shape[0] * shards_of(states, shard))
 def all_log_weights(
-    theta, n, m, P, row, W, shard, states, owner, tables, work, codes, log_p
+    task, theta, n, m, P, row, W, shard, states, owner, tables, work, codes, log_p
 ):  # fmt: skip
     """log_p (B, K): log p~ of states (B, K, n)."""
-    shards = (states.shape[1] + shard - 1) // shard
+    shards = shards_of(states, shard)
     stride = (n + W - 1) // W * W
-    for task in prange(theta.shape[0] * shards):
-        b = task // shards
-        first = task % shards * shard
-        here = min(shard, states.shape[1] - first)
-        thread = get_thread_id()
-        space = work[thread]
-        if owner[thread] != b:
-            fill_tables(theta[b], n, m, P, row, W, space[:row], tables[2 * thread])
-            owner[thread] = b
-        space = space[2 * UNITS * W :]
-        spins, space = space[: shard * stride], space[shard * stride :]
-        phi, line = space[: shard * row], space[shard * row :]
-        _read(n, stride, W, states[b], first, here, spins, codes[thread])
-        _log_p(
-            theta[b], n, m, P, row, W, first, here, stride, tables[2 * thread], codes[thread],
-            spins, phi, line, log_p[b],
-        )  # fmt: skip
+    b = task // shards
+    first = task % shards * shard
+    here = min(shard, states.shape[1] - first)
+    thread = get_thread_id()
+    space = work[thread]
+    if owner[thread] != b:
+        fill_tables(theta[b], n, m, P, row, W, space[:row], tables[2 * thread])
+        owner[thread] = b
+    space = space[2 * UNITS * W :]
+    spins, space = space[: shard * stride], space[shard * stride :]
+    phi, line = space[: shard * row], space[shard * row :]
+    _read(n, stride, W, states[b], first, here, spins, codes[thread])
+    _log_p(
+        theta[b], n, m, P, row, W, first, here, stride, tables[2 * thread], codes[thread],
+        spins, phi, line, log_p[b],
+    )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.kernels.parallel import njit, prange
+from tnqbm.kernels.parts import parallel_over
 
 Float = NDArray[np.float64]
 
@@ -51,30 +51,31 @@ def centred(
     return out
 
 
-@njit(parallel=True, error_model="numpy", cache=True)  # type: ignore[untyped-decorator]
-def _centre_rows(positive: Any, negative: Any, n: Any, m: Any, P: Any, mask: Any, out: Any) -> None:
+@parallel_over(lambda positive: positive.shape[0])  # type: ignore[untyped-decorator]
+def _centre_rows(
+    row: Any, positive: Any, negative: Any, n: Any, m: Any, P: Any, mask: Any, out: Any
+) -> None:
     weights = n + P * m
-    for row in prange(positive.shape[0]):
-        q, p, g = positive[row], negative[row], out[row]
-        for k in range(weights):
-            g[k] = q[k] - p[k]
-        for which in range(P):
-            for i in range(n):
-                mu = 0.5 * (q[i] + p[i])
-                visible = q[i] - p[i]
-                for j in range(m):
-                    at = n + which * m + j
-                    offset = 0.5 * (q[at] + p[at])
-                    k = weights + (which * n + i) * m + j
-                    # Compiled apart for dense models, which have None here.
-                    if mask is not None:  # noqa: SIM102
-                        if not mask[i, j]:
-                            g[k] = 0.0
-                            continue
-                    c = q[k] - p[k] - mu * (q[at] - p[at]) - offset * visible
-                    g[k] = c
-                    g[i] -= offset * c
-                    g[at] -= mu * c
+    q, p, g = positive[row], negative[row], out[row]
+    for k in range(weights):
+        g[k] = q[k] - p[k]
+    for which in range(P):
+        for i in range(n):
+            mu = 0.5 * (q[i] + p[i])
+            visible = q[i] - p[i]
+            for j in range(m):
+                at = n + which * m + j
+                offset = 0.5 * (q[at] + p[at])
+                k = weights + (which * n + i) * m + j
+                # Compiled apart for dense models, which have None here.
+                if mask is not None:  # noqa: SIM102
+                    if not mask[i, j]:
+                        g[k] = 0.0
+                        continue
+                c = q[k] - p[k] - mu * (q[at] - p[at]) - offset * visible
+                g[k] = c
+                g[i] -= offset * c
+                g[at] -= mu * c
 
 
 def clip(gradient: Float, largest: float) -> None:

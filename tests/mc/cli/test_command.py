@@ -30,6 +30,7 @@ message = message_of(call)
 
 COMMANDS = [
     "run", "show", "plot", "verify", "merge", "evaluate", "sample", "logz", "quality", "doctor",
+    "warm",
 ]  # fmt: skip
 
 STUDY = """

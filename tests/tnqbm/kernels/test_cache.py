@@ -13,15 +13,18 @@ import sys
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import numba
 import pytest
 from numba.core import caching
 
-from mc.kernels import block
+from mc.kernels import block, collapsed, thermal
 from tnqbm.base import process
 from tnqbm.kernels import cache as kernel_cache
+from tnqbm.kernels import enumeration
+from tnqbm.training.optimizers import first_order
 
 ROOT = Path(kernel_cache.__file__).parents[2]
 SOURCE = "import numba\n@numba.njit(cache=True)\ndef twice(x):\n    return 2 * x\n"
@@ -32,30 +35,99 @@ def _foreign(x):
     return x + 1
 
 
-def test_kernels_are_stamped_with_all_kernels_and_others_are_not() -> None:
-    stamp = block.block_chains._cache._impl._locator.get_source_stamp()
-    assert stamp[1] == kernel_cache.kernel_digest()
-    assert kernel_cache.kernel_digest() not in str(
-        _foreign._cache._impl._locator.get_source_stamp()
-    )
+def stamp(kernel: Any) -> Any:
+    return kernel._cache._impl._locator.get_source_stamp()
 
 
-def test_the_digest_changes_with_a_file_of_kernels_and_not_with_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_kernels_of_these_packages_are_stamped_with_what_they_import() -> None:
+    files = frozenset({Path(block.__file__)})
+    assert stamp(block.block_chains)[1] == kernel_cache.digest(files)
+    assert kernel_cache.digest(files) not in str(stamp(_foreign))
+
+
+Stamps = Callable[[], dict[str, Any]]
+
+
+@pytest.fixture
+def stamps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stamps]:
+    """The digests of some kernels, as a new process would see a copy of all source files."""
     folders = tuple(tmp_path / package for package in ("tnqbm", "mc"))
     for folder in folders:
         shutil.copytree(ROOT / folder.name, folder, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(kernel_cache, "_folders", lambda: folders)
-    digest: Callable[[], str] = kernel_cache.kernel_digest.__wrapped__
-    first = digest()
-    assert first == kernel_cache.kernel_digest()
-    module = tmp_path / "mc/cli/command.py"
-    module.write_text(module.read_text() + "\n# a comment\n")
-    assert digest() == first
-    lanes = tmp_path / "mc/kernels/lanes.py"
-    lanes.write_text(lanes.read_text() + "\n# a comment\n")
-    assert digest() != first
+
+    def found() -> dict[str, Any]:
+        for function in (kernel_cache._read, kernel_cache.sources, kernel_cache.digest):
+            function.cache_clear()
+        return {
+            name: kernel_cache.digest(
+                frozenset(
+                    tmp_path / path.relative_to(ROOT) for path in kernel_cache._files_of(kernel)
+                )
+            )
+            for name, kernel in KERNELS.items()
+        }
+
+    yield found
+    for function in (kernel_cache._read, kernel_cache.sources, kernel_cache.digest):
+        function.cache_clear()
+
+
+KERNELS = {
+    "block": block.block_chains,
+    "collapsed": collapsed.collapsed_chains,
+    "thermal": thermal.thermal_chains,
+    "enumeration": enumeration.all_shards,
+    "momentum": first_order._momentum_rows,
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "those"),
+    [
+        ("mc/cli/command.py", set()),
+        ("tnqbm/core/model.py", set()),
+        ("mc/kernels/block.py", {"block"}),
+        # The driver stands in another file than the functions that it is made with.
+        ("mc/kernels/thermal.py", {"thermal"}),
+        ("mc/kernels/bits.py", {"collapsed"}),
+        ("mc/kernels/lanes.py", {"block", "collapsed", "thermal"}),
+        ("mc/kernels/drivers.py", {"collapsed", "thermal"}),
+        ("tnqbm/kernels/enumeration.py", {"enumeration", "momentum"}),
+        ("tnqbm/kernels/simd.py", set(KERNELS)),
+    ],
+)
+def test_the_stamps_that_change_are_those_of_kernels_that_rest_on_a_file(
+    tmp_path: Path, stamps: Stamps, changed: str, those: set[str]
+) -> None:
+    before = stamps()
+    path = tmp_path / changed
+    path.write_text(path.read_text() + "\n# a comment\n")
+    after = stamps()
+    assert {name for name in before if before[name] != after[name]} == those
+
+
+def test_every_function_that_a_kernel_calls_is_in_its_stamp() -> None:
+    """However it is imported: what a kernel's code names, and what that names."""
+    for kernel in KERNELS.values():
+        files = kernel_cache.sources(kernel_cache._files_of(kernel))
+        for function in _called(kernel):
+            if kernel_cache._is_ours(function.__code__.co_filename):
+                assert Path(function.__code__.co_filename) in files, function
+
+
+def _called(kernel: Any) -> Iterator[Any]:
+    pending, seen = [kernel], set()
+    while pending:
+        value = pending.pop()
+        value = getattr(value, "_defn", getattr(value, "py_func", value))
+        function = getattr(value, "py_func", value)
+        if not isinstance(function, FunctionType) or function in seen:
+            continue
+        seen.add(function)
+        yield function
+        pending += [cell.cell_contents for cell in function.__closure__ or ()]
+        pending += [function.__globals__.get(name) for name in function.__code__.co_names]
 
 
 class Program:
@@ -80,7 +152,6 @@ def program(tmp_path: Path) -> Program:
 @pytest.fixture
 def kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
     """The same as a kernel of these packages, run by a command that has said nothing yet."""
-    kernel_cache.kernel_digest()
     folder = tmp_path / "own"
     folder.mkdir()
     monkeypatch.setattr(kernel_cache, "_folders", lambda: (folder,))
@@ -226,6 +297,7 @@ def test_commands_that_need_no_kernel_compile_none(tmp_path: Path) -> None:
         ["show", results], ["verify", results],
         ["plot", results, "--kind", "likelihood", "-o", tmp_path / "a.png"],
         ["merge", results, "-o", tmp_path / "b.h5"],
+        ["data", ROOT / "data/digits.h5"], ["--help"], ["warm", "--help"], ["-V"],
     ]  # fmt: skip
     code = (
         "from mc.cli import cli\n"

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tnqbm.kernels.parallel import njit, prange
+from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parts import parallel_over
 from tnqbm.training.optimizers.protocol import OptimizerContext, OptimizerSettings, Step
 from tnqbm.training.schema import number
 
@@ -53,19 +54,18 @@ class SGD(OptimizerSettings):
         return MomentumUpdates((context.runs, context.problem.n_parameters), self.momentum)
 
 
-@njit(parallel=True, error_model="numpy", cache=True)
-def _adam_rows(theta, gradient, first, second, largest, beta1, beta2, epsilon, step, root):
+@parallel_over(lambda theta: theta.shape[0])
+def _adam_rows(row, theta, gradient, first, second, largest, beta1, beta2, epsilon, step, root):
     """One update of every row; ``largest`` is ``second`` itself for plain Adam."""
-    for row in prange(theta.shape[0]):
-        for k in range(theta.shape[1]):
-            g = gradient[row, k]
-            m = beta1 * first[row, k] + (1.0 - beta1) * g
-            v = beta2 * second[row, k] + (1.0 - beta2) * (g * g)
-            first[row, k] = m
-            second[row, k] = v
-            v = max(largest[row, k], v)
-            largest[row, k] = v
-            theta[row, k] -= step * m / (math.sqrt(v) * root + epsilon)
+    for k in range(theta.shape[1]):
+        g = gradient[row, k]
+        m = beta1 * first[row, k] + (1.0 - beta1) * g
+        v = beta2 * second[row, k] + (1.0 - beta2) * (g * g)
+        first[row, k] = m
+        second[row, k] = v
+        v = max(largest[row, k], v)
+        largest[row, k] = v
+        theta[row, k] -= step * m / (math.sqrt(v) * root + epsilon)
 
 
 @njit(error_model="numpy", cache=True)
