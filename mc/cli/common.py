@@ -138,24 +138,29 @@ def print_table(
 
     All text is shown as it is: markup is not interpreted, and control characters are escaped.
     """
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.cells import cell_len
     from rich.text import Text
 
-    def plain_text(words: str) -> Text:
-        return Text(printable(words))
+    # Not a rich table, which takes seconds for thousands of rows.
+    cells = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    texts = [k < left or name == "note" for k, name in enumerate(columns)]
 
-    caption = Text(printable(title), style="table.title") if title else None
-    table = Table(box=SIMPLE_HEAD, title=caption, title_justify="left", pad_edge=False)
-    for k, name in enumerate(columns):
-        table.add_column(
-            plain_text(name),
-            justify="left" if k < left or name == "note" else "right",
-            no_wrap=True,
-        )
-    for row in rows:
-        table.add_row(*map(plain_text, row))
-    print_rich(table)
+    def line(row: Sequence[str]) -> str:
+        padded = []
+        for cell, width, is_text in zip(row, widths, texts, strict=True):
+            space = " " * (width - cell_len(cell))
+            padded.append(cell + space if is_text else space + cell)
+        return f" {'   '.join(padded)} "
+
+    head, *body = map(line, cells)
+    rule = "─" * (len(widths) * 3 - 3 + sum(widths))
+    blank = " " * (len(rule) + 2)
+    if title:
+        print_rich(Text(printable(title), style="table.title"))
+    click.echo(blank)
+    print_rich(Text(head, style="table.header"))
+    click.echo("\n".join([f" {rule} ", *body, blank]))
 
 
 _MAIN = ("data", "visible", "paulis", "hidden")
