@@ -12,6 +12,7 @@ from tests.mc.cli.calling import check_help
 
 STUDY = """
 name = "tiny"
+seeds = 2
 [model]
 paulis = "XZ"
 visible = 4
