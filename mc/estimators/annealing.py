@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.log_z.annealing import anneal, choose_kernel
+from mc.sampling.group_path import GroupPath
+from mc.sampling.log_z.annealing import anneal, anneal_along, choose_kernel
 from mc.sampling.log_z.policies import Schedule
 from mc.sampling.path import matching_fields
 from tnqbm.base.teams import Team
 from tnqbm.core import streams
 from tnqbm.training.estimators import Context, LogPartition
+from tnqbm.training.groups import SqBMProblem
 
 if TYPE_CHECKING:
     from tnqbm.training.problems import SqRBMProblem
@@ -23,13 +25,16 @@ Float = NDArray[np.float64]
 
 def annealed_log_partition(context: Context, chains: int, betas: int) -> LogPartition:
     """The evaluator for a batch of runs; annealing starts at the first moments of their data."""
-    problem: SqRBMProblem = context.problem  # type: ignore[assignment]
-    reference = matching_fields(problem.states, problem.probabilities)
+    given = context.problem
+    reference = matching_fields(given.states, given.probabilities)
     runs = len(context.keys)
     if reference.shape[0] == 1:
         reference = reference[0]
     elif reference.shape[0] != runs:
         raise ValueError(f"{reference.shape[0]} lists of data for {runs} runs")
+    if isinstance(given, SqBMProblem):
+        return _of_groups(context, given, reference, chains, betas)
+    problem: SqRBMProblem = given  # type: ignore[assignment]
     return log_partition_evaluator(
         *problem.shape,
         keys=streams.keys(context.keys, streams.Run.EVALUATION),
@@ -39,6 +44,23 @@ def annealed_log_partition(context: Context, chains: int, betas: int) -> LogPart
         reference=reference,
         team=context.team,
     )
+
+
+def _of_groups(
+    context: Context, problem: SqBMProblem, reference: Float, chains: int, betas: int
+) -> LogPartition:
+    """The evaluator of sqBMs; ``reference`` are fields (n,) or (runs, n) of the solvable end."""
+    names = streams.keys(context.keys, streams.Run.EVALUATION)
+
+    def evaluate(theta: Float, rows: NDArray[np.intp], step: int) -> tuple[Float, Float]:
+        fields = reference if reference.ndim == 1 else reference[rows]
+        found = anneal_along(
+            GroupPath(problem.layout, theta, fields),
+            keys=streams.keys(names[rows], step), chains=chains, betas=betas, team=context.team,
+        )  # fmt: skip
+        return found.log_z, found.standard_error
+
+    return evaluate
 
 
 def log_partition_evaluator(

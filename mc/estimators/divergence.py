@@ -25,14 +25,15 @@ from numpy.typing import NDArray
 from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered, Weighted
 from mc.estimators.tensor import FittedNetworks
 from mc.kernels import Sweeper, basis_number
+from mc.kernels.groups import GroupSweeper
 from mc.sampling.amplitude.moves import independence_step
 from mc.sampling.log_z.annealing import default_kernel
 from mc.sampling.tempering.ladder import Tempering
 from tnqbm.base.teams import SHARD, Team, share
 from tnqbm.core import streams
 from tnqbm.core.shape import Shape
-from tnqbm.exact.averages import SampleMoments
 from tnqbm.training.estimators import Averages, Context
+from tnqbm.training.groups import SqBMProblem
 
 if TYPE_CHECKING:
     from tnqbm.training.problems import SqRBMProblem
@@ -105,7 +106,7 @@ class ChainAverages:
         self._team = context.team
         self._batch_size = context.batch_size
         self._wants_states = context.wants_states
-        self._moments = SampleMoments(shape_of(context), context.precision)
+        self._moments = context.problem.sample_moments(context.precision)
 
     def of(
         self,
@@ -134,7 +135,13 @@ def shape_of(context: Context) -> Shape:
     return problem.shape
 
 
-def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper:
+def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | GroupSweeper:
+    if isinstance(context.problem, SqBMProblem):
+        if settings.kernel not in ("auto", "collapsed"):
+            raise ValueError(
+                f"kernel: {settings.kernel!r} is for sqRBMs; the sweeps of sqBMs are 'collapsed'"
+            )
+        return GroupSweeper(context.problem.layout)
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
     shape = shape_of(context)
     paulis = context.problem.paulis  # type: ignore[attr-defined]
@@ -302,7 +309,11 @@ class TemperedChains:
 
 
 def global_moves(settings: GlobalMovesGradient, context: Context) -> GlobalMoves | None:
-    return GlobalMoves(settings, context) if settings.global_moves else None
+    if not settings.global_moves:
+        return None
+    if isinstance(context.problem, SqBMProblem):
+        raise ValueError("global_moves: are for sqRBMs, whose networks propose states")
+    return GlobalMoves(settings, context)
 
 
 _MOVES_PREFIX = "moves/"

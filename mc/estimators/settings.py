@@ -136,6 +136,7 @@ class CD(ChainGradient):
     """Contrastive divergence: chains start at the data in every update (Hinton 2002)."""
 
     name: ClassVar[str] = "cd"
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
     remembers: ClassVar[bool] = False
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
@@ -176,6 +177,7 @@ class PCD(GlobalMovesGradient):
     """Persistent contrastive divergence: chains go on from update to update (Tieleman 2008)."""
 
     name: ClassVar[str] = "pcd"
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
     basis: Basis | None = Field(None, description=BASIS)
@@ -350,6 +352,7 @@ class AIS(EvaluatorSettings):
     """log Z by annealed importance sampling, see :mod:`mc.sampling.likelihood`."""
 
     name: ClassVar[str] = "ais"
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
     prefix: ClassVar[str] = "ais_"
 
     chains: Annotated[int, whole(1, MAX_COUNTS["ais_chains"])] = Field(

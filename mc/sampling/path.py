@@ -12,7 +12,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mc.kernels import Sweeper
 from tnqbm.core.fields import log_2cosh
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 
@@ -50,6 +52,10 @@ class Path:
         out[:, :fields] = np.where(reference == own, own, own * share + reference * (1.0 - share))
         out[:, fields:] *= share
         return out
+
+    def sweeper(self, kernel: str, precision: str) -> Sweeper:
+        """What moves and weighs chains of models on the path."""
+        return Sweeper(Shape(self.n, self.m, self.n_paulis), kernel, precision=precision)
 
     def ladder(self, betas: Float) -> Float:
         """theta_beta for every beta of each model, betas (B, R) -> (B * R, size), R fastest."""

@@ -7,10 +7,11 @@ search all serve. An estimate of log Z below the bound is wrong, whatever its er
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, row_keys
 
 Float = NDArray[np.float64]
@@ -22,7 +23,22 @@ _NUMBERS = 1 << 17
 """Hidden fields computed at a time."""
 
 
-def log_partition_bound(model: SqRBM, states: ArrayLike) -> float:
+class Weighing(Protocol):
+    """A model that weighs visible states, as :class:`tnqbm.SqRBM` does."""
+
+    @property
+    def paulis(self) -> str: ...
+
+    @property
+    def n_visible(self) -> int: ...
+
+    @property
+    def n_hidden(self) -> int: ...
+
+    def log_weight(self, v: ArrayLike) -> Float: ...
+
+
+def log_partition_bound(model: Weighing, states: ArrayLike) -> float:
     """Rigorous lower bound of log Z (nats): log of the summed weights of the distinct ``states``.
 
     states : (..., n) visible states from anywhere; repeated ones count once. The bound is sharp

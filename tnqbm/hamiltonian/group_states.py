@@ -11,9 +11,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
+from tnqbm.base.limits import check_enumerable
 from tnqbm.base.process import one_thread
-from tnqbm.core.states import spins
+from tnqbm.core.states import spins, states_of
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.kernels.groups import state_averages, state_log_weights, work_size
 from tnqbm.kernels.parallel import get_num_threads
@@ -28,6 +30,10 @@ CHUNK_BYTES = 32 << 20
 
 CHUNK_STATES = 1 << 16
 """States treated at a time at most: sums of so many numbers in fixed point are exact."""
+
+
+NEGLIGIBLE = 1e-17
+"""States whose probabilities add up to less than this have no part in exact averages."""
 
 
 class GroupStates:
@@ -77,6 +83,14 @@ class GroupStates:
             total[b] += summed.astype(np.int64)
         return total
 
+    def sums_of_both(self, theta: Float, data: States, chains: States) -> NDArray[np.int64]:
+        """:meth:`sums` over two lists of states at once, (2, B, size)."""
+        return np.stack([self.sums(theta, data), self.sums(theta, chains)])
+
+    def mean(self, sums: NDArray[np.int64], total: int) -> Float:
+        """Averages from the sums over ``total`` states."""
+        return np.asarray(sums / (SCALE * total))
+
     def work(self) -> Float:
         """Work space of the kernels, a row for every thread."""
         threads = get_num_threads()
@@ -117,3 +131,33 @@ class GroupStates:
             return self.layout.vector_of(
                 q @ values * unit, q @ sigma, products, pairs, self.layout.expectations(q @ rho)
             )
+
+
+def all_log_weights(found: GroupStates, vector: Float) -> Float:
+    """log p~(v) of all visible states, (2**n,), of one model; ValueError for more than 26 units."""
+    n = found.layout.n
+    check_enumerable(n, dense=True)
+    out = np.empty(1 << n)
+    for first in range(0, out.size, CHUNK_STATES):
+        states = states_of(np.arange(first, min(first + CHUNK_STATES, out.size)), n)
+        found_here = found.log_weights(vector[None], states[None])[0]
+        out[first : first + len(states)] = found_here
+    return out
+
+
+def enumerated(found: GroupStates, vector: Float, *, averages: bool = True) -> tuple[float, Float]:
+    """log Z and the expectations (size,) of all terms, of one model with parameters (size,).
+
+    Without ``averages`` these are zero. ValueError for more than 26 visible units.
+    """
+    log_weights = all_log_weights(found, vector)
+    log_z = float(logsumexp(log_weights))
+    total = np.zeros((1, found.layout.size))
+    if averages:
+        p = np.exp(log_weights - log_z)
+        likely = np.flatnonzero(p > NEGLIGIBLE / p.size)
+        for first in range(0, likely.size, CHUNK_STATES):
+            index = likely[first : first + CHUNK_STATES]
+            states = states_of(index, found.layout.n)
+            total += found.averages(vector[None], states[None], p[index][None])
+    return log_z, np.asarray(total[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,21 +12,17 @@ from scipy.special import logsumexp
 
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
-from tnqbm.base.limits import MAX_PARAMETER, check_enumerable
+from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.connectivity import checked_mask
-from tnqbm.core.states import as_states, states_of
+from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
-from tnqbm.hamiltonian.group_states import GroupStates
+from tnqbm.hamiltonian.group_states import GroupStates, all_log_weights, enumerated
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.hamiltonian.models import Edges, Parameters, Seed, edge_list, sqbm_terms
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 Float = NDArray[np.float64]
-States = NDArray[np.uint8]
-
-_STATES = 1 << 14
-"""States enumerated at a time."""
 
 
 class SqBM:
@@ -203,26 +199,22 @@ class SqBM:
         return np.asarray(self._states.averages(self.vector[None], states[None], q[None])[0])
 
     def log_partition(self) -> float:
-        """log Z = log Tr exp(-H), by enumeration of the visible states, at most 30 units."""
-        return self._log_partition
+        """log Z = log Tr exp(-H), by enumeration of the visible states, at most 26 units."""
+        return float(logsumexp(self.log_weights()))
 
     def log_weights(self) -> Float:
         """log p~(v) of all visible states, (2**n_visible,), at most 26 units."""
-        check_enumerable(self.n_visible, dense=True)
-        return np.concatenate([log_weights for _, log_weights in self._enumerated()])
+        return all_log_weights(self._states, self.vector)
 
     def probabilities(self) -> Float:
         """p(v) of all visible states, (2**n_visible,), at most 26 units."""
-        p = np.exp(self.log_weights() - self._log_partition)
+        log_weights = self.log_weights()
+        p = np.exp(log_weights - logsumexp(log_weights))
         return np.asarray(p / p.sum())
 
     def expectations(self) -> Float:
         """Expectations (n_parameters,) of all terms in the Gibbs state, by enumeration."""
-        log_z, theta = self._log_partition, self.vector[None]
-        total = np.zeros((1, self.n_parameters))
-        for states, log_weights in self._enumerated():
-            total += self._states.averages(theta, states[None], np.exp(log_weights - log_z)[None])
-        return np.asarray(total[0])
+        return enumerated(self._states, self.vector)[1]
 
     @checked(target=TARGET)
     def positive_phase(self, target: Target) -> Float:
@@ -236,24 +228,11 @@ class SqBM:
     @checked(target=TARGET)
     def gradient(self, target: Target) -> Float:
         """d(-sum_v q_v log p_v)/d(parameter), (n_parameters,) (Proposition 3), by enumeration."""
-        check_enumerable(self.n_visible)
         return self.positive_phase(target) - self.expectations()
 
     @cached_property
     def _states(self) -> GroupStates:
         return GroupStates(self.layout)
-
-    @cached_property
-    def _log_partition(self) -> float:
-        check_enumerable(self.n_visible)
-        return float(logsumexp([logsumexp(log_weights) for _, log_weights in self._enumerated()]))
-
-    def _enumerated(self) -> Iterator[tuple[States, Float]]:
-        """All visible states (K, n) with their log weights (K,), chunk by chunk."""
-        total = 1 << self.n_visible
-        for first in range(0, total, _STATES):
-            states = states_of(np.arange(first, min(first + _STATES, total)), self.n_visible)
-            yield states, self._states.log_weights(self.vector[None], states[None])[0]
 
 
 def _checked(layout: GroupLayout, vector: ArrayLike) -> Float:

@@ -5,6 +5,7 @@ from .bias.measures import GradientBias as GradientBias
 from .bias.offline import gradient_bias as gradient_bias
 from .bias.offline import gradient_biases as gradient_biases
 from .fitting import train as train
+from .groups import SqBMProblem as SqBMProblem
 from .hamiltonians import HamiltonianProblem as HamiltonianProblem
 from .problems import SqRBMProblem as SqRBMProblem
 from .settings import TrainingSettings as TrainingSettings

@@ -21,7 +21,7 @@ from tnqbm.hamiltonian.forecast import refuse_unless_it_fits
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.training.estimators.protocol import Averages, Stateless
 from tnqbm.training.inputs import check_targets, stacked, stacked_apart
-from tnqbm.training.problems import BatchAverages, Selection
+from tnqbm.training.problems import BatchAverages, Selection, StateSums
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team
@@ -96,6 +96,9 @@ class HamiltonianProblem:
 
     def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
         raise NotImplementedError("Hamiltonians are not trained on minibatches")
+
+    def sample_moments(self, precision: str) -> StateSums:
+        raise NotImplementedError("Hamiltonians are not trained by chains")
 
     def centred(self, data: Float, model: Float) -> Float:
         raise NotImplementedError("Hamiltonians have no centred gradient")

@@ -1,8 +1,9 @@
 """What is trained: a batch of models of one kind and shape, each on its own target.
 
 :class:`tnqbm.Trainer` asks a problem for everything that depends on the kind of model;
-:class:`SqRBMProblem` is one for sqRBMs, and
-:class:`tnqbm.training.hamiltonians.HamiltonianProblem` one for other Hamiltonians.
+:class:`SqRBMProblem` is one for sqRBMs, :class:`tnqbm.training.groups.SqBMProblem` one for sqBMs
+of small groups, and :class:`tnqbm.training.hamiltonians.HamiltonianProblem` one for other
+Hamiltonians.
 """
 
 from __future__ import annotations
@@ -57,6 +58,19 @@ class DataAverages(Protocol):
         """Both at once."""
 
 
+class StateSums(Protocol):
+    """What averages over states that chains share out: :class:`SampleMoments` for sqRBMs."""
+
+    def sums(self, theta: Float, states: States) -> NDArray[np.int64]:
+        """Fixed-point sums over states (B, K, n), (B, n_parameters)."""
+
+    def sums_of_both(self, theta: Float, data: States, chains: States) -> NDArray[np.int64]:
+        """Both sums at once, (2, B, n_parameters)."""
+
+    def mean(self, sums: NDArray[np.int64], total: int) -> Float:
+        """Averages from the sums over ``total`` states."""
+
+
 class Problem(Protocol):
     """A batch of models to be trained, and their data.
 
@@ -88,6 +102,9 @@ class Problem(Protocol):
 
     def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
         """What averages over minibatches, of which this process has a share."""
+
+    def sample_moments(self, precision: str) -> StateSums:
+        """What averages over the states of chains."""
 
     def centred(self, data: Float, model: Float) -> Float:
         """The centred gradient from both averages, each (B, n_parameters)."""
@@ -166,7 +183,7 @@ class SqRBMProblem:
         return StateAverages(states, probabilities, self.shape, training.precision)
 
     def batch_averages(self, training: TrainingSettings, team: Team) -> BatchAverages:
-        moments = SampleMoments(self.shape, training.precision)
+        moments = self.sample_moments(training.precision)
 
         def averages(theta: Float, data: States) -> Float:
             sums = moments.sums(theta, data)
@@ -174,6 +191,9 @@ class SqRBMProblem:
             return np.asarray(moments.mean(sums, training.batch_size))
 
         return averages
+
+    def sample_moments(self, precision: str) -> StateSums:
+        return SampleMoments(self.shape, precision)
 
     def centred(self, data: Float, model: Float) -> Float:
         return gradients.centred(data, model, *self.shape, self.mask)

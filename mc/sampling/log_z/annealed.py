@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.log_z.annealing import Annealed, anneal, choose_kernel
+from mc.sampling.group_path import GroupPath
+from mc.sampling.log_z.annealing import Annealed, anneal, anneal_along, choose_kernel
 from mc.sampling.log_z.estimate import (
     Estimate,
     Run,
@@ -25,9 +26,11 @@ from mc.sampling.policies import Tempered
 from mc.sampling.tempering.sample import sample_tempered
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams
+from tnqbm.core.bounds import below_bound, log_partition_bound
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.grouped import SqBM
 
 Seed = int | np.random.SeedSequence
 States = NDArray[np.uint8]
@@ -85,6 +88,50 @@ def annealed_runs(
             estimate = _estimate(result, method, kernel, time.perf_counter() - before)
             runs.append(Run(estimate, result.states[0], doubts))
     return runs
+
+
+def annealed_groups(
+    model: SqBM, policy: Annealing, *, data: Target | ArrayLike | None, seed: Seed, progress: bool
+) -> Estimate:
+    """log Z of an sqBM of small groups by annealing forwards, held against what it visited.
+
+    ValueError for policies that it has none of.
+    """
+    if policy.direction != "forward" or policy.states is not None:
+        raise ValueError("method: log Z of an SqBM is annealed forwards only; use method = 'ais'")
+    if policy.kernel not in ("auto", "collapsed") or policy.precision != "double":
+        raise ValueError(
+            "method: an SqBM is annealed by kernel = 'collapsed' and precision = 'double'"
+        )
+    fields = None if data is None else reference_fields(data, model.n_visible)
+    before = time.perf_counter()
+    with StepsDisplay("annealing", policy.n_betas - 1, shown=progress) as display:
+        result = anneal_along(
+            GroupPath(model.layout, model.to_vector()[None], fields),
+            keys=streams.keys([seed], _STREAMS[FORWARD]),
+            chains=policy.chains, betas=policy.betas, schedule=policy.schedule,
+            steps=policy.steps, resamples=policy.resamples, progress=display.advance,
+        )  # fmt: skip
+    found = _estimate(result, FORWARD, "collapsed", time.perf_counter() - before)
+    seen = [result.states[0]]
+    if isinstance(data, Target):
+        seen.append(data.states)
+    elif data is not None:
+        seen.append(as_states(data, model.n_visible))
+    bound = log_partition_bound(model, np.concatenate(seen))
+    if not below_bound(found.value, found.standard_error, bound):
+        return replace(found, lower_bound=bound)
+    complaint = (
+        f"ais: log Z = {found.value:.6g} is below {bound:.6g}, the weight of the states that were "
+        "seen; take more inverse temperatures (betas), or more chains"
+    )
+    return replace(
+        found,
+        standard_error=max(found.standard_error, bound - found.value),
+        lower_bound=bound,
+        trusted=False,
+        warnings=[*found.warnings, complaint],
+    )
 
 
 def both(forward: Estimate, reverse: Estimate, doubts: Sequence[str] = ()) -> Estimate:

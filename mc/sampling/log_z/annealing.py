@@ -18,14 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import Sweeper, check_kernel, is_exact
+from mc.kernels import check_kernel, is_exact
+from mc.sampling.group_path import GroupPath
 from mc.sampling.log_z.estimate import summarise
 from mc.sampling.log_z.policies import Schedule
 from mc.sampling.path import Path, check_betas
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
-from tnqbm.core.shape import Shape
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -121,10 +121,33 @@ def anneal(
 
     Memory beyond the states: two copies of theta. ValueError on impossible arguments.
     """
-    kernel = choose_kernel(kernel, n_paulis)
+    return anneal_along(
+        Path(theta, n, m, n_paulis, reference), keys=keys, chains=chains, betas=betas,
+        schedule=schedule, kernel=choose_kernel(kernel, n_paulis), steps=steps,
+        precision=precision, init=init, group=group, resamples=resamples, team=team,
+        progress=progress,
+    )  # fmt: skip
+
+
+def anneal_along(
+    path: Path | GroupPath,
+    *,
+    keys: Keys,
+    chains: int = 500,
+    betas: int | ArrayLike = 1000,
+    schedule: Schedule = "adaptive",
+    kernel: str = "collapsed",
+    steps: int = 1,
+    precision: str = "double",
+    init: States | None = None,
+    group: int = 1,
+    resamples: int = 200,
+    team: Team | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Annealed:
+    """log Z of the models at the end of a path; arguments and errors as of :func:`anneal`."""
     team = team or Alone()
-    path = Path(theta, n, m, n_paulis, reference)
-    batch = path.theta.shape[0]
+    batch, n = path.theta.shape[0], path.n
     if init is not None:
         if init.ndim != 3 or init.shape[::2] != (batch, n) or init.shape[1] == 0:
             raise ValueError(f"init must have shape ({batch}, chains, {n}), got {init.shape}")
@@ -164,7 +187,7 @@ def anneal(
 
 
 def adaptive_betas(
-    path: Path,
+    path: Path | GroupPath,
     count: int,
     *,
     keys: Keys,
@@ -235,7 +258,12 @@ def _evenly(knots: Float, count: int) -> Float:
 
 
 def _places(
-    path: Path, keys: Keys, betas: int | ArrayLike, schedule: Schedule, kernel: str, precision: str
+    path: Path | GroupPath,
+    keys: Keys,
+    betas: int | ArrayLike,
+    schedule: Schedule,
+    kernel: str,
+    precision: str,
 ) -> Float:
     """Inverse temperatures of every model, (B, K)."""
     batch = path.theta.shape[0]
@@ -255,12 +283,13 @@ def _places(
 class _Walker:
     """Sweeps chains along a path and weighs them; keeps the clock of their random numbers."""
 
-    def __init__(self, path: Path, kernel: str, precision: str, keys: Keys, first: int) -> None:
-        shape = Shape(path.n, path.m, path.n_paulis)
+    def __init__(
+        self, path: Path | GroupPath, kernel: str, precision: str, keys: Keys, first: int
+    ) -> None:
         self._path, self._keys, self._first = path, keys, first
-        self._sweeper = Sweeper(shape, kernel, precision=precision)
+        self._sweeper = path.sweeper(kernel, precision)
         same = precision == "double"
-        self._weigher = self._sweeper if same else Sweeper(shape, kernel, precision="double")
+        self._weigher = self._sweeper if same else path.sweeper(kernel, "double")
         self._clock = 0
 
     def sweep(

@@ -22,6 +22,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 Seed = int | np.random.SeedSequence
@@ -38,17 +39,22 @@ def affordable(model: SqRBM) -> bool:
     return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in exact.forecasts(model))
 
 
+def affordable_groups(model: SqBM) -> bool:
+    """Whether enumeration of an sqBM of small groups takes less than about half a minute."""
+    return model.n_visible <= 40 and 2e-6 * len(model.groups) * 2.0**model.n_visible <= MAX_SECONDS
+
+
 def network_affordable(model: SqRBM, max_bond: int) -> bool:
     """Whether a network is fitted to the model in about a minute."""
     size = model.n_visible * model.n_hidden * len(model.paulis)
     return _NETWORK_RATE * size * max_bond**2 <= 2 * MAX_SECONDS
 
 
-def exact_estimate(model: SqRBM | PauliHamiltonian, policy: Exact) -> Estimate:
+def exact_estimate(model: SqRBM | SqBM | PauliHamiltonian, policy: Exact) -> Estimate:
     """log Z by an exact method, without an error."""
     begun = time.perf_counter()
     method = "auto" if policy.method == "exact" else policy.method
-    if isinstance(model, PauliHamiltonian):
+    if isinstance(model, SqBM | PauliHamiltonian):
         value = model.log_partition()
     else:
         value = float(exact.log_partition(model, method=method, engine=policy.engine))

@@ -245,7 +245,7 @@ def test_warnings_point_at_the_call() -> None:
         ("train", {"epochs": 3}, ["no setting 'epochs'", "did you mean 'iterations'"]),
         ("train", {"learning_rat": 3}, ["did you mean 'learning_rate'"]),
         ("TrainingSettings", {"lr": 0.1}, ["no setting 'lr'", "did you mean 'learning_rate'"]),
-        ("train", {"model": ROWS}, ["model must be an SqRBM or PauliHamiltonian", "(4, 4)"]),
+        ("train", {"model": ROWS}, ["SqRBM or SqBM or PauliHamiltonian", "(4, 4)"]),
         ("Trainer", {"problem": [MODEL]}, ["problem must be a problem", "SqRBMProblem(models, "]),
         ("SqRBMProblem", {"targets": [TARGET, ROWS]}, ["targets entry 1 must be a Target"]),
         ("HamiltonianProblem", {"hamiltonians": [MODEL]}, ["entry 0 must be a PauliHamiltonian"]),

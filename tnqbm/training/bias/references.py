@@ -40,7 +40,7 @@ class NoReference(ReferenceSettings):
     """Compares nothing, and costs nothing."""
 
     name: ClassVar[str] = "none"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
 
     def make(self, context: Context) -> Reference | None:
         return None

@@ -46,7 +46,7 @@ class ExactGradient(GradientSettings):
 
     name: ClassVar[str] = "exact"
     exact: ClassVar[bool] = True
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
     alone: ClassVar[str] = "enumerates"
 
     def check(self, size: Size, training: TrainingSettings) -> None:
@@ -65,7 +65,7 @@ class ExactEvaluation(EvaluatorSettings):
     """Exact log Z by enumeration."""
 
     name: ClassVar[str] = "exact"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         try:
@@ -84,7 +84,7 @@ class NoEvaluation(EvaluatorSettings):
     """Leaves log Z open, and with it KL, TVD and likelihoods."""
 
     name: ClassVar[str] = "none"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
     chosen: ClassVar[bool] = False
 
     def finds(self, n_visible: int) -> bool:
@@ -98,7 +98,7 @@ class AutomaticEvaluation(EvaluatorSettings):
     """Exact log Z up to n = 16, where it takes negligible time; none above."""
 
     name: ClassVar[str] = "auto"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
     chosen: ClassVar[bool] = False
 
     def finds(self, n_visible: int) -> bool:

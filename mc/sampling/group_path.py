@@ -1,0 +1,55 @@
+"""The path of annealing to sqBMs of small hidden groups: visible units are coupled step by step.
+
+At its solvable end visible units couple neither to one another nor to qubits, so that the bits are
+independent and every group of qubits has one Gibbs state, whose log Tr exp(-H_g) is known.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mc.kernels.groups import GroupSweeper
+from tnqbm.core.fields import log_2cosh
+from tnqbm.hamiltonian.group_states import GroupStates
+from tnqbm.hamiltonian.layout import GroupLayout
+
+Float = NDArray[np.float64]
+
+
+class GroupPath:
+    """The paths of a batch of sqBMs of one layout, theta (B, size).
+
+    ``reference`` (n,) or (B, n) are visible fields of the solvable end; None: the models' own.
+    """
+
+    def __init__(self, layout: GroupLayout, theta: Float, reference: Float | None = None) -> None:
+        self.layout, self.n = layout, layout.n
+        self.theta = np.ascontiguousarray(theta, dtype=np.float64)
+        own = self.theta[:, layout.parts[0]]
+        self.reference: Float = own if reference is None else np.broadcast_to(reference, own.shape)
+
+    def at(self, beta: Float, rows: NDArray[np.intp] | None = None) -> Float:
+        """theta_beta of the models ``rows`` (None: all), beta (B,) -> (B, size)."""
+        out = self.theta.copy() if rows is None else self.theta[rows]
+        reference = self.reference if rows is None else self.reference[rows]
+        fields, _, products, pairs, _ = self.layout.parts
+        own, share = out[:, fields].copy(), beta[:, None]
+        # A weighted sum of equal numbers need not round to the same number: keep these exact.
+        out[:, fields] = np.where(reference == own, own, own * share + reference * (1.0 - share))
+        out[:, products] *= share
+        out[:, pairs] *= share
+        return out
+
+    def sweeper(self, kernel: str, precision: str) -> GroupSweeper:
+        """What moves and weighs chains of models on the path."""
+        return GroupSweeper(self.layout)
+
+    def log_z0(self) -> Float:
+        """log Z of the solvable end beta = 0, (B,)."""
+        start = self.at(np.zeros(len(self.theta)))
+        start[:, self.layout.parts[0]] = 0.0
+        # Without fields and couplings of visible units all states weigh the same: the groups' part.
+        state = np.zeros((1, 1, self.n), np.uint8)
+        groups = GroupStates(self.layout).log_weights(start, state)[:, 0]
+        return np.asarray(groups + log_2cosh(np.abs(self.reference)).sum(axis=1))
