@@ -18,9 +18,8 @@ import numpy as np
 
 from mc.kernels.groups import GroupSweeper
 from tnqbm import SqBM
-from tnqbm.kernels.fields import OPTIONS
 from tnqbm.kernels.group_traces import log_trace, work_numbers
-from tnqbm.kernels.parallel import njit
+from tnqbm.kernels.parallel import OPTIONS, njit
 from tnqbm.kernels.simd import store
 
 KEYS = np.array([1], np.uint64)
