@@ -35,6 +35,16 @@ def test_fixed_point_numbers_are_rounded_to_the_nearest_and_halves_up(dtype: typ
         assert out.tolist() == expected
 
 
+@njit
+def wide(n, m, p, row, width, count, stride, spins, sigma, block, out):  # type: ignore[no-untyped-def]
+    products._wide(n, m, p, row, width, count, stride, spins, sigma, block, out)
+
+
+@njit
+def narrow(n, m, p, row, width, count, stride, spins, sigma, block, out):  # type: ignore[no-untyped-def]
+    products._narrow(n, m, p, row, width, count, stride, spins, sigma, block, out)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("n", "m", "p"), [(1, 1, 1), (7, 16, 1), (13, 33, 2), (24, 20, 3)])
 def test_both_kernels_give_the_bits_of_sums_in_order(n: int, m: int, p: int, dtype: type) -> None:
@@ -55,7 +65,7 @@ def test_both_kernels_give_the_bits_of_sums_in_order(n: int, m: int, p: int, dty
             at = letter * padded
             total += (s[k].astype(dtype)[:, None] * sigma[k, at : at + m]).astype(dtype)
         expected[letter] = np.floor(total.astype(np.float64) * SCALE + 0.5)
-    for kernel in (products._wide, products._narrow):
+    for kernel in (wide, narrow):
         out = np.zeros(p * n * m, np.int64)
         block = aligned((2 * UNITS * width,), dtype)
         kernel(n, m, p, row, width, count, stride, spins, sigma.ravel(), block, out)
