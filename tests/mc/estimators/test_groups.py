@@ -36,10 +36,10 @@ def test_estimates_agree_with_exact_averages():
     problem = SqBMProblem([start()], [TARGET])
     exact = start().expectations()
     for gradient, settings in (("pcd", {"steps": 30}), ("cd", {"steps": 30})):
-        training = TrainingSettings(gradient=gradient, chains=4000, **settings)
+        training = TrainingSettings(gradient=gradient, chains=20_000, **settings)
         context = Context(problem, whole_keys(1))
         found = training.gradient.make(context).estimate(problem.theta, np.array([0]))
-        assert np.abs(found.model[0] - exact).max() < 0.08
+        assert np.abs(found.model[0] - exact).max() < 0.04
 
 
 @pytest.mark.parametrize("gradient", ["cd", "pcd"])
