@@ -29,6 +29,7 @@ from mc.estimators.divergence import checked_array, shape_of, sweeper_of, taken
 from mc.estimators.jumps import Jumps
 from mc.estimators.known import Known, KnownStates
 from mc.estimators.particles import Groups, shortened
+from mc.estimators.survey import Survey
 from mc.estimators.way import Way
 from mc.kernels.weights import effective_shares, relative_variances, reweigh_groups
 from mc.sampling.resampling import ancestors
@@ -113,6 +114,7 @@ class WeightedChains:
         self._way = Way(context, groups)
         self._known = KnownStates(context, total, self._moments)
         self._jumps = Jumps(context, total, self._moments)
+        self._survey = Survey(context)
         self._share = first, last = share(total, context.team)
         self._local = tuple(
             slice(max(first, g.start) - first, max(first, min(last, g.stop)) - first)
@@ -183,6 +185,10 @@ class WeightedChains:
         self._fractions[rows] = fractions
         self._ahead = rows.copy(), found
         return np.asarray(fractions)
+
+    def doubted(self, theta: Float, rows: Rows, log_z: Float, errors: Float) -> Float:
+        """The errors (B,) of log Z, nan where modes that no chain is in weigh more than it says."""
+        return self._survey.errors(theta, rows, log_z, errors)
 
     def _start(self, theta: Float, rows: Rows) -> None:
         """Chains and weights of runs that have none yet."""

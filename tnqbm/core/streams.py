@@ -164,6 +164,7 @@ class Run(IntEnum):
     WAY = 32
     WAY_PICKS = 33
     JUMPS = 34
+    SURVEY = 35
     REPLICATES = 41
     REFERENCE = 42
     EVALUATION = 0xA15

@@ -255,10 +255,15 @@ class Trainer:
         )
         log_z = averages.log_partition if record else None
         error = None if log_z is None else averages.log_partition_error
+        doubted = getattr(self._estimator, "doubted", None)
         wanted = log_z is None or self.settings.evaluate.chosen
         evaluated = record and wanted and contains(self._evaluated_steps, self.iteration)
         if evaluated and self._evaluate is not None:
             log_z, error = self._evaluate(theta, rows, self.iteration)
+        elif (
+            doubted is not None and error is not None and self.iteration == self.settings.iterations
+        ):
+            error = doubted(theta, rows, log_z, error)
         data, log_weights, whole = averages.data, None, self._likelihoods
         if data is None and minibatch is not None:
             data = self._batch_averages(theta, minibatch)

@@ -8,6 +8,7 @@ from tnqbm.training.costs import Size
 from tnqbm.training.estimators.protocol import (
     Averages,
     Context,
+    Doubting,
     EvaluatorSettings,
     GradientEstimator,
     GradientSettings,
@@ -24,6 +25,7 @@ __all__ = [
     "GRADIENTS",
     "Averages",
     "Context",
+    "Doubting",
     "EvaluatorSettings",
     "GradientEstimator",
     "GradientSettings",

@@ -62,8 +62,9 @@ class Averages:
 class GradientEstimator(Protocol):
     """Estimator of the model's averages for batches of models of one shape.
 
-    One that has something to say about what it took has the method of :class:`Reporting`, too, and
-    one that bears no updates of any length that of :class:`Limiting`.
+    One that has something to say about what it took has the method of :class:`Reporting`, too, one
+    that bears no updates of any length that of :class:`Limiting`, and one whose log Z can lack what
+    it does not see that of :class:`Doubting`.
     """
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
@@ -101,6 +102,17 @@ class Limiting(Protocol):
         ``before`` and ``after`` (B, n_parameters) are the parameters of the last estimate and those
         that the optimizer proposes; the runs get those of :func:`between`. Asked once in every
         update. All processes of a team must agree.
+        """
+
+
+class Doubting(Protocol):
+    """Optional part of an estimator that knows log Z: a second look at that of the last row."""
+
+    def doubted(self, theta: Float, rows: Rows, log_z: Float, errors: Float) -> Float:
+        """Standard errors (B,) of log Z (B,) of runs ``rows`` (B,), nan where log Z is wrong.
+
+        ``theta`` (B, n_parameters), ``log_z`` and ``errors`` are those of the last estimate. Asked
+        once, after the last update. All processes of a team must agree.
         """
 
 
