@@ -108,7 +108,9 @@ def test_what_does_not_fit_together():
     pair = [random_target(2), datasets.load("cardinality", 2)]
     with pytest.raises(ValueError, match="one size"):
         HamiltonianProblem([h, h], pair)
-    with pytest.raises(TypeError, match="model must be an SqRBM or PauliHamiltonian, got a dict"):
+    with pytest.raises(
+        TypeError, match="model must be an SqRBM or SqBM or PauliHamiltonian, got a dict"
+    ):
         train({"ZZ": 1.0}, random_target(2))
     with pytest.raises(ValueError, match="frozen: parameters of an sqRBM only"):
         train(h, random_target(2), frozen=np.zeros(len(h.terms), bool))
