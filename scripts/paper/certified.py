@@ -13,6 +13,7 @@ the tables replace what stands between <!-- certified --> and <!-- end of certif
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import warnings
 from collections import defaultdict
@@ -97,13 +98,19 @@ def least(found: Mapping[tuple[str, str, int], list[Row]], resamples: int = 2000
         crossings = np.array([crossing_of(tried, falling_fit(row), THRESHOLD) for row in means])
         if paulis == "Z":
             reference[gradient] = crossings
-        ratio = "" if paulis == "Z" else _in_words(reference[gradient] / crossings)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = "" if paulis == "Z" else _in_words(reference[gradient] / crossings)
         lines.append(f"| {gradient} | {paulis} | {_in_words(crossings)} | {ratio} |")
     return "\n".join(lines) + "\n"
 
 
 def _in_words(values: NDArray[np.float64]) -> str:
-    low, high = np.quantile(values[1:], [0.025, 0.975])
+    """The first value and the central 95 % of the others; "–" where there is none."""
+    if not np.isfinite(values[0]):
+        return "–"
+    ordered = np.sort(values[1:])
+    tail = 0.025 * (ordered.size - 1)
+    low, high = ordered[math.floor(tail)], ordered[math.ceil(ordered.size - 1 - tail)]
     return f"{values[0]:.2f} ({low:.2f} to {high:.2f})"
 
 

@@ -99,7 +99,7 @@ def test_the_command_ends_in_the_verdict(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_missing_and_old_packages_are_faults(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {"numpy": "1.26.4", "numba": "0.61.0rc1", "h5py": None}
+    versions = {"numpy": "1.26.4", "numba": "0.63.0rc1", "h5py": None}
     real = doctor._version
     monkeypatch.setattr(
         doctor, "_version", lambda p: versions.get(p, real(p)) if p != "h5py" else None

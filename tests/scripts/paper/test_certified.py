@@ -77,3 +77,7 @@ def test_where_the_upper_ends_cross() -> None:
     text = certified.least(found)
     assert "| weighted | Z | 7.20 (7.20 to 7.20) |  |" in text
     assert "| weighted | XZ | 2.50 (2.50 to 2.50) | 2.88 (2.88 to 2.88) |" in text
+    found["weighted", "Z", 8] = rows(0.6, 0.6)
+    text = certified.least(found)
+    assert "| weighted | Z | – |  |" in text
+    assert "| weighted | XZ | 2.50 (2.50 to 2.50) | – |" in text
