@@ -16,8 +16,8 @@ whatever the truncation of the network. Chains cross between modes that sweeps d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -328,6 +328,28 @@ def restore_moves(moves: GlobalMoves | None, state: State) -> None:
     if moves is not None:
         own = {k: v for k, v in state.items() if k.startswith(_MOVES_PREFIX)}
         moves.restore({k.removeprefix(_MOVES_PREFIX): v for k, v in own.items()})
+
+
+class OwnState(Protocol):
+    """What a run keeps for itself, where runs have ladders of their own."""
+
+    def state(self) -> State: ...
+
+    def restore(self, state: State) -> None: ...
+
+
+def runs_state(runs: Sequence[OwnState]) -> State:
+    """The states of several runs as one, names preceded by a run's number."""
+    return {
+        f"{k}/{name}": array for k, run in enumerate(runs) for name, array in run.state().items()
+    }
+
+
+def restore_runs(runs: Sequence[OwnState], state: State) -> None:
+    """Take over what :func:`runs_state` returned."""
+    for k, run in enumerate(runs):
+        start = f"{k}/"
+        run.restore({n.removeprefix(start): a for n, a in state.items() if n.startswith(start)})
 
 
 def _random_bits(context: Context, wanted: tuple[int, int]) -> NDArray[np.uint8]:

@@ -11,7 +11,6 @@ them, so that nothing depends on how ladders are shared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +21,8 @@ from mc.estimators.divergence import (
     global_moves,
     moves_state,
     restore_moves,
+    restore_runs,
+    runs_state,
     shape_of,
     share_of_ladders,
 )
@@ -81,17 +82,11 @@ class TunedChains:
         return self._averages.of(theta, states, self._total, data, usage)
 
     def state(self) -> State:
-        found = moves_state(self._moves)
-        for k, run in enumerate(self._runs):
-            found |= {f"{k}/{name}": array for name, array in run.state().items()}
-        return found
+        return moves_state(self._moves) | runs_state(self._runs)
 
     def restore(self, state: State) -> None:
         restore_moves(self._moves, state)
-        for k, run in enumerate(self._runs):
-            start = f"{k}/"
-            own = {n.removeprefix(start): a for n, a in state.items() if n.startswith(start)}
-            run.restore(own)
+        restore_runs(self._runs, state)
 
 
 class _Run:
@@ -170,7 +165,7 @@ class _Run:
             "updates": np.array(self._updates),
         }
 
-    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+    def restore(self, state: State) -> None:
         """Take over what :meth:`state` returned; ValueError if it is of another kind."""
         names = {"betas", "chains", "counters", "rate", "updates"}
         if set(state) != names:

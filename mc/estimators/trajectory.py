@@ -12,13 +12,18 @@ all of them, so that nothing depends on how ladders are shared.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.divergence import ChainAverages, shape_of, share_of_ladders
+from mc.estimators.divergence import (
+    ChainAverages,
+    restore_runs,
+    runs_state,
+    shape_of,
+    share_of_ladders,
+)
 from mc.kernels import Sweeper
 from mc.sampling.tempering.ladders import Ladders
 from mc.sampling.tempering.rungs import choose_rungs, snapshot_path
@@ -69,17 +74,10 @@ class SnapshotChains:
         return self._averages.of(theta, states, self._total, data, usage)
 
     def state(self) -> State:
-        return {
-            f"{k}/{name}": array
-            for k, run in enumerate(self._runs)
-            for name, array in run.state().items()
-        }
+        return runs_state(self._runs)
 
     def restore(self, state: State) -> None:
-        for k, run in enumerate(self._runs):
-            start = f"{k}/"
-            own = {n.removeprefix(start): a for n, a in state.items() if n.startswith(start)}
-            run.restore(own)
+        restore_runs(self._runs, state)
 
 
 class _Run:
@@ -209,7 +207,7 @@ class _Run:
             found[name] = np.swapaxes(gathered, 1, 2).copy()
         return found
 
-    def restore(self, state: Mapping[str, NDArray[np.generic]]) -> None:
+    def restore(self, state: State) -> None:
         """Take over what :meth:`state` returned; ValueError if it is of another kind."""
         names = {"rungs", "rate", "numbers", "counters", "round_trips", *_BY_LADDER}
         if set(state) != names:

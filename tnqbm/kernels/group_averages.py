@@ -9,7 +9,7 @@ here real matrices are treated as Hermitian ones.
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import tanh_ratio
+from tnqbm.kernels.fields import length, tanh_ratio
 from tnqbm.kernels.group_traces import (
     ITERATIONS,
     MAX_GROUP,
@@ -17,7 +17,6 @@ from tnqbm.kernels.group_traces import (
     diagonal,
     fill_imaginary,
     fill_real,
-    single_length,
     tridiagonal,
 )
 from tnqbm.kernels.parts import part
@@ -81,7 +80,7 @@ def gibbs_state(fields, at, constant, first, k, P, W, state, work):
 @part
 def _single_state(fields, at, P, W, a, b):
     """The state of one qubit in a field, of two or three Pauli matrices."""
-    r = single_length(fields, at, P, W)
+    r = length(fields, at, W, P)
     ratio = tanh_ratio(exp_minus_twice(r), r) * -0.5
     z = ratio * load(fields, at + (P - 1) * W)
     store(a, 0, z + 0.5)
@@ -144,13 +143,13 @@ def _eigenvectors(d, e, z, size, W):
                 above = (r + 1) * W
                 f, b = s * load(e, r * W), c * load(e, r * W)
                 square = f * f + g * g
-                length = sqrt(square)
-                inverse = 1.0 / maximum(length, zero + 1e-150)
+                modulus = sqrt(square)
+                inverse = 1.0 / maximum(modulus, zero + 1e-150)
                 s = where_less(zero, square, f * inverse, zero)
                 c = where_less(zero, square, g * inverse, one)
                 old = load(d, above)
-                length = maximum(length, least)
-                store(e, above, where_less(zero, going, length, load(e, above)))
+                modulus = maximum(modulus, least)
+                store(e, above, where_less(zero, going, modulus, load(e, above)))
                 g = old - p
                 x = (load(d, r * W) - g) * s + c * b * 2.0
                 p = s * x

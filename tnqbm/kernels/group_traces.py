@@ -15,7 +15,7 @@ others have, so that what is in one lane never depends on the others.
 
 from __future__ import annotations
 
-from tnqbm.kernels.fields import TINY
+from tnqbm.kernels.fields import length
 from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, exp, largest, load, maximum, splat, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum, where_less
@@ -48,7 +48,7 @@ def log_trace(fields, at, constant, first, k, P, W, work):
     imaginary parts; of one Pauli matrix the diagonal only.
     """
     if k == 1:
-        r = single_length(fields, at, P, W)
+        r = length(fields, at, W, P)
         return r + log(exp_minus_twice(r) + 1.0)
     size = 1 << k
     if P == 1:
@@ -76,16 +76,6 @@ def log_trace(fields, at, constant, first, k, P, W, work):
         tridiagonal(real, imag, size, W, vr, vi, pr, pi, d, e, kept)
     _eigenvalues(d, e, size, W)
     return _log_sum(d, size, W)
-
-
-@part
-def single_length(fields, at, P, W):
-    """The length of the field of a qubit that is a group of its own, never zero."""
-    square = load(fields, at) * 0.0 + TINY * TINY
-    for p in range(P):
-        x = load(fields, at + p * W)
-        square = square + x * x
-    return sqrt(square)
 
 
 @part
@@ -216,15 +206,15 @@ def tridiagonal(a, b, size, W, vr, vi, pr, pi, d, e, kept):
         store(e, c * W, square)
         norm = sqrt(square)
         x, y = load(vr, (c + 1) * W), load(vi, (c + 1) * W)
-        length = sqrt(x * x + y * y)
+        modulus = sqrt(x * x + y * y)
         # The phase of the first entry, 1 of an entry that is zero.
-        inverse = 1.0 / maximum(length, zero + 1e-150)
-        cosine = where_less(zero, length, x * inverse, zero + 1.0)
+        inverse = 1.0 / maximum(modulus, zero + 1e-150)
+        cosine = where_less(zero, modulus, x * inverse, zero + 1.0)
         sine = y * inverse
         if c == size - 2:
             _keep(kept, c, size, W, zero, cosine, sine)
             break
-        scale = norm * (norm + length)
+        scale = norm * (norm + modulus)
         beta = where_less(zero, scale, 1.0 / maximum(scale, zero + 1e-300), zero)
         _keep(kept, c, size, W, beta, zero - cosine, zero - sine)
         store(vr, (c + 1) * W, x + cosine * norm)
