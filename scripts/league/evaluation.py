@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -113,20 +114,38 @@ def _discrepancy(
     return found.squared[0].value, found.squared[0].standard_error
 
 
+def _kept(
+    archive: Path, index: int, bandwidth: float | None, folder: Path, digest: str
+) -> tuple[dict[str, Any], Any]:
+    """:func:`_row`, which takes minutes, kept in a file of ``folder`` for an interrupted league."""
+    path = folder / f"{index}.json"
+    if path.is_file():
+        kept = json.loads(path.read_text())
+        if kept["archive"] == digest:
+            return kept["run"], np.array(kept["log_p"])
+    row, log_p = _row(archive, index, bandwidth)
+    with atomic_write(path) as written:
+        written.write_text(json.dumps({"archive": digest, "run": row, "log_p": log_p.tolist()}))
+    return row, log_p
+
+
 def evaluate(archive: Path, result: Path, *, bandwidth: float | None, workers: int) -> None:
     """Evaluate all runs of an archive, unless that is done; log p of all rows is in RESULT.npz."""
     with tnqbm.Archive(archive) as opened:
         count, digest = len(list(opened.runs())), opened.fingerprint()
     if result.is_file() and json.loads(result.read_text())["archive"] == digest:
         return
-    places = range(count)
+    folder = result.with_suffix(".runs")
+    folder.mkdir(exist_ok=True)
+    same = repeat(archive), range(count), repeat(bandwidth), repeat(folder), repeat(digest)
     if workers == 1:
-        found = [_row(archive, k, bandwidth) for k in places]
+        found = list(map(_kept, *same))
     else:
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            found = list(pool.map(_row, repeat(archive), places, repeat(bandwidth)))
+            found = list(pool.map(_kept, *same))
     np.savez_compressed(result.with_suffix(".npz"), log_p=np.array([p for _, p in found]))
     with atomic_write(result) as path:
         path.write_text(
             json.dumps({"archive": digest, "runs": [row for row, _ in found]}, indent=1)
         )
+    shutil.rmtree(folder)

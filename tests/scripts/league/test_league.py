@@ -63,6 +63,29 @@ def test_numbers_are_exact_and_parameters_equal(out: Path) -> None:
             assert -4.5 < row["independent"] < -2.5
 
 
+def test_an_interrupted_evaluation_keeps_finished_runs(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluation = LEAGUE.evaluation
+    asked: list[int] = []
+    whole = evaluation._row
+
+    def stopping(archive: Path, index: int, bandwidth: float | None) -> object:
+        asked.append(index)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return whole(archive, index, bandwidth)
+
+    monkeypatch.setattr(evaluation, "_row", stopping)
+    result = tmp_path / "tiny.json"
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.evaluate(out / "tiny.h5", result, bandwidth=1.0, workers=1)
+    evaluation.evaluate(out / "tiny.h5", result, bandwidth=1.0, workers=1)
+    assert asked == [0, 1, 2, 2, 3, 4, 5]
+    assert result.read_text() == (out / "tiny.json").read_text()
+    assert not result.with_suffix(".runs").exists()
+
+
 def test_tables_and_figure(out: Path) -> None:
     pytest.importorskip("matplotlib")
     data = small()
