@@ -5,169 +5,31 @@ where the last update left them (Tieleman 2008); ``tempered`` does so with a lad
 temperatures per chain (Desjardins et al. 2010). The hidden qubits are summed exactly in every
 average, never sampled, so that only visible states are needed. Persistent chains, and the cold
 ends of ladders, may be offered states of a tensor network now and then (``global_moves``).
-
-The processes of a team hold a share of the chains each. Random numbers belong to the number of a
-chain, and averages are added as integers, so that nothing depends on how chains are shared.
-
-Global moves: now and then a chain is offered a state from a network fitted to its model and takes
-it with the Metropolis-Hastings probability, which leaves the model's distribution invariant
-whatever the truncation of the network. Chains cross between modes that sweeps do not connect.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.settings import CD, PCD, GlobalMovesGradient, Tempered, Weighted
-from mc.estimators.tensor import FittedNetworks
-from mc.kernels import Sweeper, basis_number
-from mc.kernels.groups import GroupSweeper
-from mc.sampling.amplitude.moves import independence_step
-from mc.sampling.log_z.annealing import default_kernel
+from mc.estimators.moves import global_moves, moves_state, restore_moves
+from mc.estimators.settings import CD, PCD, Tempered
+from mc.estimators.shared import (
+    ChainAverages,
+    checked_array,
+    shape_of,
+    share_of_ladders,
+    sweeper_of,
+    taken,
+)
 from mc.sampling.tempering.ladder import Tempering
-from tnqbm.base.teams import SHARD, Team, share
+from tnqbm.base.teams import share
 from tnqbm.core import streams
-from tnqbm.core.shape import Shape
 from tnqbm.training.estimators import Averages, Context
-from tnqbm.training.groups import SqBMProblem
-
-if TYPE_CHECKING:
-    from tnqbm.training.problems import SqRBMProblem
-
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
-States = NDArray[np.uint8]
 State = dict[str, NDArray[np.generic]]
-
-
-class GlobalMoves:
-    """Every ``global_moves`` updates, one proposal to every chain of a training.
-
-    The chains of a team are divided as :func:`tnqbm.base.teams.share` says. Its own clock counts
-    the updates: :meth:`advance` must be called once in each.
-    """
-
-    def __init__(self, settings: GlobalMovesGradient, context: Context) -> None:
-        self._team, self._every = context.team, settings.global_moves
-        self._networks = FittedNetworks(
-            settings, context, streams.keys(context.keys, streams.Run.MOVE_NETWORKS)
-        )
-        self._keys = streams.keys(context.keys, streams.Run.MOVES)
-        self._first = share(settings.chains, context.team)[0]
-
-    def advance(self, theta: Float, rows: Rows, chains: States) -> None:
-        """Count an update and, if moves are due, move ``chains`` (B, C, n) in place.
-
-        They are this process's share of the chains of runs ``rows``, and theta (B, size) the runs'
-        parameters.
-        """
-        clock = self._networks.updates
-        if clock % self._every == 0:
-            self._move(theta, rows, chains, clock)
-        self._networks.updates += 1
-
-    def _move(self, theta: Float, rows: Rows, chains: States, clock: int) -> None:
-        place = {int(run): k for k, run in enumerate(rows)}
-
-        def everyone(wanted: Rows) -> States:
-            return self._team.gather(chains[[place[int(run)] for run in wanted]])
-
-        networks = self._networks.current(theta, rows, everyone)
-        if not chains.shape[1]:
-            return
-        for k, (run, network) in enumerate(zip(rows, networks, strict=True)):
-            one = theta[k : k + 1]
-
-            def log_weight(states: States, one: Float = one) -> Float:
-                return np.asarray(self._networks.log_weights(one, states[None])[0])
-
-            independence_step(
-                network, log_weight, chains[k], int(self._keys[run]), clock, self._first
-            )
-
-    def state(self) -> State:
-        """Arrays that a checkpoint must keep."""
-        return self._networks.state()
-
-    def restore(self, state: State) -> None:
-        """Take over what :meth:`state` returned; ValueError if it is of another kind."""
-        self._networks.restore(state)
-
-
-class ChainAverages:
-    """Averages over all chains of a team, from this process's share of them."""
-
-    def __init__(self, context: Context) -> None:
-        self._team = context.team
-        self._batch_size = context.batch_size
-        self._wants_states = context.wants_states
-        self._moments = context.problem.sample_moments(context.precision)
-
-    def of(
-        self,
-        theta: Float,
-        states: NDArray[np.uint8],
-        total: int,
-        data: NDArray[np.uint8] | None,
-        usage: Mapping[str, Float] | None = None,
-    ) -> Averages:
-        """Averages over ``total`` chains and, if there is one, over the update's minibatch."""
-        used = usage or {}
-        gathered = self._team.gather(states) if self._wants_states else None
-        if data is None:
-            sums = self._moments.sums(theta, states)
-            self._team.add(sums)
-            return Averages(self._moments.mean(sums, total), states=gathered, usage=used)
-        # Both at once: parameters are prepared, and messages sent, only once.
-        both = self._moments.sums_of_both(theta, data, states)
-        self._team.add(both)
-        of_data = self._moments.mean(both[0], self._batch_size)
-        return Averages(self._moments.mean(both[1], total), of_data, states=gathered, usage=used)
-
-
-def shape_of(context: Context) -> Shape:
-    problem: SqRBMProblem = context.problem  # type: ignore[assignment]
-    return problem.shape
-
-
-def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | GroupSweeper:
-    if isinstance(context.problem, SqBMProblem):
-        if settings.kernel not in ("auto", "collapsed"):
-            raise ValueError(
-                f"kernel: {settings.kernel!r} is for sqRBMs; the sweeps of sqBMs are 'collapsed'"
-            )
-        return GroupSweeper(context.problem.layout)
-    # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
-    shape = shape_of(context)
-    paulis = context.problem.paulis  # type: ignore[attr-defined]
-    return Sweeper(
-        shape,
-        default_kernel(shape.n_paulis) if settings.kernel == "auto" else settings.kernel,
-        precision=context.precision,
-        inertia=settings.inertia,
-        basis=basis_number(settings.kernel, settings.basis, paulis),
-    )
-
-
-def share_of_ladders(total: int, team: Team) -> tuple[int, int]:
-    """This process's ladders, from the first to before the last; ValueError if one has none."""
-    first, last = share(total, team)
-    if first == last:
-        raise ValueError(
-            f"chains: {total} ladders cannot be shared by {team.size} processes; take at least "
-            f"{SHARD * team.size}, or fewer processes per run"
-        )
-    return first, last
-
-
-def taken(chains: NDArray[np.uint8], rows: Rows) -> NDArray[np.uint8]:
-    """The chains of some runs: the array itself if they are all."""
-    return chains if rows.size == chains.shape[0] else np.ascontiguousarray(chains[rows])
 
 
 class ContrastiveDivergence:
@@ -308,50 +170,6 @@ class TemperedChains:
         self._ladders.restore(own)
 
 
-def global_moves(settings: GlobalMovesGradient, context: Context) -> GlobalMoves | None:
-    if not settings.global_moves:
-        return None
-    if isinstance(context.problem, SqBMProblem):
-        raise ValueError("global_moves: are for sqRBMs, whose networks propose states")
-    return GlobalMoves(settings, context)
-
-
-_MOVES_PREFIX = "moves/"
-
-
-def moves_state(moves: GlobalMoves | None) -> State:
-    state = {} if moves is None else moves.state()
-    return {_MOVES_PREFIX + name: array for name, array in state.items()}
-
-
-def restore_moves(moves: GlobalMoves | None, state: State) -> None:
-    if moves is not None:
-        own = {k: v for k, v in state.items() if k.startswith(_MOVES_PREFIX)}
-        moves.restore({k.removeprefix(_MOVES_PREFIX): v for k, v in own.items()})
-
-
-class OwnState(Protocol):
-    """What a run keeps for itself, where runs have ladders of their own."""
-
-    def state(self) -> State: ...
-
-    def restore(self, state: State) -> None: ...
-
-
-def runs_state(runs: Sequence[OwnState]) -> State:
-    """The states of several runs as one, names preceded by a run's number."""
-    return {
-        f"{k}/{name}": array for k, run in enumerate(runs) for name, array in run.state().items()
-    }
-
-
-def restore_runs(runs: Sequence[OwnState], state: State) -> None:
-    """Take over what :func:`runs_state` returned."""
-    for k, run in enumerate(runs):
-        start = f"{k}/"
-        run.restore({n.removeprefix(start): a for n, a in state.items() if n.startswith(start)})
-
-
 def _random_bits(context: Context, wanted: tuple[int, int]) -> NDArray[np.uint8]:
     """Fair bits (runs, chains, n) of the chains from wanted[0] to wanted[1]."""
     first, last = wanted
@@ -360,13 +178,3 @@ def _random_bits(context: Context, wanted: tuple[int, int]) -> NDArray[np.uint8]
         bits = streams.philox(key)
         rows.append(bits.integers(0, 2, (last, context.problem.n_visible), dtype=np.uint8)[first:])
     return np.ascontiguousarray(np.stack(rows))
-
-
-def checked_array(
-    state: Mapping[str, NDArray[np.generic]], name: str, shape: tuple[int, ...]
-) -> NDArray[np.generic]:
-    """An array of a checkpoint; ValueError if it is missing or of another shape."""
-    if name not in state or np.shape(state[name]) != shape:
-        found = np.shape(state[name]) if name in state else "nothing"
-        raise ValueError(f"checkpoint: {name} of the chains has shape {found}, expected {shape}")
-    return state[name]

@@ -16,11 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.divergence import (
+from mc.estimators.moves import global_moves, moves_state, restore_moves
+from mc.estimators.shared import (
     ChainAverages,
-    global_moves,
-    moves_state,
-    restore_moves,
     restore_runs,
     runs_state,
     shape_of,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.divergence import (
+from mc.estimators.shared import (
     ChainAverages,
     restore_runs,
     runs_state,

@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mc.estimators.divergence import checked_array, shape_of, sweeper_of, taken
 from mc.estimators.jumps import Jumps
 from mc.estimators.known import Known, KnownStates
 from mc.estimators.particles import Groups, shortened
+from mc.estimators.shared import checked_array, shape_of, sweeper_of, taken
 from mc.estimators.survey import Survey
 from mc.estimators.way import Way
 from mc.kernels.weights import effective_shares, relative_variances, reweigh_groups
@@ -114,7 +114,7 @@ class WeightedChains:
         self._way = Way(context, groups)
         self._known = KnownStates(context, total, self._moments)
         self._jumps = Jumps(context, total, self._moments)
-        self._survey = Survey(context)
+        self._survey = Survey(context, exact=self._known.used)
         self._share = first, last = share(total, context.team)
         self._local = tuple(
             slice(max(first, g.start) - first, max(first, min(last, g.stop)) - first)
@@ -187,8 +187,12 @@ class WeightedChains:
         return np.asarray(fractions)
 
     def doubted(self, theta: Float, rows: Rows, log_z: Float, errors: Float) -> Float:
-        """The errors (B,) of log Z, nan where modes that no chain is in weigh more than it says."""
-        return self._survey.errors(theta, rows, log_z, errors)
+        """The errors (B,) of log Z, nan where it lacks modes that hardly any witness is in."""
+        witnesses = self._groups.spans[1]
+        chains = self._team.gather(taken(self._chains, rows))[:, witnesses]
+        return self._survey.errors(
+            theta, rows, chains, self._weights[rows, witnesses], log_z, errors
+        )
 
     def _start(self, theta: Float, rows: Rows) -> None:
         """Chains and weights of runs that have none yet."""

@@ -95,6 +95,9 @@ SGD = {
 PLAIN = {**SGD, "centred": False, "iterations": 40000}
 """The same without centring, with which chains lose modes of sharp data."""
 
+TEMPERED = {**PLAIN, "gradient": "tempered", "chains": 100, "iterations": 10000}
+"""Ladders of temperatures, for data whose modes plain chains lose even so."""
+
 EXACT = {
     "gradient": "exact",
     "optimizer": "amsgrad",
@@ -168,13 +171,13 @@ SETS = (
         trials((0.005, 0.01, 0.02), (1e-4, 1e-3)),
     ),
     DataSet(
-        "accidents", "Accidents", 111, 40, debd("accidents"), {**PLAIN, **AIS},
-        trials((0.005, 0.01, 0.02), (1e-3,)),
+        "accidents", "Accidents", 111, 40, debd("accidents"), {**TEMPERED, **AIS},
+        trials((0.02, 0.05), (1e-4, 1e-3)),
     ),
     DataSet(
         "mushrooms", "Mushrooms", 112, 40, debd("mushrooms"),
-        {**PLAIN, **AIS, "steps": 2},
-        trials((0.005, 0.01), (1e-4, 1e-3)),
+        {**TEMPERED, **AIS},
+        trials((0.02, 0.05), (1e-4, 1e-3)),
         (
             Published(-15.15, "RBM, 23 hidden units", NADE),
             Published(-9.68, "NADE", NADE),

@@ -104,8 +104,8 @@ class TrainingSettings(Settings):
     )  # type: ignore[assignment]  # fmt: skip
     evaluations: Annotated[int, whole(1, MAX_COUNTS["evaluations"])] | None = Field(
         None,
-        description="at how many recorded rows log Z is evaluated, log-spaced, the last one "
-        "always; at all if left out",
+        description="at how many recorded rows log Z is evaluated or, where the gradient knows it, "
+        "checked; log-spaced, the last one always; at all if left out",
     )
     bias_reference: SerializeAsAny[ReferenceSettings] = Field(
         description="exact averages with which the gradient is compared at recorded rows: "

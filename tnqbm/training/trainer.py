@@ -257,12 +257,10 @@ class Trainer:
         error = None if log_z is None else averages.log_partition_error
         doubted = getattr(self._estimator, "doubted", None)
         wanted = log_z is None or self.settings.evaluate.chosen
-        evaluated = record and wanted and contains(self._evaluated_steps, self.iteration)
-        if evaluated and self._evaluate is not None:
+        evaluated = record and contains(self._evaluated_steps, self.iteration)
+        if evaluated and wanted and self._evaluate is not None:
             log_z, error = self._evaluate(theta, rows, self.iteration)
-        elif (
-            doubted is not None and error is not None and self.iteration == self.settings.iterations
-        ):
+        elif evaluated and doubted is not None and error is not None:
             error = doubted(theta, rows, log_z, error)
         data, log_weights, whole = averages.data, None, self._likelihoods
         if data is None and minibatch is not None:

@@ -106,13 +106,13 @@ class Limiting(Protocol):
 
 
 class Doubting(Protocol):
-    """Optional part of an estimator that knows log Z: a second look at that of the last row."""
+    """Optional part of an estimator that knows log Z: a second look at that of recorded rows."""
 
     def doubted(self, theta: Float, rows: Rows, log_z: Float, errors: Float) -> Float:
         """Standard errors (B,) of log Z (B,) of runs ``rows`` (B,), nan where log Z is wrong.
 
         ``theta`` (B, n_parameters), ``log_z`` and ``errors`` are those of the last estimate. Asked
-        once, after the last update. All processes of a team must agree.
+        for every row at which log Z is evaluated. All processes of a team must agree.
         """
 
 
