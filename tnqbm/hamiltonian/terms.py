@@ -122,7 +122,7 @@ class PauliTable:
             values = (weights[:, None] * blocks[:, row, row ^ x]).ravel()
             walsh(values)
             low = self.z[members] & (count * size - 1)
-            signs = _signs(self.z[members], first * size)
+            signs = signs_of(self.z[members], first * size)
             found[members] = np.real(self.phase[members] * signs * values[low])
         return found
 
@@ -130,11 +130,12 @@ class PauliTable:
         """sum_t c_t phase_t (-1)^popcount(z_t & k) for the basis states k from ``first`` on."""
         phase = self.phase[who].real if self.is_real else self.phase[who]
         values = np.zeros(count, phase.dtype)
-        signed = coefficients[who] * phase * _signs(self.z[who], first)
+        signed = coefficients[who] * phase * signs_of(self.z[who], first)
         np.add.at(values, self.z[who] & (count - 1), signed)
         walsh(values)
         return values
 
 
-def _signs(z: Integer, state: int) -> Float:
+def signs_of(z: Integer, state: int | Integer) -> Float:
+    """(-1)^popcount(z & state), by broadcasting."""
     return np.asarray(1.0 - 2.0 * (np.bitwise_count(z & state) & 1))
