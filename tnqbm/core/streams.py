@@ -170,6 +170,15 @@ class Run(IntEnum):
     EVALUATION = 0xA15
 
 
+class Typical(IntEnum):
+    """Below the seed of :class:`tnqbm.hamiltonian.TypicalGibbs`; a place or a state follows."""
+
+    SPECTRUM = 0
+    SUBSPACE = 1
+    VECTORS = 2
+    HIDDEN = 3
+
+
 class FittedNetwork(IntEnum):
     """Below the key of a run's networks; the number of the update follows."""
 

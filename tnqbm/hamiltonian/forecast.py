@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from tnqbm.base.forecast import Forecast, nanoseconds
 from tnqbm.base.limits import available_bytes
 
@@ -15,7 +21,16 @@ MAX_SECONDS = 86400.0
 """Longest evaluation that is begun, by its forecast on one core."""
 
 _LARGEST = 150  # qubits of each layer, for powers that stay finite
+_LANES = 8  # vectors that are worked on together
+_FLIPS = str.maketrans("IXYZ", "0110")
 NS = nanoseconds("hamiltonian")
+
+DENSE_ADVICE = (
+    "Use fewer qubits, or Z and I alone on the visible units, which needs blocks of the hidden "
+    "qubits only; for an sqRBM use tnqbm.exact, whose cost does not grow with 2**m, or Monte "
+    "Carlo (mc); tnqbm.hamiltonian.TypicalGibbs estimates up to some twenty qubits"
+)
+TYPICAL_ADVICE = "Use fewer qubits, or fewer vectors, subspace and hidden_vectors"
 
 
 def chunk_size(n_visible: int, m: int, itemsize: int) -> int:
@@ -64,22 +79,19 @@ def _eigen_seconds(qubits: int, real: bool) -> float:
     return float(1e-9 * (4.0**qubits * NS["entry"][kind] + 8.0**qubits * NS["eigen"][kind]))
 
 
-def refuse_unless_it_fits(cost: Forecast) -> None:
+def refuse_unless_it_fits(
+    cost: Forecast, what: str = "exact evaluation", advice: str = DENSE_ADVICE
+) -> None:
     """MemoryError or ValueError with the forecast, and with what to do, unless it fits."""
-    advice = (
-        "Use fewer qubits, or Z and I alone on the visible units, which needs blocks of the hidden "
-        "qubits only; for an sqRBM use tnqbm.exact, whose cost does not grow with 2**m, or Monte "
-        "Carlo (mc)"
-    )
     if cost.seconds > MAX_SECONDS:
         raise ValueError(
-            f"exact evaluation ({cost.note}) would take about {_hours(cost.seconds)} on one core "
+            f"{what} ({cost.note}) would take about {_hours(cost.seconds)} on one core "
             f"and {_gigabytes(cost.bytes)}; the limit is {MAX_SECONDS / 3600:.0f} h. {advice}"
         )
     free = available_bytes()
     if free is not None and cost.bytes > free:
         raise MemoryError(
-            f"exact evaluation ({cost.note}) needs about {_gigabytes(cost.bytes)}, "
+            f"{what} ({cost.note}) needs about {_gigabytes(cost.bytes)}, "
             f"{_gigabytes(free)} are free. {advice}"
         )
 
@@ -91,3 +103,27 @@ def _hours(seconds: float) -> str:
 
 def _gigabytes(size: float) -> str:
     return f"{size / 1e9:.2g} GB"
+
+
+def typical_forecast(
+    coefficients: NDArray[np.float64], terms: Sequence[str], q: int, traces: int, rows: int
+) -> Forecast:
+    """Time and memory of one gradient by random vectors.
+
+    ``traces`` vectors evolve for traces over all states, ``rows`` for rows of data.
+    """
+    n_flips = len({term.translate(_FLIPS) for term in terms})
+    parts = 1 if all(term.count("Y") % 2 == 0 for term in terms) else 2
+    # Energies of many qubits are nearly normal, with this standard deviation.
+    spread = float(np.sqrt((coefficients**2).sum()))
+    width = min(float(np.abs(coefficients).sum()), spread * math.sqrt(2.0 * q * math.log(2.0)))
+    each = 8.0 * parts * 2.0 ** min(q, 2 * _LARGEST)
+    short, long = (20.0 + 4.0 * math.sqrt(t * width) + 0.3 * t * width for t in (0.5, 1.0))
+    applied = (24.0 * _LANES) + (traces + _LANES) * (short + 3.0) + rows * (long + 15.0)
+    seconds = 1e-9 * applied * each / 8.0 * (n_flips * NS["string"] + NS["vector"])
+    kept = traces + 17.0 * _LANES
+    free = available_bytes()
+    size = each * kept
+    fits = seconds <= MAX_SECONDS and (free is None or size <= free)
+    note = f"{traces} vectors of 2**{q} for traces and {rows} for data"
+    return Forecast("typicality", seconds, size, fits, note)

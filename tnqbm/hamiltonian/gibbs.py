@@ -213,24 +213,32 @@ class DenseGibbs:
         log-likelihood by exp(-H), and R = U (D * U^dagger O U) U^dagger.
         """
         p = self.probabilities
-        energies, basis = self._spectrum()
-        energies = energies - energies[0]
         unresolved = np.flatnonzero((q > 0) & ~(p > RESOLVED))
         if unresolved.size:
             raise FloatingPointError(
                 f"p(v) of state {unresolved[0]} of the target is below {RESOLVED:g}, too small for "
                 "its gradient in double precision: make the coefficients smaller"
             )
+        share = np.divide(q, p, out=np.zeros_like(q), where=q > 0)
+        return self.response(np.repeat(share, 1 << (self._q - self._n)))
+
+    def response(self, observable: Matrices) -> Float:
+        """-Tr[(O - 1) d exp(-H)/d(coefficient)] / Z of all terms; O a matrix, or its diagonal."""
+        energies, basis = self._spectrum()
+        energies = energies - energies[0]
         total = float(np.exp(-energies).sum())
-        share = np.divide(q, p, out=np.zeros_like(q), where=q > 0) - 1.0
-        observable = np.repeat(share / total, 1 << (self._q - self._n))
         # (e^-x - e^-y)/(y - x) = e^-min(x,y) (1 - e^-|x-y|)/|x-y|, stable also when x = y.
         gap = np.abs(np.subtract.outer(energies, energies))
         divided = np.divide(-np.expm1(-gap), gap, out=np.ones_like(gap), where=gap > 0)
         del gap
         divided *= np.exp(-np.minimum.outer(energies, energies))
         with one_thread():
-            rotated = basis.conj().T @ (observable[:, None] * basis)
+            if observable.ndim == 1:
+                seen = ((observable - 1.0) / total)[:, None] * basis
+            else:
+                seen = (observable @ basis - basis) / total
+            rotated = basis.conj().T @ seen
+            del seen
             rotated *= divided
             del divided
             response = basis @ rotated @ basis.conj().T

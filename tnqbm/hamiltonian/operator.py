@@ -17,6 +17,7 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.paulis import Complex
 from tnqbm.core.states import as_states, index_of
+from tnqbm.hamiltonian import density
 from tnqbm.hamiltonian.forecast import forecast, refuse_unless_it_fits
 from tnqbm.hamiltonian.gibbs import BlockGibbs, DenseGibbs, entropy_of
 from tnqbm.hamiltonian.terms import PauliTable, check_string
@@ -229,6 +230,24 @@ class PauliHamiltonian:
         model = self.expectations(self._terms)
         both = zip(self.gradient(target).items(), model.tolist(), strict=True)
         return {term: slope + value for (term, slope), value in both}
+
+    def relative_entropy(self, rho: ArrayLike) -> float:
+        """S(rho || sigma) = Tr rho (log rho - log sigma) in nats, sigma the visible qubits' state.
+
+        ``rho`` (2**n_visible, 2**n_visible) is a density matrix: quantum data. Raises ValueError
+        if it is none, FloatingPointError where it has weight that sigma lacks.
+        """
+        matrix = density.as_density(rho, self.n_visible)
+        return density.relative_entropy(self, matrix, self._table)
+
+    def relative_entropy_gradient(self, rho: ArrayLike) -> dict[str, float]:
+        """dS(rho || sigma)/d(coefficient) for every term, exact, in the order of ``terms``.
+
+        Without hidden qubits that is Tr rho P - <P>. Raises what :meth:`relative_entropy` does.
+        """
+        matrix = density.as_density(rho, self.n_visible)
+        slopes = density.gradient(self, matrix, self._table, self._gibbs)
+        return dict(zip(self._terms, slopes.tolist(), strict=True))
 
     def matrix(self) -> Complex:
         """H as a dense matrix (2**q, 2**q)."""
