@@ -174,10 +174,10 @@ class SqRBMDensity(TransformerMixin, DensityMixin, BaseEstimator):  # type: igno
         check_whole("n_hidden", self.n_hidden, 0)
         _policy("log_z_method", self.log_z_method, ESTIMATORS)
         self._sampling_policy()
-        return self._recipe().settings(target)
+        return self._choices().settings(target)
 
-    def _recipe(self) -> fitting.Recipe:
-        return fitting.Recipe(
+    def _choices(self) -> fitting.Choices:
+        return fitting.Choices(
             self.gradient,
             self.optimizer,
             self.learning_rate,
@@ -189,7 +189,7 @@ class SqRBMDensity(TransformerMixin, DensityMixin, BaseEstimator):  # type: igno
     def _start(self, target: Target) -> SqRBM:
         scale = self.scale
         if scale is None:
-            scale = self._recipe().starting_scale(target.n_visible)
+            scale = self._choices().starting_scale(target.n_visible)
         return fitting.starting_model(
             target, self.n_hidden, self.paulis, self.connectivity, scale=scale, seed=self._seed()
         )

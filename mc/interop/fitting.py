@@ -1,4 +1,4 @@
-"""Training for estimators of other libraries: settings by a recipe, first and further updates."""
+"""Training for estimators of other libraries: settings by default, first and further updates."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ ONE_UPDATE = {
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What is asked for, None where the recipe decides; ``further`` are settings of training."""
+class Choices:
+    """What is asked for, None where the defaults decide; ``further`` are settings of training."""
 
     gradient: str | GradientSettings
     optimizer: Any
