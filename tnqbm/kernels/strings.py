@@ -8,6 +8,9 @@ numbers, and what a group multiplies amplitudes with is the sum of its tables, e
 the block. Flips inside a block permute its states, flips outside it lead to another block.
 """
 
+# Numba infers the types of kernels; annotating their scalars and arrays would say less.
+# mypy: allow-untyped-defs, allow-untyped-calls, allow-untyped-decorators, no-check-untyped-defs
+
 from __future__ import annotations
 
 from tnqbm.kernels.parallel import get_thread_id
