@@ -11,9 +11,8 @@ from mc.sampling.likelihood import log_likelihood, total_variation_on_support
 
 if TYPE_CHECKING:
     from mc.sampling.log_z.estimate import Estimate, Gap
-    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
-    from tnqbm.hamiltonian.operator import PauliHamiltonian
+    from tnqbm.hamiltonian.kinds import Model
 
 
 def one_by_one(estimate: Estimate) -> list[Estimate]:
@@ -25,7 +24,7 @@ def one_by_one(estimate: Estimate) -> list[Estimate]:
     return rows
 
 
-def compare(model: SqRBM | PauliHamiltonian, target: Target, log_z: Estimate) -> dict[str, float]:
+def compare(model: Model, target: Target, log_z: Estimate) -> dict[str, float]:
     """NLL, KL divergence and TVD on data, with their errors and intervals, by name."""
     likelihood = log_likelihood(model, target, log_z)
     tvd = total_variation_on_support(model, target, log_z)

@@ -18,7 +18,7 @@ from tnqbm.core.model import SqRBM
 
 if TYPE_CHECKING:
     from tnqbm.datasets import Target
-    from tnqbm.hamiltonian.operator import PauliHamiltonian
+    from tnqbm.hamiltonian.kinds import Model
 
 
 @click.command()
@@ -77,7 +77,7 @@ def evaluate(
     _print(result)
 
 
-def _compare(model: SqRBM | PauliHamiltonian, target: Target, log_z: float) -> dict[str, float]:
+def _compare(model: Model, target: Target, log_z: float) -> dict[str, float]:
     """NLL, KL and TVD from the target's support alone: nothing of size 2**n is needed."""
     log_p = np.asarray(model.log_weight(target.states)) - log_z
     metrics = on_support(log_p, np.asarray(target.probabilities))
@@ -88,9 +88,7 @@ def _compare(model: SqRBM | PauliHamiltonian, target: Target, log_z: float) -> d
     return values
 
 
-def _gain(
-    model: SqRBM | PauliHamiltonian, other: SqRBM, target: Target, log_z: float
-) -> dict[str, float]:
+def _gain(model: Model, other: SqRBM, target: Target, log_z: float) -> dict[str, float]:
     """By how much the model is likelier than another, in nats per row."""
     other_log_z = float(exact.log_partition(other))
     gain = compare_likelihoods(

@@ -26,7 +26,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Preparation, Target
 from tnqbm.datasets.samples_io import read_samples
-from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.hamiltonian.kinds import Model
 
 States = NDArray[np.uint8]
 
@@ -36,7 +36,7 @@ class NamedModel:
     """A model and, if it is a run's, the run's coordinates and archive."""
 
     path: str
-    any_model: SqRBM | PauliHamiltonian
+    any_model: Model
     coordinates: dict[str, Value] = field(default_factory=dict)
     archive: Archive | None = None
 
@@ -51,7 +51,8 @@ class NamedModel:
         return ValueError(
             f"{self.path}: the run is of family {self.coordinates['family']!r}, and this is for "
             "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, logz "
-            "--method exact, sample --method enumeration"
+            "--method exact, sample --method enumeration; and for sqBMs whose hidden groups have "
+            "at most four qubits: logz --method ais, sample --method chains"
         )
 
     @property
@@ -172,8 +173,8 @@ def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
     return NamedModel(path, _final_model(chosen), dict(chosen.coordinates), archive)
 
 
-def _final_model(run: Run) -> SqRBM | PauliHamiltonian:
-    model: SqRBM | PauliHamiltonian | None = run.model
+def _final_model(run: Run) -> Model:
+    model: Model | None = run.model
     if model is None:
         raise ValueError(
             "this run's final parameters were not kept; let the study say model = true in [output]"

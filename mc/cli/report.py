@@ -20,8 +20,8 @@ from tnqbm.report import Draw, LogZ, write
 from tnqbm.report.samples import CHAINS, DRAWS
 
 if TYPE_CHECKING:
-    from tnqbm.core.model import SqRBM
     from tnqbm.datasets import Target
+    from tnqbm.hamiltonian.kinds import Model
     from tnqbm.report import Report
 
 
@@ -87,7 +87,7 @@ def report(
             echo(f"{finding.level}: {finding.title}")
 
 
-def draw(model: SqRBM, target: Target, seed: int) -> Draw:
+def draw(model: Model, target: Target, seed: int) -> Draw:
     """Samples of a model of any size by Markov chains, how they mixed, and log Z by annealing.
 
     The chains are of the kernel "collapsed", which is exact for every model, from random states.
@@ -110,7 +110,7 @@ def draw(model: SqRBM, target: Target, seed: int) -> Draw:
     )
 
 
-def _log_z(model: SqRBM, target: Target, seed: int) -> LogZ:
+def _log_z(model: Model, target: Target, seed: int) -> LogZ:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", EstimateWarning)
         policy = Annealing(chains=AIS_CHAINS, betas=AIS_BETAS)

@@ -16,7 +16,6 @@ from mc.sampling.amplitude.moves import independence_step
 from tnqbm.base.teams import share
 from tnqbm.core import streams
 from tnqbm.training.estimators import Context
-from tnqbm.training.groups import SqBMProblem
 
 Float = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -81,8 +80,6 @@ class GlobalMoves:
 def global_moves(settings: GlobalMovesGradient, context: Context) -> GlobalMoves | None:
     if not settings.global_moves:
         return None
-    if isinstance(context.problem, SqBMProblem):
-        raise ValueError("global_moves: are for sqRBMs, whose networks propose states")
     return GlobalMoves(settings, context)
 
 

@@ -47,6 +47,8 @@ STATE = {"pauli-exact": (0.4, 12.0)}
 
 def sweep_cost(size: Size, kernel: str, precision: str) -> float:
     """Nanoseconds of one sweep of one chain."""
+    if size.work is not None:
+        return size.work.sweep
     if kernel in STATE:
         return _states_cost(size, *STATE[kernel])
     if kernel == "auto" and size.n_paulis == 1:
@@ -98,6 +100,10 @@ class ChainGradient(SampledGradient):
     )
 
     def check(self, size: Size, training: TrainingSettings) -> None:
+        if size.work is not None and self.kernel not in ("auto", "collapsed"):
+            raise ValueError(
+                f"kernel: {self.kernel!r} is for sqRBMs; the sweeps of sqBMs are 'collapsed'"
+            )
         if self.kernel != "auto":
             from mc.kernels import check_kernel, check_states
 
@@ -171,6 +177,11 @@ class GlobalMovesGradient(ChainGradient):
     global_moves: Annotated[int, whole(0, MAX_COUNTS["global_moves"])] = Field(
         0, description="every so many updates each chain gets one proposal of the network; 0: never"
     )
+
+    def check(self, size: Size, training: TrainingSettings) -> None:
+        super().check(size, training)
+        if self.global_moves and size.work is not None:
+            raise ValueError("global_moves: are for sqRBMs, whose networks propose states")
 
 
 class PCD(GlobalMovesGradient):

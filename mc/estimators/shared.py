@@ -68,10 +68,6 @@ def shape_of(context: Context) -> Shape:
 
 def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | GroupSweeper:
     if isinstance(context.problem, SqBMProblem):
-        if settings.kernel not in ("auto", "collapsed"):
-            raise ValueError(
-                f"kernel: {settings.kernel!r} is for sqRBMs; the sweeps of sqBMs are 'collapsed'"
-            )
         return GroupSweeper(context.problem.layout)
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
     shape = shape_of(context)

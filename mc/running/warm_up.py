@@ -12,7 +12,8 @@ from mc.studies.schedule import Task
 from mc.studies.study import Study
 from tnqbm.core import streams
 from tnqbm.datasets import Target
-from tnqbm.training.families import FAMILIES, ModelShape, family_of
+from tnqbm.training.families import FAMILIES, family_of
+from tnqbm.training.family import ModelShape
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trainer import Trainer
 

@@ -13,18 +13,18 @@ from tnqbm import exact
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import states_of
-from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.hamiltonian.kinds import Model
 
 
-def probabilities(model: SqRBM | PauliHamiltonian) -> NDArray[np.float64]:
+def probabilities(model: Model) -> NDArray[np.float64]:
     """p(v) of all visible states, (2**n,); ValueError or MemoryError where they are too many."""
-    if isinstance(model, PauliHamiltonian):
-        return model.probabilities()
-    return exact.probabilities(model)
+    if isinstance(model, SqRBM):
+        return exact.probabilities(model)
+    return model.probabilities()
 
 
 def sample_enumerated(
-    model: SqRBM | PauliHamiltonian, samples: int, *, held: NDArray[np.int8], seed: Seed
+    model: Model, samples: int, *, held: NDArray[np.int8], seed: Seed
 ) -> tuple[NDArray[np.uint8], EnumerationInfo, list[Warning]]:
     """Samples (K, n) of p(v), given the units that are not ``FREE`` in ``held`` (n,).
 

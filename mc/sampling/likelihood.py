@@ -20,10 +20,9 @@ from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
-from tnqbm.hamiltonian.operator import ANY_MODEL, PauliHamiltonian
+from tnqbm.hamiltonian.kinds import ANY_MODEL, Model
 
 Float = NDArray[np.float64]
-Model = SqRBM | PauliHamiltonian
 
 
 class WithError(NamedTuple):
@@ -221,7 +220,7 @@ def total_variation_on_support(
 
 def log_weights(model: Model, states: NDArray[np.uint8]) -> Float:
     """log p~(v) of states (K, n), (K,): SqRBM.log_weight without arrays of hidden fields."""
-    if isinstance(model, PauliHamiltonian):
+    if not isinstance(model, SqRBM):
         return model.log_weight(states)
     sweeper = Sweeper(model.shape, "collapsed")
     theta = model.to_vector()[None]

@@ -36,16 +36,17 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
-from tnqbm.hamiltonian.operator import ANY_MODEL, PauliHamiltonian
+from tnqbm.hamiltonian.grouped import SqBM
+from tnqbm.hamiltonian.kinds import ANY_MODEL, Model
+from tnqbm.hamiltonian.operator import PauliHamiltonian
 
-Model = SqRBM | PauliHamiltonian
 States = NDArray[np.uint8]
 Data = Target | ArrayLike | None
 
 
 @overload
 def sample(
-    model: SqRBM, samples: int, method: Chains | Literal["chains"] = "chains", *,
+    model: Model, samples: int, method: Chains | Literal["chains"] = "chains", *,
     data: Data = None, clamp: Clamp | None = None, seed: Seed, progress: bool = False,
 ) -> tuple[States, ChainsInfo]: ...  # fmt: skip
 
@@ -106,7 +107,8 @@ def sample(
 
     Parameters
     ----------
-    model : an sqRBM; of method "enumeration" a :class:`tnqbm.PauliHamiltonian`, too.
+    model : an sqRBM; of methods "chains" and "enumeration" a :class:`tnqbm.SqBM`, too, and of
+        "enumeration" a :class:`tnqbm.PauliHamiltonian`.
     samples : how many to keep of every chain; of "perfect" and "enumeration", how many to draw in
         all.
     method : "chains" or :class:`mc.Chains`, Markov chains; "tempered" or :class:`mc.Tempered`,
@@ -155,6 +157,8 @@ def sample(
         states, info, alarms = sample_chains(
             model, samples, policy, data=data, held=held, seed=seed, progress=progress
         )
+    elif isinstance(model, SqBM):
+        raise ValueError("method: an SqBM is sampled by 'chains' and by 'enumeration'")
     elif isinstance(policy, Tempered | Snapshots):
         if (held != FREE).any():
             raise ValueError("clamp: tempering holds no units fixed; use method = 'chains'")

@@ -12,7 +12,7 @@ from mc.studies.study import SEEDED_DATA, Product, Study, coupled_paulis, is_dat
 from mc.studies.text import failure, near_value
 from tnqbm import datasets
 from tnqbm.core.connectivity import DENSE, hidden_units, named
-from tnqbm.training.families import FAMILIES, check_parts
+from tnqbm.training.families import FAMILIES
 from tnqbm.training.minibatches import epoch_rows
 from tnqbm.training.settings import TrainingSettings
 
@@ -111,17 +111,18 @@ def _wrong_family(
     for name in study.model.settings:
         if name not in used:
             yield f"model.{name}: {product.family!r} has no such setting{_settings(product)}"
-    for label in product.gradient:
-        for check in (family.check, partial(check_parts, family.kind)):
-            if label in settings and (message := failure(check, settings[label])):
-                yield f"{label!r} with {key}: {message}"
     for n, paulis in itertools.product(product.visible, product.paulis):
         for m in product.hidden_by_paulis.get(paulis, product.hidden):
             where: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
-            try:
-                study.size({**where, **product.of_family})
-            except ValueError as error:
-                yield f"{key} with visible = {n} and hidden = {m}: {error}"
+            where |= product.of_family
+            if message := failure(study.size, where):
+                yield f"{key} with visible = {n} and hidden = {m}: {message}"
+                continue
+            for label in product.gradient:
+                if label in settings and (
+                    message := failure(family.check, study.shape(where), settings[label])
+                ):
+                    yield f"{label!r} with {key}: {message}"
 
 
 def _settings(product: Product) -> str:

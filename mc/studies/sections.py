@@ -148,7 +148,8 @@ class FamilyKeys(Section):
         None,
         description='which visible units of `sqbm` (`"all"` if left out) and `tfim` (`"none"`) are '
         'coupled to each other: `"none"`, `"all"`, `"line"`, `"ring"`, `"lattice-4x4"`, '
-        '`"torus-4x4"`, or all pairs inside `"groups-4"` of four',
+        '`"torus-4x4"`, all pairs inside `"groups-4"` of four, or the pairs, counted from 0, as in '
+        '`"0-1,1-2"`',
     )
     hidden_edges: str | None = Field(
         None, description="which hidden units are coupled to each other, as in `visible_edges`"

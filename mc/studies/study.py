@@ -33,14 +33,15 @@ from tnqbm.datasets import readers
 from tnqbm.datasets.data import read_data
 from tnqbm.training.costs import run_cost
 from tnqbm.training.estimators import Size
-from tnqbm.training.families import DEFAULT, FAMILIES, ModelShape, family_of, shape_of
+from tnqbm.training.families import DEFAULT, FAMILIES, family_of, shape_of
+from tnqbm.training.family import ModelShape
 from tnqbm.training.settings import TrainingSettings
 from tnqbm.training.trajectory import METRICS
 
 if TYPE_CHECKING:
     from tnqbm.archive import PlannedGroup
-    from tnqbm.archive.parameters import Model
     from tnqbm.datasets import Target
+    from tnqbm.hamiltonian.kinds import Model
     from tnqbm.training.estimators import Size
     from tnqbm.training.problems import Problem
     from tnqbm.training.settings import TrainingSettings
@@ -255,9 +256,9 @@ class Study(Section):
 
     def size(self, coordinates: Mapping[str, Coordinate]) -> Size:
         """The size of the models of a run."""
-        return family_of(coordinates).size(self._shape(coordinates))
+        return family_of(coordinates).size(self.shape(coordinates))
 
-    def _shape(self, coordinates: Mapping[str, Coordinate]) -> ModelShape:
+    def shape(self, coordinates: Mapping[str, Coordinate]) -> ModelShape:
         """What decides which parameters the models of a run have."""
         return shape_of({"connectivity": self.model.connectivity, **coordinates})
 
@@ -330,7 +331,7 @@ class Study(Section):
         which leave some out, nor on the family, which leaves some out or adds some. With
         ``fields = "data"`` the visible fields are those of the data's first moments instead.
         """
-        family, shape = family_of(coordinates), self._shape(coordinates)
+        family, shape = family_of(coordinates), self.shape(coordinates)
         without = ("connectivity", "couple", "family", *family.settings)
         known = self._stream_coordinates(coordinates)
         alike = {name: value for name, value in known.items() if name not in without}
@@ -346,7 +347,7 @@ class Study(Section):
         models = [self.initial_model(coordinates, seed) for seed in seeds]
         test, valid = self.test_target(coordinates), self.valid_target(coordinates)
         return family_of(coordinates).problem(
-            self._shape(coordinates),
+            self.shape(coordinates),
             models,
             self.targets(coordinates, seeds),
             None if test is None else [test] * len(models),

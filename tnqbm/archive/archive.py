@@ -70,7 +70,8 @@ class Run:
     def model(self) -> Any:
         """The final model, None if it was not kept.
 
-        A :class:`tnqbm.SqRBM`; of runs of other families a :class:`tnqbm.PauliHamiltonian`.
+        A :class:`tnqbm.SqRBM`; of sqBMs of small hidden groups a :class:`tnqbm.SqBM`, of other
+        models a :class:`tnqbm.PauliHamiltonian`.
         """
         return self.trajectory.model
 

@@ -28,6 +28,7 @@ from tnqbm.archive.coordinates import (
 from tnqbm.files import gate
 from tnqbm.files.content import content_digest
 from tnqbm.files.gate import Arrays, Attribute
+from tnqbm.hamiltonian.kinds import Model
 from tnqbm.training.trajectory import METRICS, Trajectory
 
 COORDINATES = "run_coordinates"
@@ -149,7 +150,7 @@ class Block:
     def _has(self, name: str) -> bool:
         return name in self.arrays
 
-    def _model(self, theta: NDArray[np.float64]) -> parameters.Model:
+    def _model(self, theta: NDArray[np.float64]) -> Model:
         return parameters.model(theta, self.coordinates, self.arrays)
 
     def fingerprint(self, row: int) -> str:

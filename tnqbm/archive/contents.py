@@ -25,7 +25,7 @@ from tnqbm.archive.coordinates import (
     format_seeds,
     parse_seeds,
 )
-from tnqbm.archive.parameters import TERMS
+from tnqbm.archive.parameters import FAMILY, TERMS
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.content import DIGEST, group_digest, read_group, write_group
@@ -33,7 +33,7 @@ from tnqbm.files.gate import Arrays
 from tnqbm.files.storage import set_format, write_sealed
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
@@ -162,7 +162,9 @@ def write_archive_file(
     def fill(root: Any) -> None:
         blocks = root.create_group("blocks")
         entries = fill_blocks(blocks)
-        version = max((_needs(blocks[entry.name]) for entry in entries), default=1)
+        version = max(
+            (_needs(blocks[entry.name], entry.coordinates) for entry in entries), default=1
+        )
         set_format(root, FORMAT, version, kind)
         contents = [
             {
@@ -186,10 +188,12 @@ def write_archive_file(
     write_sealed(path, FORMAT, fill, overwrite=overwrite)
 
 
-def _needs(block: Any) -> int:
+def _needs(block: Any, coordinates: Coordinates) -> int:
     """The first version of the format that has everything in a block."""
     if TERMS in block:
         return 6
+    if FAMILY in coordinates and any(name in block for name in ("parameters", "snapshots")):
+        return 7
     if "record" in block:  # the placeholder of this axis: there are scales
         return 5
     if gate.has_attribute(block, COORDINATES):

@@ -30,11 +30,13 @@ DENSE = "dense"
 FORMS = "dense, line-4, ring-4, lattice-8x8-2x2, torus-8x8-2x2"
 """One example of every form of name, for messages."""
 
-EDGE_FORMS = "none, all, line, ring, lattice-4x4, torus-4x4, groups-4"
+EDGE_FORMS = "none, all, line, ring, lattice-4x4, torus-4x4, groups-4, or 0-1,1-2"
 """One example of every form of name of edges inside a layer, for messages."""
 
 _LINE = re.compile(r"(line|ring)-(\d{1,9})", re.ASCII)
 _LATTICE = re.compile(r"(lattice|torus)-(\d{1,9})x(\d{1,9})-(\d{1,9})x(\d{1,9})", re.ASCII)
+
+_PAIRS = re.compile(r"\d{1,9}-\d{1,9}(,\d{1,9}-\d{1,9})*", re.ASCII)
 
 _EDGES = re.compile(
     r"none|all|line|ring|(lattice|torus)-(\d{1,9})x(\d{1,9})|groups-(\d{1,9})", re.ASCII
@@ -198,9 +200,12 @@ def edges(name: str, units: int) -> list[tuple[int, int]]:
 
     ``"none"``; ``"all"`` pairs; neighbours on a ``"line"``, a ``"ring"``, and, unit ``y cols + x``
     in row y and column x, a ``"lattice-4x4"`` or ``"torus-4x4"`` of 4 rows and 4 columns; all pairs
-    inside ``"groups-4"`` of four units that follow one another. Raises ValueError for an unknown
-    name, and for units that do not fit.
+    inside ``"groups-4"`` of four units that follow one another; or the pairs themselves, units
+    counted from 0, as in ``"0-1,1-2"``. Raises ValueError for an unknown name, and for units that
+    do not fit.
     """
+    if _PAIRS.fullmatch(name):
+        return _listed(name, units)
     found = _EDGES.fullmatch(name)
     if found is None:
         near = difflib.get_close_matches(name, EDGE_FORMS.split(", "), 1, 0.6)
@@ -224,6 +229,20 @@ def edges(name: str, units: int) -> list[tuple[int, int]]:
         coupled = _neighbours(shape, periodic=name.startswith(("ring", "torus")))
     first, second = np.nonzero(np.triu(coupled, 1))
     return list(zip(first.tolist(), second.tolist(), strict=True))
+
+
+def _listed(name: str, units: int) -> list[tuple[int, int]]:
+    """The pairs of a text such as "0-1,1-2", each in rising order."""
+    pairs = []
+    for text in name.split(","):
+        first, second = sorted(int(number) for number in text.split("-"))
+        if first == second or second >= units:
+            what = "couple a unit with itself" if first == second else f"name the unit {second}"
+            raise ValueError(f"edges {name!r} {what}; units are 0 to {units - 1}, pairs different")
+        pairs.append((first, second))
+    if len(set(pairs)) < len(pairs):
+        raise ValueError(f"edges {name!r} repeat a pair")
+    return pairs
 
 
 def _neighbours(shape: tuple[int, int], *, periodic: bool) -> Mask:

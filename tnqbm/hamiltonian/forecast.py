@@ -1,15 +1,19 @@
-"""What evaluating a sum of Pauli strings takes, and the refusal of what will not fit."""
+"""What evaluating sums of Pauli strings takes, and the refusal of what will not fit."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.forecast import Forecast, nanoseconds
 from tnqbm.base.limits import available_bytes
+
+if TYPE_CHECKING:
+    from tnqbm.hamiltonian.layout import GroupLayout
 
 CHUNK_BYTES = 1 << 26
 """Size of the blocks of visible states that are worked on together."""
@@ -72,6 +76,31 @@ def forecast(
     free = available_bytes()
     fits = seconds <= MAX_SECONDS and (free is None or size <= free)
     return Forecast(method, seconds, size, fits, note)
+
+
+class GroupWork(NamedTuple):
+    """Nanoseconds of one core that an sqBM of small hidden groups takes for one visible state.
+
+    ``weight`` is its log weight, ``averages`` those of all terms, and ``sweep`` a collapsed sweep
+    of a chain.
+    """
+
+    weight: float
+    averages: float
+    sweep: float
+
+
+def group_work(layout: GroupLayout) -> GroupWork:
+    """What models of a layout take."""
+    times, kind = nanoseconds("groups"), layout.n_paulis - 1
+    lengths = np.array([len(group) for group in layout.groups], np.int64)
+    trace = np.array(times["trace"][kind])[lengths - 1]
+    state = np.array(times["state"][kind])[lengths - 1]
+    fields = times["field"] * layout.n * layout.fields
+    flips = trace[layout.network.links].sum()
+    return GroupWork(
+        float(fields + trace.sum()), float(2.0 * fields + state.sum()), float(fields + flips)
+    )
 
 
 def _eigen_seconds(qubits: int, real: bool) -> float:

@@ -13,13 +13,13 @@ from scipy.special import logsumexp
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
-from tnqbm.core.connectivity import checked_mask
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.group_states import GroupStates, all_log_weights, enumerated
+from tnqbm.hamiltonian.grouping import layout_of, model_arguments, uniform
 from tnqbm.hamiltonian.layout import GroupLayout
-from tnqbm.hamiltonian.models import Edges, Parameters, Seed, edge_list, sqbm_terms
+from tnqbm.hamiltonian.models import Edges, Parameters, Seed, sqbm_terms
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
 Float = NDArray[np.float64]
@@ -70,17 +70,13 @@ class SqBM:
         scale: float = 1.0,
         seed: Seed | None = None,
     ) -> None:
-        terms = sqbm_terms(n, m, visible_edges, hidden_edges, paulis, hidden_pairs, mask)
-        self.layout = GroupLayout(
-            n,
-            m,
-            paulis,
-            None if mask is None else checked_mask(mask, n, m),
-            edge_list("visible_edges", visible_edges, n),
-            edge_list("hidden_edges", hidden_edges, m),
-            hidden_pairs == "equal",
-        )
-        self.vector = _checked(self.layout, terms.values(parameters, scale, seed))
+        given = (n, m, visible_edges, hidden_edges, paulis, hidden_pairs, mask)
+        self.layout = layout_of(*given)
+        if parameters is None and seed is not None:
+            values = uniform(self.layout, scale, seed)
+        else:
+            values = sqbm_terms(*given).values(parameters, scale, seed)
+        self.vector = _checked(self.layout, values)
 
     @classmethod
     def of(cls, layout: GroupLayout, vector: ArrayLike) -> SqBM:
@@ -97,8 +93,6 @@ class SqBM:
 
         ValueError for terms that an sqBM does not have, and for groups that are too large.
         """
-        from tnqbm.hamiltonian.grouping import model_arguments
-
         return cls(**model_arguments(hamiltonian))
 
     def to_hamiltonian(self) -> PauliHamiltonian:
@@ -164,6 +158,16 @@ class SqBM:
     def parameters(self) -> Mapping[str, Float]:
         """Copies of the parameters by group of terms, as the constructor takes them."""
         return self.layout.arrays(self.vector)
+
+    @property
+    def a(self) -> Float:
+        """Visible fields (n,)."""
+        return self.vector[self.layout.parts[0]]
+
+    @property
+    def w(self) -> Float:
+        """Couplings of visible and hidden units (P, n, m), 0 outside the mask."""
+        return self.layout.arrays(self.vector)["w"]
 
     def to_vector(self) -> Float:
         """The parameters (n_parameters,), in the order of ``names``."""

@@ -1,13 +1,62 @@
-"""Which sqBM a sum of Pauli strings is."""
+"""What an sqBM of small hidden groups is made from: couplings by name, or a Pauli sum."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from tnqbm.core.paulis import PAPER_SETS
+from tnqbm.core import streams
+from tnqbm.core.connectivity import checked_mask
+from tnqbm.core.paulis import PAPER_SETS, check_paulis
+from tnqbm.hamiltonian.layout import GroupLayout
+from tnqbm.hamiltonian.models import (
+    Edges,
+    Seed,
+    check_scale,
+    check_sizes,
+    edge_list,
+    equal_pairs,
+)
 from tnqbm.hamiltonian.operator import PauliHamiltonian
+
+
+def layout_of(
+    n: int,
+    m: int,
+    visible_edges: Edges,
+    hidden_edges: Edges,
+    paulis: str,
+    hidden_pairs: str,
+    mask: ArrayLike | None,
+) -> GroupLayout:
+    """Where the parameters of :class:`tnqbm.SqBM` with these arguments stand; its errors."""
+    check_sizes(n, m)
+    return GroupLayout(
+        n,
+        m,
+        check_paulis(paulis),
+        None if mask is None else checked_mask(mask, n, m),
+        edge_list("visible_edges", visible_edges, n),
+        edge_list("hidden_edges", hidden_edges, m),
+        equal_pairs(hidden_pairs),
+    )
+
+
+def uniform(layout: GroupLayout, scale: float, seed: Seed) -> NDArray[np.float64]:
+    """Parameters (size,) that are uniform in [-scale, scale], as :func:`tnqbm.hamiltonian.sqbm`
+    draws them: also those of couplings outside the mask, which are left out then.
+
+    ValueError unless ``scale`` is finite and at least 0.
+    """
+    check_scale(scale)
+    rng = streams.generator(seed)
+    first, last = layout.parts[2].start, layout.parts[3].start
+    fields = rng.uniform(-scale, scale, first)
+    products = rng.uniform(-scale, scale, (layout.n_paulis, layout.n, layout.m))
+    pairs = rng.uniform(-scale, scale, layout.size - last)
+    return np.concatenate([fields, products[:, layout.coupled].ravel(), pairs])
 
 
 def model_arguments(hamiltonian: PauliHamiltonian) -> dict[str, Any]:

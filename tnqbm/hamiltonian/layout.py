@@ -8,11 +8,12 @@ group, those of one qubit side by side.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
@@ -67,7 +68,8 @@ class GroupLayout:
         self.n, self.m, self.paulis, self.mask = n, m, paulis, mask
         self.visible_edges = np.array(visible_edges, np.int64).reshape(-1, 2)
         self.hidden_edges = np.array(hidden_edges, np.int64).reshape(-1, 2)
-        self.groups = _groups(m, self.hidden_edges)
+        self.groups = hidden_groups(m, self.hidden_edges)
+        _check_groups(self.groups)
         self.equal = equal
         self.n_paulis = len(paulis)
         self.axis = [AXES[3].index(p) for p in paulis]
@@ -237,21 +239,35 @@ class GroupLayout:
         return network, matrices
 
 
+@cache
 def packed_matrix(string: str, n_paulis: int) -> Float:
     """The matrix of a Pauli string on a group as kernels store it: the diagonal if there is one
     Pauli matrix, else the lower triangle, real parts and, of three, imaginary parts."""
     matrix = pauli_string(string)
-    if n_paulis == 1:
-        return np.asarray(np.diag(matrix).real)
     lower = matrix[np.tril_indices(matrix.shape[0])]
-    return np.asarray(lower.real if n_paulis == 2 else np.r_[lower.real, lower.imag])
+    if n_paulis == 1:
+        packed = np.diag(matrix).real.copy()
+    else:
+        packed = lower.real.copy() if n_paulis == 2 else np.r_[lower.real, lower.imag]
+    packed.flags.writeable = False
+    return np.asarray(packed)
 
 
-def _groups(m: int, edges: Index) -> tuple[tuple[int, ...], ...]:
-    """Hidden qubits that are coupled with one another, each in rising order, by the first."""
-    graph = csr_array((np.ones(len(edges)), tuple(edges.T)), (m, m))
-    count, labels = connected_components(graph, directed=False)
-    groups = sorted(tuple(np.flatnonzero(labels == g).tolist()) for g in range(count))
+def hidden_groups(m: int, edges: ArrayLike) -> tuple[tuple[int, ...], ...]:
+    """Hidden qubits that are coupled with one another, each in rising order, by the first.
+
+    ``edges`` (E, 2) are the pairs that are coupled directly.
+    """
+    pairs = np.asarray(edges, np.int64).reshape(-1, 2)
+    graph = csr_array((np.ones(len(pairs)), tuple(pairs.T)), (m, m))
+    labels = connected_components(graph, directed=False)[1]
+    found: dict[int, list[int]] = {}
+    for j, label in enumerate(labels.tolist()):
+        found.setdefault(label, []).append(j)
+    return tuple(tuple(group) for group in found.values())
+
+
+def _check_groups(groups: tuple[tuple[int, ...], ...]) -> None:
     longest = max(groups, key=len, default=())
     if len(longest) > MAX_GROUP:
         raise ValueError(
@@ -259,7 +275,6 @@ def _groups(m: int, edges: Index) -> tuple[tuple[int, ...], ...]:
             f"through others: {', '.join(map(str, longest))}; groups have at most {MAX_GROUP} "
             "(take hidden_edges='groups-4', or tnqbm.hamiltonian.sqbm for few units)"
         )
-    return tuple(groups)
 
 
 def _starts(sorted_by: Index, count: int) -> Index:

@@ -30,8 +30,7 @@ class Terms:
     """Groups of strings in order, each with the shape of its array of coefficients."""
 
     def __init__(self, n: int, m: int) -> None:
-        if n < 1 or m < 0:
-            raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
+        check_sizes(n, m)
         self.n, self.m = n, m
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._letters: dict[str, Sequence[Letters | None]] = {}
@@ -74,8 +73,7 @@ class Terms:
             raise ValueError("give either parameters or, for random ones, a seed")
         present = self.present
         if parameters is None:
-            if not (np.isfinite(scale) and scale >= 0):
-                raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
+            check_scale(scale)
             assert seed is not None
             return streams.generator(seed).uniform(-scale, scale, present.size)[present]
         if isinstance(parameters, Mapping):
@@ -166,9 +164,7 @@ def sqbm_terms(
     )
     pairs = edge_list("visible_edges", visible_edges, n)
     terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
-    if hidden_pairs not in ("all", "equal"):
-        raise ValueError(f"hidden_pairs must be 'all' or 'equal', got {hidden_pairs!r}")
-    equal = hidden_pairs == "equal"
+    equal = equal_pairs(hidden_pairs)
     kinds = [(p, r) for p in letters for r in letters if p == r or not equal]
     pairs = edge_list("hidden_edges", hidden_edges, m)
     shape = (len(letters),) if equal else (len(letters), len(letters))
@@ -275,6 +271,25 @@ def tfim(
 def _mask(mask: ArrayLike | None, n: int, m: int) -> NDArray[np.bool_]:
     checked = None if mask is None else checked_mask(mask, n, m)
     return np.ones((n, m), dtype=np.bool_) if checked is None else checked
+
+
+def equal_pairs(hidden_pairs: str) -> bool:
+    """Whether only equal Pauli matrices couple; ValueError unless "all" or "equal"."""
+    if hidden_pairs not in ("all", "equal"):
+        raise ValueError(f"hidden_pairs must be 'all' or 'equal', got {hidden_pairs!r}")
+    return hidden_pairs == "equal"
+
+
+def check_sizes(n: int, m: int) -> None:
+    """ValueError unless there is a visible unit."""
+    if n < 1 or m < 0:
+        raise ValueError(f"need n >= 1 visible and m >= 0 hidden units, got n = {n}, m = {m}")
+
+
+def check_scale(scale: float) -> None:
+    """ValueError unless ``scale`` is a finite number >= 0."""
+    if not (np.isfinite(scale) and scale >= 0):
+        raise ValueError(f"scale must be a finite number >= 0, got {scale!r}")
 
 
 def edge_list(key: str, edges: Edges, units: int) -> list[tuple[int, int]]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.base import arguments
-from tnqbm.base.arguments import checked, one_of, shown
+from tnqbm.base.arguments import checked, shown
 from tnqbm.base.forecast import Forecast
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.model import MODEL, SqRBM
@@ -353,9 +353,6 @@ class PauliHamiltonian:
             )
         return listed
 
-
-ANY_MODEL = one_of(SqRBM, PauliHamiltonian)
-"""Kind of arguments that are models of any family, see :mod:`tnqbm.base.arguments`."""
 
 _FLIPS = str.maketrans("IXYZ", "0110")
 

@@ -5,17 +5,19 @@ every lane, plus the field of every qubit. Which Pauli matrices there are decide
 one all are diagonal; of two the matrices are real in axes where the two are X and Z; of three they
 are Hermitian. A global turn of the axes changes no trace.
 
-A lower triangle is stored row by row, entry (r, c) at ``r (r + 1) / 2 + c``; real parts come first,
-imaginary parts after all of them. Householder reflections make the matrices tridiagonal, of which
-only the diagonal and the squares beside it are needed, and the QL method without square roots of
-Pal, Walker and Kahan (Reinsch, "Algorithm 464: Eigenvalues of a real, symmetric, tridiagonal
-matrix", CACM 16, 1973) finds the eigenvalues. A lane whose eigenvalue has converged rests until all
-others have, so that what is in one lane never depends on the others.
+One qubit and two have closed forms (:mod:`tnqbm.kernels.pair_traces`). Of more, a lower triangle is
+stored row by row, entry (r, c) at ``r (r + 1) / 2 + c``; real parts come first, imaginary parts
+after all of them. Householder reflections make the matrices tridiagonal, of which only the diagonal
+and the squares beside it are needed, and the QL method without square roots of Pal, Walker and
+Kahan (Reinsch, "Algorithm 464: Eigenvalues of a real, symmetric, tridiagonal matrix", CACM 16,
+1973) finds the eigenvalues. A lane whose eigenvalue has converged rests until all others have, so
+that what is in one lane never depends on the others.
 """
 
 from __future__ import annotations
 
 from tnqbm.kernels.fields import length
+from tnqbm.kernels.pair_traces import pair_trace, pair_trace_real
 from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, exp, largest, load, maximum, splat, sqrt, store
 from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum, where_less
@@ -55,6 +57,10 @@ def log_trace(fields, at, constant, first, k, P, W, work):
         d = work[: size * W]
         diagonal(fields, at, constant, first, k, W, d)
         return _log_sum(d, size, W)
+    if k == 2:
+        if P == 2:
+            return pair_trace_real(fields, at, constant, first, W)
+        return pair_trace(fields, at, constant, first, W)
     half = size * (size + 1) // 2 * W
     real, rest = work[:half], work[half:]
     if P == 2:

@@ -17,10 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core import streams
+from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.quantum.conventions import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
 from tnqbm.quantum.usage import Ledger, TooFewShotsError, Usage
 from tnqbm.training.estimators import Averages, Context, GradientEstimator
+from tnqbm.training.groups import SqBMProblem
 from tnqbm.training.hamiltonians import HamiltonianProblem
 
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ def measured(settings: QuantumGradient, context: Context, sampler: Any = None) -
         raise ValueError(
             "the gradient 'quantum' cannot be shared by several ranks; leave ranks_per_run at 1"
         )
-    if isinstance(context.problem, HamiltonianProblem):
+    if isinstance(context.problem, HamiltonianProblem | SqBMProblem):
         return MeasuredExpectations(settings, context, sampler)
     return MeasuredMoments(settings, context, sampler)
 
@@ -204,7 +206,9 @@ class MeasuredExpectations:
         return self._updates.estimate(theta, rows, self._measure)
 
     def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Usage]:
-        result = self._gibbs.measure_paulis(self._problem.model(theta), seed=key)
+        model = self._problem.model(theta)
+        terms = model.to_hamiltonian() if isinstance(model, SqBM) else model
+        result = self._gibbs.measure_paulis(terms, seed=key)
         return np.array([value for value, _ in result.values.values()]), result
 
     def report(self, rows: Rows) -> State:

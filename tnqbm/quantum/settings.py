@@ -23,7 +23,7 @@ class QuantumGradient(GradientSettings):
     """Averages measured on circuits, see docs/quantum.md."""
 
     name: ClassVar[str] = "quantum"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
     alone: ClassVar[str] = "measures circuits"
 
     shots: Annotated[int, whole(16, MAX_COUNTS["shots"])] = Field(

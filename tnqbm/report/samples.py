@@ -15,6 +15,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import index_of, states_of
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.kinds import Model
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.report.content import Draw, GroupRow, LogZ, SampledModel, Skipped
 from tnqbm.report.view import View
@@ -28,7 +29,7 @@ MOST = 6
 CHAINS, DRAWS = 40, 25
 """Samples drawn of a model: chains, and samples of each."""
 
-Sampler = Callable[[SqRBM, Target, int], Draw]
+Sampler = Callable[[Model, Target, int], Draw]
 """Draws from a model: (model, data, seed) -> Draw. Nothing but these may decide the samples."""
 
 
@@ -42,12 +43,12 @@ def picture_shape(data: str, visible: int) -> tuple[int, int] | None:
     return None
 
 
-def exact_draw(model: SqRBM | PauliHamiltonian, target: Target, seed: int) -> Draw:
+def exact_draw(model: Model, target: Target, seed: int) -> Draw:
     """Independent samples (1, N, n) from the model's own probabilities, by enumeration."""
-    if isinstance(model, PauliHamiltonian):
-        probabilities, log_partition = model.probabilities(), model.log_partition()
-    else:
+    if isinstance(model, SqRBM):
         probabilities, log_partition = exact.probabilities(model), exact.log_partition(model)
+    else:
+        probabilities, log_partition = model.probabilities(), model.log_partition()
     rng = streams.generator((seed, model.n_visible))
     drawn = rng.choice(probabilities.size, size=CHAINS * DRAWS, p=probabilities)
     states = states_of(drawn, model.n_visible)[None]
@@ -123,7 +124,7 @@ def _sampled(run: Run, row: GroupRow, sampler: Sampler | None, seed: int) -> Sam
     shape = picture_shape(row.data, row.visible)
     assert shape is not None
     target = datasets.load(row.data, row.visible)
-    small = row.visible <= EXACT_VISIBLE
+    small = row.visible <= EXACT_VISIBLE or isinstance(model, PauliHamiltonian)
     draw = (
         exact_draw(model, target, seed)
         if small or sampler is None

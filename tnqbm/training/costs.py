@@ -16,6 +16,7 @@ from tnqbm.core.shape import Shape
 
 if TYPE_CHECKING:
     from tnqbm.base.forecast import Forecast
+    from tnqbm.hamiltonian.forecast import GroupWork
     from tnqbm.training.settings import TrainingSettings
 
 ROWS = 1000
@@ -27,8 +28,9 @@ class Size(NamedTuple):
 
     ``mask`` (n_visible, n_hidden) says which couplings there are, None if all; ``rows`` is how many
     different states the data have, 0 if that is not known; ``paulis`` are the letters of the Pauli
-    matrices, "" if they are not known. Sums of Pauli strings say how many ``terms`` they have and
-    what one exact gradient of theirs takes; of sqRBMs 0 and None.
+    matrices, "" if they are not known. Models with other parameters than sqRBMs say how many
+    ``terms`` they have. Sums of Pauli strings say what one exact gradient of theirs takes,
+    ``forecast``, and sqBMs of small hidden groups what one visible state takes, ``work``.
     """
 
     n_visible: int
@@ -39,6 +41,7 @@ class Size(NamedTuple):
     paulis: str = ""
     terms: int = 0
     forecast: Forecast | None = None
+    work: GroupWork | None = None
 
     @property
     def n_parameters(self) -> int:
@@ -50,6 +53,8 @@ def enumeration_cost(size: Size) -> float:
     if size.forecast is not None:
         return 1e9 * size.forecast.seconds
     n, m, p = size.n_visible, size.n_hidden, size.n_paulis
+    if size.work is not None:
+        return float(2.0**n * (size.work.weight + size.work.averages)) if n <= 40 else 0.0
     return float(2.0**n * (m * (0.4 * p + 1.3) + 4.0)) if n <= 40 else 0.0
 
 
@@ -57,6 +62,9 @@ def enumerated_update_cost(size: Size) -> float:
     """One update with exact averages of data and model."""
     if size.forecast is not None:
         return 1e9 * size.forecast.seconds + 7500.0
+    if size.work is not None:
+        rows = size.rows or min(ROWS, 2.0 ** min(size.n_visible, 40))
+        return enumeration_cost(size) + rows * size.work.averages + 5.0 * size.terms + 2e4
     n, m, p = size.n_visible, size.n_hidden, size.n_paulis
     sums = 2.0**n * (m * (0.4 * p + 1.3) + 4.0)
     return sums + 35.0 * p * m * (n + 1) + 7500.0
@@ -64,6 +72,8 @@ def enumerated_update_cost(size: Size) -> float:
 
 def averages_cost(size: Size, training: TrainingSettings) -> float:
     """Averages over one visible state."""
+    if size.work is not None:
+        return size.work.averages
     single = 0.6 if training.precision == "single" else 1.0
     return 50.0 + 0.1 * size.n_paulis * size.n_visible * size.n_hidden * single
 

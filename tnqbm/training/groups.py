@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from tnqbm.base.arguments import checked, one_of, several
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.hamiltonian.forecast import group_work
 from tnqbm.hamiltonian.group_states import GroupStates, enumerated
 from tnqbm.hamiltonian.grouped import SqBM
+from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.training.costs import Size
 from tnqbm.training.estimators.protocol import Averages, Stateless
 from tnqbm.training.inputs import check_targets, stacked, stacked_apart
@@ -69,15 +71,8 @@ class SqBMProblem:
         self.held_out = stacked_apart(parts, len(models), self.n_visible)
 
     def check(self, training: TrainingSettings) -> None:
-        layout = self.layout
-        if training.centred:
-            raise ValueError("centred: is for sqRBMs; sqBMs have no centred gradient")
-        if training.precision != "double":
-            raise ValueError("precision: sqBMs are evaluated in double precision")
-        size = Size(
-            layout.n, layout.m, layout.n_paulis, layout.mask, self.states.shape[1], layout.paulis,
-            layout.size,
-        )  # fmt: skip
+        check_group_settings(training)
+        size = size_of(self.layout)._replace(rows=self.states.shape[1])
         for check in training.checks_of_sizes():
             check(size, training)
 
@@ -122,6 +117,27 @@ class SqBMProblem:
 
     def model(self, theta: Float) -> SqBM:
         return SqBM.of(self.layout, theta)
+
+
+def size_of(layout: GroupLayout) -> Size:
+    """The size of sqBMs of a layout."""
+    return Size(
+        layout.n,
+        layout.m,
+        layout.n_paulis,
+        layout.mask,
+        paulis=layout.paulis,
+        terms=layout.size,
+        work=group_work(layout),
+    )
+
+
+def check_group_settings(training: TrainingSettings) -> None:
+    """ValueError "field: what is wrong" for settings that do not go with sqBMs of small groups."""
+    if training.centred:
+        raise ValueError("centred: is for sqRBMs; sqBMs have no centred gradient")
+    if training.precision != "double":
+        raise ValueError("precision: sqBMs are evaluated in double precision")
 
 
 class GroupAverages:

@@ -23,7 +23,7 @@ from tnqbm.training.estimators import (
     Context,
     between,
 )
-from tnqbm.training.families import check_parts
+from tnqbm.training.family import check_parts
 from tnqbm.training.inputs import checked_keys
 from tnqbm.training.minibatches import Minibatches
 from tnqbm.training.optimizers import OptimizerContext, Step

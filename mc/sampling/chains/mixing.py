@@ -27,6 +27,7 @@ from mc.sampling.chains.diagnostics import (
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.grouped import SqBM
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -145,7 +146,7 @@ def diagnose(
 
 
 def directions(
-    model: SqRBM, states: States, data: Target | None, units: NDArray[np.intp] | None = None
+    model: SqRBM | SqBM, states: States, data: Target | None, units: NDArray[np.intp] | None = None
 ) -> Float:
     """Directions (K, n) along which modes may come apart; ``units`` are the ones that move.
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import Sweeper, basis_number
+from mc.kernels.groups import GroupSweeper
 from mc.sampling.amplitude.moves import IndependenceMoves
 from mc.sampling.policies import Init
 from tnqbm.base.arguments import is_whole
@@ -15,6 +16,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.grouped import SqBM
 
 States = NDArray[np.uint8]
 Seed = int | np.random.SeedSequence
@@ -110,12 +112,12 @@ def as_target(data: Target | ArrayLike) -> Target:
     return data if isinstance(data, Target) else Target.from_samples(data)
 
 
-def scout_states(model: SqRBM, count: int, data: Target | None, seed: int) -> States:
+def scout_states(model: SqRBM | SqBM, count: int, data: Target | None, seed: int) -> States:
     """The states of :func:`spread_states` that are not random bits, (count, n)."""
     return spread_states(model, 2 * count, data, seed)[1::2]
 
 
-def spread_states(model: SqRBM, count: int, data: Target | None, seed: int) -> States:
+def spread_states(model: SqRBM | SqBM, count: int, data: Target | None, seed: int) -> States:
     """States (count, n) far from each other, for chains that should not agree before they mix.
 
     Every other one is random bits. The others are where hidden units of random signs would send
@@ -150,7 +152,7 @@ class MovingChains:
 
     def __init__(
         self,
-        model: SqRBM,
+        model: SqRBM | SqBM,
         kernel: str,
         states: States,
         key: int,
@@ -169,14 +171,19 @@ class MovingChains:
         self._moves = moves
         self._theta = model.to_vector()[None]
         self._keys = np.array([key], dtype=np.uint64)
-        self._sweeper = Sweeper(
-            model.shape,
-            kernel,
-            precision=precision,
-            inertia=inertia,
-            basis=basis_number(kernel, basis, model.paulis),
-            free=None if free.all() else free,
-        )
+        moving = None if free.all() else free
+        self._sweeper: Sweeper | GroupSweeper
+        if isinstance(model, SqBM):
+            self._sweeper = GroupSweeper(model.layout, free=moving)
+        else:
+            self._sweeper = Sweeper(
+                model.shape,
+                kernel,
+                precision=precision,
+                inertia=inertia,
+                basis=basis_number(kernel, basis, model.paulis),
+                free=moving,
+            )
 
     def advance(self, sweeps: int) -> NDArray[np.float64]:
         """So many sweeps of every chain; acceptance (chains,), see :class:`mc.kernels.Sweeper`.

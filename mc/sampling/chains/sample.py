@@ -36,9 +36,14 @@ from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.forecast import group_work
+from tnqbm.hamiltonian.grouped import SqBM
 
 FALLBACK = "collapsed"
 """The kernel that is always exact, applies to every model and mixes best per sweep."""
+
+COLLAPSED = 1.25
+"""Nanoseconds of a pair of units and Pauli matrix in a sweep of :data:`FALLBACK` of an sqRBM."""
 
 TENSOR = "tensor"
 """A sweep of :data:`FALLBACK`, then a global move proposed by an amplitude matrix product state."""
@@ -51,7 +56,7 @@ UNSEEN = 5.0
 
 
 def sample_chains(
-    model: SqRBM,
+    model: SqRBM | SqBM,
     samples: int,
     policy: Chains,
     *,
@@ -72,7 +77,8 @@ def sample_chains(
 
     pilots: tuple[Pilot, ...] = ()
     chosen = None
-    if policy.kernel == "auto" or policy.burn_in is None or policy.thin is None:
+    kernels = _candidates(model) if policy.kernel == "auto" else [policy.kernel]
+    if len(kernels) > 1 or policy.burn_in is None or policy.thin is None:
         # A start of its own, so that the pilot is the same for every number of chains.
         pilot_start = source.start(CHAINS, streams.Sample.PILOT_START)
 
@@ -81,11 +87,12 @@ def sample_chains(
                 kernel, pilot_start, streams.key(seed, streams.Sample.PILOT, *kernel.encode())
             )
 
-        kernels = _candidates(paulis) if policy.kernel == "auto" else [policy.kernel]
         size = n * model.n_hidden * paulis + (MOVE_WORK if policy.kernel == TENSOR else 0)
+        if isinstance(model, SqBM):
+            size = round(group_work(model.layout).sweep / COLLAPSED)
         pilots = run_pilots(make_pilot, kernels, size=size, free=free)
         chosen = fastest(pilots, FALLBACK if policy.kernel == "auto" else policy.kernel)
-    kernel = policy.kernel if chosen is None else chosen.kernel
+    kernel = kernels[0] if chosen is None else chosen.kernel
     burn_in = chosen.burn_in if policy.burn_in is None and chosen else policy.burn_in or 0
     thin = chosen.thin if policy.thin is None and chosen else policy.thin or 1
 
@@ -134,10 +141,15 @@ def sample_chains(
     return trace.samples, info, [MixingWarning(_advice(troubles, kernel))] if troubles else []
 
 
-def _check(model: SqRBM, samples: int, policy: Chains, n_free: int) -> None:
+def _check(model: SqRBM | SqBM, samples: int, policy: Chains, n_free: int) -> None:
     """Errors on what does not suit the model, before any work."""
     n = model.n_visible
-    if policy.kernel not in ("auto", TENSOR):
+    if isinstance(model, SqBM):
+        if policy.kernel not in ("auto", FALLBACK) or policy.precision != "double":
+            raise ValueError(
+                f"kernel, precision: an SqBM is swept by kernel = {FALLBACK!r} in double precision"
+            )
+    elif policy.kernel not in ("auto", TENSOR):
         check_kernel(policy.kernel, len(model.paulis))
         check_states(policy.kernel, model.shape, model.mask)
         check_kernel_basis(policy.kernel, policy.basis, model.paulis)
@@ -164,7 +176,7 @@ class _Source:
 
     def __init__(
         self,
-        model: SqRBM,
+        model: SqRBM | SqBM,
         policy: Chains,
         data: Target | ArrayLike | None,
         held: NDArray[np.int8],
@@ -175,7 +187,7 @@ class _Source:
         self.free = held == FREE
         self.lacking: list[str] = []
         self._network = policy.proposal
-        if policy.kernel != TENSOR:
+        if isinstance(model, SqBM) or policy.kernel != TENSOR:
             return
         part = conditioned(model, held)
         self._log_weight = log_weight_of(part)
@@ -295,6 +307,14 @@ def _advice(troubles: list[str], kernel: str) -> str:
     )
 
 
-def _candidates(n_paulis: int) -> list[str]:
-    """The kernels that are exact for so many Paulis."""
-    return [*(["block"] if n_paulis == 1 else []), "bloch", "thermal", "collapsed", "measured"]
+def _candidates(model: SqRBM | SqBM) -> list[str]:
+    """The kernels that are exact for the model."""
+    if isinstance(model, SqBM):
+        return [FALLBACK]
+    return [
+        *(["block"] if len(model.paulis) == 1 else []),
+        "bloch",
+        "thermal",
+        "collapsed",
+        "measured",
+    ]

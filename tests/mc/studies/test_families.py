@@ -17,7 +17,7 @@ from mc import StudyInterrupted, load_study, run_study, sample
 from mc.studies.identity import study_identity
 from tests.mc.cli.calling import caller, message_of
 from tests.mc.studies.samples import Disturbance, changed, problems_of, run
-from tnqbm import SqRBM, figures
+from tnqbm import SqBM, SqRBM, figures
 from tnqbm.archive import Archive, merge
 from tnqbm.archive.rows import variant_names
 from tnqbm.core.states import index_of
@@ -145,7 +145,8 @@ def test_models_start_as_the_sqrbm_does() -> None:
     assert isinstance(sqrbm, SqRBM)
     assert lateral.to_vector()[: sqrbm.n_parameters].tolist() == sqrbm.to_vector().tolist()
     theta = [model.to_vector() for model in models]
-    assert models[1:] == [
+    assert isinstance(lateral, SqBM)
+    assert [lateral.to_hamiltonian(), *models[2:]] == [
         sqbm(4, 2, paulis="XZ", hidden_edges="line", parameters=theta[1]),
         qrbm(
             4, 2, visible_paulis="XZ", paulis="XZ", interactions=("ZZ", "XX"), parameters=theta[2]
@@ -157,8 +158,8 @@ def test_models_start_as_the_sqrbm_does() -> None:
 
 def test_visible_fields_start_at_the_data() -> None:
     plan = load_study(study(model__fields="data", data__name="cardinality"))
-    sqrbm, *others = [plan.initial_model(c, 2) for c in plan.combinations()[::2]]
-    for model in others:
+    sqrbm, lateral, *others = [plan.initial_model(c, 2) for c in plan.combinations()[::2]]
+    for model in (lateral.to_hamiltonian(), *others):
         fields = [model.terms["I" * i + "Z" + "I" * (4 - i)] for i in range(4)]
         assert fields == sqrbm.a.tolist()
 
@@ -172,9 +173,9 @@ def test_archives_hold_terms_and_coefficients(path: Path) -> None:
     archive = Archive(path)
     assert archive.progress == (24, 24)
     with h5py.File(path, "r", locking=False) as file:
-        assert file.attrs["format_version"] == 6
+        assert file.attrs["format_version"] == 7
         held = {name: "terms" in block for name, block in file["blocks"].items()}
-        assert sorted(held.values()) == [False] * 4 + [True] * 12
+        assert sorted(held.values()) == [False] * 8 + [True] * 8
     for coordinates in load_study(study()).combinations():
         one = archive.run(**coordinates, seed=2)
         start = load_study(study()).initial_model(coordinates, 2)
@@ -190,7 +191,8 @@ def test_likelihoods_are_those_of_dense_matrices(path: Path) -> None:
     target = load_study(study()).target({"data": "bas", "visible": 4}, 1).dense()
     for family in ("sqbm", "qrbm", "tfim"):
         one = Archive(path).run(family=family, hidden=2, seed=3)
-        rho = scipy.linalg.expm(-one.model.matrix())
+        model = one.model.to_hamiltonian() if isinstance(one.model, SqBM) else one.model
+        rho = scipy.linalg.expm(-model.matrix())
         p = np.diag(rho).real.reshape(16, -1).sum(axis=1) / np.trace(rho).real
         nll = -float(target[target > 0] @ np.log(p[target > 0]))
         assert one.trajectory.final["nll"] == pytest.approx(nll, abs=1e-10)
@@ -278,8 +280,8 @@ def test_commands_work_on_all_families(path: Path, tmp_path: Path) -> None:
 
 
 def test_commands_for_sqrbms_say_so(path: Path) -> None:
-    run_of = (str(path), "--run", "family=sqbm", "hidden=2", "seed=1")
-    assert "is of family 'sqbm', and this is for sqRBMs" in message_of(caller("structure"))(*run_of)
+    run_of = (str(path), "--run", "family=tfim", "hidden=2", "seed=1")
+    assert "is of family 'tfim', and this is for sqRBMs" in message_of(caller("structure"))(*run_of)
     assert "method = 'enumeration'" in message_of(caller("sample"))(*run_of)
     assert "use method = 'exact'" in message_of(caller("logz"))(*run_of, "--method", "ais")
 

@@ -50,7 +50,7 @@ class ExactReference(ComparedReference):
     """Exact averages by enumeration."""
 
     name: ClassVar[str] = "exact"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         _check(self, ExactGradient(), size, training)

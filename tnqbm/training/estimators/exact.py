@@ -164,10 +164,10 @@ def _check_enumerable(size: Size) -> None:
         refuse_unless_it_fits(size.forecast)
         return
     try:
-        check_enumerable(size.n_visible)
+        check_enumerable(size.n_visible, dense=size.work is not None)
     except ValueError as error:
         hint = ""
-        if size.mask is not None:
+        if size.mask is not None and size.work is None:
             hint = (
                 "; locally connected models may have exact gradients at this size: 'contraction', "
                 "also as evaluate = 'contraction'"

@@ -1,0 +1,218 @@
+"""Families of models with couplings inside the layers, and of Pauli sums of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tnqbm.core import streams
+from tnqbm.hamiltonian.grouped import SqBM
+from tnqbm.hamiltonian.grouping import layout_of, uniform
+from tnqbm.hamiltonian.layout import GroupLayout, hidden_groups
+from tnqbm.hamiltonian.models import edge_list, sqbm
+from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.hamiltonian.terms import MAX_QUBITS
+from tnqbm.kernels.group_traces import MAX_GROUP
+from tnqbm.training.costs import Size
+from tnqbm.training.family import Float, ModelShape, Targets, check_parts
+from tnqbm.training.groups import SqBMProblem, check_group_settings, size_of
+from tnqbm.training.hamiltonians import HamiltonianProblem, check_settings
+from tnqbm.training.problems import Problem
+
+if TYPE_CHECKING:
+    from tnqbm.training.settings import TrainingSettings
+
+MAX_PAIRED = 2048
+"""Most units of models whose layers may have couplings of all pairs of units."""
+
+Settings = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class HamiltonianFamily:
+    """Sums of Pauli strings that ``build(n, m, ...)`` makes, one of :mod:`tnqbm.hamiltonian`."""
+
+    name: str
+    build: Callable[..., PauliHamiltonian]
+    settings: Mapping[str, str]
+    paulis: str = ""
+    couples: bool = False
+    most_units: int | None = MAX_QUBITS
+
+    def coordinates(self, settings: Mapping[str, str]) -> dict[str, str]:
+        own = {name: settings.get(name, default) for name, default in self.settings.items()}
+        return {"family": self.name, **own}
+
+    def layout(self, shape: ModelShape) -> GroupLayout | None:
+        return None
+
+    def check(self, shape: ModelShape, training: TrainingSettings) -> None:
+        check_settings(training)
+        check_parts(HamiltonianProblem.family, training)
+
+    def size(self, shape: ModelShape) -> Size:
+        mask = None if shape.mask is None else shape.mask.tobytes()
+        given = tuple(sorted(self._arguments(shape).items()))
+        return _size(self.build, shape.n_visible, shape.n_hidden, shape.paulis, mask, given)
+
+    def n_parameters(self, shape: ModelShape) -> int:
+        return self.size(shape).n_parameters
+
+    def model(
+        self, shape: ModelShape, scale: float, seed: np.random.SeedSequence
+    ) -> PauliHamiltonian:
+        given: dict[str, Any] = self._arguments(shape)
+        return self.build(
+            shape.n_visible, shape.n_hidden, mask=shape.mask, scale=scale, seed=seed, **given
+        )
+
+    def with_fields(self, model: PauliHamiltonian, fields: Float) -> PauliHamiltonian:
+        n, q = model.n_visible, model.n_qubits
+        own = {"I" * i + "Z" + "I" * (q - i - 1): float(fields[i]) for i in range(n)}
+        return model.with_coefficients([own.get(term, c) for term, c in model.terms.items()])
+
+    def problem(
+        self,
+        shape: ModelShape,
+        models: Sequence[PauliHamiltonian],
+        targets: Targets,
+        tests: Targets | None = None,
+        valids: Targets | None = None,
+    ) -> Problem:
+        return HamiltonianProblem(models, targets, tests=tests, valids=valids)
+
+    def _arguments(self, shape: ModelShape) -> dict[str, str]:
+        """Keywords of ``build`` beside sizes, mask and parameters."""
+        paulis = {} if self.paulis else {"paulis": shape.paulis}
+        return {**self.settings, **shape.settings, **paulis}
+
+
+@lru_cache(maxsize=256)
+def _size(
+    build: Callable[..., PauliHamiltonian],
+    n: int,
+    m: int,
+    paulis: str,
+    mask: bytes | None,
+    given: Settings,
+) -> Size:
+    """The size of Hamiltonians, from their terms; those of large models take a while."""
+    coupled = None if mask is None else np.frombuffer(mask, np.bool_).reshape(n, m)
+    model = build(n, m, mask=coupled, scale=0.0, seed=streams.sequence(0), **dict(given))
+    found = Size(n, m, len(paulis), coupled, paulis=paulis)
+    return found._replace(terms=len(model.terms), forecast=model.forecast())
+
+
+class SqBMFamily:
+    """sqBMs: of small hidden groups at any size (:class:`SqBM`), others as Pauli sums.
+
+    Which of the two a model is follows from its shape: hidden qubits that ``hidden_edges`` connect
+    are a group, and groups have at most four.
+    """
+
+    name = "sqbm"
+    paulis = ""
+    settings: Mapping[str, str] = {
+        "visible_edges": "all", "hidden_edges": "all", "hidden_pairs": "all",
+    }  # fmt: skip
+    couples = False
+    most_units: int | None = MAX_PAIRED
+    dense = HamiltonianFamily(name, sqbm, settings)
+    """The family as Pauli sums, of any groups."""
+
+    def coordinates(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return self.dense.coordinates(settings)
+
+    def layout(self, shape: ModelShape) -> GroupLayout | None:
+        units = shape.n_visible + shape.n_hidden
+        if units > MAX_PAIRED:
+            raise ValueError(f"{units} units are more than the {MAX_PAIRED} of this family")
+        return _layout(self._key(shape))
+
+    def check(self, shape: ModelShape, training: TrainingSettings) -> None:
+        if self.layout(shape) is not None:
+            check_group_settings(training)
+            check_parts(SqBMProblem.family, training)
+            return
+        try:
+            self.dense.check(shape, training)
+        except ValueError as error:
+            raise ValueError(f"{error} ({self._why_dense(shape)})") from None
+
+    def size(self, shape: ModelShape) -> Size:
+        layout = self.layout(shape)
+        if layout is not None:
+            return size_of(layout)
+        units = shape.n_visible + shape.n_hidden
+        if units > MAX_QUBITS:
+            raise ValueError(
+                f"{units} units are more than the {MAX_QUBITS} of a Pauli sum; "
+                f"{self._why_dense(shape)}"
+            )
+        return self.dense.size(shape)
+
+    def n_parameters(self, shape: ModelShape) -> int:
+        return self.size(shape).n_parameters
+
+    def model(self, shape: ModelShape, scale: float, seed: np.random.SeedSequence) -> Any:
+        layout = self.layout(shape)
+        if layout is None:
+            return self.dense.model(shape, scale, seed)
+        return SqBM.of(layout, uniform(layout, scale, seed))
+
+    def with_fields(self, model: Any, fields: Float) -> Any:
+        if not isinstance(model, SqBM):
+            return self.dense.with_fields(model, fields)
+        theta = model.to_vector()
+        theta[model.layout.parts[0]] = fields
+        return model.with_coefficients(theta)
+
+    def problem(
+        self,
+        shape: ModelShape,
+        models: Sequence[Any],
+        targets: Targets,
+        tests: Targets | None = None,
+        valids: Targets | None = None,
+    ) -> Problem:
+        if self.layout(shape) is None:
+            return self.dense.problem(shape, models, targets, tests, valids)
+        return SqBMProblem(models, targets, tests=tests, valids=valids)
+
+    def _key(self, shape: ModelShape) -> _Key:
+        own = {**self.settings, **shape.settings}
+        mask = None if shape.mask is None else shape.mask.tobytes()
+        visible_edges, hidden_edges, hidden_pairs = (own[name] for name in self.settings)
+        sizes = (shape.n_visible, shape.n_hidden, shape.paulis, mask)
+        return (*sizes, visible_edges, hidden_edges, hidden_pairs)
+
+    def _why_dense(self, shape: ModelShape) -> str:
+        edges = {**self.settings, **shape.settings}["hidden_edges"]
+        largest = _largest_group(shape.n_hidden, edges)
+        return (
+            f"hidden_edges = {edges!r} couples {largest} hidden qubits with one another; groups of "
+            f"at most {MAX_GROUP}, such as 'groups-4', are trained at any size, also by chains"
+        )
+
+
+_Key = tuple[int, int, str, bytes | None, str, str, str]
+"""Sizes, Pauli matrices, mask and the settings of an sqBM."""
+
+
+@lru_cache(maxsize=16)
+def _layout(key: _Key) -> GroupLayout | None:
+    """The layout of an sqBM of small groups, None for others."""
+    n, m, paulis, mask, visible_edges, hidden_edges, hidden_pairs = key
+    if _largest_group(m, hidden_edges) > MAX_GROUP:
+        edge_list("visible_edges", visible_edges, n)
+        return None
+    coupled = None if mask is None else np.frombuffer(mask, np.bool_).reshape(n, m)
+    return layout_of(n, m, visible_edges, hidden_edges, paulis, hidden_pairs, coupled)
+
+
+def _largest_group(m: int, hidden_edges: str) -> int:
+    return max(map(len, hidden_groups(m, edge_list("hidden_edges", hidden_edges, m))), default=0)
