@@ -304,3 +304,17 @@ def test_ranks_that_make_no_whole_teams_are_refused_before_any_work(
     with pytest.raises(StudyError, match=r"run\.ranks_per_run = 2(.|\n)*mpiexec -n 2"):
         run(study(2), tmp_path / "out.h5")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sqbms_of_small_groups_are_shared(tmp_path: Path) -> None:
+    def groups(team: int) -> dict[str, Any]:
+        raw = study(team, gradient="pcd-1", temperatures=None, iterations=5, ais_betas=3)
+        raw["model"] = {
+            "family": "sqbm", "paulis": "XZ", "visible": 64, "hidden": 16, "scale": 0.02,
+            "visible_edges": "none", "hidden_edges": "groups-2",
+        }  # fmt: skip
+        return raw
+
+    alone = run(groups(1), tmp_path / "alone.h5")
+    found = finish(2, tmp_path / "out.h5", groups(2))
+    assert found["fingerprint"] == alone.fingerprint()
