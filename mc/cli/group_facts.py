@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mc.cli.common import number
 from tnqbm.archive.archive import mean_and_std
-from tnqbm.archive.rows import in_words, matches
+from tnqbm.archive.rows import chosen, in_words
 from tnqbm.archive.summaries import leading_metrics
 from tnqbm.archive.trust import doubts, with_bounds
 from tnqbm.training.families import n_parameters
@@ -34,7 +34,7 @@ def doubted(
     """Runs whose log Z cannot be right, and why; ``rows`` are the archive's, if they are known."""
     rows = archive.rows(skip_damaged=skip_damaged) if rows is None else rows
     bounded = with_bounds(rows, archive.runs(skip_damaged=skip_damaged))
-    return doubts(row for row in bounded if matches(where, row.identity))
+    return doubts(chosen(bounded, where))
 
 
 def doubt_lines(doubts: Sequence[Doubt]) -> list[str]:

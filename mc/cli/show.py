@@ -28,13 +28,14 @@ from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_tabl
 from tnqbm.archive.rows import (
     TRACEBACK,
     check_where,
+    chosen,
     in_words,
     matches,
     varying,
     with_families,
 )
 from tnqbm.archive.summaries import leading_metrics
-from tnqbm.archive.verify import made_by, several_builds, verify_archive
+from tnqbm.archive.verify import several_builds, verify_archive
 from tnqbm.base.text import one_page
 from tnqbm.training.trajectory import METRICS, ran_away
 
@@ -92,18 +93,18 @@ def show(
     if again and (as_json or as_csv):
         raise click.UsageError("--follow shows tables: it goes with neither --json nor --csv")
     form = "json" if as_json else "csv" if as_csv else "table"
-    chosen = parse_pairs(where)
+    wanted = parse_pairs(where)
 
     def show_once(source: Archive) -> None:
         if skip_damaged:
             for problem in source.problems:
                 echo(f"left out: {problem}", err=True)
         if min_hidden:
-            _show_minima(source, threshold, chosen, form)
+            _show_minima(source, threshold, wanted, form)
         elif runs:
-            _show_runs(source, chosen, skip_damaged, form)
+            _show_runs(source, wanted, skip_damaged, form)
         else:
-            _show_groups(source, chosen, skip_damaged, form)
+            _show_groups(source, wanted, skip_damaged, form)
 
     if again:
         follow(archive, show_once)
@@ -116,11 +117,11 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
     seeds = archive.seeds()
     check_where(where, (group.coordinates for group in seeds))
     doubts = doubted(archive, where, rows=rows, skip_damaged=skip_damaged)
-    chosen = [group for group in seeds if matches(where, group.coordinates)]
-    groups = group_facts(chosen, rows, doubts)
+    shown = [group for group in seeds if matches(where, group.coordinates)]
+    groups = group_facts(shown, rows, doubts)
     metrics = shown_metrics(groups)
     finished, planned = archive.progress
-    builds: dict[str, int] = {**made_by(archive.path).get("build", {})}
+    builds: dict[str, int] = {**archive.made_by().get("build", {})}
     several = any("family" in group.seeds.coordinates for group in groups)
     if form != "table":
         any_failed = any(row.stopped == "failed" for row in rows)
@@ -171,11 +172,7 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
             f"{_count(failed, 'run')} failed before the last update; --runs shows which "
             '("stopped by"), and why'
         )
-    worse = sum(
-        bool(ran_away(row.metrics, row.group.visible))
-        for row in rows
-        if matches(where, row.identity)
-    )
+    worse = sum(bool(ran_away(row.metrics, row.group.visible)) for row in chosen(rows, where))
     if worse:
         echo(
             f"{_count(worse, 'run')} ended worse than fair coins (NLL above n log 2): "
@@ -207,7 +204,7 @@ def _print_rows(
 def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> None:
     all_rows = archive.rows(skip_damaged=skip_damaged)
     check_where(where, (row.coordinates for row in all_rows))
-    rows = [row for row in all_rows if matches(where, row.identity)]
+    rows = chosen(all_rows, where)
     doubts = doubted(archive, where, rows=all_rows, skip_damaged=skip_damaged)
     finished, planned = archive.progress
     if form != "table":

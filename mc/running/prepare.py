@@ -28,7 +28,7 @@ from mc.studies.identity import (
 from mc.studies.schedule import Key, Task, run_key
 from mc.studies.study import Study
 from tnqbm.archive import PlannedGroup
-from tnqbm.archive.coordinates import unite_plans
+from tnqbm.archive.coordinates import check_coordinates, unite_plans
 from tnqbm.base.errors import StudyError
 
 
@@ -195,8 +195,11 @@ def compare_with_earlier(
 def with_finished(plan: Sequence[PlannedGroup], finished: Iterable[Key]) -> list[PlannedGroup]:
     """A plan with the runs that are there, though the study may ask for them no more."""
     asked = runs_of(plan)
-    more = [PlannedGroup(json.loads(text), [seed]) for text, seed in sorted({*finished} - asked)]
-    return unite_plans([*plan, *more])
+    more = [
+        PlannedGroup(check_coordinates(json.loads(text)), [seed])
+        for text, seed in sorted({*finished} - asked)
+    ]
+    return [*unite_plans([*plan, *more]).values()]
 
 
 def _earlier_identity(study: Study, out: Path, earlier: Earlier) -> dict[str, Any]:

@@ -8,6 +8,7 @@ docs/archive-format.md.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -251,11 +252,10 @@ class Archive:
         """
         names = ("tvd", "kl")
         finals: dict[tuple[str, str], list[tuple[int, float]]] = {}
-        usable = self._sources.usable(skip_damaged, lambda s: self._sources.finals(s, names))
-        for source, values in usable:
-            seeds = [source.seed(row) for row in source.rows]
-            for name in values:
-                pairs = zip(seeds, values[name], strict=True)
+        for source, found in self._sources.usable(skip_damaged, self._sources.finals):
+            for name in found.columns.keys() & names:
+                values = found.columns[name].tolist()
+                pairs = [(source.seed(row), values[row]) for row in source.rows]
                 finals.setdefault((source.key, name), []).extend(pairs)
         groups = []
         for group in self.seeds():
@@ -276,10 +276,10 @@ class Archive:
         Other runs are left out. Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
         """
         return [
-            {**source.entry.coordinates, "seed": source.seed(row), "estimator": report}
-            for source, reports in self._sources.usable(skip_damaged, self._sources.reports)
-            for row, report in zip(source.rows, reports, strict=True)
-            if report
+            {**row.identity, "estimator": dict(row.estimator)}
+            for _, rows in self._sources.usable(skip_damaged, self._sources.run_rows)
+            for row in rows
+            if row.estimator
         ]
 
     def failures(self, *, skip_damaged: bool = False) -> list[dict[str, Any]]:
@@ -288,20 +288,20 @@ class Archive:
         Keys: the coordinates, ``seed`` and ``cause``, which is empty in archives of versions that
         did not keep it. Raises ArchiveError if a block is damaged, unless ``skip_damaged``.
         """
-        usable = self._sources.usable(skip_damaged, self._failed)
-        return [row for _, rows in usable for row in rows]
-
-    def _failed(self, source: Source) -> list[dict[str, Any]]:
-        arrays = self._sources.arrays(source, ("stopped", "cause"))
         return [
-            {
-                **source.entry.coordinates,
-                "seed": source.seed(row),
-                "cause": str(arrays["cause"][row]) if "cause" in arrays else "",
-            }
-            for row in source.rows
-            if arrays["stopped"][row] == "failed"
+            {**row.identity, "cause": row.cause}
+            for _, rows in self._sources.usable(skip_damaged, self._sources.run_rows)
+            for row in rows
+            if row.stopped == "failed"
         ]
+
+    def made_by(self) -> dict[str, Counter[str]]:
+        """How many runs each version, build and host made: {"host": {"a": 20}}.
+
+        So the blocks say. Builds of versions that did not record them are named after the version.
+        Damaged blocks are left out.
+        """
+        return self._sources.made_by()
 
     def to_datatree(self, *, skip_damaged: bool = False) -> Any:
         """All finished runs as an ``xarray.DataTree``, a node for every group of runs.

@@ -99,10 +99,15 @@ class Block:
         return block_name(self.coordinates, self.seeds)
 
     @property
+    def origin(self) -> str:
+        """The provenance as it is stored: JSON."""
+        return json.dumps(self.provenance, ensure_ascii=False, sort_keys=True)
+
+    @property
     def attributes(self) -> dict[str, Attribute]:
         return {
             COORDINATES: json.dumps(self.coordinates, ensure_ascii=False, allow_nan=False),
-            "provenance": json.dumps(self.provenance, ensure_ascii=False, sort_keys=True),
+            "provenance": self.origin,
         }
 
     @property
@@ -322,7 +327,7 @@ def check_part(arrays: Arrays, coordinates: Coordinates, seeds: Sequence[int]) -
     if unknown := sorted(arrays.keys() - dims.keys()):
         raise ValueError(f"it holds unknown data sets: {', '.join(unknown)}")
     for name, array in arrays.items():
-        if array.dtype.kind not in _kinds(name):
+        if array.dtype.kind not in data_set_kinds(name):
             raise ValueError(f"{name} holds {_TYPE_WORDS.get(array.dtype.kind, array.dtype)}")
     parameters.check_terms(coordinates, arrays)
     sizes = {
@@ -363,7 +368,7 @@ _TYPE_WORDS = {
 }
 
 
-def _kinds(name: str) -> str:
+def data_set_kinds(name: str) -> str:
     """Kinds of types (as NumPy names them) that a data set may have."""
     if name in ("stopped", "cause", "started", "finished", parameters.TERMS):
         return "U"

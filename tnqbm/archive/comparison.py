@@ -16,7 +16,6 @@ from tnqbm.archive.differences import Apart, RunDifference, recorded, run_differ
 from tnqbm.archive.mean_tests import MeanTest, adjusted, mean_test
 from tnqbm.archive.rows import Where, check_where, matches
 from tnqbm.archive.sources import Source, Sources
-from tnqbm.archive.verify import made_by
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.base.errors import ArchiveError
@@ -276,9 +275,9 @@ def _finals(
     """Final values by metric and seed."""
     found: dict[str, dict[int, float]] = defaultdict(dict)
     for source, seeds in blocks:
-        for name, values in sources.finals(source, _RESULTS).items():
-            by_row = dict(zip(source.rows, values, strict=True))
-            found[name] |= {seed: by_row[row] for seed, row in seeds.items()}
+        columns = sources.finals(source).columns
+        for name in filter(columns.__contains__, _RESULTS):
+            found[name] |= {seed: float(columns[name][row]) for seed, row in seeds.items()}
     return found
 
 
@@ -300,4 +299,4 @@ def _differing(one: Mapping[str, Any], two: Mapping[str, Any]) -> dict[str, tupl
 
 
 def _builds(sources: Sources) -> dict[str, int]:
-    return dict(made_by(sources.path).get("build", {}))
+    return dict(sources.made_by().get("build", {}))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,11 @@ from tnqbm.archive.coordinates import (
     check_coordinates,
     check_run_count,
     check_seeds,
+    coordinates_key,
     format_seeds,
     parse_seeds,
 )
+from tnqbm.archive.finals import BlockFinals, final_columns, write_finals
 from tnqbm.archive.parameters import FAMILY, TERMS
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
@@ -33,7 +36,7 @@ from tnqbm.files.gate import Arrays
 from tnqbm.files.storage import set_format, write_sealed
 
 FORMAT = "tnqbm-archive"
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """Latest version of the format, the one that is read. A file is written in the first version that
 has everything in it, so that older programs can read what they could have written."""
 
@@ -49,12 +52,21 @@ _SINCE_VERSION_3 = frozenset({"estimator", "estimator_records"})
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a file's table of contents: one block, and its digest."""
+    """A line of a file's table of contents: one block, and its digest.
+
+    ``finals`` are the block's final values, known where it is written.
+    """
 
     name: str
     digest: str
     coordinates: Coordinates
     seeds: list[int]
+    finals: BlockFinals | None = field(default=None, compare=False, repr=False)
+
+    @cached_property
+    def key(self) -> str:
+        """Canonical coordinates."""
+        return coordinates_key(self.coordinates)
 
 
 @dataclass(frozen=True)
@@ -135,7 +147,8 @@ def write_block_group(group: Any, block: Block, *, scales: bool = False) -> Entr
         dims=block.dims,
         scales=STEPS if scales else None,
     )
-    return Entry(block.name, digest, block.coordinates, block.seeds)
+    finals = BlockFinals(final_columns(block.arrays), block.origin)
+    return Entry(block.name, digest, block.coordinates, block.seeds, finals)
 
 
 def write_archive_file(
@@ -165,6 +178,10 @@ def write_archive_file(
         version = max(
             (_needs(blocks[entry.name], entry.coordinates) for entry in entries), default=1
         )
+        finals = [entry.finals for entry in entries if entry.finals is not None]
+        if len(finals) == len(entries) > (kind == "part"):  # a block by itself needs no table
+            write_finals(root, finals)
+            version = 8
         set_format(root, FORMAT, version, kind)
         contents = [
             {

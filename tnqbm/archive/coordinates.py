@@ -26,6 +26,8 @@ REQUIRED: dict[str, type] = {
 }
 """Coordinates that every run has, in the order in which they are shown."""
 
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
 MAX_RUNS = 1_000_000
 """Most runs that one archive can plan."""
 
@@ -47,7 +49,7 @@ def check_coordinates(coordinates: Mapping[str, Any]) -> Coordinates:
     """
     plain: Coordinates = {}
     for key, value in coordinates.items():
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", key) or key == "seed":
+        if not _NAME.fullmatch(key) or key == "seed":
             raise ValueError(f"{key!r} cannot name a coordinate of a run")
         if isinstance(value, str | np.str_):
             plain[key] = str(value)
@@ -166,13 +168,15 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def unite_plans(plan: Iterable[PlannedGroup]) -> list[PlannedGroup]:
-    """Groups of equal coordinates joined, in the order in which they first appear."""
+def unite_plans(plan: Iterable[PlannedGroup]) -> dict[str, PlannedGroup]:
+    """Groups of equal coordinates joined, by their key, in the order in which they first appear.
+
+    The coordinates have been checked.
+    """
     seeds: dict[str, set[int]] = {}
     coordinates: dict[str, Coordinates] = {}
     for group in plan:
-        checked = check_coordinates(group.coordinates)
-        key = coordinates_key(checked)
-        coordinates.setdefault(key, checked)
+        key = coordinates_key(group.coordinates)
+        coordinates.setdefault(key, group.coordinates)
         seeds.setdefault(key, set()).update(group.seeds)
-    return [PlannedGroup(coordinates[key], sorted(seeds[key])) for key in seeds]
+    return {key: PlannedGroup(coordinates[key], sorted(seeds[key])) for key in seeds}

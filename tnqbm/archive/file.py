@@ -25,6 +25,8 @@ from tnqbm.archive.contents import (
     read_block,
     read_header,
 )
+from tnqbm.archive.estimator_reports import TOTALS
+from tnqbm.archive.finals import GROUP, READ, BlockFinals, final_columns, read_finals
 from tnqbm.base.errors import ArchiveError
 from tnqbm.files import gate
 from tnqbm.files.content import group_digest
@@ -65,6 +67,7 @@ class ArchiveFile:
             else:
                 self.header = read_header(self._file, self.path)
             self._entries = {entry.name: entry for entry in self.header.contents}
+            self._finals: dict[str, BlockFinals] | None = None
         except BaseException:
             self.close()
             raise
@@ -112,11 +115,44 @@ class ArchiveFile:
                 return str(exc)
         return ""
 
-    def provenance(self, name: str) -> dict[str, Any]:
-        """What a block says about its making; ArchiveError if it is damaged."""
+    def finals(self, name: str) -> BlockFinals:
+        """Final values and provenance of a block; ArchiveError naming it if it is damaged.
+
+        From the tables of the file, if it has them and they are whole, else from the block.
+        """
+        tables = self.tables() if self._finals is None else self._finals
+        if name in tables:
+            return tables[name]
+        arrays = self.arrays(name, READ) | self.folder(name, TOTALS)
         group = self.group(name)
         with gate.reading(self.where(name)):
-            return dict(json.loads(str(gate.attribute(group, "provenance"))))
+            return BlockFinals(final_columns(arrays), str(gate.attribute(group, "provenance")))
+
+    def tables(self, *, strict: bool = False) -> dict[str, BlockFinals]:
+        """Final values by block as the file's tables have them; {} if it has none.
+
+        So it is if they are damaged or the seal does not vouch for them: what stands in the blocks
+        counts. If ``strict``, damage raises ArchiveError.
+        """
+        found: list[BlockFinals] = []
+        if self.seal.status == "whole" and gate.has(self._file, GROUP):
+            seeds = [entry.seeds for entry in self.header.contents]
+            try:
+                found = read_finals(self._file, f"the final values of {self.path}", seeds)
+            except ArchiveError:
+                if strict:
+                    raise
+        names = (entry.name for entry in self.header.contents)
+        self._finals = dict(zip(names, found, strict=False))
+        return self._finals
+
+    def provenance(self, name: str) -> dict[str, Any]:
+        """What a block says about its making; ArchiveError if it is damaged."""
+        tables = self.tables() if self._finals is None else self._finals
+        with gate.reading(self.where(name)):
+            if name in tables:
+                return dict(json.loads(tables[name].provenance))
+            return dict(json.loads(str(gate.attribute(self.group(name), "provenance"))))
 
     def arrays(self, name: str, wanted: Iterable[str]) -> Arrays:
         """Some arrays of a block, those that exist, and ``NEEDED``, without reading the others.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def merge(
         out,
         "archive",
         lambda group: _Collector(group, skip_damaged).add_all(sources),
-        plan=unite_plans(plan),
+        plan=[*unite_plans(plan).values()],
         study_text=study,
         provenance={"merged_from": names, "tnqbm": package_version()},
         overwrite=overwrite,
@@ -138,14 +139,14 @@ def _copied(group: Any, parts: Sequence[str | Path]) -> list[Entry] | None:
             if file.seal.status != "whole":
                 return None
             for entry in file.header.contents:
-                key = coordinates_key(entry.coordinates)
-                owners = {runs.setdefault((key, seed), entry.digest) for seed in entry.seeds}
+                owners = {runs.setdefault((entry.key, seed), entry.digest) for seed in entry.seeds}
                 if owners != {entry.digest}:
                     return None
                 found.setdefault(entry.name, (file, entry))
         for name, (file, _) in found.items():
             group.copy(file.group(name), group, name=name)
-    return sorted((entry for _, entry in found.values()), key=lambda entry: entry.name)
+        entries = [replace(entry, finals=file.finals(entry.name)) for file, entry in found.values()]
+    return sorted(entries, key=lambda entry: entry.name)
 
 
 class _Collector:

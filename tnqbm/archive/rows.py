@@ -188,6 +188,11 @@ def matches(where: Where | None, coordinates: Mapping[str, Any]) -> bool:
     return all(value_of(coordinates, k) in _allowed(v) for k, v in (where or {}).items())
 
 
+def chosen(rows: Iterable[RunRow], where: Where | None) -> list[RunRow]:
+    """Rows of the runs that match."""
+    return [row for row in rows if matches(where, row.identity)] if where else [*rows]
+
+
 def without_seed(where: Where | None) -> Where:
     """What ``where`` says about groups."""
     return {key: value for key, value in (where or {}).items() if key != "seed"}

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-
-from tnqbm.archive import estimator_reports
-from tnqbm.archive.blocks import Block, final_rows
+from tnqbm.archive.blocks import Block
 from tnqbm.archive.contents import PLAN_FILE, Entry, Header, archive_files, parts_folder
-from tnqbm.archive.coordinates import Coordinates, PlannedGroup, coordinates_key, unite_plans
+from tnqbm.archive.coordinates import Coordinates, PlannedGroup, unite_plans
+from tnqbm.archive.estimator_reports import TOTALS
 from tnqbm.archive.file import ArchiveFile
-from tnqbm.archive.rows import GroupSeeds, RunRow, failure_facts
+from tnqbm.archive.finals import STEPS, TEXTS, BlockFinals
+from tnqbm.archive.rows import Group, GroupSeeds, RunRow, failure_facts
 from tnqbm.base.errors import ArchiveError
+from tnqbm.base.text import one_page
 from tnqbm.files import gate
-from tnqbm.files.gate import Arrays
 from tnqbm.training.trajectory import METRICS, Trajectory
 
 T = TypeVar("T")
 _CACHED_BLOCKS = 4
-_TEXTS = ("stopped", "cause", "started", "finished")
+_OPEN_FILES = 100
+
+_FACTS = ("tnqbm", "build", "host")
+"""What blocks say about their making that may differ within an archive."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Source:
     @property
     def key(self) -> str:
         """Canonical coordinates, "{}" if damage has made them unknown."""
-        return coordinates_key(self.entry.coordinates)
+        return self.entry.key
 
     def seed(self, row: int) -> int:
         """The seed of the run in one row."""
@@ -55,7 +59,7 @@ class Sources:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._main: ArchiveFile | None = None
+        self._open: dict[Path, ArchiveFile] = {}
         self._cache: dict[tuple[Path, str], Block] = {}
         # A study that ends replaces OUT.h5 and then removes the parts: if that happens while we
         # look, look again.
@@ -72,10 +76,9 @@ class Sources:
         raise ArchiveError(f"{path} is being replaced all the time; try again later")
 
     def close(self) -> None:
-        """Close the archive file."""
-        if self._main is not None:
-            self._main.close()
-            self._main = None
+        """Close all files."""
+        while self._open:
+            self._open.popitem()[1].close()
 
     def _scan(self) -> None:
         self.problems: list[str] = []
@@ -91,10 +94,7 @@ class Sources:
                     raise
                 self._lost(path, str(exc), blocks)
                 continue
-            if path == self.path:
-                self._main = file
-            else:
-                file.close()
+            self._keep_open(file)
             if file.seal.status == "broken":
                 self.problems.append(f"{path} is damaged: {file.seal.detail}")
             if file.header_fault:
@@ -116,12 +116,13 @@ class Sources:
             blocks.append((path, Entry(path.stem, "", {}, []), reason))
 
     def _arrange(self, blocks: list[tuple[Path, Entry, str]]) -> None:
-        rank = {coordinates_key(g.coordinates): place for place, g in enumerate(self.planned())}
+        self._planned = unite_plans(self._header.plan) if self._header else {}
+        rank = {key: place for place, key in enumerate(self._planned)}
         seen: set[tuple[str, int]] = set()
         sources: list[Source] = []
         # Whole blocks first: a damaged one does no harm if its runs exist elsewhere.
         for path, entry, fault in sorted(blocks, key=lambda item: bool(item[2])):
-            key = coordinates_key(entry.coordinates)
+            key = entry.key
             rows = [row for row, seed in enumerate(entry.seeds) if (key, seed) not in seen]
             seen.update((key, seed) for seed in entry.seeds)
             if fault:
@@ -152,7 +153,7 @@ class Sources:
 
     def planned(self) -> list[PlannedGroup]:
         """The plan as far as it is known."""
-        return unite_plans(self._header.plan) if self._header else []
+        return [*self._planned.values()]
 
     def __iter__(self) -> Iterator[Source]:
         return iter(self._sources)
@@ -184,7 +185,7 @@ class Sources:
     def tally(self) -> tuple[dict[str, set[int]], dict[str, set[int]]]:
         """Finished seeds and planned seeds by group; every run that exists counts as planned."""
         finished: dict[str, set[int]] = {}
-        planned = {coordinates_key(g.coordinates): set(g.seeds) for g in self.planned()}
+        planned = {key: set(group.seeds) for key, group in self._planned.items()}
         for source in self._sources:
             seeds = {source.seed(row) for row in source.rows}
             if seeds:
@@ -201,10 +202,20 @@ class Sources:
 
     def coordinates(self) -> dict[str, Coordinates]:
         """Coordinates of all planned or finished groups by their key."""
-        known = {coordinates_key(g.coordinates): g.coordinates for g in self.planned()}
+        known = {key: group.coordinates for key, group in self._planned.items()}
         return known | {source.key: source.entry.coordinates for source in self if source.rows}
 
     # --- numbers ---
+
+    def made_by(self) -> dict[str, Counter[str]]:
+        """How many runs each version, build and host made, see :meth:`tnqbm.Archive.made_by`."""
+        runs: dict[str, Counter[str]] = {name: Counter() for name in _FACTS}
+        for source, found in self.usable(True, lambda s: self._read(s, ArchiveFile.provenance)):
+            facts = {"build": "", **found}
+            facts["build"] = facts["build"] or f"{facts.get('tnqbm', '?')} (not recorded)"
+            for name in filter(facts.__contains__, _FACTS):
+                runs[name][one_page(str(facts[name]), 200)] += len(source.rows)
+        return {name: counts for name, counts in runs.items() if counts}
 
     def block(self, source: Source) -> Block:
         """A whole block, verified; ArchiveError naming it if it is damaged."""
@@ -221,9 +232,9 @@ class Sources:
         if source.fault:
             raise self._refuse(source, source.fault)
 
-    def arrays(self, source: Source, names: Sequence[str]) -> Arrays:
-        """Some arrays of a block, those that were kept, and those of ``blocks.NEEDED``."""
-        return self._read(source, lambda file, name: file.arrays(name, names))
+    def finals(self, source: Source) -> BlockFinals:
+        """Final values of all runs of a block and its provenance."""
+        return self._read(source, ArchiveFile.finals)
 
     def trajectory(self, source: Source, row: int) -> Trajectory:
         """The trajectory of the run in one row of a block."""
@@ -231,44 +242,38 @@ class Sources:
         with gate.reading(f"block {source.entry.name} of {source.path}"):
             return block.trajectory(row)
 
-    def reports(self, source: Source) -> list[dict[str, Any]]:
-        """What the estimator of the gradient reported, a dict for every row of the source."""
-        prefix = estimator_reports.TOTALS
-        arrays = self._read(source, lambda file, name: file.folder(name, prefix))
-        return [estimator_reports.totals(arrays, row) for row in source.rows]
-
     def run_rows(self, source: Source) -> list[RunRow]:
         """A typed row for every row of the source."""
-        arrays = self.arrays(source, ("model_step", *METRICS, *_TEXTS))
-        finals = self._finals(source, arrays, METRICS)
-        step, last = arrays["step"], arrays["n_records"] - 1
-        failed = [arrays["stopped"][row] == "failed" for row in source.rows]
-        failure: dict[str, str] = {}
-        if any(failed):
-            failure = failure_facts(self._read(source, lambda file, name: file.provenance(name)))
-        return [
-            RunRow(
-                source.entry.coordinates,
-                source.seed(row),
-                {name: finals[name][k] if name in finals else None for name in METRICS},
-                int((step if step.ndim == 1 else step[row])[last[row]]),
-                **{name: str(arrays[name][row]) if name in arrays else "" for name in _TEXTS},
-                estimator=report,
-                failure=failure if failed[k] else {},
-            )
-            for k, (row, report) in enumerate(zip(source.rows, self.reports(source), strict=True))
+        finals = self.finals(source)
+        columns = {name: column.tolist() for name, column in finals.columns.items()}
+        absent = [None] * len(source.entry.seeds)
+        metrics = [(name, columns.get(name, absent)) for name in METRICS]
+        texts = [(name, columns.get(name, absent)) for name in TEXTS]
+        totals = [
+            (name.removeprefix(TOTALS), columns[name])
+            for name in sorted(columns)
+            if name.startswith(TOTALS)
         ]
-
-    def finals(self, source: Source, names: Sequence[str]) -> dict[str, list[float]]:
-        """Final values of the metrics that were kept, one for every row of the source."""
-        return self._finals(source, self.arrays(source, ("model_step", *names)), names)
-
-    def _finals(
-        self, source: Source, arrays: Arrays, names: Sequence[str]
-    ) -> dict[str, list[float]]:
-        rows = np.asarray(source.rows, np.intp)
-        last = final_rows(arrays)[rows]
-        return {name: arrays[name][rows, last].tolist() for name in names if name in arrays}
+        coordinates, seeds, steps = source.entry.coordinates, columns["seed"], columns[STEPS]
+        failure: dict[str, str] = {}
+        if "failed" in columns["stopped"]:
+            failure = failure_facts(json.loads(finals.provenance))
+        found = [
+            RunRow(
+                coordinates,
+                seeds[row],
+                {name: column[row] for name, column in metrics},
+                steps[row],
+                **{name: column[row] or "" for name, column in texts},
+                estimator={name: column[row] for name, column in totals},
+                failure=failure if columns["stopped"][row] == "failed" else {},
+            )
+            for row in source.rows
+        ]
+        group = Group.of(coordinates)
+        for row in found:
+            vars(row)["group"] = group  # the cached property, which takes time for each row
+        return found
 
     def _read(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
         """``read(file, name)`` on a block, wherever it is by now; damage is noted."""
@@ -279,16 +284,21 @@ class Sources:
             raise self._refuse(source, str(exc)) from exc
 
     def _read_where_it_is(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
-        if source.path == self.path:
-            if self._main is None:
+        if source.path not in self._open:
+            if source.path == self.path:
                 raise ValueError(f"the archive {self.path} has been closed")
-            return read(self._main, source.entry.name)
-        try:
-            with ArchiveFile(source.path) as file:
-                return read(file, source.entry.name)
-        except FileNotFoundError:
-            # It has been joined with other parts since, or has become a block of the archive.
-            return self._read_where_it_went(source, read)
+            try:
+                self._keep_open(ArchiveFile(source.path))
+            except FileNotFoundError:
+                # It has been joined with others since, or has become a block of the archive.
+                return self._read_where_it_went(source, read)
+        return read(self._open[source.path], source.entry.name)
+
+    def _keep_open(self, file: ArchiveFile) -> None:
+        """Keep a file open, as opening one means reading it whole; the archive itself for good."""
+        if len(self._open) >= _OPEN_FILES:
+            self._open.pop(next(path for path in self._open if path != self.path)).close()
+        self._open[file.path] = file
 
     def _read_where_it_went(self, source: Source, read: Callable[[ArchiveFile, str], T]) -> T:
         for _ in range(20):

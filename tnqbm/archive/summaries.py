@@ -21,6 +21,7 @@ from tnqbm.archive.rows import (
     RunRow,
     Where,
     check_where,
+    chosen,
     in_words,
     matches,
     nothing_matches,
@@ -115,9 +116,9 @@ def final_groups(
         raise ValueError(f"the metric {metric!r} was not kept in these runs")
     check_where(where, (row.coordinates for row in rows))
     finals: dict[Group, dict[int, float]] = {}
-    for row in rows:
+    for row in chosen(rows, where):
         value = row.metrics[metric]
-        if value is None or not matches(where, row.identity):
+        if value is None:
             continue
         by_seed = finals.setdefault(row.group, {})
         if row.seed in by_seed and not _same(by_seed[row.seed], value):
@@ -213,7 +214,7 @@ def leading_metrics(data: Iterable[str]) -> tuple[str, ...]:
 
 def default_metric(archives: Archive | Sequence[Archive], *, where: Where | None = None) -> str:
     """The first of :func:`leading_metrics` that a finished run has kept ("tvd" if none has)."""
-    rows = [row for row in all_rows(archives) if matches(where, row.identity)]
+    rows = chosen(all_rows(archives), where)
     names = leading_metrics({row.group.data for row in rows})
     return next((n for n in names if any(row.metrics[n] is not None for row in rows)), "tvd")
 

@@ -1,7 +1,8 @@
-"""Checking an archive from end to end: what is damaged, what is whole, and what made it."""
+"""Checking an archive from end to end: what is damaged, and what is whole."""
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 from tnqbm.archive.contents import archive_files
 from tnqbm.archive.coordinates import coordinates_key, describe
 from tnqbm.archive.file import ArchiveFile
+from tnqbm.archive.finals import BlockFinals, final_columns
+from tnqbm.archive.sources import Sources
 from tnqbm.base.errors import ArchiveError
-from tnqbm.base.text import one_page, short_repr
+from tnqbm.base.text import short_repr
 from tnqbm.files.storage import OtherFileError
 
 
@@ -41,6 +44,8 @@ class VerifyReport:
 
 def verify_archive(path: str | Path) -> VerifyReport:
     """Check format, seals, every block's digest, coordinates and shapes, and that runs agree.
+
+    The final values that a file has in one place have to be those of its blocks.
 
     Damage is reported, not raised. Raises FileNotFoundError if there is nothing to check, and
     OtherFileError (an ArchiveError) for a file of tnqbm or of another program that is no archive.
@@ -85,15 +90,25 @@ class _Check:
                 self.problems.append(f"{path} is damaged: {file.seal.detail}{advice * main}")
             if file.header_fault:
                 self.problems.append(file.header_fault)
+            finals: dict[str, BlockFinals] = {}
+            try:
+                finals = file.tables(strict=True)
+            except ArchiveError as exc:
+                self.problems.append(str(exc))
             for name in sorted({e.name for e in file.header.contents} | file.faults.keys()):
-                self.block(file, name)
+                self.block(file, name, finals.get(name))
 
-    def block(self, file: ArchiveFile, name: str) -> None:
+    def block(self, file: ArchiveFile, name: str, finals: BlockFinals | None) -> None:
         try:
             block = file.block(name)
         except ArchiveError as exc:
             self._unusable(name, exc)
             return
+        if finals and not finals.same(BlockFinals(final_columns(block.arrays), block.origin)):
+            self.problems.append(
+                f"the final values of {file.path} are not those of its block {name}; "
+                "'tnqbm merge' makes an archive in which they are"
+            )
         self.whole.append(name)
         key = coordinates_key(block.coordinates)
         for row, seed in enumerate(block.seeds):
@@ -110,43 +125,11 @@ class _Check:
         self.damaged.append(name)
 
 
-FACTS = ("tnqbm", "build", "host")
-"""What blocks say about themselves that may differ within an archive."""
-
-
-def made_by(path: str | Path) -> dict[str, Counter[str]]:
-    """How many runs each version, build and host made, as the blocks say: {"host": {"a": 20}}.
-
-    Builds of versions that did not record them are named after the version. Damaged blocks are
-    left out. FileNotFoundError if there is neither an archive nor parts of one.
-    """
-    runs: dict[str, Counter[str]] = {name: Counter() for name in FACTS}
-    for part in archive_files(path):
-        try:
-            with ArchiveFile(part) as file:
-                for entry in file.header.contents:
-                    facts = {"build": "", **_provenance(file, entry.name)}
-                    facts["build"] = facts["build"] or f"{facts.get('tnqbm', '?')} (not recorded)"
-                    for name in FACTS:
-                        if name in facts:
-                            runs[name][one_page(str(facts[name]), 200)] += len(entry.seeds)
-        except (ArchiveError, FileNotFoundError):
-            continue  # said elsewhere; or a part that the study has just merged
-    return {name: counts for name, counts in runs.items() if counts}
-
-
 def several_builds(path: str | Path) -> str:
     """A warning if the runs of an archive come from different builds, else an empty text."""
-    builds = made_by(path).get("build", Counter())
+    with contextlib.closing(Sources(Path(path))) as sources:
+        builds = sources.made_by().get("build", Counter())
     if len(builds) < 2:
         return ""
     counted = "; ".join(f"{count} by {build}" for build, count in builds.most_common())
     return f"{path}: its runs come from {len(builds)} builds, whose digits may differ: {counted}"
-
-
-def _provenance(file: ArchiveFile, name: str) -> dict[str, object]:
-    """What a block says about its making; nothing if it is damaged."""
-    try:
-        return file.provenance(name)
-    except ArchiveError:
-        return {}

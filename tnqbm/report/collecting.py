@@ -19,7 +19,7 @@ from tnqbm.archive.minimum_hidden import (
 )
 from tnqbm.archive.rows import Where, in_words, varying
 from tnqbm.archive.summaries import all_rows
-from tnqbm.archive.verify import made_by, verify_archive
+from tnqbm.archive.verify import verify_archive
 from tnqbm.base.errors import ArchiveError
 from tnqbm.figures.layout import require_matplotlib
 from tnqbm.files.atomic import atomic_write
@@ -192,7 +192,7 @@ def _facts(view: View) -> ArchiveFacts:
         ),
         damage=tuple(verdict.problems),
         provenance=provenance,
-        made_by=made_by(view.path),
+        made_by=view.made_by(),
     )
 
 

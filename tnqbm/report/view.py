@@ -9,11 +9,13 @@ from typing import Any
 
 from tnqbm.archive import Archive, Run
 from tnqbm.archive.coordinates import Coordinates
+from tnqbm.archive.finals import RECORDS
 from tnqbm.archive.rows import (
     GroupSeeds,
     RunRow,
     Where,
     check_where,
+    chosen,
     matches,
     without_seed,
 )
@@ -40,8 +42,7 @@ class View(Archive):
         """:meth:`Archive.rows` of the runs chosen, with :func:`tnqbm.archive.trust.with_bounds`."""
         if self._rows is None:
             rows = super().rows(skip_damaged=True)
-            chosen = [row for row in rows if matches(self._where, row.identity)]
-            self._rows = with_bounds(chosen, self.runs())
+            self._rows = with_bounds(chosen(rows, self._where), self.runs())
         return self._rows
 
     def runs(self, *, skip_damaged: bool = True) -> Iterator[Run]:
@@ -62,10 +63,9 @@ class View(Archive):
     def most_records(self) -> int:
         """The largest number of records that a run kept; 0 if no run has finished."""
         where = without_seed(self._where)
-        usable = self._sources.usable(True, lambda source: self._sources.arrays(source, ()))
         counts = [
-            int(arrays["n_records"].max())
-            for source, arrays in usable
+            int(finals.columns[RECORDS].max())
+            for source, finals in self._sources.usable(True, self._sources.finals)
             if source.rows and matches(where, source.entry.coordinates)
         ]
         return max(counts, default=0)

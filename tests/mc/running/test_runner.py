@@ -51,7 +51,7 @@ def test_archives_say_which_builds_made_their_runs(
     from mc.cli import cli
     from mc.running import provenance
     from tnqbm.archive import merge
-    from tnqbm.archive.verify import made_by, several_builds
+    from tnqbm.archive.verify import several_builds
 
     first = provenance.build()
     version, source, *machine = first.split(", ")
@@ -61,7 +61,7 @@ def test_archives_say_which_builds_made_their_runs(
     raw = tiny(model__paulis="Z", model__hidden=1)
     archive = run({**raw, "seeds": 2}, tmp_path / "a.h5")
     assert archive.provenance["build"] == first
-    assert made_by(archive.path)["build"] == {first: 2}
+    assert archive.made_by()["build"] == {first: 2}
     assert several_builds(archive.path) == ""
 
     other = f"{version}, source 0123456789ab, other"
@@ -69,7 +69,7 @@ def test_archives_say_which_builds_made_their_runs(
         monkeypatch.setattr(module, "build", lambda: other)
     run_study(raw, tmp_path / "a.h5", resume=True)
     assert f"made by another build ({first})" in capsys.readouterr().err
-    assert made_by(tmp_path / "a.h5")["build"] == {first: 2, other: 1}
+    assert Archive(tmp_path / "a.h5").made_by()["build"] == {first: 2, other: 1}
     merge([tmp_path / "a.h5"], tmp_path / "b.h5")
     assert "2 builds" in several_builds(tmp_path / "b.h5")
     shown = CliRunner().invoke(cli, ["show", str(tmp_path / "b.h5")]).stdout

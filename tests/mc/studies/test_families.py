@@ -173,7 +173,7 @@ def test_archives_hold_terms_and_coefficients(path: Path) -> None:
     archive = Archive(path)
     assert archive.progress == (24, 24)
     with h5py.File(path, "r", locking=False) as file:
-        assert file.attrs["format_version"] == 7
+        assert file.attrs["format_version"] == 8
         held = {name: "terms" in block for name, block in file["blocks"].items()}
         assert sorted(held.values()) == [False] * 8 + [True] * 8
     for coordinates in load_study(study()).combinations():

@@ -151,7 +151,7 @@ def test_archives_with_terms_are_read_as_before(path: Path, tmp_path: Path) -> N
     record = RunRecord(coordinates, 1, trajectory, "2026-01-01T00:00:00", "2026-01-01T00:00:00")
     write_block(tmp_path / "old.h5", [record], {})
     with h5py.File(path, "r", locking=False) as new, h5py.File(tmp_path / "old.h5") as older:
-        assert new.attrs["format_version"] == 7
+        assert new.attrs["format_version"] == 8
         assert older.attrs["format_version"] == 6
     found = next(Archive(tmp_path / "old.h5").runs())
     assert found.model == old

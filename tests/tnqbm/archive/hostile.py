@@ -34,10 +34,15 @@ def reseal(path: Path, kind: str = "tnqbm-archive") -> None:
     path.write_bytes(_seal_block(kind, len(data), digest.hexdigest()) + data[SEAL_SIZE:])
 
 
-def changed(source: Path, target: Path, change: Change) -> Path:
-    """A copy of an archive with a change in it and a good seal."""
+def changed(source: Path, target: Path, change: Change, *, finals: bool = False) -> Path:
+    """A copy of an archive with a change in it and a good seal.
+
+    Without ``finals`` all numbers are read from its blocks, as those of an older version are.
+    """
     target.write_bytes(source.read_bytes())
     with h5py.File(target, "r+", locking=False) as file:
+        if not finals:
+            del file["finals"]
         blocks = file["blocks"]
         change(file, blocks[sorted(blocks)[0]])
     reseal(target)

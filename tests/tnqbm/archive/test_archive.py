@@ -334,14 +334,14 @@ def test_a_closed_archive_says_so(tmp_path: Path) -> None:
 
 
 def test_a_file_has_the_first_version_that_can_hold_it(tmp_path: Path) -> None:
-    """Blocks of a published archive are written as those made now are, which need version 5."""
+    """Archives have final values in one place, which need version 8, a block by itself has not."""
     old, copy, both = PUBLISHED / "ising.h5", tmp_path / "copy.h5", tmp_path / "both.h5"
     new = make_archive(tmp_path / "new.h5", [records(coordinates(), [1, 2])])
     part = tmp_path / "part.h5"  # without scales
     write_block(part, records(coordinates(), [3]), PROVENANCE)
     merge([old], copy)
     merge([old, new], both)
-    for path, expected in ((old, 2), (copy, 5), (new, 5), (both, 5), (part, 4)):
+    for path, expected in ((old, 2), (copy, 8), (new, 8), (both, 8), (part, 4)):
         with h5py.File(path, "r", locking=False) as file:
             assert file.attrs["format_version"] == expected
     assert Archive(copy).fingerprint() == Archive(old).fingerprint()
@@ -383,7 +383,7 @@ def test_plain_hdf5_readers_understand_an_archive(tmp_path: Path) -> None:
     path = make_archive(tmp_path / "a.h5", [made])
     with h5py.File(path, "r") as file:
         assert file.attrs["format"] == b"tnqbm-archive"
-        assert file.attrs["format_version"] == 5
+        assert file.attrs["format_version"] == 8
         (block,) = file["blocks"].values()
         assert json.loads(block.attrs["run_coordinates"]) == coordinates()
         assert [dim.label for dim in block["tvd"].dims] == ["seed", "record"]
@@ -391,6 +391,9 @@ def test_plain_hdf5_readers_understand_an_archive(tmp_path: Path) -> None:
         assert np.array_equal(block["tvd"][1], made[1].trajectory.metric("tvd"))
         assert block["tvd"].fletcher32
         assert "name =" in file["header/study"][()].decode()
+        table = file["finals/0"]
+        assert table["seed"][:].tolist() == [1, 2]
+        assert np.array_equal(table["tvd"], block["tvd"][:, -1])
 
 
 # --- studies under way ------------------------------------------------------------------------
@@ -443,8 +446,10 @@ def test_parts_and_archive_together_show_every_run_once(live: Any) -> None:
     expect(before, blocks[0] + blocks[1])
 
 
-def test_a_part_that_vanished_is_told(live: Any) -> None:
+def test_a_part_that_vanished_is_told(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are open are read nevertheless."""
     out, _, plan = live
+    monkeypatch.setattr("tnqbm.archive.sources._OPEN_FILES", 1)
     archive = Archive(out)
     assemble(out, plan=plan, study_text="", provenance={}, parts=[])
     for path in part_files(out):

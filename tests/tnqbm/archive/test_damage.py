@@ -253,9 +253,9 @@ def test_a_change_made_by_another_program_is_noticed(sample: Path) -> None:
 
 def test_a_missing_block_is_noticed(sample: Path) -> None:
     with h5py.File(sample, "r+") as file:
-        del file["blocks/Z-n3-m2-parity-exact-seeds-1-2"]
+        del file["blocks/XZ-n3-m2-parity-exact-seeds-1-2"]
     report = verify_archive(sample)
-    assert report.damaged == ["Z-n3-m2-parity-exact-seeds-1-2"]
+    assert report.damaged == ["XZ-n3-m2-parity-exact-seeds-1-2"]
     assert report.runs_whole == 4
 
 
