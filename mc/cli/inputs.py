@@ -52,7 +52,7 @@ class NamedModel:
             f"{self.path}: the run is of family {self.coordinates['family']!r}, and this is for "
             "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, logz "
             "--method exact, sample --method enumeration; and for sqBMs whose hidden groups have "
-            "at most four qubits: logz --method ais, sample --method chains"
+            "at most four qubits: logz --method ais, sample by chains and tempered"
         )
 
     @property

@@ -17,7 +17,7 @@ from mc.estimators.settings import CD, PCD, Tempered
 from mc.estimators.shared import (
     ChainAverages,
     checked_array,
-    shape_of,
+    form_of,
     share_of_ladders,
     sweeper_of,
     taken,
@@ -133,7 +133,7 @@ class TemperedChains:
         self._total = settings.chains
         self._share = first, last = share_of_ladders(self._total, context.team)
         self._ladders = Tempering(
-            *shape_of(context),
+            form_of(context),
             betas=np.linspace(0.0, 1.0, settings.temperatures),
             chains=last - first,
             keys=streams.keys(context.keys, streams.Run.SWEEPS),

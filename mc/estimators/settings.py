@@ -207,6 +207,7 @@ class Tempered(GlobalMovesGradient):
     """PCD with a ladder of temperatures for every chain (Desjardins et al. 2010)."""
 
     name: ClassVar[str] = "tempered"
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
 
     temperatures: Annotated[int, whole(2, MAX_COUNTS["temperatures"])] = Field(
         10, description="rungs of the ladder of every chain, at most if they follow the parameters"
@@ -227,7 +228,7 @@ class Tempered(GlobalMovesGradient):
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         super().check(size, training)
-        if self.target_swap_rate is not None:
+        if self.target_swap_rate is not None and size.work is None:
             from mc.sampling.log_z.annealing import choose_kernel
 
             choose_kernel(self.kernel, size.n_paulis)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mc.estimators.settings import CD, PCD, Weighted
 from mc.kernels import Sweeper, basis_number
 from mc.kernels.groups import GroupSweeper
+from mc.sampling.group_path import Form
 from mc.sampling.log_z.annealing import default_kernel
 from tnqbm.base.teams import SHARD, Team, share
 from tnqbm.core.shape import Shape
@@ -64,6 +65,13 @@ class ChainAverages:
 def shape_of(context: Context) -> Shape:
     problem: SqRBMProblem = context.problem  # type: ignore[assignment]
     return problem.shape
+
+
+def form_of(context: Context) -> Form:
+    """Where the parameters of the models stand."""
+    if isinstance(context.problem, SqBMProblem):
+        return context.problem.layout
+    return shape_of(context)
 
 
 def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | GroupSweeper:

@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 from mc.estimators.moves import global_moves, moves_state, restore_moves
 from mc.estimators.shared import (
     ChainAverages,
+    form_of,
     restore_runs,
     runs_state,
-    shape_of,
     share_of_ladders,
 )
-from mc.kernels import Sweeper
-from mc.sampling.path import Path
+from mc.sampling.group_path import Form, path_of, sweeper_of
 from mc.sampling.tempering.ladder import Tempering, respaced
 from mc.sampling.tempering.ladders import swap_length, swap_log_ratio
 from tnqbm.base.teams import Team
 from tnqbm.core import streams
-from tnqbm.core.shape import Shape
 from tnqbm.training.estimators import Averages, Context
 
 if TYPE_CHECKING:
@@ -59,7 +57,7 @@ class TunedChains:
         self._averages = ChainAverages(context)
         self._moves = global_moves(settings, context)
         self._runs = [
-            _Run(settings, shape_of(context), int(key), context.precision, context.team)
+            _Run(settings, form_of(context), int(key), context.precision, context.team)
             for key in streams.keys(context.keys, streams.Run.SWEEPS)
         ]
 
@@ -91,12 +89,12 @@ class _Run:
     """The ladder of one run, and the least ``rate`` of swaps when it was last measured."""
 
     def __init__(
-        self, settings: Tempered, shape: Shape, key: int, precision: str, team: Team
+        self, settings: Tempered, form: Form, key: int, precision: str, team: Team
     ) -> None:
-        self._settings, self._shape, self._key = settings, shape, key
+        self._settings, self._form, self._key = settings, form, key
         self._precision, self._team = precision, team
         self._share = share_of_ladders(settings.chains, team)
-        self._weigher = Sweeper(shape, "collapsed")
+        self._weigher = sweeper_of(form, "collapsed", "double")
         self.ladders = self._make(np.array([0.0, 1.0]))
         self.rate = 1.0
         self._updates = 0
@@ -104,7 +102,7 @@ class _Run:
     def _make(self, betas: Float) -> Tempering:
         first, last = self._share
         return Tempering(
-            *self._shape,
+            self._form,
             betas=betas,
             chains=last - first,
             keys=np.array([self._key], dtype=np.uint64),
@@ -140,7 +138,7 @@ class _Run:
         """Mean probabilities (R - 1,) of swaps of neighbours, over the chains of all processes."""
         by_ladder = np.ascontiguousarray(np.swapaxes(self.ladders.chains, 1, 2))
         chains = np.ascontiguousarray(np.swapaxes(self._team.gather(by_ladder)[0], 0, 1))
-        rungs = Path(theta, *self._shape).ladder(betas[None])
+        rungs = path_of(self._form, theta).ladder(betas[None])
         own = self._weigher.log_weights(rungs, chains)
         up = self._weigher.log_weights(rungs[1:], np.ascontiguousarray(chains[:-1]))
         down = self._weigher.log_weights(rungs[:-1], np.ascontiguousarray(chains[1:]))
@@ -171,7 +169,7 @@ class _Run:
                 f"checkpoint: not the state of ladders that follow a run: it needs {sorted(names)}"
             )
         betas = np.asarray(state["betas"], dtype=np.float64)
-        shape = (1, self._settings.chains, betas.shape[-1], self._shape.n_visible)
+        shape = (1, self._settings.chains, betas.shape[-1], self._form.n_visible)
         if state["chains"].shape != shape:
             raise ValueError(
                 f"checkpoint: chains of ladders have shape {state['chains'].shape}, expected "

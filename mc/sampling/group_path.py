@@ -9,8 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mc.kernels import Sweeper
 from mc.kernels.groups import GroupSweeper
+from mc.sampling.path import Path
 from tnqbm.core.fields import log_2cosh
+from tnqbm.core.shape import Shape
 from tnqbm.hamiltonian.group_states import GroupStates
 from tnqbm.hamiltonian.layout import GroupLayout
 
@@ -41,6 +44,10 @@ class GroupPath:
         out[:, pairs] *= share
         return out
 
+    def ladder(self, betas: Float) -> Float:
+        """theta_beta for every beta of each model, betas (B, R) -> (B * R, size), R fastest."""
+        return self.at(betas.ravel(), np.repeat(np.arange(len(betas)), betas.shape[1]))
+
     def sweeper(self, kernel: str, precision: str) -> GroupSweeper:
         """What moves and weighs chains of models on the path."""
         return GroupSweeper(self.layout)
@@ -53,3 +60,31 @@ class GroupPath:
         state = np.zeros((1, 1, self.n), np.uint8)
         groups = GroupStates(self.layout).log_weights(start, state)[:, 0]
         return np.asarray(groups + log_2cosh(np.abs(self.reference)).sum(axis=1))
+
+
+Form = Shape | GroupLayout
+"""Where parameters stand in a vector: that of sqRBMs, or of sqBMs of small hidden groups."""
+
+
+def path_of(form: Form, theta: Float, reference: Float | None = None) -> Path | GroupPath:
+    """The paths of models theta (B, size) of a form."""
+    if isinstance(form, GroupLayout):
+        return GroupPath(form, theta, reference)
+    return Path(theta, *form, reference)
+
+
+def sweeper_of(form: Form, kernel: str, precision: str) -> Sweeper | GroupSweeper:
+    """What moves and weighs chains of models of a form."""
+    if isinstance(form, GroupLayout):
+        return GroupSweeper(form)
+    return Sweeper(form, kernel, precision=precision)
+
+
+def check_sweeps(kernel: str, precision: str) -> str:
+    """The kernel of sqBMs, "collapsed"; ValueError if another one, or single precision, is asked
+    for."""
+    if kernel not in ("auto", "collapsed") or precision != "double":
+        raise ValueError(
+            "kernel, precision: an SqBM is swept by kernel = 'collapsed' in double precision"
+        )
+    return "collapsed"

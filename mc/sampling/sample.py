@@ -107,8 +107,8 @@ def sample(
 
     Parameters
     ----------
-    model : an sqRBM; of methods "chains" and "enumeration" a :class:`tnqbm.SqBM`, too, and of
-        "enumeration" a :class:`tnqbm.PauliHamiltonian`.
+    model : an sqRBM; of methods "chains", "tempered" and "enumeration" a :class:`tnqbm.SqBM`,
+        too, and of "enumeration" a :class:`tnqbm.PauliHamiltonian`.
     samples : how many to keep of every chain; of "perfect" and "enumeration", how many to draw in
         all.
     method : "chains" or :class:`mc.Chains`, Markov chains; "tempered" or :class:`mc.Tempered`,
@@ -157,19 +157,18 @@ def sample(
         states, info, alarms = sample_chains(
             model, samples, policy, data=data, held=held, seed=seed, progress=progress
         )
+    elif isinstance(policy, Tempered | Snapshots) and (held != FREE).any():
+        raise ValueError("clamp: tempering holds no units fixed; use method = 'chains'")
+    elif isinstance(policy, Tempered):
+        states, info, alarms = sample_tempered(
+            model, samples, policy, data=data, seed=seed, progress=progress
+        )
     elif isinstance(model, SqBM):
-        raise ValueError("method: an SqBM is sampled by 'chains' and by 'enumeration'")
-    elif isinstance(policy, Tempered | Snapshots):
-        if (held != FREE).any():
-            raise ValueError("clamp: tempering holds no units fixed; use method = 'chains'")
-        if isinstance(policy, Tempered):
-            states, info, alarms = sample_tempered(
-                model, samples, policy, data=data, seed=seed, progress=progress
-            )
-        else:
-            states, info, alarms = sample_snapshots(
-                model, samples, policy, data=data, seed=seed, progress=progress
-            )
+        raise ValueError("method: an SqBM is sampled by 'chains', 'tempered' and 'enumeration'")
+    elif isinstance(policy, Snapshots):
+        states, info, alarms = sample_snapshots(
+            model, samples, policy, data=data, seed=seed, progress=progress
+        )
     else:
         states, info, alarms = sample_perfect(
             model, samples, policy, data=data, held=held, seed=seed

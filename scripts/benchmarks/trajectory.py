@@ -67,7 +67,7 @@ def trips(chosen: argparse.Namespace) -> list[dict[str, Any]]:
         shape = Shape(*run.model.shape)
         keys = np.array([seed], dtype=np.uint64)
         theta = run.model.to_vector()[None]
-        beta = Tempering(*shape, betas=[0.0, 1.0], chains=20, keys=keys, reference=fields)
+        beta = Tempering(shape, betas=[0.0, 1.0], chains=20, keys=keys, reference=fields)
         tune_ladder(beta, theta)
         lines.append(_counted("temperatures", seed, beta, partial(beta.advance, theta), chosen))
         models = np.stack([model.to_vector() for _, model in run.snapshots])

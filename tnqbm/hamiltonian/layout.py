@@ -93,6 +93,10 @@ class GroupLayout:
         self.matrix_numbers = int(self._matrices.shape[0])
         self.packed_size = self.first_matrix + self.matrix_numbers
 
+    @property
+    def n_visible(self) -> int:
+        return self.n
+
     def names(self) -> list[str]:
         """A name for each entry of a vector, as "a[0]", "b[X,0]", "w[X,0,1]", "visible[0,1]",
         "hidden[0,1,X,Z]"; units are counted from 0."""

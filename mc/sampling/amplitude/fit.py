@@ -138,9 +138,7 @@ def find_states(
     part = model if held is None else conditioned(model, held)
     theta = part.to_vector()[None]
     ladders = Tempering(
-        part.n_visible,
-        part.n_hidden,
-        len(part.paulis),
+        part.shape,
         betas=np.linspace(0.0, 1.0, TEMPERATURES),
         chains=CHAINS,
         keys=streams.keys([key], streams.Feed.SWEEPS),

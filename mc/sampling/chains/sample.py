@@ -28,6 +28,7 @@ from mc.sampling.chains.moving import (
     starting_states,
 )
 from mc.sampling.chains.pilot import CHAINS, Pilot, fastest, run_pilots
+from mc.sampling.group_path import check_sweeps
 from mc.sampling.info import ChainsInfo, MixingWarning
 from mc.sampling.log_z.verdict import lacks
 from mc.sampling.policies import MAX_BOND, Chains
@@ -145,10 +146,7 @@ def _check(model: SqRBM | SqBM, samples: int, policy: Chains, n_free: int) -> No
     """Errors on what does not suit the model, before any work."""
     n = model.n_visible
     if isinstance(model, SqBM):
-        if policy.kernel not in ("auto", FALLBACK) or policy.precision != "double":
-            raise ValueError(
-                f"kernel, precision: an SqBM is swept by kernel = {FALLBACK!r} in double precision"
-            )
+        check_sweeps(policy.kernel, policy.precision)
     elif policy.kernel not in ("auto", TENSOR):
         check_kernel(policy.kernel, len(model.paulis))
         check_states(policy.kernel, model.shape, model.mask)

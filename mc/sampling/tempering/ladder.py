@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mc.sampling.group_path import Form, path_of
 from mc.sampling.log_z.annealing import adaptive_betas
-from mc.sampling.path import Path
 from mc.sampling.tempering.ladders import Ladders
-from tnqbm.core.shape import Shape
 
 Float = NDArray[np.float64]
 Keys = NDArray[np.uint64]
@@ -23,7 +22,7 @@ class Tempering(Ladders):
 
     Parameters
     ----------
-    n, m, n_paulis : shape of the models.
+    form : of the models: the shape of sqRBMs, or the layout of sqBMs.
     betas : (R,) or (B, R) inverse temperatures, increasing, the last one 1. R = 1: plain chains.
     chains : independent ladders per model (of which this object holds those from ``first_chain``
         on, if several processes share them).
@@ -41,9 +40,7 @@ class Tempering(Ladders):
 
     def __init__(
         self,
-        n: int,
-        m: int,
-        n_paulis: int,
+        form: Form,
         *,
         betas: ArrayLike,
         chains: int,
@@ -57,7 +54,7 @@ class Tempering(Ladders):
         self._reference = reference
         self.betas = _check_ladder(betas, np.size(keys))
         super().__init__(
-            Shape(n, m, n_paulis),
+            form,
             rungs=self.betas.shape[1],
             chains=chains,
             keys=keys,
@@ -88,7 +85,7 @@ class Tempering(Ladders):
         reference = self._reference
         if reference is not None and reference.ndim == 2:
             reference = reference[which]
-        ladder = Path(theta, *self._shape, reference).ladder(betas)
+        ladder = path_of(self._form, theta, reference).ladder(betas)
         self.advance_rungs(ladder.reshape(*betas.shape, -1), sweeps, swap=swap, rows=rows)
 
     def retune(self, temperatures: int | None = None) -> None:
@@ -108,7 +105,7 @@ class Tempering(Ladders):
 
     def lay_out(self, theta: Float, temperatures: int) -> None:
         """A first ladder for models theta (B, size), from a pilot run of annealing."""
-        path = Path(theta, *self._shape, self._reference)
+        path = path_of(self._form, theta, self._reference)
         self.replace_betas(adaptive_betas(path, temperatures, keys=self._keys, kernel=self.kernel))
 
     def replace_betas(self, betas: ArrayLike) -> None:

@@ -16,10 +16,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import Sweeper
+from mc.sampling.group_path import Form, check_sweeps, sweeper_of
 from mc.sampling.log_z.annealing import choose_kernel
 from tnqbm.core import streams
-from tnqbm.core.shape import Shape
+from tnqbm.hamiltonian.layout import GroupLayout
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -59,7 +59,7 @@ class Ladders:
 
     Parameters
     ----------
-    shape : of the models.
+    form : of the models: the shape of sqRBMs, or the layout of sqBMs.
     rungs : R, chains of a ladder. 1: plain chains.
     chains : independent ladders per model (of which this object holds those from ``first_chain``
         on, if several processes share them).
@@ -76,7 +76,7 @@ class Ladders:
 
     def __init__(
         self,
-        shape: Shape,
+        form: Form,
         *,
         rungs: int,
         chains: int,
@@ -86,16 +86,19 @@ class Ladders:
         init: ArrayLike | None = None,
         first_chain: int = 0,
     ) -> None:
-        self.kernel = choose_kernel(kernel, shape.n_paulis)
+        if isinstance(form, GroupLayout):
+            self.kernel = check_sweeps(kernel, precision)
+        else:
+            self.kernel = choose_kernel(kernel, form.n_paulis)
         if chains < 1:
             raise ValueError(f"chains must be at least 1, got {chains}")
-        self._shape = shape
+        self._form = form
         self._keys = np.asarray(keys, dtype=np.uint64)
         self._first = first_chain
-        self._sweeper = Sweeper(self._shape, self.kernel, precision=precision)
+        self._sweeper = sweeper_of(form, self.kernel, precision)
         same = precision == "double"
-        self._weigher = self._sweeper if same else Sweeper(self._shape, self.kernel)
-        batch, n = self._keys.size, shape.n_visible
+        self._weigher = self._sweeper if same else sweeper_of(form, self.kernel, "double")
+        batch, n = self._keys.size, form.n_visible
         self._row_keys = self._keys_of_rows(rungs)
         self._swap_keys = streams.keys(self._keys, streams.Tempering.SWAPS)
         self.chains = np.zeros((batch, rungs, chains, n), dtype=np.uint8)
@@ -103,7 +106,7 @@ class Ladders:
         self._rounds = 0
         if init is None:
             # Independent fair bits: a sweep of models without any parameters.
-            nothing = np.zeros((batch * rungs, self._shape.size))
+            nothing = np.zeros((batch * rungs, self._form.size))
             self._sweep(nothing, self.chains, self._row_keys, 1)
         else:
             given = np.asarray(init, dtype=np.uint8)
@@ -159,7 +162,7 @@ class Ladders:
         if rungs.shape[:2] != chains.shape[:2]:
             raise ValueError(
                 f"rungs must have shape ({chains.shape[0]}, {chains.shape[1]}, "
-                f"{self._shape.size}), got {rungs.shape}"
+                f"{self._form.size}), got {rungs.shape}"
             )
         flat = rungs.reshape(-1, rungs.shape[-1])
         keys = self._row_keys.reshape(self.chains.shape[:2])[which].ravel()

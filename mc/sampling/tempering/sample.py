@@ -18,9 +18,9 @@ from tnqbm.base.limits import check_memory
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
-from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.grouped import SqBM
 
 Float = NDArray[np.float64]
 
@@ -74,7 +74,7 @@ def tune_ladder(
 
 
 def sample_tempered(
-    model: SqRBM,
+    model: SqRBM | SqBM,
     samples: int,
     policy: Tempered,
     *,
@@ -84,12 +84,13 @@ def sample_tempered(
 ) -> tuple[NDArray[np.uint8], TemperedInfo, list[Warning]]:
     """Samples (chains, samples, n) of :func:`mc.sample`, what is known of them, and warnings."""
     begun = time.perf_counter()
-    n, m, p = model.shape
+    n = model.n_visible
+    form = model.layout if isinstance(model, SqBM) else model.shape
     adaptive = isinstance(policy.temperatures, str)
     betas = _first_betas(policy)
     most = policy.max_temperatures if adaptive else int(np.size(betas))
     check_memory(
-        2 * 8 * most * Shape(n, m, p).size + policy.chains * n * (samples + 4 * most),
+        2 * 8 * most * form.size + policy.chains * n * (samples + 4 * most),
         f"tempering with {most} temperatures",
         "take fewer temperatures (max_temperatures), chains or samples",
     )
@@ -100,9 +101,7 @@ def sample_tempered(
     spread = isinstance(policy.init, str)
     init = spread_states(model, policy.chains, target, key) if spread else policy.init
     tempering = Tempering(
-        n,
-        m,
-        p,
+        form,
         betas=betas,
         chains=policy.chains,
         keys=np.array([key], dtype=np.uint64),

@@ -35,14 +35,19 @@ def test_exact_training_is_that_of_the_dense_hamiltonian():
 def test_estimates_agree_with_exact_averages():
     problem = SqBMProblem([start()], [TARGET])
     exact = start().expectations()
-    for gradient, settings in (("pcd", {"steps": 30}), ("cd", {"steps": 30})):
+    for gradient, settings in (
+        ("pcd", {"steps": 30}),
+        ("cd", {"steps": 30}),
+        ("tempered", {"steps": 15, "temperatures": 2}),
+        ("tempered", {"steps": 15, "temperatures": 3, "target_swap_rate": 0.5}),
+    ):
         training = TrainingSettings(gradient=gradient, chains=20_000, **settings)
         context = Context(problem, whole_keys(1))
         found = training.gradient.make(context).estimate(problem.theta, np.array([0]))
         assert np.abs(found.model[0] - exact).max() < 0.04
 
 
-@pytest.mark.parametrize("gradient", ["cd", "pcd"])
+@pytest.mark.parametrize("gradient", ["cd", "pcd", "tempered"])
 def test_chains_train(gradient):
     weights = np.exp(np.random.default_rng(2).normal(size=32))
     smooth = Target.from_dense(weights / weights.sum())
@@ -87,7 +92,8 @@ def whole_keys(count: int) -> np.ndarray:
     [
         ({"centred": True}, "centred: is for sqRBMs"),
         ({"precision": "single"}, "precision: sqBMs are evaluated in double"),
-        ({"gradient": "tempered"}, "gradient: 'tempered' does not serve models of the kind 'sqbm'"),
+        ({"gradient": "weighted"}, "gradient: 'weighted' does not serve models of the kind 'sqbm'"),
+        ({"gradient": "tempered", "kernel": "block"}, "kernel: 'block' is for sqRBMs"),
         ({"gradient": "pcd", "kernel": "bloch"}, "kernel: 'bloch' is for sqRBMs"),
         ({"gradient": "pcd", "global_moves": 5}, "global_moves: are for sqRBMs"),
         ({"optimizer": "natural"}, "optimizer: 'natural' does not serve"),

@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import chi2
 
 import mc
-from mc.sampling.policies import Chains
+from mc.sampling.policies import Chains, Tempered
 from mc.sampling.sample import sample
 from tests.mc.cli.calling import caller
 from tests.mc.studies.samples import run
@@ -42,6 +42,16 @@ def test_chains_have_the_probabilities() -> None:
     assert deviation(states, p[::-1]) > limit  # the test sees other probabilities
     weaker = model(0.45).probabilities()
     assert deviation(states, weaker) > limit
+
+
+def test_ladders_have_the_probabilities() -> None:
+    policy = Tempered(chains=400, temperatures=3, burn_in=30, thin=15)
+    states, info = sample(model(), 20, policy, seed=8)
+    assert info.kernel == "collapsed"
+    assert (info.round_trips > 0).all()
+    limit = chi2.isf(1e-6, 31)
+    assert deviation(states, model().probabilities()) < limit
+    assert deviation(states, model(0.4).probabilities()) > limit
 
 
 def test_units_may_be_held_fixed() -> None:
@@ -76,8 +86,9 @@ def test_enumeration_and_likelihoods() -> None:
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("tempered", "an SqBM is sampled by 'chains' and by 'enumeration'"),
-        ("perfect", "an SqBM is sampled by 'chains' and by 'enumeration'"),
+        ("snapshots", "method: "),
+        ("perfect", "an SqBM is sampled by 'chains', 'tempered' and 'enumeration'"),
+        (Tempered(kernel="thermal"), "an SqBM is swept by kernel = 'collapsed'"),
         (Chains(kernel="bloch"), "an SqBM is swept by kernel = 'collapsed'"),
         (Chains(precision="single"), "in double precision"),
     ],

@@ -19,6 +19,7 @@ from mc.sampling.tempering.sample import tune_ladder
 from tests.mc_twins import sample_by
 from tests.twins import all_states, enumerate_model
 from tnqbm import SqRBM
+from tnqbm.core.shape import Shape
 from tnqbm.core.states import index_of
 
 PAULIS = {1: "Z", 2: "XZ", 3: "XYZ"}
@@ -49,7 +50,7 @@ def make(
     n: int = 4, m: int = 3, p: int = 3, *, count: int = 1, ladders: int = 8, **options: Any
 ) -> Tempering:
     keys = np.arange(11, 11 + count, dtype=np.uint64)
-    return Tempering(n, m, p, **{"betas": BETAS, "chains": ladders, "keys": keys, **options})
+    return Tempering(Shape(n, m, p), **{"betas": BETAS, "chains": ladders, "keys": keys, **options})
 
 
 def models(count: int, n: int = 4, m: int = 3, p: int = 3, scale: float = 1.5) -> np.ndarray:

@@ -33,8 +33,9 @@ def study(**changes: Any) -> dict[str, Any]:
         "model": {**SIZES, **OWN, "scale": 0.3},
         "data": {"name": "bas"},
         "training": {
-            "gradient": ["exact", "pcd-2", "cd-1"],
+            "gradient": ["exact", "pcd-2", "cd-1", "tempered-1"],
             "chains": 20,
+            "temperatures": 3,
             "iterations": 12,
             "evaluate": "exact",
         },
@@ -50,7 +51,7 @@ def large(**changes: Any) -> dict[str, Any]:
         data__test_fraction=0.2, data__repeats="anywhere", training__gradient="pcd",
         training__batch_size=64, training__chains=64, training__iterations=3, seeds=2,
         training__evaluate="ais", training__evaluations=1, training__ais_chains=8,
-        training__ais_betas=3, model__connectivity="dense", model__scale=0.02,
+        training__temperatures=None, training__ais_betas=3, model__scale=0.02,
     )  # fmt: skip
     return changed(raw, changes)
 
@@ -182,7 +183,7 @@ def test_parameters_have_names(path: Path) -> None:
         ({"model__hidden_edges": "0-1,1-4"}, "hidden_edges: edges '0-1,1-4' name the unit 4"),
         ({"model__hidden_edges": "0-1,1-0"}, "hidden_edges: edges '0-1,1-0' repeat a pair"),
         ({"model__visible": 2000, "model__hidden": 100}, "are at most 2048 together, not 2100"),
-        ({"training__gradient": "tempered"}, "'tempered' does not serve models of the kind 'sqbm'"),
+        ({"training__gradient": "weighted"}, "'weighted' does not serve models of the kind 'sqbm'"),
         ({"training__kernel": "bloch"}, "kernel: 'bloch' is for sqRBMs"),
         ({"training__global_moves": 2}, "global_moves: are for sqRBMs"),
         ({"training__centred": True}, "centred: is for sqRBMs"),
@@ -207,7 +208,7 @@ def test_edges_may_be_listed() -> None:
 
 def test_a_study_of_large_groups_is_trained_as_a_pauli_sum(tmp_path: Path) -> None:
     raw = study(model__hidden=5, model__hidden_edges="line", model__visible=4, seeds=1,
-                training__gradient="exact", training__chains=None,
+                training__gradient="exact", training__chains=None, training__temperatures=None,
                 training__iterations=2)  # fmt: skip
     one = run(raw, tmp_path / "out.h5").run()
     assert not isinstance(one.model, SqBM)
@@ -215,7 +216,12 @@ def test_a_study_of_large_groups_is_trained_as_a_pauli_sum(tmp_path: Path) -> No
 
 
 def test_the_bias_of_chains_is_measured(tmp_path: Path) -> None:
-    raw = study(training__gradient="pcd", training__bias_reference="exact", training__chains=50)
+    raw = study(
+        training__gradient="pcd",
+        training__bias_reference="exact",
+        training__chains=50,
+        training__temperatures=None,
+    )
     one = run(raw, tmp_path / "out.h5").run(seed=1)
     assert any(name.startswith("bias") for name in one.trajectory.estimator_records)
 
