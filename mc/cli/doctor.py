@@ -248,12 +248,12 @@ def _path_finders() -> list[Check]:
 
 
 def _mpi() -> list[Check]:
-    return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, 1)]
+    return _mpi_launched() if launched() else [*_mpi_alone(), _node(_cores(), 1, _cores())]
 
 
 def _mpi_launched() -> list[Check]:
     """MPI as the launcher set it up; collective over its ranks."""
-    from mc.running.ranks import connect, cores_for_rank, get_comm, set_threads
+    from mc.running.ranks import connect, cores_for_rank, cores_of_node, get_comm, set_threads
 
     try:
         comm = get_comm()
@@ -261,7 +261,7 @@ def _mpi_launched() -> list[Check]:
         return [Check("MPI", _first_line(error), "fault", "see the message")]
     ranks = connect(comm)
     hosts = ranks.gather(platform.node())
-    cores = cores_for_rank(ranks)
+    cores, total = cores_for_rank(ranks), cores_of_node(ranks)
     set_threads(ranks)
     library = "none"
     if comm is not None:
@@ -272,7 +272,7 @@ def _mpi_launched() -> list[Check]:
     checks = [
         Check("MPI library", library),
         Check("MPI ranks", f"{ranks.size} ({per_node})"),
-        _node(cores, ranks.node_size, ranks.size),
+        _node(cores, ranks.node_size, total),
     ]
     ranks.close()
     return checks
@@ -302,17 +302,18 @@ def _mpi_alone() -> list[Check]:
     return [library, Check("mpiexec", found, "note", "try it inside a batch job, or with srun")]
 
 
-def _node(cores: int, node_ranks: int, ranks: int) -> Check:
-    """How the cores of this node are shared."""
+def _node(cores: int, node_ranks: int, total: int) -> Check:
+    """How the ranks of this node share its cores, of which they have ``total`` between them."""
     chosen = os.environ.get("NUMBA_NUM_THREADS")
     threads = int(chosen) if chosen and chosen.isdigit() else cores
-    total = _cores() if ranks == 1 else cores * node_ranks
     ranks_text = f"{node_ranks} rank{'s' * (node_ranks != 1)}"
-    found = f"{ranks_text} x {threads} thread{'s' * (threads != 1)} on {total} cores"
+    found = f"{ranks_text} x {threads} thread{'s' * (threads != 1)} on {total} "
+    found += f"core{'s' * (total != 1)}"
     if chosen:
         found += " (NUMBA_NUM_THREADS)"
     if threads * node_ranks > max(total, 1):
-        cure = "unset NUMBA_NUM_THREADS" if chosen else "start fewer ranks per node"
+        cure = "start fewer ranks per node, or let the launcher give them more cores"
+        cure = "unset NUMBA_NUM_THREADS" if chosen and threads > cores else cure
         return Check("ranks x threads", f"{found}: more than the cores", "note", cure)
     return Check("ranks x threads", found)
 

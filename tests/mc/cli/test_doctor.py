@@ -186,9 +186,20 @@ def test_an_mpiexec_that_fails_is_told_with_its_reason(
 
 def test_too_many_threads_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUMBA_NUM_THREADS", "4096")
-    check = doctor._node(cores=2, node_ranks=1, ranks=1)
+    check = doctor._node(cores=2, node_ranks=1, total=2)
     assert check.status == "note"
     assert check.cure == "unset NUMBA_NUM_THREADS"
+
+
+@pytest.mark.parametrize("chosen", ["", "1"])
+def test_more_ranks_than_cores_are_noted(monkeypatch: pytest.MonkeyPatch, chosen: str) -> None:
+    """Whether there are so few cores, or the launcher has bound all ranks to the same."""
+    monkeypatch.setenv("NUMBA_NUM_THREADS", chosen)
+    check = doctor._node(cores=1, node_ranks=4, total=2)
+    assert check.status == "note"
+    assert check.found.startswith("4 ranks x 1 thread on 2 cores")
+    assert check.cure.startswith("start fewer ranks per node")
+    assert doctor._node(cores=1, node_ranks=2, total=2).status == "ok"
 
 
 def test_wrong_kernels_are_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from mc import run_study
 from mc.running.liveness import state_and_start
 from mc.running.lock import STALE_SECONDS, Lock, OutputBusyError
 from mc.running.progress import Progress, remaining_seconds
-from mc.running.ranks import OneRank, cores_for_rank
+from mc.running.ranks import OneRank, cores_for_rank, cores_of_node
 from mc.running.scheduler import TaskTable
 from mc.studies.schedule import Task
 from tests.mc.studies.samples import (
@@ -232,7 +233,13 @@ def test_launchers_are_recognised() -> None:
 
 
 def test_one_rank_may_use_all_its_cores() -> None:
-    assert cores_for_rank(OneRank()) == len(os.sched_getaffinity(0))
+    assert cores_for_rank(OneRank()) == cores_of_node(OneRank()) == len(os.sched_getaffinity(0))
+
+
+def test_cores_that_several_ranks_are_bound_to_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    masks = [(socket.gethostname(), frozenset({0, 1})), (socket.gethostname(), frozenset({1, 2}))]
+    monkeypatch.setattr(OneRank, "gather", lambda *_: [*masks, ("another", frozenset({7}))])
+    assert cores_of_node(OneRank()) == 3
 
 
 def test_a_plain_run_does_not_load_mpi_and_imports_are_quick(tmp_path: Path) -> None:
