@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -107,6 +108,14 @@ def test_quantum_backend(here: Path) -> None:
     assert space["errors"][1_000] / space["errors"][16_000] == pytest.approx(4, rel=0.3)
 
 
+def test_quantum_boltzmann(here: Path) -> None:
+    space = execute(DOCS / "tutorials" / "quantum-boltzmann.md", here)
+    assert 0.8 < np.sqrt(np.mean(space["pulls"] ** 2)) < 1.4
+    assert abs(space["complete"].value - space["exact"]).max() < 1e-9
+    assert list(space["losses"].values()) == pytest.approx([0.515, 4e-4, 0.515, 1e-4], abs=1e-3)
+    assert space["losses"]["Z and X, 1 hidden"] < space["losses"]["Z and X"]
+
+
 def test_archives(here: Path) -> None:
     pytest.importorskip("matplotlib")
     space = execute(DOCS / "tutorials" / "archives.md", here)
@@ -162,6 +171,7 @@ APART = {
     "tutorials/digits.md",
     "tutorials/log-z.md",
     "tutorials/quantum-backend.md",
+    "tutorials/quantum-boltzmann.md",
     "tutorials/archives.md",
     "archive-format.md",
     "how-to/look-at-data.md",

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ive, roots_legendre
 
-from tnqbm.hamiltonian.strings import Batch, StringSum
+from tnqbm.hamiltonian.strings import StringSum
 
 Float = NDArray[np.float64]
 
@@ -121,7 +121,7 @@ def duhamel(width: float) -> tuple[Float, Float]:
     return values[chosen], np.ascontiguousarray(basis[:, chosen].T)
 
 
-def apply_series(sum_: StringSum, x: Batch, factors: Float, ends: Spectrum) -> Batch:
+def apply_series(sum_: StringSum, x: Float, factors: Float, ends: Spectrum) -> Float:
     """sum_n factors[r, n] T_n(H) x for every r, batches (R, ...).
 
     Raises OutsideError if an energy of H is outside ``ends``.

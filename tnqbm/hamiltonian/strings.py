@@ -18,7 +18,6 @@ from tnqbm.kernels.strings import gather, step, string_averages
 
 Float = NDArray[np.float64]
 Complex = NDArray[np.complex128]
-Batch = NDArray[np.floating[Any]]
 
 BLOCK_QUBITS = 7
 """Qubits of a block of amplitudes, which with those it is made from fits into a first cache."""
@@ -36,15 +35,14 @@ GROUPS = 4
 class StringSum:
     """H = sum_t coefficients[t] P_t of a table, for batches of ``lanes`` vectors.
 
-    ``precision`` "double" or "single". Batches are flat arrays (2**q * parts * lanes,), with parts
-    2 for real and imaginary amplitudes and 1 where all strings are real. Every call adds in the
-    same order, whatever the number of threads. Not safe for use by several Python threads at once.
+    Floates are flat float64 arrays (2**q * parts * lanes,), with parts 2 for real and imaginary
+    amplitudes and 1 where all strings are real. Every call adds in the same order, whatever the
+    number of threads. Not safe for use by several Python threads at once.
     """
 
-    def __init__(self, table: PauliTable, coefficients: Float, precision: str = "double") -> None:
+    def __init__(self, table: PauliTable, coefficients: Float) -> None:
         self.table = table
-        self.dtype = np.dtype(np.float64 if precision == "double" else np.float32)
-        self.lanes = lanes(self.dtype)
+        self.lanes = lanes(np.float64)
         self.parts = 1 if table.is_real else 2
         self.dimension = 1 << table.n_qubits
         self.low = min(table.n_qubits, BLOCK_QUBITS)
@@ -55,22 +53,17 @@ class StringSum:
         most = int(np.diff(self._starts).max(initial=0))
         block = self.parts * self.lanes << self.low
         self._space = max(block + GROUPS * self._row + most, 2 * self.lanes << self.low)
-        self._work = np.empty((0, 0), self.dtype)
+        self._work = np.empty((0, 0))
 
     def _table_bytes(self) -> int:
-        return (self.table.x.size * self.parts * self.dtype.itemsize) << self.low
+        return (self.table.x.size * self.parts * 8) << self.low
 
-    @property
-    def batch_bytes(self) -> int:
-        """Memory of a batch."""
-        return self.dimension * self.parts * self.lanes * self.dtype.itemsize
-
-    def empty(self, *shape: int) -> Batch:
-        """Batches of zeros, (..., 2**q * parts * lanes)."""
-        batch: Batch = aligned((*shape, self.dimension * self.parts * self.lanes), self.dtype)
+    def empty(self, *shape: int) -> Float:
+        """Floates of zeros, (..., 2**q * parts * lanes)."""
+        batch: Float = aligned((*shape, self.dimension * self.parts * self.lanes), np.float64)
         return batch
 
-    def batch(self, vectors: NDArray[Any]) -> Batch:
+    def batch(self, vectors: NDArray[Any]) -> Float:
         """A batch of vectors (2**q, up to lanes), real if the strings are; others are 0."""
         found = self.empty()
         view = self.split(found)
@@ -80,16 +73,16 @@ class StringSum:
             view[:, 1, :count] = vectors.imag
         return found
 
-    def split(self, batch: Batch) -> Batch:
+    def split(self, batch: Float) -> Float:
         """A view (2**q, parts, lanes) of a batch."""
         return batch.reshape(self.dimension, self.parts, self.lanes)
 
-    def vectors(self, batch: Batch) -> NDArray[Any]:
+    def vectors(self, batch: Float) -> NDArray[Any]:
         """The vectors (2**q, lanes) of a batch, real if the strings are."""
-        view = self.split(batch).astype(np.float64)
+        view = self.split(batch)
         return view[:, 0] if self.parts == 1 else view[:, 0] + 1j * view[:, 1]
 
-    def dots(self, first: Batch, second: Batch) -> Float:
+    def dots(self, first: Float, second: Float) -> Float:
         """Re <first|second> of every vector, (lanes,)."""
         a, b = self.split(first), self.split(second)
         total = np.zeros(self.lanes)
@@ -97,12 +90,12 @@ class StringSum:
             total += np.einsum("kpw,kpw->w", a[k : k + (1 << 12)], b[k : k + (1 << 12)])
         return total
 
-    def step(self, x: Batch, z: Batch, y: Batch, a: Any, b: Any, c: Any) -> None:
+    def step(self, x: Float, z: Float, y: Float, a: Any, b: Any, c: Any) -> None:
         """y = a (H x) + b x + c z, with numbers or one number for every vector (lanes,).
 
         y may be z, and not x.
         """
-        scales = np.empty((3, self.lanes), self.dtype)
+        scales = np.empty((3, self.lanes), np.float64)
         for row, value in zip(scales, (a, b, c), strict=True):
             row[:] = value
         step(
@@ -110,12 +103,12 @@ class StringSum:
             self._tables, scales.ravel(), self._workspace(), z, y,
         )  # fmt: skip
 
-    def gather(self, factors: Float, parts: Batch, total: Batch) -> None:
+    def gather(self, factors: Float, parts: Float, total: Float) -> None:
         """total (R, N) += factors (R, C) parts (C, N), batches all of them."""
         chunk = min(parts.shape[1], 1 << 10)
-        gather(factors.astype(self.dtype), parts, chunk, self.lanes, total)
+        gather(np.ascontiguousarray(factors), parts, chunk, self.lanes, total)
 
-    def averages(self, table: PauliTable, states: Batch, weights: Float) -> Float:
+    def averages(self, table: PauliTable, states: Float, weights: Float) -> Float:
         """sum_r weights[r] <states[r]| P_t |states[r]> for strings and vectors, (T, lanes)."""
         size, low = (1 << self.low) - 1, self.low
         flips = np.array([x for x, _ in table.groups], np.int64)
@@ -133,7 +126,7 @@ class StringSum:
         factors = np.where(odd, -phase.imag, phase.real)
         out = np.zeros((SHARDS, order.size, self.lanes))
         string_averages(
-            SHARDS, states, weights.astype(self.dtype), low, self.parts, self.lanes, flips, used,
+            SHARDS, states, np.ascontiguousarray(weights), low, self.parts, self.lanes, flips, used,
             starts, z >> low, places, factors, self._workspace(), out,
         )  # fmt: skip
         found = np.zeros((order.size, self.lanes))
@@ -164,16 +157,16 @@ class StringSum:
         while len(flips) % GROUPS:
             flips.append(0)
             starts.append(len(masks))
-        tables = aligned((max(len(rows), 1), self._row), self.dtype)
+        tables = aligned((max(len(rows), 1), self._row), np.float64)
         for into, row in zip(tables, rows, strict=False):
             into[: row.size] = row
         as_int = [np.array(values, np.int64) for values in (flips, starts, masks or [0])]
         return as_int[0], as_int[1], as_int[2], tables.ravel()
 
-    def _workspace(self) -> Batch:
+    def _workspace(self) -> Float:
         threads = get_num_threads()
         if self._work.shape[0] < threads:
-            self._work = aligned((threads, -(-self._space // 16) * 16), self.dtype)
+            self._work = aligned((threads, -(-self._space // 16) * 16), np.float64)
         return self._work
 
 

@@ -22,7 +22,7 @@ from tnqbm.hamiltonian.chebyshev import OutsideError, Spectrum
 from tnqbm.hamiltonian.forecast import TYPICAL_ADVICE, refuse_unless_it_fits, typical_forecast
 from tnqbm.hamiltonian.jackknife import Estimated
 from tnqbm.hamiltonian.operator import PauliHamiltonian
-from tnqbm.hamiltonian.strings import Batch, StringSum
+from tnqbm.hamiltonian.strings import StringSum
 from tnqbm.hamiltonian.terms import PauliTable, check_string, signs_of
 
 Float = NDArray[np.float64]
@@ -48,8 +48,9 @@ class TypicalGibbs:
         exactly; random vectors estimate the rest alone (as Hutch++, Meyer, Musco, Musco & Woodruff
         2021). It costs twice as much as as many ``vectors``. At low temperature few states
         matter, errors vanish with them; at high temperature it is a waste, and 0 leaves it out.
-    hidden_vectors : vectors of the hidden qubits for each row of data, a power of 2; from 2**m on
-        sums over hidden states are exact.
+    hidden_vectors : vectors of the hidden qubits for each row of data, a power of 2, in two
+        independent sets: errors of single log weights are rough, those of averages over rows good.
+        From 2**m on sums over hidden states are exact.
     seed : of the random vectors. Results depend on it and the arguments alone.
 
     Raises ValueError or MemoryError, with a forecast, if a gradient for 32 rows takes more than a
@@ -79,6 +80,7 @@ class TypicalGibbs:
         self._n, self._m = hamiltonian.n_visible, hamiltonian.n_hidden
         self._subspace = min(int(subspace), 1 << min(hamiltonian.n_qubits, 30))
         self._hidden = min(int(hidden_vectors), 1 << min(self._m, 30))
+        self._sets = 1 if self._hidden == 1 << min(self._m, 30) else 2
         refuse_unless_it_fits(self.forecast(), "estimation by random vectors", TYPICAL_ADVICE)
         self._table = PauliTable(self._terms, hamiltonian.n_qubits)
         self._sum = StringSum(self._table, hamiltonian.to_vector())
@@ -167,7 +169,7 @@ class TypicalGibbs:
         rng = streams.generator(self._seed, streams.Typical.SPECTRUM)
         return chebyshev.spectrum(self._sum, rng)
 
-    def _series(self, x: Batch, kind: str) -> tuple[Float, Batch]:
+    def _series(self, x: Float, kind: str) -> tuple[Float, Float]:
         """Weights and functions of H on a batch; a wider spectrum where one was too narrow."""
         while True:
             width = self._ends.width
@@ -181,7 +183,7 @@ class TypicalGibbs:
                 self.__dict__["_ends"] = self._ends.wider()
 
     @cached_property
-    def _thermal(self) -> tuple[list[tuple[Batch, int]], list[tuple[Batch, int]]]:
+    def _thermal(self) -> tuple[list[tuple[Float, int]], list[tuple[Float, int]]]:
         """Batches of vectors, with how many there are: of the subspace, and of the rest.
 
         exp(-H) = C C^dagger + the average of psi psi^dagger, with C = exp(-H/2) Q and psi =
@@ -211,7 +213,7 @@ class TypicalGibbs:
         with one_thread():
             return np.asarray(np.linalg.qr(np.concatenate(spans, axis=1))[0])
 
-    def _evolved(self, vectors: NDArray[Any]) -> tuple[Batch, int]:
+    def _evolved(self, vectors: NDArray[Any]) -> tuple[Float, int]:
         """exp(-(H - lowest)/2) on vectors (2**q, up to lanes)."""
         return self._series(self._sum.batch(vectors), "half")[1][0], vectors.shape[1]
 
@@ -245,7 +247,7 @@ class TypicalGibbs:
         rest = np.concatenate([rest, *parts])
         return jackknife.ratio(rest, self._weights[1], fixed, self._weights[0])
 
-    def _populations(self, batch: Batch) -> Float:
+    def _populations(self, batch: Float) -> Float:
         """|amplitudes|**2 summed over hidden states, (2**n, lanes)."""
         view = batch.reshape(1 << self._n, -1, self._sum.lanes)
         return np.asarray(np.einsum("vaw,vaw->vw", view, view))
@@ -255,11 +257,12 @@ class TypicalGibbs:
     ) -> Iterator[tuple[int, Estimated, Estimated]]:
         """(place, log weight, gradient of -log weight) of visible states, one after another.
 
-        The hidden vectors of a state are orthogonal, signs times common phases: together with
-        those that are left out they would give the exact sum over hidden states.
+        The hidden vectors of a state are two independent sets, or one complete one. Those of a
+        set are signs times common phases, orthogonal, and what the Hamiltonian couples most
+        strongly, hidden states that differ in a few qubits, does not add to their error.
         """
-        count, lanes = self._hidden, self._sum.lanes
-        share = count / (1 << self._m)
+        count, lanes, sets = self._hidden, self._sum.lanes, self._sets
+        share = 1.0 if sets == 1 else 0.0
         at_a_time = max(1, lanes // count)
         for first in range(0, index.size, at_a_time):
             some = index[first : first + at_a_time]
@@ -273,9 +276,11 @@ class TypicalGibbs:
                         f"Tr[Lambda_v exp(-H)] of state {some[k]} is too small beside Z to be "
                         "found in double precision: make the coefficients smaller"
                     )
-                found = jackknife.log_mean(weights[mine], 0.0, share)
+                weight = weights[mine].reshape(sets, -1).mean(axis=1)
+                found = jackknife.log_mean(weight, 0.0, share)
                 value = found.value - self._ends.lowest
-                slope = jackknife.ratio(slopes[mine], weights[mine], share=share)
+                some_slopes = slopes[mine].reshape(sets, count // sets, -1).mean(axis=1)
+                slope = jackknife.ratio(some_slopes, weight, share=share)
                 yield first + k, Estimated(value, found.standard_error), slope
 
     def _responses(
@@ -301,12 +306,30 @@ class TypicalGibbs:
         return np.concatenate(weights), np.concatenate(slopes) if gradients else empty
 
     def _hidden_vectors(self, v: int) -> NDArray[Any]:
-        """Orthogonal vectors (2**m, hidden_vectors) of the hidden qubits, for a visible state."""
+        """Vectors (2**m, hidden_vectors) of the hidden qubits, for a visible state: the sets."""
         rng = streams.generator(self._seed, streams.Typical.HIDDEN, v)
         size = 1 << self._m
-        common = chebyshev.phases((size, 1), self._sum.parts == 1, rng)
-        codes = rng.choice(size, self._hidden, replace=False)
-        return np.asarray(common * signs_of(np.arange(size)[:, None], codes))
+        codes = orthogonal_codes(self._m, self._hidden // self._sets)
+        signs = signs_of(np.arange(size)[:, None], codes)
+        common = chebyshev.phases((self._sets, size, 1), self._sum.parts == 1, rng)
+        return np.concatenate([*(common * signs)], axis=1)
+
+
+def orthogonal_codes(bits: int, count: int) -> NDArray[np.int64]:
+    """``count`` masks, a power of 2 and at most 2**bits, for orthogonal vectors of signs.
+
+    They form a linear code. Summed over the vectors (-1)^popcount(mask & k), products of two
+    entries k and k' vanish unless their difference is in the dual code: unless they differ in at
+    least 4 bits if ``bits`` <= ``count`` / 2, in 3 if ``bits`` < ``count``, in 2 otherwise.
+    """
+    words = np.arange(1, count)
+    weight = np.bitwise_count(words)
+    if bits <= count // 2:
+        words, weight = words[weight % 2 == 1], weight[weight % 2 == 1]
+    first, last = words[weight == 1], words[weight > 1][::-1]
+    columns = np.resize(np.concatenate([first, last]), bits) if count > 1 else np.zeros(bits, int)
+    parities = np.bitwise_count(np.arange(count)[:, None] & columns) & 1
+    return np.asarray(parities.astype(np.int64) @ (1 << np.arange(bits, dtype=np.int64)))
 
 
 def check_vectors(vectors: int, subspace: int, hidden_vectors: int) -> None:
