@@ -11,12 +11,12 @@ that are left out, on every vector of norm 1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ive, roots_legendre
 
+from tnqbm.hamiltonian.random_vectors import phases
 from tnqbm.hamiltonian.strings import StringSum
 
 Float = NDArray[np.float64]
@@ -55,7 +55,11 @@ class OutsideError(ArithmeticError):
 
 def spectrum(sum_: StringSum, rng: np.random.Generator) -> Spectrum:
     """The ends of the spectrum by a few Lanczos steps from random vectors, residuals added."""
-    x, y, z = sum_.batch(random_vectors(sum_, rng)), sum_.empty(), sum_.empty()
+    x, y, z = (
+        sum_.batch(phases((sum_.dimension, sum_.lanes), sum_.parts == 1, rng)),
+        sum_.empty(),
+        sum_.empty(),
+    )
     steps = min(LANCZOS_STEPS, sum_.dimension)
     diagonal, beside = np.zeros((steps, sum_.lanes)), np.zeros((steps, sum_.lanes))
     view = sum_.split(x)
@@ -80,18 +84,6 @@ def spectrum(sum_: StringSum, rng: np.random.Generator) -> Spectrum:
         low, high = min(low, values[0] - errors[0]), max(high, values[-1] + errors[-1])
     width = max(0.5 * (high - low), 1e-3)
     return Spectrum(float(low - MARGIN * width), float((1.0 + MARGIN) * width))
-
-
-def random_vectors(sum_: StringSum, rng: np.random.Generator) -> NDArray[Any]:
-    """Vectors (2**q, lanes) whose amplitudes have magnitude 1 and random phases, or signs."""
-    return phases((sum_.dimension, sum_.lanes), sum_.parts == 1, rng)
-
-
-def phases(shape: tuple[int, ...], real: bool, rng: np.random.Generator) -> NDArray[Any]:
-    """Random numbers of magnitude 1; signs if ``real``."""
-    if real:
-        return np.asarray(1.0 - 2.0 * rng.integers(0, 2, shape))
-    return np.asarray(np.exp(2j * np.pi * rng.random(shape)))
 
 
 def exponential(width: float, time: float) -> Float:

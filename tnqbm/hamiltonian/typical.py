@@ -22,8 +22,9 @@ from tnqbm.hamiltonian.chebyshev import OutsideError, Spectrum
 from tnqbm.hamiltonian.forecast import TYPICAL_ADVICE, refuse_unless_it_fits, typical_forecast
 from tnqbm.hamiltonian.jackknife import Estimated
 from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.hamiltonian.random_vectors import coded_vectors, phases
 from tnqbm.hamiltonian.strings import StringSum
-from tnqbm.hamiltonian.terms import PauliTable, check_string, signs_of
+from tnqbm.hamiltonian.terms import PauliTable, check_string
 
 Float = NDArray[np.float64]
 
@@ -222,7 +223,7 @@ class TypicalGibbs:
         for first in range(0, count, self._sum.lanes):
             rng = streams.generator(self._seed, purpose, first)
             shape = (self._sum.dimension, min(self._sum.lanes, count - first))
-            yield chebyshev.phases(shape, self._sum.parts == 1, rng)
+            yield phases(shape, self._sum.parts == 1, rng)
 
     def _split(self, vectors: NDArray[Any]) -> Iterator[NDArray[Any]]:
         for first in range(0, vectors.shape[1], self._sum.lanes):
@@ -308,28 +309,8 @@ class TypicalGibbs:
     def _hidden_vectors(self, v: int) -> NDArray[Any]:
         """Vectors (2**m, hidden_vectors) of the hidden qubits, for a visible state: the sets."""
         rng = streams.generator(self._seed, streams.Typical.HIDDEN, v)
-        size = 1 << self._m
-        codes = orthogonal_codes(self._m, self._hidden // self._sets)
-        signs = signs_of(np.arange(size)[:, None], codes)
-        common = chebyshev.phases((self._sets, size, 1), self._sum.parts == 1, rng)
-        return np.concatenate([*(common * signs)], axis=1)
-
-
-def orthogonal_codes(bits: int, count: int) -> NDArray[np.int64]:
-    """``count`` masks, a power of 2 and at most 2**bits, for orthogonal vectors of signs.
-
-    They form a linear code. Summed over the vectors (-1)^popcount(mask & k), products of two
-    entries k and k' vanish unless their difference is in the dual code: unless they differ in at
-    least 4 bits if ``bits`` <= ``count`` / 2, in 3 if ``bits`` < ``count``, in 2 otherwise.
-    """
-    words = np.arange(1, count)
-    weight = np.bitwise_count(words)
-    if bits <= count // 2:
-        words, weight = words[weight % 2 == 1], weight[weight % 2 == 1]
-    first, last = words[weight == 1], words[weight > 1][::-1]
-    columns = np.resize(np.concatenate([first, last]), bits) if count > 1 else np.zeros(bits, int)
-    parities = np.bitwise_count(np.arange(count)[:, None] & columns) & 1
-    return np.asarray(parities.astype(np.int64) @ (1 << np.arange(bits, dtype=np.int64)))
+        real = self._sum.parts == 1
+        return coded_vectors(self._m, self._sets, self._hidden // self._sets, real, rng)
 
 
 def check_vectors(vectors: int, subspace: int, hidden_vectors: int) -> None:

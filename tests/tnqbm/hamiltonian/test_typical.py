@@ -9,9 +9,9 @@ from tnqbm.datasets import Target
 from tnqbm.hamiltonian import TypicalGibbs, chebyshev, jackknife, qrbm, sqbm, tfim
 from tnqbm.hamiltonian import forecast as hamiltonian_forecast
 from tnqbm.hamiltonian.chebyshev import Spectrum
+from tnqbm.hamiltonian.random_vectors import orthogonal_codes
 from tnqbm.hamiltonian.strings import StringSum
 from tnqbm.hamiltonian.terms import PauliTable
-from tnqbm.hamiltonian.typical import orthogonal_codes
 
 MODELS = {
     "qrbm": qrbm(4, 3, scale=0.4, seed=1),
