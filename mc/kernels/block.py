@@ -234,10 +234,11 @@ def block_chains(
     for chain in range(count):
         _take_codes(states[b, first + chain], W, like, visible[chain])
         if held:
-            start[chain] = visible[chain]
+            _copy(visible[chain], start[chain])
     for step in range(steps):
         if step == steps - 1:
-            before[:] = visible
+            for chain in range(count):
+                _copy(visible[chain], before[chain])
         chain0, sweep = first_chain + first, clock + step
         _half_step(down[thread], visible, count, keys[b], chain0, sweep, 1, W, tables, sums, hidden)
         _half_step(up[thread], hidden, count, keys[b], chain0, sweep, 0, W, tables, sums, visible)

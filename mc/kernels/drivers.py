@@ -23,9 +23,9 @@ from mc.kernels.lanes import (
     hidden_weight,
     pack_parameters,
     put_spins,
-    take_spins,
     visible_energy,
 )
+from tnqbm.kernels.groups import take_spins
 from tnqbm.kernels.parallel import OPTIONS, get_thread_id, njit
 from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import load, store

@@ -16,7 +16,7 @@ from mc.kernels.lanes import draw_rows, odds, put_spins
 from tnqbm.hamiltonian.group_states import GroupStates
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.kernels.group_traces import MAX_GROUP, log_trace
-from tnqbm.kernels.groups import group_fields, group_weights, local_field, read_spins
+from tnqbm.kernels.groups import group_fields, group_weights, local_field, take_spins
 from tnqbm.kernels.parallel import get_thread_id
 from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import lanes, load, splat, store
@@ -89,7 +89,7 @@ def group_chains(
     weights, space = space[:traces], space[traces:]
     found, space = space[:traces], space[traces:]
     total[:] = 0.0
-    read_spins(states[b], begin, W, s)
+    take_spins(states[b], begin, W, s)
     for step in range(steps):
         draw_rows(keys[b], first_chain + begin, clock + step, 0, free.shape[0], W, draws)
         group_fields(pars[b], n, Q, W, s, phi)

@@ -41,16 +41,6 @@ def pack_parameters(theta, n, m, P, par):
 
 
 @part
-def take_spins(states, first, W, s):
-    """Spins of chains first, first + 1, ...; lanes beyond the last chain repeat it."""
-    chains, n = states.shape
-    for lane in range(W):
-        chain = min(first + lane, chains - 1)
-        for i in range(n):
-            s[i * W + lane] = 1.0 - 2.0 * states[chain, i]
-
-
-@part
 def put_spins(states, first, W, s):
     """Write spins back as bits; lanes beyond the last chain are dropped."""
     chains, n = states.shape

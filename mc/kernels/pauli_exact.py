@@ -18,14 +18,16 @@ from numpy.typing import NDArray
 
 from mc.kernels.drivers import pack_all, work_size
 from mc.kernels.elimination import Elimination, check_width, eliminate
-from mc.kernels.lanes import draw_rows, take_spins
+from mc.kernels.lanes import draw_rows
 from mc.kernels.pauli import draw_outcomes, scratch
 from tnqbm.base.limits import check_memory
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.fields import TINY
+from tnqbm.kernels.groups import take_spins
 from tnqbm.kernels.parallel import get_num_threads, get_thread_id
 from tnqbm.kernels.parts import parallel_over, part
 from tnqbm.kernels.simd import aligned, lanes
+from tnqbm.kernels.tables import copy
 
 
 @part
@@ -43,11 +45,14 @@ def _log_factor(y, rest):
 
 
 @parallel_over(lambda m: m)
-def _fill_tables(j, par, n, m, P, first_unit, units, first, tables):
-    """Log factors of all qubits: of j from ``first[j]``, (P, outcome, states of its units)."""
+def _fill_tables(j, par, n, m, P, first_unit, units, first, fields, tables):
+    """Log factors of all qubits: of j from ``first[j]``, (P, outcome, states of its units).
+
+    ``fields`` (m, P) is scratch.
+    """
     mine = units[first_unit[j] : first_unit[j + 1]]
     count = mine.shape[0]
-    phi = np.empty(P)
+    phi = fields[j]
     for state in range(1 << count):
         for p in range(P):
             x = np.float64(par[n + j * P + p])
@@ -98,7 +103,9 @@ def _add_factor(table, units, places, fixed, log_sums):
 @part
 def _exponentiate(log_sums):
     """exp of all, relative to the largest."""
-    most = log_sums.max()
+    most = log_sums[0]
+    for f in range(log_sums.shape[0]):
+        most = max(most, log_sums[f])
     for f in range(log_sums.shape[0]):
         log_sums[f] = math.exp(log_sums[f] - most)
 
@@ -182,7 +189,7 @@ def _backward(plan, at, log_sums, uniform, bits):
 @parallel_over(lambda states, W: (states.shape[0] + W - 1) // W)
 def _exact_chains(
     task, par, n, m, P, W, key, clock, steps, first_chain, free, basis, plan, offsets, tables,
-    states, work, sums, rates,
+    states, work, sums, outcomes, uniforms, bits_before, rates,
 ):  # fmt: skip
     chains = states.shape[0]
     first = task * W
@@ -190,9 +197,7 @@ def _exact_chains(
     thread = get_thread_id()
     s, space = work[thread, : n * W], work[thread, n * W :]
     phi, c, draws = scratch(n, m, P, W, space)
-    rows = np.empty(m, np.int64)
-    uniform = np.empty(n)
-    before = np.empty(n, np.uint8)
+    rows, uniform, before = outcomes[thread], uniforms[thread], bits_before[thread]
     for step in range(steps):
         chain, sweep = first_chain + first, clock + step
         take_spins(states, first, W, s)
@@ -207,7 +212,7 @@ def _exact_chains(
             for k in range(free.shape[0]):
                 uniform[free[k]] = draws[k * W + lane]
             bits = states[first + lane]
-            before[:] = bits
+            copy(bits, before)
             own = sums[thread]
             at = _forward(par, plan, offsets, tables, rows, bits, own)
             _backward(plan, at, own, uniform, bits)
@@ -262,11 +267,14 @@ class ExactChains:
         pack_all(np.ascontiguousarray(theta), n, m, P, pars)
         size = work_size(n, m, P, self._lanes)
         work = aligned((threads, -(-size // 16) * 16), self._dtype)
+        fields, outcomes = np.empty((m, P)), np.empty((threads, m), np.int64)
+        uniforms, before = np.empty((threads, n)), np.empty((threads, n), np.uint8)
         for b, par in enumerate(pars):
-            _fill_tables(par, n, m, P, plan.first_unit, plan.units, offsets, tables)
+            _fill_tables(par, n, m, P, plan.first_unit, plan.units, offsets, fields, tables)
             _exact_chains(
                 par, n, m, P, self._lanes, keys[b], clock, steps, first_chain, self._free,
-                self._basis, tuple(plan[:-1]), offsets, tables, states[b], work, sums, rates[b],
+                self._basis, tuple(plan[:-1]), offsets, tables, states[b], work, sums, outcomes,
+                uniforms, before, rates[b],
             )  # fmt: skip
 
     def _planned(self, theta: NDArray[np.float64]) -> Elimination:

@@ -137,7 +137,8 @@ def _sweep_untested(par, n, m, P, W, key, chain, sweep, free, setting, s, phi, t
     visible_fields(par, n, m * P, W, t, h)
     draw_rows(key, chain, sweep, 0, free.shape[0], W, draws)
     changed = draw_spins(free, W, h, draws, s, new_s)
-    s[:] = new_s
+    for at in range(0, s.shape[0], W):
+        store(s, at, load(new_s, at))
     return changed
 
 

@@ -52,7 +52,9 @@ def sample(
     out = np.empty((n_samples, size * size), dtype=np.uint8)
     bond = -math.expm1(-2.0 / temperature)
     between = spacing(size)
-    _sample_chains(keys, size, bond, 4 * between, between, out)
+    states, spins = np.empty((keys.size, 1), np.uint64), np.empty((keys.size, size**2), np.uint8)
+    parents = np.empty((keys.size, size**2), np.int32)
+    _sample_chains(keys, size, bond, 4 * between, between, states, spins, parents, out)
     return out
 
 
@@ -165,14 +167,17 @@ def _sweep(v: Any, parent: Any, size: int, bond: float, state: Any) -> None:
 
 @parallel_over(lambda keys: keys.shape[0])
 def _sample_chains(
-    chain: int, keys: Any, size: int, bond: float, burn_in: int, between: int, out: Any
-) -> None:
-    state = np.empty(1, dtype=np.uint64)
+    chain: int, keys: Any, size: int, bond: float, burn_in: int, between: int,
+    states: Any, spins: Any, parents: Any, out: Any,
+) -> None:  # fmt: skip
+    """Samples of all chains; ``states`` (chains, 1), ``spins`` and ``parents`` are scratch."""
+    state, v, parent = states[chain], spins[chain], parents[chain]
     state[0] = keys[chain]
-    v = np.zeros(size * size, dtype=np.uint8)
-    parent = np.empty(size * size, dtype=np.int32)
+    for site in range(size * size):
+        v[site] = 0
     first = chain * _CHAIN
     for k in range(first, min(first + _CHAIN, out.shape[0])):
         for _ in range(between + burn_in if k == first else between):
             _sweep(v, parent, size, bond, state)
-        out[k] = v
+        for site in range(size * size):
+            out[k, site] = v[site]

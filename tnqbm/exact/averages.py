@@ -7,13 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.base.teams import SHARD
 from tnqbm.core.shape import Shape
 from tnqbm.kernels.averages import all_averages
 from tnqbm.kernels.fields import LOG_2
 from tnqbm.kernels.parallel import get_num_threads
-from tnqbm.kernels.products import SCALE, UNITS
-from tnqbm.kernels.sample_moments import BITS, PATTERNS, all_sums, scaled
+from tnqbm.kernels.products import SCALE
+from tnqbm.kernels.sample_moments import (
+    BITS,
+    BLOCK,
+    FRACTION,
+    GROUP,
+    PATTERNS,
+    all_sums,
+    scaled,
+)
 from tnqbm.kernels.simd import aligned, lanes
 
 _SHARDS = 16
@@ -140,20 +147,18 @@ class SampleMoments:
 
     def __init__(self, shape: Shape, precision: str = "double") -> None:
         self._shape = shape
-        _, m, n_paulis = shape
-        self._dtype = np.dtype(np.float32 if precision == "single" else np.float64)
-        self._lanes = lanes(self._dtype)
-        # Whole register blocks of two vectors for every Pauli.
-        self._row = n_paulis * max(1, -(-m // (2 * self._lanes))) * 2 * self._lanes
-        self._weights: NDArray[Any] = np.empty((0, 0), self._dtype)
+        number = np.float32 if precision == "single" else np.float64
+        self._fraction = FRACTION[number]
+        self._dtype = np.dtype(number)
+        self._lanes = lanes(number)
         self._work: NDArray[Any] = np.empty((0, 0), self._dtype)
-        self._codes: NDArray[Any] = np.empty((0, 0), np.uint8)
+        self._sums: NDArray[Any] = np.empty((0, 0), np.int64)
+        self._codes: NDArray[np.int32] = np.empty((0, 0), np.int32)
 
     def sums(self, theta: NDArray[np.float64], states: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Fixed-point sums over states (B, K, n) under theta (B, size), (B, size).
 
-        Sums of parts of a list of states add up to the sum of the whole, bit by bit, if every part
-        but the last holds whole shards.
+        Sums of parts of a list of states add up to the sum of the whole, bit by bit.
         """
         return np.asarray(self.sums_of_both(theta, states, states[:, :0])[0])
 
@@ -171,20 +176,25 @@ class SampleMoments:
                 )
         threads = get_num_threads()
         if self._work.shape[0] < threads:
-            rows = 1 + -(-n // BITS) * PATTERNS
-            self._weights = aligned((threads, rows * self._row), self._dtype)
-            stride = -(-n // self._lanes) * self._lanes
-            work = 2 * UNITS * self._lanes + SHARD * (stride + self._row)
-            work += max(stride, self._row)
-            self._work = aligned((threads, -(-work // 16) * 16), self._dtype)
-            self._codes = aligned((threads, SHARD * stride // BITS), np.uint8)
-        out = np.zeros((threads, 2, batch, size), np.int64)
+            self._prepare(threads)
+        # Threads without a model of their own take a part of the states of another's.
+        segments = max(1, threads // batch if batch else 1)
+        out = np.zeros((segments, 2, batch, size), np.int64)
         all_sums(
-            np.ascontiguousarray(theta), n, m, p, self._row, self._lanes,
-            SHARD, np.ascontiguousarray(data), np.ascontiguousarray(chains), np.full(threads, -1),
-            self._weights, self._work, self._codes, out,
+            np.ascontiguousarray(theta), n, m, p, self._lanes, segments, self._fraction,
+            np.ascontiguousarray(data), np.ascontiguousarray(chains), self._work, self._sums,
+            self._codes, out,
         )  # fmt: skip
-        return np.asarray(out[0] if threads == 1 else out.sum(axis=0))
+        return np.asarray(out[0] if segments == 1 else out.sum(axis=0))
+
+    def _prepare(self, threads: int) -> None:
+        """Work space for so many threads."""
+        n, _, p = self._shape
+        width, chunks = self._lanes, -(-n // BITS)
+        rows = chunks * PATTERNS * p * width
+        self._work = aligned((threads, rows + (BLOCK * (p + 2) + 1) * width), self._dtype)
+        self._sums = aligned((threads, rows + width), f"i{self._dtype.itemsize}")
+        self._codes = aligned((threads, -(-GROUP * chunks // 16) * 16), np.int32)
 
     def mean(self, sums: NDArray[np.int64], total: int) -> NDArray[np.float64]:
         """Averages from the sums over ``total`` states."""

@@ -24,7 +24,7 @@ def work_size(n: int, fields: int, groups: int, matrices: int, width: int) -> in
 
 
 @part
-def read_spins(states, first, W, s):
+def take_spins(states, first, W, s):
     """Spins of states first, first + 1, ...; lanes beyond the last state repeat it."""
     count, n = states.shape
     for lane in range(W):
@@ -91,7 +91,7 @@ def state_log_weights(
     phi, space = space[: Q * W], space[Q * W :]
     size = groups.shape[0] * W
     weights, space = space[:size], space[size:]
-    read_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
+    take_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
     group_fields(pars[b], n, Q, W, s, phi)
     group_weights(pars[b], first, P, W, groups, phi, weights, space)
     x = visible_energy(pars[b], n, Q, W, s, edge_starts, neighbours, edges) * -1.0
@@ -144,7 +144,7 @@ def state_averages(task, pars, n, P, Q, W, first, groups, states, work, sigma, r
     phi, space = space[: Q * W], space[Q * W :]
     own, space = space[: Q * W], space[Q * W :]
     found, space = space[:size], space[size:]
-    read_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
+    take_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
     group_fields(pars[b], n, Q, W, s, phi)
     for g in range(groups.shape[0]):
         at, k = groups[g, 0] * P * W, groups[g, 1]

@@ -5,6 +5,10 @@ Python, before it copies its code into the caller, where all of that is done aga
 ``prange`` adds three more copies of its body. A :func:`part` is only translated; optimisation and
 machine code come once, with the kernel that needs it. :func:`parallel_over` makes a kernel that
 runs a part in parallel, without further copies.
+
+Parts borrow arrays. Numba would count the references to each of them in every call of a function
+and for every view, with atomic operations that threads contend for. So a part makes no arrays, and
+the views that it returns are for other parts alone.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ _ONLY_TRANSLATED = {
     "error_model": "numpy",
     "no_cpython_wrapper": True,
     "no_cfunc_wrapper": True,
+    "_nrt": False,
 }
 
 
@@ -99,7 +104,7 @@ def part(*functions: Any, **options: Any) -> Any:
     """A function that kernels call, and Python cannot.
 
     ``options`` are those of ``numba.njit``, ``fastmath`` for one. The function has no parameters
-    with defaults, none with a star, and does not call itself.
+    with defaults, none with a star, does not call itself, and makes no arrays.
     """
 
     def decorate(function: Any) -> Any:
@@ -109,6 +114,11 @@ def part(*functions: Any, **options: Any) -> Any:
             found = own.translated(args)
 
             def codegen(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+                if context.enable_nrt and _has_arrays(found.signature.return_type):
+                    raise TypeError(
+                        f"the part {function.__qualname__} returns arrays, which only parts may "
+                        "take: they are borrowed"
+                    )
                 found.link(context)
                 return context.call_internal(builder, found.fndesc, found.signature, values)
 
@@ -128,6 +138,12 @@ def part(*functions: Any, **options: Any) -> Any:
     return decorate(functions[0]) if functions else decorate
 
 
+def _has_arrays(kind: Any) -> bool:
+    if isinstance(kind, types.BaseTuple):
+        return any(map(_has_arrays, kind))
+    return isinstance(kind, types.Array)
+
+
 _KERNEL = """
 def make(body, count):
     def kernel({names}):
@@ -141,8 +157,8 @@ def parallel_over(count: Any) -> Any:
 
     The kernel is called without the task, which goes from 0 to ``count(...)`` - 1. ``count`` has
     parameters of the function's, by name. Every thread gets consecutive tasks, as many as the
-    others. No array that a task writes to may overlap another, unless both are read and written
-    element by element.
+    others. As a part, the function makes no arrays. No array that a task writes to may overlap
+    another, unless both are read and written element by element.
     """
 
     def decorate(function: Any) -> Any:

@@ -54,19 +54,30 @@ def aligned(shape: tuple[int, ...], dtype: Any) -> Any:
 
 
 class Simd(types.Type):
-    """Numba type of a vector of ``lanes`` floats."""
+    """Numba type of a vector of ``lanes`` floats or integers."""
 
-    def __init__(self, scalar: types.Float) -> None:
+    def __init__(self, scalar: types.Float | types.Integer) -> None:
         self.scalar = scalar
         self.lanes = VECTOR_BYTES * 8 // scalar.bitwidth
         super().__init__(name=f"simd{self.lanes}x{scalar}")
+
+    @staticmethod
+    def of_integers(kind: Any) -> bool:
+        """Whether a type is that of a vector of integers."""
+        return isinstance(kind, Simd) and isinstance(kind.scalar, types.Integer)
+
+
+def _vector_of(scalar: types.Float | types.Integer) -> ir.VectorType:
+    element = ir.IntType(scalar.bitwidth)
+    if isinstance(scalar, types.Float):
+        element = ir.DoubleType() if scalar.bitwidth == 64 else ir.FloatType()
+    return ir.VectorType(element, VECTOR_BYTES * 8 // scalar.bitwidth)
 
 
 @register_model(Simd)
 class _SimdModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Simd) -> None:
-        element = ir.DoubleType() if fe_type.scalar.bitwidth == 64 else ir.FloatType()
-        super().__init__(dmm, fe_type, ir.VectorType(element, fe_type.lanes))
+        super().__init__(dmm, fe_type, _vector_of(fe_type.scalar))
 
 
 def _integer_vector(vector: ir.VectorType) -> ir.VectorType:
@@ -146,6 +157,7 @@ def splat(typingctx: Any, array: Any, index: Any) -> Any:
 
 # Operators are lowered to one instruction each. Through :func:`numba.extending.overload` every
 # operation would be a call of a function, and most of what LLVM has to read and to inline.
+# Vectors of integers have sums and differences with each other.
 
 _OPERATIONS = {
     operator.add: "fadd",
@@ -161,6 +173,8 @@ def _define_operator(op: Any, method: str) -> None:
     @type_callable(op)
     def typer(context: Any) -> Any:
         def of(left: Any, right: Any) -> Any:
+            if Simd.of_integers(left) or Simd.of_integers(right):
+                return left if left == right and method in ("fadd", "fsub") else None
             if isinstance(left, Simd) and (left == right or isinstance(right, types.Number)):
                 return left
             if isinstance(right, Simd) and isinstance(left, types.Number):
@@ -170,6 +184,8 @@ def _define_operator(op: Any, method: str) -> None:
         return of
 
     def lower(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if Simd.of_integers(signature.return_type):
+            return getattr(builder, method[1:])(*args)
         operands = [
             value if isinstance(kind, Simd) else _rounded(context, builder, kind, value, signature)
             for kind, value in zip(signature.args, args, strict=True)

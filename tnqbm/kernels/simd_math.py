@@ -98,6 +98,80 @@ def add_fixed(typingctx: Any, array: Any, index: Any, x: Any, scale: Any) -> Any
 
 
 @intrinsic
+def nearest(typingctx: Any, x: Any, scale: Any) -> Any:
+    """Integers nearest to ``x scale``, as wide as floats, if below 2^51 (in single, 2^22)."""
+    if not isinstance(x, Simd):
+        return None
+    result = Simd(types.int64 if x.scalar.bitwidth == 64 else types.int32)
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector, integers = args[0].type, context.get_value_type(result)
+        magic = ir.Constant(vector, [_NEAREST[x.scalar.bitwidth][0]] * x.lanes)
+        bits = ir.Constant(integers, [_NEAREST[x.scalar.bitwidth][1]] * x.lanes)
+        factor = context.cast(builder, args[1], signature.args[1], x.scalar)
+        scaled = builder.fmul(args[0], _broadcast(builder, factor, x.lanes), flags=FLAGS)
+        shifted = builder.fadd(scaled, magic, flags=FLAGS)
+        return builder.sub(builder.bitcast(shifted, integers), bits)
+
+    return result(x, types.float64), codegen
+
+
+@intrinsic
+def four_bits(typingctx: Any, array: Any, index: Any) -> Any:
+    """Integer whose bit l is ``array[index + l]`` (uint8, 0 or 1), l < 4."""
+    if not (_is_flat(array) and array.dtype == types.uint8):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        word = ir.IntType(32)
+        data = context.make_array(array)(context, builder, args[0]).data
+        loaded = builder.load(builder.bitcast(builder.gep(data, [args[1]]), word.as_pointer()))
+        loaded.align = 1
+        # Of the shifted copies that the product adds up, one has bit l in bit 24 + l; none carries.
+        moved = builder.mul(loaded, word(1 << 24 | 1 << 17 | 1 << 10 | 1 << 3))
+        return builder.zext(builder.lshr(moved, word(24)), ir.IntType(64))
+
+    return types.int64(array, types.intp), codegen
+
+
+@intrinsic
+def add_integers(typingctx: Any, array: Any, index: Any, x: Any, shift: Any) -> Any:
+    """Add the integers x 2^shift to ``array[index + l]`` (int64)."""
+    if not (_is_flat(array) and array.dtype == types.int64 and Simd.of_integers(x)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        integers = ir.VectorType(ir.IntType(64), x.lanes)
+        wide = args[2] if x.scalar.bitwidth == 64 else builder.sext(args[2], integers)
+        moved = builder.shl(wide, _broadcast(builder, args[3], x.lanes))
+        pointer = _pointer(context, builder, array, args[0], args[1], integers)
+        before = builder.load(pointer)
+        before.align = 8
+        after = builder.store(builder.add(before, moved), pointer)
+        after.align = 8
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, x, types.int64), codegen
+
+
+@intrinsic
+def load_as(typingctx: Any, array: Any, index: Any, like: Any) -> Any:
+    """``array[index + l]`` (float64), l < lanes, in the precision of another vector."""
+    if not (_is_flat(array) and array.dtype == types.float64 and isinstance(like, Simd)):
+        return None
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        vector = ir.VectorType(ir.DoubleType(), like.lanes)
+        numbers = builder.load(_pointer(context, builder, array, args[0], args[1], vector))
+        numbers.align = 8
+        if like.scalar.bitwidth == 64:
+            return numbers
+        return builder.fptrunc(numbers, context.get_value_type(like))
+
+    return like(array, types.intp, like), codegen
+
+
+@intrinsic
 def bytes_to_spins(typingctx: Any, array: Any, index: Any, like: Any) -> Any:
     """Spins 1 - 2 v of the bits v = ``array[index + l]`` (uint8, 0 or 1), l < lanes."""
     if not (_is_flat(array) and array.dtype == types.uint8 and isinstance(like, Simd)):
@@ -227,6 +301,10 @@ ROUND = 6755399441055744.0
 
 ROUND_BITS = 0x4338000000000000
 """The bits of :data:`ROUND`."""
+
+
+# A number that rounds what is added to it to integers, and its bits, by precision.
+_NEAREST = {64: (ROUND, ROUND_BITS), 32: (12582912.0, 0x4B400000)}
 
 
 class _Arithmetic:

@@ -67,6 +67,32 @@ def sums(task, x, flag, pair, out):
     out[task] = pair[0] * total if flag else pair[1]
 
 
+@part
+def _halves(x):
+    return x[: x.shape[0] // 2], x[x.shape[0] // 2 :]
+
+
+@parallel_over(lambda x: x.shape[0])
+def second_halves(task, x, out):
+    _, other = _halves(x[task])
+    for k in range(other.shape[0]):
+        out[task] += other[k]
+
+
+def test_views_that_a_part_returns_are_for_parts_alone() -> None:
+    out = np.zeros(3)
+    x = np.ones((3, 8))
+    second_halves(x, out)
+    np.testing.assert_array_equal(out, 4.0)
+
+    @njit
+    def outside(x):
+        return _halves(x)[0][0]
+
+    with pytest.raises(TypeError, match="the part _halves returns arrays, which only parts may"):
+        outside(x[0])
+
+
 @pytest.fixture(params=sorted({1, max_threads()}))
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     before = get_num_threads()

@@ -68,32 +68,17 @@ def test_large_weights_and_vanishing_fields(p: int, precision: str) -> None:
 
 @both
 @every
-def test_shards_add_up_bit_by_bit(p: int, precision: str) -> None:
+def test_parts_in_any_order_add_up_bit_by_bit(p: int, precision: str) -> None:
     theta = parameters(models(7, 18, p, 3))
     states = random_states(3, 7 * SHARD + 13, 7)
     moments = SampleMoments(Shape(7, 18, p), precision)
     whole = moments.sums(theta, states)
     assert whole.dtype == np.int64
-    edges = [0, SHARD, 4 * SHARD, 4 * SHARD, 7 * SHARD, states.shape[1]]
+    edges = [0, 1, SHARD, SHARD, 4 * SHARD + 17, 7 * SHARD, states.shape[1]]
     parts = [moments.sums(theta, states[:, first:last]) for first, last in pairwise(edges)]
     np.testing.assert_array_equal(sum(reversed(parts)), whole)
-    # Shards may come in any order, too.
-    order = np.random.default_rng(1).permutation(7)
-    shuffled = states[:, : 7 * SHARD].reshape(3, 7, SHARD, 7)[:, order].reshape(3, -1, 7)
-    np.testing.assert_array_equal(
-        moments.sums(theta, shuffled), moments.sums(theta, states[:, : 7 * SHARD])
-    )
-
-
-def test_parts_that_cut_shards_would_not() -> None:
-    """Negative control: the order of floating-point additions shows in the last bits."""
-    theta = parameters(models(7, 18, 3, scale=0.3))
-    states = random_states(1, 40 * SHARD, 7)
-    moments = SampleMoments(Shape(7, 18, 3))
-    whole = moments.sums(theta, states)
-    cut = moments.sums(theta, states[:, :37]) + moments.sums(theta, states[:, 37:])
-    assert (cut != whole).any()
-    assert np.abs(cut - whole).max() < 100
+    order = np.random.default_rng(1).permutation(states.shape[1])
+    np.testing.assert_array_equal(moments.sums(theta, states[:, order]), whole)
 
 
 @pytest.fixture
