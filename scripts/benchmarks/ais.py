@@ -10,16 +10,17 @@ distributed, and how many estimates say themselves that they cannot be trusted.
 from __future__ import annotations
 
 import argparse
-import json
 import warnings
 from collections import Counter
+
+from timing import add_json, print_rows, write_json
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--models", type=int, default=100, help="number of models, default 100")
 parser.add_argument("--chains", type=int, default=200, help="chains per estimate, default 200")
 parser.add_argument("--betas", type=int, default=500, help="temperatures, default 500")
 parser.add_argument("--seed", type=int, default=1)
-parser.add_argument("--json", action="store_true", help="print JSON")
+add_json(parser)
 ARGS = parser.parse_args()
 
 import numpy as np  # noqa: E402
@@ -50,31 +51,19 @@ def main() -> None:
         place = "trusted" if found.trusted else "not trusted"
         outside[f"{place}, {'within' if abs(z) <= 3 else 'beyond'} 3"] += 1
     every = np.concatenate([np.array(z) for z in deviations.values()])
-    report = {
-        "models": ARGS.models,
-        "within_3": int((np.abs(every) <= 3).sum()),
-        "rms": float(np.sqrt(np.mean(every**2))),
-        "by_scale": {
-            str(scale): {
-                "models": len(z),
-                "within_3": int((np.abs(z) <= 3).sum()),
-                "rms": float(np.sqrt(np.mean(np.square(z)))),
-            }
-            for scale, z in deviations.items()
-        },
-        "counts": dict(outside),
-    }
+    rows = [
+        {
+            "weights up to": str(scale),
+            "models": len(z),
+            "within 3": int((np.abs(z) <= 3).sum()),
+            "rms": float(np.sqrt(np.mean(np.square(z)))),
+        }
+        for scale, z in [*deviations.items(), ("all", every)]
+    ]
     if ARGS.json:
-        print(json.dumps(report, indent=2))
-        return
-    print(
-        f"{report['within_3']} of {ARGS.models} within 3 standard errors, rms {report['rms']:.2f}"
-    )
-    for scale, row in report["by_scale"].items():  # type: ignore[attr-defined]
-        print(
-            f"  weights U[-{scale}, {scale}]: {row['within_3']} of {row['models']}, "
-            f"rms {row['rms']:.2f}"
-        )
+        write_json(ARGS.json, "ais", rows)
+    print("deviations in standard errors")
+    print_rows(rows)
     for name, count in sorted(outside.items()):
         print(f"  {name} standard errors: {count}")
 

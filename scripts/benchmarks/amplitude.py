@@ -17,7 +17,7 @@ import argparse
 import time
 from typing import Any
 
-from timing import print_json, print_rows, versions
+from timing import add_json, print_rows, write_json
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument(
@@ -31,7 +31,7 @@ parser.add_argument("--samples", type=int, default=4000, help="K, default 4000")
 parser.add_argument("--feed", choices=["none", "chains"], default="none", help="first endings")
 parser.add_argument("--check", action="store_true", help="compare log Z with annealing")
 parser.add_argument("--bonds", default="8,16,32,64", help="of the second table; empty: no table")
-parser.add_argument("--json", action="store_true", help="print JSON")
+add_json(parser)
 ARGS = parser.parse_args()
 
 import numpy as np  # noqa: E402
@@ -109,10 +109,7 @@ def main() -> None:
             rows.append(measure(n, m, float(scale), int(bond), seed))
     second = rates([int(bond) for bond in ARGS.bonds.split(",") if bond])
     if ARGS.json:
-        found = versions("numpy", "scipy", "numba")
-        document = {"benchmark": "amplitude", "samples": ARGS.samples, "versions": found}
-        print_json(document | {"rows": rows, "rates": second})
-        return
+        write_json(ARGS.json, "amplitude", rows)
     print(f"amplitude networks, {ARGS.paulis}, {ARGS.samples} samples, first endings: {ARGS.feed}")
     print_rows(rows)
     if second:

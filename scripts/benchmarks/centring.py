@@ -20,6 +20,8 @@ import warnings
 
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
+from timing import add_json, print_rows, write_json
+
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--data", default="small", help="of small, wide, digits; default small")
 parser.add_argument("--rates", default="0.005,0.01,0.02,0.05", help="learning rates")
@@ -29,11 +31,10 @@ parser.add_argument("--schedule", default="cosine", help="of the learning rate, 
 parser.add_argument("--iterations", type=int, default=5000, help="updates, default 5000")
 parser.add_argument("--seeds", type=int, default=3)
 parser.add_argument("--paulis", default="Z,XYZ", help="default Z,XYZ")
-parser.add_argument("--json", action="store_true", help="print JSON")
+add_json(parser)
 
 import numpy as np  # noqa: E402
 from numpy.typing import NDArray  # noqa: E402
-from timing import print_json, print_rows  # noqa: E402
 
 import mc  # noqa: E402
 import tnqbm  # noqa: E402
@@ -144,9 +145,8 @@ def main() -> None:
                 )
                 print(rows[-1], file=sys.stderr, flush=True)
     if arguments.json:
-        print_json({"arguments": vars(arguments), "rows": rows})
-    else:
-        print_rows(rows)
+        write_json(arguments.json, "centring", rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

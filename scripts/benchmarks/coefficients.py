@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from timing import one_thread, print_json, print_rows, versions
+from timing import add_json, one_thread, print_rows, write_json
 
 one_thread()
 
@@ -138,7 +138,7 @@ def main() -> None:
         "--only", default="", metavar="WORD", help="sections with this in their name"
     )
     parser.add_argument("--write", action="store_true", help="put the measured values in the file")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     given = parser.parse_args()
     sections = [section for section in SECTIONS if given.only in section]
     if not sections:
@@ -160,9 +160,8 @@ def main() -> None:
             )
         text = scaled(text, section, math.exp(-sum(logs) / len(logs)))
     if given.json:
-        print_json({"rows": rows, "versions": versions("tnqbm", "numba", "numpy", "quimb")})
-    else:
-        print_rows(rows)
+        write_json(given.json, "coefficients", rows)
+    print_rows(rows)
     if given.write:
         PATH.write_text(text, encoding="utf-8")
 

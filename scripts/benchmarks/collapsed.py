@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_rows, write_json
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--peers", default="numpy,jax", help="comma-separated, default numpy,jax")
@@ -198,10 +198,7 @@ def main() -> None:
         for paulis in sets:
             kernels += kernel_rows(*sizes[0], paulis, precisions[0])
     if ARGS.json:
-        found = versions("numpy", "numba", "jax", "arviz-stats")
-        document = {"benchmark": "collapsed", "chains": ARGS.chains, "versions": found}
-        print_json(document | {"rows": rows, "kernels": kernels})
-        return
+        write_json(ARGS.json, "collapsed", rows, "lower")
     print(
         f"collapsed sweeps, {ARGS.chains} chains, one thread: ns per (flip attempt x hidden unit)"
     )

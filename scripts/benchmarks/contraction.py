@@ -16,7 +16,7 @@ import time
 import tracemalloc
 from typing import Any
 
-from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_rows, write_json
 
 one_thread()
 
@@ -134,9 +134,8 @@ def main() -> None:
         parser.error(f"no case {', '.join(unknown)}; there are {', '.join(CASES)}")
     rows = [measure(name, *CASES[name], args) for name in names]
     if args.json:
-        print_json({"versions": versions("numpy", "numba", "quimb", "cotengra"), "rows": rows})
-    else:
-        print_rows(rows)
+        write_json(args.json, "contraction", rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Time and memory of reading data files of MNIST's size, each in a process of its own.
 
     python scripts/benchmarks/data_files.py                  # 60,000 rows of 784 values
-    python scripts/benchmarks/data_files.py --rows 6000 --json
+    python scripts/benchmarks/data_files.py --rows 6000 --json data-files.jsonl
 
 Seconds are those of ``tnqbm.datasets.read_data`` in a process that has just imported it (the best
 of ``--repeats``), by the clock and of the processor (on a machine that others use only these say
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from timing import print_json, print_rows
+from timing import add_json, print_rows, write_json
 
 GREY = {"binarise": "threshold:0.5", "maximum": 255}
 FILES: dict[str, dict[str, Any]] = {
@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", help="files to read, for example bits.csv,grey.csv")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     parser.add_argument("--file", help=argparse.SUPPRESS)
     parser.add_argument("--options", help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
@@ -136,9 +136,8 @@ def main() -> None:
             size = path.stat().st_size / 1e6
             results.append({"file": name, "file MB": size, **best})
     if asked.json:
-        print_json(results)
-    else:
-        print_rows(results)
+        write_json(asked.json, "data_files", results, "lower")
+    print_rows(results)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from timing import add_json, write_json
+
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--peers", default="numpy,jax,torch", help="comma-separated, default all")
 parser.add_argument("--seconds", type=float, default=2.0, help="time spent on each figure")
 parser.add_argument("--sizes", default="8x5,12x30,16x20,20x20", help="n x m of XYZ models")
+add_json(parser)
 ARGS = parser.parse_args()
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
@@ -70,12 +73,15 @@ def gradients(n: int, m: int, dtype: Any) -> None:
     print(f"  {'tnqbm':8s} {ours * 1e6:11.1f} us {ours / units * 1e9:7.2f} ns a unit")
     target = Target.from_dense(np.full(1 << n, 0.5**n))
     called = best_seconds(lambda: exact.gradient(model, target, precision=precision), ARGS.seconds)
+    row = {"n": n, "m": m, "precision": precision}
+    row |= {"tnqbm": ours / units * 1e9, "exact.gradient": called / units * 1e9}
     print(f"  exact.gradient {called * 1e6:5.1f} us {called / units * 1e9:7.2f} ns a unit")
     samples, rows = SampleMoments(Shape(n, m, 3), precision), target.states[None]
     averaged = best_seconds(lambda: samples.average(theta[None], rows), ARGS.seconds)
     print(
         f"  minibatch    {averaged * 1e6:7.1f} us {averaged / units * 1e9:7.2f} ns a row and unit"
     )
+    row["minibatch"] = averaged / units * 1e9
     makers = {"numpy": numpy_gradient, "jax": jax_gradient, "torch": torch_gradient}
     for name in ARGS.peers.split(","):
         gradient = makers[name](n, m, 3, dtype)
@@ -87,10 +93,13 @@ def gradients(n: int, m: int, dtype: Any) -> None:
         if abs(float(log_z) - reference[0][0]) > 1e-3 or error > 1e-3:
             sys.exit(f"{name} disagrees: {error:.2e}")
         peer = best_seconds(lambda call=gradient: call(theta), ARGS.seconds)
+        row[name] = peer / units * 1e9
         print(
             f"  {name:8s} {peer * 1e6:11.1f} us {peer / units * 1e9:7.2f} ns a unit"
             f" {peer / ours:7.1f} x ours"
         )
+    if ARGS.json:
+        write_json(ARGS.json, "exact_gradient", [row], "lower")
 
 
 def iterations(n: int, m: int, batch: int) -> float:

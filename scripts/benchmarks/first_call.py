@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from timing import print_json, print_rows
+from timing import add_json, print_rows, write_json
 
 _PCD = """
 from tnqbm import SqRBM, datasets, train
@@ -91,14 +91,14 @@ def measured(name: str, code: str) -> dict[str, Any]:
         "first s": first,
         "again s": second,
         "compiling s": first - second,
-        "kernels": kernels,
+        "kernels": float(kernels),
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--calls", default=";".join(CALLS), help="separated by ;, default all")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     chosen = parser.parse_args()
     wanted = chosen.calls.split(";")
     for name in wanted:
@@ -106,9 +106,8 @@ def main() -> None:
             parser.error(f"--calls: no call {name!r}; there are {'; '.join(CALLS)}")
     rows = [measured(name, CALLS[name]) for name in wanted]
     if chosen.json:
-        print_json({"benchmark": "first_call", "rows": rows})
-    else:
-        print_rows(rows)
+        write_json(chosen.json, "first_call", rows, "lower")
+    print_rows(rows)
 
 
 if __name__ == "__main__":

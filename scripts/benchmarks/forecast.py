@@ -1,7 +1,7 @@
 """How good the forecasts of studies are: processor time of trainings against what was expected.
 
     python scripts/benchmarks/forecast.py
-    python scripts/benchmarks/forecast.py --only digits --json
+    python scripts/benchmarks/forecast.py --only digits --json forecast.jsonl
 
 A ratio of 2 means that the forecast was twice what a training of four runs took in one thread.
 What `tnqbm run --dry-run` and `make paper` say rests on these forecasts.
@@ -14,11 +14,11 @@ import math
 import time
 from typing import Any
 
-from timing import one_thread, print_json, print_rows, versions
+from timing import add_json, one_thread, print_rows, write_json
 
 one_thread()
 
-from mc.running.train_task import warm_up  # noqa: E402
+from mc.running.warm_up import warm_up  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
 from tnqbm.training.families import family_of  # noqa: E402
 from tnqbm.training.trainer import Trainer  # noqa: E402
@@ -93,7 +93,7 @@ def measure(case: str, iterations: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", metavar="WORD", help="cases with this in their name")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     given = parser.parse_args()
     cases = [case for case in CASES if given.only in case]
     if not cases:
@@ -119,9 +119,8 @@ def main() -> None:
             }
         )
     if given.json:
-        print_json({"rows": rows, "versions": versions("tnqbm", "numba", "numpy")})
-    else:
-        print_rows(rows)
+        write_json(given.json, "forecast", rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

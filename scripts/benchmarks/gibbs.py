@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_rows, write_json
 
 PEERS = "numpy,jax,jax-hashed,torch,sklearn"
 
@@ -118,9 +118,7 @@ def main() -> None:
         for chains in map(int, ARGS.chains.split(",")):
             rows.append(measure(n, m, chains, names))
     if ARGS.json:
-        found = versions("numpy", "numba", "jax", "torch", "scikit-learn")
-        print_json({"benchmark": "gibbs", "versions": found, "rows": rows})
-        return
+        write_json(ARGS.json, "gibbs", rows, "higher")
     print("block Gibbs sampling, single precision, one thread: spin updates per microsecond")
     print_rows(rows)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from timing import add_json, print_rows, write_json
 
 from mc.kernels.groups import GroupSweeper
 from tnqbm import SqBM
@@ -61,7 +62,7 @@ def mask(n: int, groups: int, size: int, linked: int) -> np.ndarray:
 
 def measure(
     n: int, groups: int, size: int, chains: int, paulis: str, linked: int, repeats: int
-) -> None:
+) -> dict[str, object]:
     model = SqBM(
         n, groups * size, paulis=paulis, hidden_edges=f"groups-{size}", visible_edges="ring",
         mask=mask(n, groups, size, linked), scale=0.1, seed=1,
@@ -77,10 +78,15 @@ def measure(
         matrices = matrices + 1j * np.random.default_rng(1).normal(size=matrices.shape)
     lapack = seconds(lambda: np.linalg.eigvalsh(matrices), repeats) / 200
     each = chains * (n * linked + groups)
-    print(
-        f"{paulis:5}{linked:8}{1e3 * sweep:10.1f}{1e6 * sweep / each:12.2f}"
-        f"{1e3 * each * alone:12.1f}{1e6 * alone:12.2f}{1e6 * lapack:12.2f}"
-    )
+    return {
+        "paulis": paulis,
+        "linked": linked,
+        "sweep ms": 1e3 * sweep,
+        "a trace us": 1e6 * sweep / each,
+        "floor ms": 1e3 * each * alone,
+        "kernel us": 1e6 * alone,
+        "LAPACK us": 1e6 * lapack,
+    }
 
 
 def main() -> None:
@@ -90,14 +96,17 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=4, help="qubits of a group, at most 4")
     parser.add_argument("--chains", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=5)
+    add_json(parser)
     given = parser.parse_args()
-    print("Pauli  linked  sweep/ms  a trace/us    floor/ms  kernel/us   LAPACK/us")
-    for paulis in ("Z", "XZ", "XYZ"):
-        for linked in (1, 2, given.groups):
-            measure(
-                given.visible, given.groups, given.size, given.chains, paulis, linked,
-                given.repeats,
-            )  # fmt: skip
+    shape = given.visible, given.groups, given.size, given.chains
+    rows = [
+        measure(*shape, paulis, linked, given.repeats)
+        for paulis in ("Z", "XZ", "XYZ")
+        for linked in (1, 2, given.groups)
+    ]
+    if given.json:
+        write_json(given.json, "groups", rows, "lower")
+    print_rows(rows)
 
 
 if __name__ == "__main__":

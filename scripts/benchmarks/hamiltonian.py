@@ -17,7 +17,7 @@ import resource
 import time
 from typing import Any
 
-from timing import one_thread, print_json, print_rows
+from timing import add_json, one_thread, print_rows, write_json
 
 one_thread()
 
@@ -67,16 +67,15 @@ def measure(name: str, n: int, m: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     arguments = parser.parse_args()
     rows = []
     for model in MODELS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(measure, model))
     if arguments.json:
-        print_json({"rows": rows})
-    else:
-        print_rows(rows)
+        write_json(arguments.json, "hamiltonian", rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

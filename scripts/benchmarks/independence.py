@@ -18,14 +18,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from timing import one_thread, print_json, print_rows
+from timing import add_json, one_thread, print_rows, write_json
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("--max-bond", type=int, default=32, help="of the network, default 32")
 parser.add_argument("--chains", type=int, default=64, help="default 64")
 parser.add_argument("--sweeps", type=int, default=2**18, help="most per chain, default 2**18")
 parser.add_argument("--seed", type=int, default=1)
-parser.add_argument("--json", action="store_true", help="print JSON")
+add_json(parser)
 ARGS = parser.parse_args()
 one_thread()
 
@@ -115,9 +115,8 @@ def main() -> None:
     cases = (bars_and_stripes(), two_modes(24, 0.7), two_modes(32, 0.6))
     rows = [compare(*case) for case in cases]
     if ARGS.json:
-        print_json({"arguments": vars(ARGS), "rows": rows})
-    else:
-        print_rows(rows)
+        write_json(ARGS.json, "independence", rows)
+    print_rows(rows)
 
 
 if __name__ == "__main__":

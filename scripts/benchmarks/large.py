@@ -15,6 +15,8 @@ import resource
 import time
 import zlib
 
+from timing import add_json, write_json
+
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -26,6 +28,7 @@ parser.add_argument("--steps", type=int, default=1, help="sweeps per update")
 parser.add_argument("--updates", type=int, default=10, help="updates a round")
 parser.add_argument("--rounds", type=int, default=3, help="the fastest counts")
 parser.add_argument("--precision", default="single")
+add_json(parser)
 ARGS = parser.parse_args()
 
 import numpy as np  # noqa: E402
@@ -59,6 +62,10 @@ def main() -> None:
         best = min(best, (time.perf_counter() - begin) / ARGS.updates)
     if ranks.rank == 0:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        row = {"n": n, "m": m, "paulis": ARGS.paulis, "chains": ARGS.chains, "k": ARGS.steps}
+        row |= {"precision": ARGS.precision, "ranks": ranks.size}
+        if ARGS.json:
+            write_json(ARGS.json, "large", [row | {"ms": best * 1e3, "MB": memory}], "lower")
         print(
             f"{ARGS.paulis} n = {n}, m = {m}, {ARGS.chains} chains, k = {ARGS.steps}, "
             f"{ARGS.precision}, {ranks.size} ranks: {best * 1e3:.1f} ms per update, "

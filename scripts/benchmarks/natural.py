@@ -1,7 +1,7 @@
 """Time of an update by SGD and by natural gradients, from persistent chains on the digits' size.
 
     python scripts/benchmarks/natural.py
-    python scripts/benchmarks/natural.py --cpu-time --json
+    python scripts/benchmarks/natural.py --cpu-time --json natural.jsonl
 
 n = m = 64, 200 chains, one sweep, batches of 100, single precision, one thread. Fisher solves for
 one number per chain, the Kubo-Mori metric by conjugate gradients.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_rows, write_json
 
 one_thread()
 
@@ -63,9 +63,8 @@ def main() -> None:
         row |= {f"{name} / sgd": found[name] / found["sgd"] for name in list(TRAINERS)[1:]}
         rows.append(row)
     if given.json:
-        print_json({"n": N, "m": M, "rows": rows, "versions": versions("tnqbm", "numba", "numpy")})
-    else:
-        print_rows(rows)
+        write_json(given.json, "natural", rows, "lower")
+    print_rows(rows)
 
 
 if __name__ == "__main__":

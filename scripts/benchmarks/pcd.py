@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from timing import add_options, best_seconds, one_thread, print_json, print_rows, versions
+from timing import add_options, best_seconds, one_thread, print_rows, write_json
 
 PEERS = "torch,rbms,rbms-train"
 
@@ -218,9 +218,9 @@ def main() -> None:
             checked += check(target, training, names)
         rows.append(measure(model, target, training, names))
     if ARGS.json:
-        found = versions("numpy", "numba", "torch", "rbms")
-        print_json({"benchmark": "pcd", "versions": found, "rows": rows, "learnt": checked})
-    elif rows:
+        write_json(ARGS.json, "pcd", rows, "lower")
+        write_json(ARGS.json, "pcd, learnt", checked)
+    if rows:
         print("PCD updates, single precision, one thread: milliseconds per update")
         print_rows(rows)
         if checked:

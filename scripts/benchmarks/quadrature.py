@@ -12,12 +12,11 @@ columns.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
-from timing import one_thread
+from timing import add_json, one_thread, write_json
 
 one_thread()
 from tnqbm import SqRBM  # noqa: E402
@@ -80,12 +79,11 @@ def measure(paulis: str, n: int, m: int, scale: float, rounds: int) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="calls timed, default 3")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     arguments = parser.parse_args()
     rows = [measure(*model, arguments.rounds) for model in MODELS]
     if arguments.json:
-        print(json.dumps(rows, indent=2))
-        return
+        write_json(arguments.json, "quadrature", rows)
     print(
         "model                degree      nodes  error    log Z [s]         moments [s]       "
         "ns     ns\n"

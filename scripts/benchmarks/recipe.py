@@ -66,7 +66,7 @@ def one(seed: int, chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def main() -> None:
-    from timing import print_json, print_rows
+    from timing import add_json, print_rows, write_json
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visible", type=int, default=24, help="default 24")
@@ -78,15 +78,14 @@ def main() -> None:
     parser.add_argument("--chains", type=int, help="instead of the recipe's")
     parser.add_argument("--iterations", type=int, help="instead of the recipe's")
     parser.add_argument("--workers", type=int, default=2, help="processes, default 2")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     chosen = parser.parse_args()
     os.environ |= {"NUMBA_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     seeds = range(chosen.first_seed, chosen.first_seed + chosen.seeds)
     with ProcessPoolExecutor(chosen.workers, mp_context=get_context("spawn")) as pool:
         rows = list(pool.map(partial(one, chosen=chosen), seeds))
     if chosen.json:
-        print_json(rows)
-        return
+        write_json(chosen.json, "recipe", rows)
     print_rows(rows)
     for limit in (0.03, 0.1, 0.2):
         count = sum(row["TVD"] <= limit for row in rows)

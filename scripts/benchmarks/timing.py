@@ -1,4 +1,4 @@
-"""One thread, turns that alternate, tables: what the sampling and training benchmarks share."""
+"""One thread, turns that alternate, tables and lines of JSON: what the benchmarks share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -44,7 +43,12 @@ def add_options(parser: argparse.ArgumentParser, rounds: int, seconds: float) ->
         action="store_true",
         help="count the processor's time instead of the clock's: for machines that others use",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """The option that every benchmark has: where its figures are written, for table.py."""
+    parser.add_argument("--json", metavar="FILE", help="add a line of JSON per figure to this file")
 
 
 def best_seconds(
@@ -86,9 +90,33 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
         print("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)))
 
 
-def print_json(document: Mapping[str, Any]) -> None:
-    json.dump(document, sys.stdout, indent=1)
-    print()
+def write_json(
+    path: str, benchmark: str, rows: Sequence[Mapping[str, Any]], better: str = ""
+) -> None:
+    """Add a line of JSON to a file for every float of ``rows``, its figures; the rest says of what.
+
+    ``better`` is whether smaller figures are ("lower"), or larger ones ("higher"), "" if neither.
+    Lines say on which processor, with which vectors, versions and commit a figure was measured.
+    """
+    from mc.running.provenance import processor, vectors
+    from tnqbm.base.commit import commit
+
+    kind = {"processor": processor(), "vectors": vectors(), "commit": commit()}
+    kind["versions"] = versions(*PACKAGES)
+    with open(path, "a", encoding="utf-8") as file:
+        for row in rows:
+            where = {k: v for k, v in row.items() if not isinstance(v, float) and v is not None}
+            for name, value in row.items():
+                if isinstance(value, float) and math.isfinite(value):
+                    line = {"benchmark": benchmark, "where": where, "figure": name}
+                    line |= {"value": float(f"{value:.6g}"), "better": better}
+                    file.write(json.dumps(line | kind) + "\n")
+
+
+PACKAGES = (
+    "tnqbm", "numpy", "numba", "scipy", "quimb", "cotengra", "jax", "torch", "scikit-learn", "rbms",
+)  # fmt: skip
+"""Whose versions are written with figures, if installed."""
 
 
 def versions(*packages: str) -> dict[str, str]:

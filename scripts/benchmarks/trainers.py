@@ -24,7 +24,7 @@ one_thread()
 
 import numpy as np  # noqa: E402
 
-from mc.running.train_task import warm_up  # noqa: E402
+from mc.running.warm_up import warm_up  # noqa: E402
 from mc.studies.file import load_study  # noqa: E402
 from mc.studies.study import Study  # noqa: E402
 from tnqbm.figures.layout import data_order, data_title, grid, require_matplotlib, style  # noqa: E402

@@ -190,7 +190,7 @@ def distance(model: Any, target: Any) -> float:
 
 
 def main() -> None:
-    from timing import print_json, print_rows
+    from timing import add_json, print_rows, write_json
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["trips", "logz", "training"])
@@ -205,15 +205,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="how many, default 3")
     parser.add_argument("--first-seed", type=int, default=1, help="the others follow, default 1")
     parser.add_argument("--sweeps", type=int, default=2000, help="of trips, default 2000")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     chosen = parser.parse_args()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lines = {"trips": trips, "logz": logz, "training": training}[chosen.what](chosen)
     if chosen.json:
-        print_json({"rows": lines})
-    else:
-        print_rows(lines)
+        write_json(chosen.json, f"trajectory, {chosen.what}", lines)
+    print_rows(lines)
 
 
 if __name__ == "__main__":

@@ -219,7 +219,7 @@ def summary(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    from timing import print_json, print_rows
+    from timing import add_json, print_rows, write_json
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--methods", nargs="+", default=["both", "tensor"])
@@ -241,7 +241,7 @@ def main() -> None:
         help="a smaller set; of the options above only --seeds and --paulis count",
     )
     parser.add_argument("--verbose", action="store_true", help="print what was missed, and alarms")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     chosen = parser.parse_args()
     options = {
         "chains": chosen.chains, "betas": chosen.betas, "samples": chosen.samples,
@@ -261,8 +261,7 @@ def main() -> None:
             for row in rows_of(case, method, seed, **options)
         ]
     if chosen.json:
-        print_json({"rows": [row._asdict() for row in rows]})
-        return
+        write_json(chosen.json, "trust", [row._asdict() for row in rows])
     print_rows(summary(rows))
     if chosen.verbose:
         for row in [*missed(rows), *alarms(rows)[0]]:

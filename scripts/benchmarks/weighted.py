@@ -18,7 +18,7 @@ import argparse
 import time
 from typing import Any
 
-from timing import add_options, best_seconds, one_thread, print_json, print_rows
+from timing import add_options, best_seconds, one_thread, print_rows, write_json
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("what", choices=("log-z", "time", "bas", "witnesses"))
@@ -197,7 +197,6 @@ ROWS = {"log-z": log_z_rows, "time": time_rows, "bas": bas_rows, "witnesses": wi
 if __name__ == "__main__":
     found = ROWS[ARGS.what]()
     if ARGS.json:
-        print_json({ARGS.what: found})
-    else:
-        shared = [name for name in found[-1] if all(name in row for row in found)]
-        print_rows([{name: row[name] for name in shared} for row in found])
+        write_json(ARGS.json, f"weighted, {ARGS.what}", found)
+    shared = [name for name in found[-1] if all(name in row for row in found)]
+    print_rows([{name: row[name] for name in shared} for row in found])
