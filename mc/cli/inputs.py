@@ -26,6 +26,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Preparation, Target
 from tnqbm.datasets.samples_io import read_samples
+from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.kinds import Model
 
 States = NDArray[np.uint8]
@@ -48,8 +49,9 @@ class NamedModel:
         raise self._other_family()
 
     def _other_family(self) -> ValueError:
+        family = self.coordinates.get("family", "sqbm")
         return ValueError(
-            f"{self.path}: the run is of family {self.coordinates['family']!r}, and this is for "
+            f"{self.path}: the model is of family {family!r}, and this is for "
             "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, logz "
             "--method exact, sample --method enumeration; and for sqBMs whose hidden groups have "
             "at most four qubits: logz --method ais, sample by chains and tempered"
@@ -65,7 +67,7 @@ class NamedModel:
         return {
             "model": self.path,
             "run": self.coordinates or None,
-            "paulis": self.coordinates.get("paulis") or self.model.paulis,
+            "paulis": self.coordinates.get("paulis") or getattr(self.any_model, "paulis", None),
             "visible": self.any_model.n_visible,
             "hidden": self.any_model.n_hidden,
         }
@@ -160,7 +162,7 @@ def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
     wanted = parse_pairs(pairs)
     if not wanted:
         try:
-            return NamedModel(path, SqRBM.load(path))
+            return NamedModel(path, _saved_model(path))
         except ArchiveError:
             if (only := _only_run(path)) is None:
                 raise
@@ -171,6 +173,16 @@ def named_model(path: str, pairs: Sequence[str]) -> NamedModel:
         raise click.UsageError(f"name one run: {several[0]} has more than one value")
     chosen = archive.run(**{key: values[0] for key, values in wanted.items()})
     return NamedModel(path, _final_model(chosen), dict(chosen.coordinates), archive)
+
+
+def _saved_model(path: str) -> Model:
+    try:
+        return SqRBM.load(path)
+    except ArchiveError as error:
+        try:
+            return SqBM.load(path)
+        except ArchiveError:
+            raise error from None
 
 
 def _final_model(run: Run) -> Model:

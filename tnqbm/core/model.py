@@ -255,6 +255,8 @@ class SqRBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
         arrays, attributes = read_tree(path, kind="model")
         with gate.reading(str(path)):
+            if "family" in attributes:
+                raise ValueError("it holds an SqBM, no SqRBM; load it with SqBM.load")
             paulis = attributes["paulis"]
             if not isinstance(paulis, str):
                 raise ValueError(f"paulis is {paulis!r}, not letters")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.files import gate
+from tnqbm.files.outputs import MODEL, check_output
+from tnqbm.files.storage import read_tree, write_tree
 from tnqbm.hamiltonian.group_states import GroupStates, all_log_weights, enumerated
 from tnqbm.hamiltonian.grouping import layout_of, model_arguments, uniform
 from tnqbm.hamiltonian.layout import GroupLayout
@@ -108,6 +112,48 @@ class SqBM:
             layout.mask,
         )
         return terms.hamiltonian(self.vector, 1.0, None)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model to a new HDF5 file, whose name ends in .h5.
+
+        Raises FileExistsError if the file exists, ValueError for another ending, OSError if it
+        cannot be written.
+        """
+        check_output(path, MODEL)
+        layout = self.layout
+        arrays: dict[str, NDArray[Any]] = {"vector": self.vector}
+        edges = {"visible_edges": layout.visible_edges, "hidden_edges": layout.hidden_edges}
+        arrays |= {name: pairs for name, pairs in edges.items() if len(pairs)}
+        if layout.mask is not None:
+            arrays["mask"] = layout.mask.astype(np.uint8)
+        facts: dict[str, str | int | float] = {
+            "family": "sqbm",
+            "n_visible": layout.n,
+            "n_hidden": layout.m,
+            "paulis": layout.paulis,
+            "hidden_pairs": "equal" if layout.equal else "all",
+        }
+        write_tree(path, arrays, facts, kind="model", overwrite=False)
+
+    @classmethod
+    @checked(path=arguments.path)
+    def load(cls, path: str | Path) -> SqBM:
+        """Read a model written by :meth:`save`; ArchiveError if it is damaged or no SqBM."""
+        arrays, facts = read_tree(path, kind="model")
+        with gate.reading(str(path)):
+            if facts.get("family") != "sqbm":
+                raise ValueError("it holds an sqRBM, no SqBM; load it with SqRBM.load")
+            n, m = int(facts["n_visible"]), int(facts["n_hidden"])
+            if n + m > arrays["vector"].size:
+                raise ValueError("it has fewer parameters than units")
+            visible, hidden = (
+                [(int(i), int(k)) for i, k in arrays[name]] if name in arrays else None
+                for name in ("visible_edges", "hidden_edges")
+            )
+            mask = arrays["mask"].astype(np.bool_) if "mask" in arrays else None
+            paulis, pairs = str(facts["paulis"]), str(facts["hidden_pairs"])
+            layout = layout_of(n, m, visible, hidden, paulis, pairs, mask)
+            return cls.of(layout, arrays["vector"])
 
     def __repr__(self) -> str:
         sizes = sorted({len(group) for group in self.groups})

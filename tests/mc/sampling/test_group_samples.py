@@ -131,6 +131,9 @@ def test_commands_take_runs_of_archives(tmp_path: Path) -> None:
     found = json.loads(caller("evaluate", str(path), "--json")().stdout)
     assert found["nll"] == pytest.approx(exact["nll"], abs=1e-10)
     assert "groups-2" in caller("show", str(path))().stdout
+    trained.save(tmp_path / "model.h5")
+    saved = json.loads(caller("logz", str(tmp_path / "model.h5"), "--json")().stdout)
+    assert (saved["log_z"], saved["paulis"]) == (exact["log_z"], "XZ")
     html = tmp_path / "report.html"
     caller("report", str(path), "-o", str(html))()
     assert "40 chains of kernel collapsed" in html.read_text(encoding="utf-8")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.linalg import expm
 
 from tnqbm import PauliHamiltonian, SqBM, SqRBM, Target
+from tnqbm.base.errors import ArchiveError
 from tnqbm.core.connectivity import line
 from tnqbm.core.states import states_of
 from tnqbm.hamiltonian import sqbm
@@ -196,3 +198,17 @@ def test_refusals():
         SqBM.from_hamiltonian(PauliHamiltonian({"ZXX": 1.0}, 1))
     with pytest.raises(ValueError, match="weights must be 2 finite numbers"):
         grouped.expectations_given(np.zeros((2, 3)), [1.0])
+
+
+@pytest.mark.parametrize("name", sorted(SHAPES))
+def test_models_are_saved_and_read_back(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    model(name, "XZ").save(path)
+    assert SqBM.load(path) == model(name, "XZ")
+    with pytest.raises(ArchiveError, match=r"load it with SqBM\.load"):
+        SqRBM.load(path)
+    with pytest.raises(FileExistsError):
+        model(name, "XZ").save(path)
+    SqRBM.uniform(2, 1, "XZ", seed=1).save(tmp_path / "other.h5")
+    with pytest.raises(ArchiveError, match=r"load it with SqRBM\.load"):
+        SqBM.load(tmp_path / "other.h5")
