@@ -255,7 +255,8 @@ class Sources:
             if name.startswith(TOTALS)
         ]
         coordinates, seeds, steps = source.entry.coordinates, columns["seed"], columns[STEPS]
-        failure: dict[str, str] = {}
+        nothing: dict[str, str] = {}  # one for all rows, which are many
+        failure = nothing
         if "failed" in columns["stopped"]:
             failure = failure_facts(json.loads(finals.provenance))
         found = [
@@ -265,8 +266,8 @@ class Sources:
                 {name: column[row] for name, column in metrics},
                 steps[row],
                 **{name: column[row] or "" for name, column in texts},
-                estimator={name: column[row] for name, column in totals},
-                failure=failure if columns["stopped"][row] == "failed" else {},
+                estimator={name: column[row] for name, column in totals} if totals else nothing,
+                failure=failure if columns["stopped"][row] == "failed" else nothing,
             )
             for row in source.rows
         ]
