@@ -171,13 +171,13 @@ SETS = (
         trials((0.005, 0.01, 0.02), (1e-4, 1e-3)),
     ),
     DataSet(
-        "accidents", "Accidents", 111, 40, debd("accidents"), {**TEMPERED, **AIS},
-        trials((0.02, 0.05), (1e-4, 1e-3)),
+        "accidents", "Accidents", 111, 40, debd("accidents"), {**TEMPERED, **AIS, "iterations": 20000},
+        trials((0.05, 0.1), (1e-4, 1e-3)),
     ),
     DataSet(
         "mushrooms", "Mushrooms", 112, 40, debd("mushrooms"),
         {**TEMPERED, **AIS},
-        trials((0.02, 0.05), (1e-4, 1e-3)),
+        trials((0.05, 0.1), (1e-4, 1e-3)),
         (
             Published(-15.15, "RBM, 23 hidden units", NADE),
             Published(-9.68, "NADE", NADE),
@@ -194,7 +194,7 @@ SETS = (
     ),
     DataSet(
         "nips", "NIPS", 500, 20, debd("nips"), {**PLAIN, **AIS, "iterations": 2000},
-        trials((0.005, 0.01), (0.3, 1.0)),
+        trials((0.01, 0.02), (0.2, 0.3, 0.5, 0.7)),
     ),
     DataSet(
         "mnist", "MNIST, 10,000 digits", 784, 166,
