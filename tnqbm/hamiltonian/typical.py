@@ -182,6 +182,8 @@ class TypicalGibbs:
                 return weights, chebyshev.apply_series(self._sum, x, factors, self._ends)
             except OutsideError:
                 self.__dict__["_ends"] = self._ends.wider()
+                for name in ("_thermal", "_weights"):  # of the narrower spectrum
+                    self.__dict__.pop(name, None)
 
     @cached_property
     def _thermal(self) -> tuple[list[tuple[Float, int]], list[tuple[Float, int]]]:

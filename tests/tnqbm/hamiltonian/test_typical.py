@@ -95,6 +95,17 @@ def test_results_depend_on_the_seed_alone():
     np.testing.assert_allclose(one.value, same.value[order], rtol=1e-13)
 
 
+def test_a_spectrum_that_is_widened_later_keeps_no_older_traces():
+    h = MODELS["qrbm"]
+    gibbs = TypicalGibbs(h, subspace=ALL, hidden_vectors=ALL, seed=1)
+    log_z = gibbs.log_partition().value
+    true = gibbs._ends
+    gibbs.__dict__["_ends"] = Spectrum(true.lowest * 0.5, true.width * 0.5)  # rows find this out
+    gibbs.likelihood(random_target(h.n_visible))
+    assert gibbs._ends.width > true.width * 0.5
+    assert gibbs.log_partition().value == pytest.approx(log_z, abs=1e-9)
+
+
 def test_a_spectrum_that_is_too_narrow_is_widened(monkeypatch):
     h = MODELS["qrbm"]
     want = TypicalGibbs(h, subspace=ALL, seed=1).log_partition().value
