@@ -171,7 +171,8 @@ SETS = (
         trials((0.005, 0.01, 0.02), (1e-4, 1e-3)),
     ),
     DataSet(
-        "accidents", "Accidents", 111, 40, debd("accidents"), {**TEMPERED, **AIS, "iterations": 20000},
+        "accidents", "Accidents", 111, 40, debd("accidents"),
+        {**TEMPERED, **AIS, "iterations": 20000},
         trials((0.05, 0.1), (1e-4, 1e-3)),
     ),
     DataSet(
