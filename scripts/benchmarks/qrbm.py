@@ -16,13 +16,14 @@ import resource
 import time
 
 import numpy as np
+from timing import add_json, write_json
 
 from tnqbm.datasets import Target
 from tnqbm.hamiltonian import Estimated, PauliHamiltonian, TypicalGibbs, qrbm
 
 
 def main() -> None:
-    arguments = parser().parse_args()
+    arguments = options().parse_args()
     n, m, letters = arguments.visible, arguments.hidden, arguments.paulis
     h = qrbm(n, m, visible_paulis=letters, paulis=letters, scale=arguments.scale, seed=1)
     rng = np.random.default_rng(2)
@@ -35,11 +36,14 @@ def main() -> None:
     print(f"{n} + {m} units, {letters}, scale {arguments.scale}: {len(h.terms)} terms")
     print(f"{arguments.rows} rows, {vectors} vectors, {subspace} subspace, {hidden} hidden vectors")
     print(TypicalGibbs(h, vectors=vectors, subspace=subspace, seed=3).forecast(arguments.rows))
-    found = measured(h, target, vectors, subspace, hidden, 3)
+    found, took = measured(h, target, vectors, subspace, hidden, 3)
+    if arguments.json:
+        sizes = {"visible": n, "hidden": m, "paulis": letters, "rows": arguments.rows}
+        write_json(arguments.json, "qrbm", [sizes | took], "lower")
     if arguments.reference:
         times = arguments.reference
         hidden = min(1 << m, hidden << int(np.log2(times)))
-        best = measured(h, target, vectors * times, subspace * 2, hidden, 4)
+        best, _ = measured(h, target, vectors * times, subspace * 2, hidden, 4)
         for name, (value, error) in found.items():
             off = np.linalg.norm(value - best[name].value)
             expected = np.hypot(np.linalg.norm(error), np.linalg.norm(best[name].standard_error))
@@ -53,8 +57,8 @@ def main() -> None:
 
 def measured(
     h: PauliHamiltonian, target: Target, vectors: int, subspace: int, hidden: int, seed: int
-) -> dict[str, Estimated]:
-    """log Z, log weights, positive phase and gradient; prints what they took."""
+) -> tuple[dict[str, Estimated], dict[str, float]]:
+    """log Z, log weights, positive phase and gradient, and what they took, which is printed."""
     start = time.process_time()
     gibbs = TypicalGibbs(h, vectors=vectors, subspace=subspace, hidden_vectors=hidden, seed=seed)
     found = {"log Z": gibbs.log_partition()}
@@ -66,25 +70,27 @@ def measured(
     found["gradient"] = Estimated(data.value - model.value, error)
     seconds = time.process_time() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    took = {"seconds": seconds, "seconds of log Z": traces, "peak GB": peak / 1e9}
     print(f"{seconds:.1f} processor seconds, {traces:.1f} of them for log Z; {peak / 1e9:.2f} GB")
     for name, (value, error) in found.items():
         share = np.linalg.norm(error) / np.linalg.norm(value)
         print(f"  {name:15} {np.linalg.norm(value):10.4f} +- {share:.2%}")
-    return found
+    return found, took
 
 
-def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(description=__doc__)
-    made.add_argument("--visible", type=int, default=12)
-    made.add_argument("--hidden", type=int, default=6)
-    made.add_argument("--paulis", default="XYZ")
-    made.add_argument("--scale", type=float, default=0.3)
-    made.add_argument("--rows", type=int, default=24)
-    made.add_argument("--vectors", type=int, default=16)
-    made.add_argument("--subspace", type=int, default=16)
-    made.add_argument("--hidden-vectors", type=int, default=4)
-    made.add_argument("--reference", type=int, default=0)
-    return made
+def options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--visible", type=int, default=12)
+    parser.add_argument("--hidden", type=int, default=6)
+    parser.add_argument("--paulis", default="XYZ")
+    parser.add_argument("--scale", type=float, default=0.3)
+    parser.add_argument("--rows", type=int, default=24)
+    parser.add_argument("--vectors", type=int, default=16)
+    parser.add_argument("--subspace", type=int, default=16)
+    parser.add_argument("--hidden-vectors", type=int, default=4)
+    parser.add_argument("--reference", type=int, default=0)
+    add_json(parser)
+    return parser
 
 
 if __name__ == "__main__":

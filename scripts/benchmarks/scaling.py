@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from timing import one_thread, print_json, print_rows
+from timing import add_json, one_thread, print_rows, write_json
 
 RANKS = (1, 2, 8, 32, 128, 512, 1024, 2048, 4096)
 
@@ -276,8 +276,8 @@ def machine_of(args: argparse.Namespace) -> Machine:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    commands = parser.add_subparsers(dest="command", required=True)
+    options = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    commands = options.add_subparsers(dest="command", required=True)
     study = commands.add_parser("study", help="simulate the schedule of a study")
     study.add_argument("study", help="its file")
     study.add_argument("--seeds", type=int, help="instead of the study's")
@@ -295,21 +295,20 @@ def main() -> None:
             each.add_argument(f"--{name}", type=float, default=value, help=f"default {value:g}")
     for each in (study, run):
         each.add_argument("--ranks", type=int, nargs="+", default=RANKS)
-    for each in (study, run, costs, check):
-        each.add_argument("--json", action="store_true", help="print JSON")
-    args = parser.parse_args()
-    if args.command in ("run", "costs"):
-        one_thread() if args.command == "run" else None
+    for parser in (study, run, costs, check):
+        add_json(parser)
+    args = options.parse_args()
+    if args.command == "run":
+        one_thread()
     rows = {
         "study": study_rows,
         "run": run_rows,
         "check": checked,
         "costs": lambda _: [found] if (found := measured_costs()) else [],
     }[args.command](args)
+    print_rows(rows)
     if args.json:
-        print_json({"rows": rows})
-    else:
-        print_rows(rows)
+        write_json(args.json, f"scaling {args.command}", rows)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ SETS = (
         "digits", "digits 8 x 8", 64, 32,
         {"name": "digits", "test_fraction": 0.2, "valid_fraction": 0.1, "repeats": "together"},
         {**SGD, **AIS},
-        trials((0.02, 0.05), (1e-2, 3e-2)),
+        trials((0.05, 0.1, 0.2), (1e-3, 3e-3, 1e-2)),
     ),
     DataSet(
         "plants", "Plants", 69, 40, debd("plants"), {**PLAIN, **AIS},
