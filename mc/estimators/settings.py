@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from tnqbm.base.forecast import nanoseconds
 from tnqbm.base.limits import MAX_COUNTS
 from tnqbm.base.teams import SHARD
 from tnqbm.core.paulis import BASES
@@ -38,8 +39,7 @@ SINGLE = 0.45
 SWEEP = {"block": 0.09, "bloch": 0.4, "thermal": 0.4, "measured": 0.6, "pauli": 5.0}
 """Nanoseconds of one pair of units in a sweep of one chain; collapsed ones take the most."""
 
-COLLAPSED = 1.25
-
+COLLAPSED: float = nanoseconds("sweeps")["collapsed"]
 
 STATE = {"pauli-exact": (0.4, 12.0)}
 """Of kernels that sum over states: nanoseconds of a state for each hidden unit, and besides."""

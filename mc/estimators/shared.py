@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from mc.estimators.settings import CD, PCD, Weighted
 from mc.kernels import Sweeper, basis_number
 from mc.kernels.groups import GroupSweeper
+from mc.sampling import group_path
 from mc.sampling.group_path import Form
 from mc.sampling.log_z.annealing import default_kernel
 from tnqbm.base.teams import SHARD, Team, share
@@ -75,15 +76,13 @@ def form_of(context: Context) -> Form:
 
 
 def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | GroupSweeper:
-    if isinstance(context.problem, SqBMProblem):
-        return GroupSweeper(context.problem.layout)
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
-    shape = shape_of(context)
+    form = form_of(context)
     paulis = context.problem.paulis  # type: ignore[attr-defined]
-    return Sweeper(
-        shape,
-        default_kernel(shape.n_paulis) if settings.kernel == "auto" else settings.kernel,
-        precision=context.precision,
+    return group_path.sweeper_of(
+        form,
+        default_kernel(form.n_paulis) if settings.kernel == "auto" else settings.kernel,
+        context.precision,
         inertia=settings.inertia,
         basis=basis_number(settings.kernel, settings.basis, paulis),
     )

@@ -48,9 +48,9 @@ class GroupPath:
         """theta_beta for every beta of each model, betas (B, R) -> (B * R, size), R fastest."""
         return self.at(betas.ravel(), np.repeat(np.arange(len(betas)), betas.shape[1]))
 
-    def sweeper(self, kernel: str, precision: str) -> GroupSweeper:
+    def sweeper(self, kernel: str, precision: str) -> Sweeper | GroupSweeper:
         """What moves and weighs chains of models on the path."""
-        return GroupSweeper(self.layout)
+        return sweeper_of(self.layout, kernel, precision)
 
     def log_z0(self) -> Float:
         """log Z of the solvable end beta = 0, (B,)."""
@@ -73,11 +73,22 @@ def path_of(form: Form, theta: Float, reference: Float | None = None) -> Path | 
     return Path(theta, *form, reference)
 
 
-def sweeper_of(form: Form, kernel: str, precision: str) -> Sweeper | GroupSweeper:
-    """What moves and weighs chains of models of a form."""
+def sweeper_of(
+    form: Form,
+    kernel: str,
+    precision: str,
+    *,
+    inertia: float = 0.0,
+    basis: int | None = None,
+    free: NDArray[np.bool_] | None = None,
+) -> Sweeper | GroupSweeper:
+    """What moves and weighs chains of models of a form.
+
+    Arguments as for :class:`mc.kernels.Sweeper`.
+    """
     if isinstance(form, GroupLayout):
-        return GroupSweeper(form)
-    return Sweeper(form, kernel, precision=precision)
+        return GroupSweeper(form, free=free)
+    return Sweeper(form, kernel, precision=precision, inertia=inertia, basis=basis, free=free)
 
 
 def check_sweeps(kernel: str, precision: str) -> str:

@@ -74,15 +74,15 @@ def play(costs: Sequence[float], ranks: int, machine: Machine, seed: int = 1) ->
     chunk = CHUNK_SECONDS if ranks == 1 else ROOT_CHUNK_SECONDS
     cycle = chunk / (1.0 - load) if load < 1.0 else math.inf
     waiting = list(reversed(seconds.tolist()))
-    free = [(0.0, rank) for rank in range(ranks) if rank or load < 1.0]
+    root_works = load < 1.0
+    free = [(0.0, rank) for rank in range(ranks) if rank or root_works]
     heapq.heapify(free)
     busy_until = end = 0.0  # of rank 0's answers; of the study
-    root_works = load < 1.0
     while free and waiting:
         asked, rank = heapq.heappop(free)
         if rank:
             heard = asked + machine.latency
-            if root_works and cycle < math.inf:
+            if root_works:
                 heard = math.ceil(heard / cycle) * cycle
             busy_until = max(busy_until, heard) + 2 * machine.answer  # "ended" and "want"
             begins = busy_until + machine.latency
@@ -91,8 +91,6 @@ def play(costs: Sequence[float], ranks: int, machine: Machine, seed: int = 1) ->
         took = waiting.pop() / (1.0 - load if rank == 0 else 1.0) + machine.write
         end = max(end, begins + took)
         heapq.heappush(free, (begins + took, rank))
-        if not waiting:
-            root_works = False
     return Played(end, float(seconds.sum()) / (ranks * end))
 
 

@@ -61,7 +61,7 @@ class SqBMProblem:
         self.layout = models[0].layout
         if any(model.layout != self.layout for model in models):
             raise ValueError("SqBMs trained together must have the same couplings and Paulis")
-        self.n_visible = self.layout.n
+        self.n_visible, self.paulis = self.layout.n, self.layout.paulis
         self.theta = np.stack([model.to_vector() for model in models])
         self.n_parameters = self.layout.size
         self.frozen = np.zeros(self.n_parameters, dtype=np.bool_)

@@ -131,7 +131,9 @@ class SqBMFamily:
         units = shape.n_visible + shape.n_hidden
         if units > MAX_PAIRED:
             raise ValueError(f"{units} units are more than the {MAX_PAIRED} of this family")
-        return _layout(self._key(shape))
+        mask = None if shape.mask is None else shape.mask.tobytes()
+        own = {name: shape.settings.get(name, value) for name, value in self.settings.items()}
+        return _layout(shape.n_visible, shape.n_hidden, shape.paulis, mask, **own)
 
     def check(self, shape: ModelShape, training: TrainingSettings) -> None:
         if self.layout(shape) is not None:
@@ -183,13 +185,6 @@ class SqBMFamily:
             return self.dense.problem(shape, models, targets, tests, valids)
         return SqBMProblem(models, targets, tests=tests, valids=valids)
 
-    def _key(self, shape: ModelShape) -> _Key:
-        own = {**self.settings, **shape.settings}
-        mask = None if shape.mask is None else shape.mask.tobytes()
-        visible_edges, hidden_edges, hidden_pairs = (own[name] for name in self.settings)
-        sizes = (shape.n_visible, shape.n_hidden, shape.paulis, mask)
-        return (*sizes, visible_edges, hidden_edges, hidden_pairs)
-
     def _why_dense(self, shape: ModelShape) -> str:
         edges = {**self.settings, **shape.settings}["hidden_edges"]
         largest = _largest_group(shape.n_hidden, edges)
@@ -199,14 +194,17 @@ class SqBMFamily:
         )
 
 
-_Key = tuple[int, int, str, bytes | None, str, str, str]
-"""Sizes, Pauli matrices, mask and the settings of an sqBM."""
-
-
 @lru_cache(maxsize=16)
-def _layout(key: _Key) -> GroupLayout | None:
+def _layout(
+    n: int,
+    m: int,
+    paulis: str,
+    mask: bytes | None,
+    visible_edges: str,
+    hidden_edges: str,
+    hidden_pairs: str,
+) -> GroupLayout | None:
     """The layout of an sqBM of small groups, None for others."""
-    n, m, paulis, mask, visible_edges, hidden_edges, hidden_pairs = key
     if _largest_group(m, hidden_edges) > MAX_GROUP:
         edge_list("visible_edges", visible_edges, n)
         return None

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import Sweeper, basis_number
-from mc.kernels.groups import GroupSweeper
+from mc.kernels import basis_number
 from mc.sampling.amplitude.moves import IndependenceMoves
+from mc.sampling.group_path import sweeper_of
 from mc.sampling.policies import Init
 from tnqbm.base.arguments import is_whole
 from tnqbm.core import streams
@@ -171,19 +171,14 @@ class MovingChains:
         self._moves = moves
         self._theta = model.to_vector()[None]
         self._keys = np.array([key], dtype=np.uint64)
-        moving = None if free.all() else free
-        self._sweeper: Sweeper | GroupSweeper
-        if isinstance(model, SqBM):
-            self._sweeper = GroupSweeper(model.layout, free=moving)
-        else:
-            self._sweeper = Sweeper(
-                model.shape,
-                kernel,
-                precision=precision,
-                inertia=inertia,
-                basis=basis_number(kernel, basis, model.paulis),
-                free=moving,
-            )
+        self._sweeper = sweeper_of(
+            model.layout if isinstance(model, SqBM) else model.shape,
+            kernel,
+            precision,
+            inertia=inertia,
+            basis=basis_number(kernel, basis, model.paulis),
+            free=None if free.all() else free,
+        )
 
     def advance(self, sweeps: int) -> NDArray[np.float64]:
         """So many sweeps of every chain; acceptance (chains,), see :class:`mc.kernels.Sweeper`.

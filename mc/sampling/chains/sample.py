@@ -32,6 +32,7 @@ from mc.sampling.group_path import check_sweeps
 from mc.sampling.info import ChainsInfo, MixingWarning
 from mc.sampling.log_z.verdict import lacks
 from mc.sampling.policies import MAX_BOND, Chains
+from tnqbm.base.forecast import nanoseconds
 from tnqbm.base.limits import check_memory
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams
@@ -43,7 +44,7 @@ from tnqbm.hamiltonian.grouped import SqBM
 FALLBACK = "collapsed"
 """The kernel that is always exact, applies to every model and mixes best per sweep."""
 
-COLLAPSED = 1.25
+COLLAPSED: float = nanoseconds("sweeps")["collapsed"]
 """Nanoseconds of a pair of units and Pauli matrix in a sweep of :data:`FALLBACK` of an sqRBM."""
 
 TENSOR = "tensor"

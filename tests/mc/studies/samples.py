@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 
 from mc import load_study, run_study
+from mc.running.failures import StudyInterrupted
 from mc.running.workspace import Workspace
 from tnqbm.archive import Archive
 from tnqbm.base.errors import StudyError
@@ -92,6 +94,17 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, at: int) -> Iterator[None]:
     with monkeypatch.context() as patch:
         Disturbance(patch, at, interrupt)
         yield
+
+
+def stopped_and_resumed(
+    raw: dict[str, Any], again: dict[str, Any], out: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> Archive:
+    """The archive of a study that SIGINT stops at a chunk of training, and that ``again`` ends."""
+    with monkeypatch.context() as patch:
+        Disturbance(patch, at, lambda: os.kill(os.getpid(), signal.SIGINT))
+        with pytest.raises(StudyInterrupted):
+            run_study(raw, out, progress=False)
+    return run(again, out, resume=True)
 
 
 class started:

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mc import StudyInterrupted, load_study, run_study
+from mc import load_study
 from mc.cli import cli
 from mc.studies.identity import study_identity
 from mc.studies.text import dump_toml
-from tests.mc.studies.samples import Disturbance, changed, problems_of, run
+from tests.mc.studies.samples import changed, problems_of, run, stopped_and_resumed
 from tnqbm.archive import Archive
 from tnqbm.archive.rows import variant_names
 from tnqbm.archive.summaries import final_groups
@@ -88,16 +88,10 @@ def test_runs_keep_their_zeros_and_are_told_apart(tmp_path: Path) -> None:
 def test_interrupted_runs_go_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-    import signal
-
     raw = study(training__gradient=["exact", "pcd-1"], training__chains=16)
     whole = run(raw, tmp_path / "whole.h5").fingerprint()
-    with monkeypatch.context() as patch:
-        Disturbance(patch, 30, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(StudyInterrupted):
-            run_study(raw, tmp_path / "out.h5", progress=False)
-    assert run(raw, tmp_path / "out.h5", resume=True).fingerprint() == whole
+    found = stopped_and_resumed(raw, raw, tmp_path / "out.h5", monkeypatch, 30)
+    assert found.fingerprint() == whole
 
 
 def test_the_plan_shows_it(tmp_path: Path) -> None:

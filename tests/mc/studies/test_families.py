@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import pytest
 import scipy.linalg
 from scipy.stats import chi2
 
-from mc import StudyInterrupted, load_study, run_study, sample
+from mc import load_study, sample
 from mc.studies.identity import study_identity
 from tests.mc.cli.calling import caller, message_of
-from tests.mc.studies.samples import Disturbance, changed, problems_of, run
+from tests.mc.studies.samples import changed, problems_of, run, stopped_and_resumed
 from tnqbm import SqBM, SqRBM, figures
 from tnqbm.archive import Archive, merge
 from tnqbm.archive.rows import variant_names
@@ -211,12 +209,9 @@ def test_batches_change_no_bit_and_archives_merge(path: Path, tmp_path: Path) ->
 def test_an_interrupted_study_goes_on_with_the_same_bits(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, raw = tmp_path / "out.h5", study(run__checkpoint_seconds=0)
-    with monkeypatch.context() as patch:
-        Disturbance(patch, 40, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(StudyInterrupted):
-            run_study(raw, out, progress=False)
-    assert run(study(), out, resume=True).fingerprint() == Archive(path).fingerprint()
+    raw, out = study(run__checkpoint_seconds=0), tmp_path / "out.h5"
+    found = stopped_and_resumed(raw, study(), out, monkeypatch, 40)
+    assert found.fingerprint() == Archive(path).fingerprint()
 
 
 def test_parts_without_parameters_have_no_terms(tmp_path: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +9,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from mc import StudyInterrupted, load_study, run_study
-from tests.mc.studies.samples import Disturbance, changed, problems_of, run
+from mc import load_study
+from tests.mc.studies.samples import changed, problems_of, run, stopped_and_resumed
 from tnqbm import SqBM
 from tnqbm.archive import Archive, RunRecord, write_block
 from tnqbm.core.states import states_of
@@ -113,12 +111,9 @@ def test_initial_models_are_those_of_the_dense_family(path: Path) -> None:
 def test_an_interrupted_study_goes_on_with_the_same_bits(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, raw = tmp_path / "out.h5", study(run__checkpoint_seconds=0)
-    with monkeypatch.context() as patch:
-        Disturbance(patch, 5, lambda: os.kill(os.getpid(), signal.SIGINT))
-        with pytest.raises(StudyInterrupted):
-            run_study(raw, out, progress=False)
-    assert run(study(), out, resume=True).fingerprint() == Archive(path).fingerprint()
+    raw, out = study(run__checkpoint_seconds=0), tmp_path / "out.h5"
+    found = stopped_and_resumed(raw, study(), out, monkeypatch, 5)
+    assert found.fingerprint() == Archive(path).fingerprint()
 
 
 def test_batches_change_no_bit(path: Path, tmp_path: Path) -> None:
