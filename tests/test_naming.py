@@ -203,7 +203,7 @@ CALLS = {
         "tnqbm.datasets.Preparation",
     ),
     "tnqbm report": ("tnqbm.report.write",),
-    "tnqbm resources": ("tnqbm.quantum.",),
+    "tnqbm resources": ("tnqbm.quantum.", "tnqbm.SqBM"),
     "tnqbm run": ("mc.run_study",),
     "tnqbm sample": (
         "mc.sample",

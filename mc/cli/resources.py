@@ -9,7 +9,7 @@ import click
 
 from mc.cli import options
 from mc.cli.common import echo, number, print_json, print_table
-from tnqbm import figures
+from tnqbm import SqBM, figures
 from tnqbm.figures.layout import require_matplotlib
 from tnqbm.figures.resources import figure
 from tnqbm.figures.styles import paulis_name
@@ -17,6 +17,7 @@ from tnqbm.model_tools.structure import classical_twin
 from tnqbm.quantum.resources import RandomModel, estimate
 
 if TYPE_CHECKING:
+    from tnqbm import SqRBM
     from tnqbm.quantum.resources import Resources
 
 
@@ -67,6 +68,12 @@ def _numbers(context: click.Context, option: click.Parameter, texts: tuple[str, 
 )
 @click.option("--connectivity", default="dense", help="Of the model, e.g. line-4.")
 @click.option(
+    "--visible-edges", metavar="NAME", help="Couplings of visible units, e.g. all or line: an sqBM."
+)
+@click.option(
+    "--hidden-edges", metavar="NAME", help="Couplings of hidden qubits, e.g. groups-2: an sqBM."
+)
+@click.option(
     "--scale",
     default=1.0,
     help="Parameters are drawn from [-scale, scale].",
@@ -89,6 +96,8 @@ def resources(
     target_error: float,
     coupling_map: str,
     connectivity: str,
+    visible_edges: str | None,
+    hidden_edges: str | None,
     scale: float,
     seed: int,
     closed_form: bool,
@@ -96,7 +105,7 @@ def resources(
     overwrite: bool,
     as_json: bool,
 ) -> None:
-    """Estimate qubits, gates, depth and shots for one gradient of an sqRBM.
+    """Estimate qubits, gates, depth and shots for one gradient of an sqRBM or sqBM.
 
     Gates are counted as the circuits have them; CX after decomposition, swaps for the coupling
     map included. The share of shots that are kept comes from log Z of a model with random
@@ -108,7 +117,11 @@ def resources(
       tnqbm resources --visible 8 --hidden 2 --scale 0.1
       tnqbm resources --visible 4,8,16 --hidden 4 --against-rbm -o needs.png
       tnqbm resources --visible 8 --hidden 2 --strategy both --coupling-map line --json
+      tnqbm resources --visible 8 --hidden 4 --hidden-edges groups-2 --scale 0.1 --strategy both
     """
+    lateral = visible_edges is not None or hidden_edges is not None
+    if lateral and (against_rbm or closed_form):
+        raise click.UsageError("--against-rbm and --closed-form are for models without edges")
     if against_rbm and len(paulis) == 1:
         raise click.UsageError(
             f"with one Pauli ({paulis}) the model is classical already; leave --against-rbm out"
@@ -122,7 +135,20 @@ def resources(
     estimates: dict[str, list[Resources]] = {}
     for n in visible:
         model = RandomModel(n, hidden, paulis, scale, seed, connectivity).draw()
-        models = {paulis_name(paulis): model}
+        models: dict[str, SqRBM | SqBM] = {paulis_name(paulis): model}
+        if lateral:
+            models = {
+                f"sqBM {paulis}": SqBM(
+                    n,
+                    hidden,
+                    visible_edges=visible_edges,
+                    hidden_edges=hidden_edges,
+                    paulis=paulis,
+                    mask=model.mask,
+                    scale=scale,
+                    seed=seed,
+                )
+            }
         if against_rbm:
             models["RBM, same parameters"] = classical_twin(model)
         for name, one in models.items():
@@ -147,6 +173,8 @@ def resources(
                 "scale": scale,
                 "seed": seed,
                 "connectivity": connectivity,
+                "visible_edges": visible_edges,
+                "hidden_edges": hidden_edges,
                 "resources": {
                     name: [one.as_dict() for one in row] for name, row in estimates.items()
                 },

@@ -204,8 +204,8 @@ SETS = (
             "maximum": 255, "flatten": True,
             "test_fraction": 0.2, "valid_fraction": 0.1, "repeats": "together",
         },
-        {**PLAIN, **AIS, "iterations": 10000},
-        trials((0.01, 0.02), (1e-3,)),
+        {**PLAIN, **AIS, "iterations": 5000},
+        trials((0.02, 0.05), (1e-3,)),
     ),
 )  # fmt: skip
 """All sets, the small ones first."""

@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core import streams
-from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.quantum.conventions import need_qiskit
 from tnqbm.quantum.sampler import QiskitGibbs
 from tnqbm.quantum.usage import Ledger, TooFewShotsError, Usage
@@ -206,9 +205,7 @@ class MeasuredExpectations:
         return self._updates.estimate(theta, rows, self._measure)
 
     def _measure(self, theta: Float, run: int, key: np.random.SeedSequence) -> tuple[Float, Usage]:
-        model = self._problem.model(theta)
-        terms = model.to_hamiltonian() if isinstance(model, SqBM) else model
-        result = self._gibbs.measure_paulis(terms, seed=key)
+        result = self._gibbs.measure_paulis(self._problem.model(theta), seed=key)
         return np.array([value for value, _ in result.values.values()]), result
 
     def report(self, rows: Rows) -> State:

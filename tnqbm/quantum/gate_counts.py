@@ -1,9 +1,8 @@
 """Gates, depth and swaps of Gibbs and thermal circuits, counted without building them.
 
-The circuits are those of :mod:`tnqbm.quantum.gibbs` and :mod:`tnqbm.quantum.thermal`. The product
-formula of an sqRBM falls apart by hidden qubits: factors of different ones commute, and factors of
-one commute if and only if all of them hold the same single Pauli matrix. From the second Trotter
-step on all steps are alike, so that one is walked through and the rest follow.
+The circuits are those of :mod:`tnqbm.quantum.gibbs` and :mod:`tnqbm.quantum.thermal`, of factors
+that :mod:`tnqbm.quantum.formulas` lists. From the second Trotter step on all steps are alike, so
+that one is walked through and the rest follow.
 
 Nothing here needs Qiskit; the tests compare with its own counts.
 """
@@ -15,13 +14,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tnqbm.core.model import SqRBM
-from tnqbm.quantum.conventions import AXES, polar_angles
-
-Float = NDArray[np.float64]
+from tnqbm.quantum.conventions import polar_angles
+from tnqbm.quantum.formulas import Formula
 
 COUPLING_MAPS = ("all-to-all", "line", "grid")
 
@@ -34,6 +28,13 @@ MAX_FIRST_STEP = 2e7
 SWAP_CX = 3
 """CX gates, one after another, of a swap."""
 
+PREPARATION_CX = (0, 0, 2, 6, 14)
+"""CX gates, at most, that prepare real amplitudes of so many qubits (Shende, Bullock and Markov,
+IEEE Trans. CAD 25, 1000 (2006))."""
+
+UNITARY_CX = (0, 0, 3, 20, 100)
+"""CX gates, at most, of any unitary of so many qubits (same paper)."""
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -45,112 +46,29 @@ class Counts:
     gates : operations by Qiskit's name, as in ``circuit.count_ops()``, swaps left out.
     swaps : added to bring qubits together where not all are connected.
     depth : longest chain of operations, measurements included, a swap as three.
+    inside : CX gates, at most, of state preparations and unitaries of several qubits.
     """
 
     qubits: int
     gates: dict[str, int]
     swaps: int
     depth: int
+    inside: int = 0
 
     @property
     def two_qubit(self) -> int:
         """Operations on two qubits as the circuit has them: a CRY or a swap is one."""
-        return self.gates.get("cx", 0) + self.gates.get("cry", 0) + self.swaps
+        return self.gates.get("cx", 0) + self.gates.get("cry", 0) + self.swaps + self.inside
 
     @property
     def cx(self) -> int:
         """CX gates after decomposition: two for a CRY, three for a swap."""
-        return self.gates.get("cx", 0) + 2 * self.gates.get("cry", 0) + SWAP_CX * self.swaps
-
-
-class ProductFormula:
-    """The factors of exp(-H/2) for an sqRBM, as :func:`tnqbm.quantum.trotterise` arranges them.
-
-    Factor j < m is the field of hidden qubit j, factor m (i + 1) + j the coupling of visible unit
-    i to it. ``first`` and ``later`` are the sequences of the first and of every later step, without
-    what is part of the preparation: ``first + (steps - 1) * later`` is all of it.
-    """
-
-    def __init__(self, model: SqRBM, steps: int, order: int) -> None:
-        n, m = model.n_visible, model.n_hidden
-        vectors = np.zeros((n + 1, m, 3))
-        for p, letter in enumerate(model.paulis):
-            vectors[0, :, AXES.index(letter)] = model.b[p]
-            vectors[1:, :, AXES.index(letter)] = model.w[p]
-        vectors += 0.0  # no negative zeros, whose direction would be another
-        self.model, self.steps = model, steps
-        self.lengths = np.linalg.norm(vectors, axis=2)
-        safe = np.where(self.lengths > 0, self.lengths, 1.0)
-        polar, azimuth = polar_angles(-(vectors / safe[..., None]))
-        # Rotations that are skipped are exactly those by 0.
-        self.turns = [
-            (bool(t), bool(f)) for t, f in zip(polar.ravel(), azimuth.ravel(), strict=True)
-        ]
-        parts = (vectors != 0.0) @ np.array([1, 2, 4])
-        self.commute = np.array([_commute(parts[:, j]) for j in range(m)], dtype=bool)
-        self.m = m
-        first = self._kept(parts, 1, order)
-        self.first = first
-        self.later = self._kept(parts, 2, order)[len(first) :] if steps > 1 else []
-        # Time of each hidden field that is part of the preparation: all of it, or its first piece.
-        self.start_times = np.where(self.commute, 0.5, 1.0 / (2.0 * order * steps))
-        self.start = self.start_times[:, None] * vectors[0]
-
-    def _kept(self, parts: NDArray[np.intp], steps: int, order: int) -> list[int]:
-        """Factors carried out by an ancilla, in the order of time."""
-        m, flat = self.m, parts.ravel().tolist()
-        indices = [k for k, part in enumerate(flat) if part]
-        if order == 2:
-            indices += indices[::-1]
-        factors: list[int] = []
-        own: list[list[int]] = [[] for _ in range(m)]
-        seen: list[set[int]] = [set() for _ in range(m)]
-        for index in indices * steps:
-            j = index % m
-            if self.commute[j]:
-                if index in seen[j]:
-                    continue
-                seen[j].add(index)
-            elif _merges(index, own[j], flat):
-                continue
-            # The first piece of a field comes before the couplings: it belongs to the start.
-            if index >= m or own[j]:
-                factors.append(index)
-            own[j].append(index)
-        return factors
-
-    @property
-    def n_factors(self) -> int:
-        return len(self.first) + (self.steps - 1) * len(self.later)
-
-    def log_success(self, log_partition: float) -> float:
-        """Log of the share of shots that are kept, as :meth:`Trotterised.log_success` has it."""
-        fields = 2.0 * self.start_times * self.lengths[0]
-        shift = self.lengths[1:].sum() + (self.lengths[0] - fields).sum()
-        visible = np.abs(self.model.a)
-        norm = np.logaddexp(fields, -fields).sum() + np.logaddexp(visible, -visible).sum()
-        return float(log_partition - shift - norm)
-
-
-def _commute(parts: NDArray[np.intp]) -> bool:
-    """Whether the factors of one hidden qubit, with these Pauli matrices (bits), all commute."""
-    present = parts[parts > 0]
-    single = bool(np.isin(present, (1, 2, 4)).all()) and len(set(present.tolist())) <= 1
-    return present.size <= 1 or single
-
-
-def _merges(index: int, own: Sequence[int], parts: Sequence[int]) -> bool:
-    """Whether a factor meets an equal one, going back past those that it commutes with."""
-    for other in reversed(own):
-        if other == index:
-            return True
-        if parts[other] != parts[index] or parts[index] not in (1, 2, 4):
-            return False
-    return False
+        pairs = self.gates.get("cx", 0) + 2 * self.gates.get("cry", 0)
+        return pairs + SWAP_CX * self.swaps + self.inside
 
 
 def count_gibbs(
-    formula: ProductFormula, *, measure: str, ancillas: str, hidden_start: str, coupling_map: str
+    formula: Formula, *, measure: str, ancillas: str, hidden_start: str, coupling_map: str
 ) -> Counts:
     """Counts of :func:`tnqbm.quantum.gibbs_circuit`; ``measure`` is one letter for all hidden.
 
@@ -160,7 +78,7 @@ def count_gibbs(
     moves or steps repeat; beyond that, later steps are taken to be like the last one walked. Raises
     ValueError where a single step is too long.
     """
-    n, m, f = formula.model.n_visible, formula.m, formula.n_factors
+    n, m, f = formula.n_visible, formula.m, formula.n_factors
     partners = m if hidden_start == "bell" else 0
     n_ancillas = min(f, 1) if ancillas == "reset" else f
     qubits = n + m + partners + n_ancillas
@@ -228,7 +146,7 @@ class _GateCounter:
         hidden = [qubit for pair in pairs for qubit in pair]
         return [*hidden, *range(self.system, self.qubits), *range(n)]
 
-    def prepare(self, formula: ProductFormula) -> None:
+    def prepare(self, formula: Formula) -> None:
         n, m = self.n, self.m
         polar, azimuth = polar_angles(-formula.start)
         for i in range(n):
@@ -247,11 +165,10 @@ class _GateCounter:
             for j in range(1, self.partners):  # out of the way: they have done their work
                 self._approach(n + m + j, n + m + j - 1)
 
-    def step(self, formula: ProductFormula, sequence: Sequence[int]) -> None:
-        n, m, fresh, ancilla = self.n, self.m, self.fresh, self.system
+    def step(self, formula: Formula, sequence: Sequence[int]) -> None:
+        fresh, ancilla = self.fresh, self.system
         for index in sequence:
-            row, j = divmod(index, m)
-            pivot = n + j
+            pivot, other, letter = formula.support(index)
             own = ancilla + self.factors if fresh else ancilla
             if not fresh and self.factors:
                 self.single("reset", own)
@@ -261,12 +178,20 @@ class _GateCounter:
             if polar:
                 self.single("ry", pivot)
             if self.columns:
-                self._gather(own, pivot, row - 1 if row else None)
-            if row:
-                self.pair("cx", row - 1, pivot)
+                self._gather(own, pivot, other)
+            if other is not None:
+                if letter == "Y":
+                    self.single("sdg", other)
+                if letter != "Z":
+                    self.single("h", other)
+                self.pair("cx", other, pivot)
             self.pair("cry", own, pivot)
-            if row:
-                self.pair("cx", row - 1, pivot)
+            if other is not None:
+                self.pair("cx", other, pivot)
+                if letter != "Z":
+                    self.single("h", other)
+                if letter == "Y":
+                    self.single("s", other)
             if polar:
                 self.single("ry", pivot)
             if azimuth:
@@ -289,16 +214,16 @@ class _GateCounter:
         level = self.level
         level[mover] = level[target] = max(level[mover], level[target]) + 1
 
-    def _gather(self, ancilla: int, pivot: int, visible: int | None) -> None:
-        """The ancilla and the visible qubit both beside the pivot."""
-        if visible is None:
+    def _gather(self, ancilla: int, pivot: int, other: int | None) -> None:
+        """The ancilla and the other qubit of a factor both beside the pivot."""
+        if other is None:
             self._approach(ancilla, pivot)
             return
-        three = (pivot, visible, ancilla)
-        middle = min(three, key=lambda k: sum(self._distance(k, other) for other in three))
-        nearer, other = (k for k in three if k != middle)
+        three = (pivot, other, ancilla)
+        middle = min(three, key=lambda k: sum(self._distance(k, each) for each in three))
+        nearer, last = (k for k in three if k != middle)
         self._approach(nearer, middle)
-        self._approach(other, middle, beside=nearer)
+        self._approach(last, middle, beside=nearer)
         if middle != pivot:
             self._swap(middle, pivot)
 
@@ -374,11 +299,15 @@ class _GateCounter:
         return Counts(self.qubits, gates, self.swaps, max(self.level))
 
 
-def count_thermal(n_hidden: int) -> Counts:
-    """Counts of :func:`tnqbm.quantum.hidden_thermal_circuit`, measured.
+def count_thermal(groups: Sequence[int]) -> Counts:
+    """Counts of :func:`tnqbm.quantum.hidden_thermal_circuit`, measured, for groups of these sizes.
 
-    Pairs of qubits are all it takes, so there are no swaps on a line or grid either.
+    Single qubits need pairs of qubits only, so there are no swaps on a line or grid either.
     """
-    m = n_hidden
-    gates = {"cx": m, "measure": m, "ry": 2 * m} if m else {}
-    return Counts(2 * m, gates, 0, 4 if m else 0)
+    m = sum(groups)
+    if all(size == 1 for size in groups):
+        gates = {"cx": m, "measure": m, "ry": 2 * m} if m else {}
+        return Counts(2 * m, gates, 0, 4 if m else 0)
+    gates = {"cx": m, "measure": m, "state_preparation": len(groups), "unitary": len(groups)}
+    inside = sum(PREPARATION_CX[size] + UNITARY_CX[size] for size in groups)
+    return Counts(2 * m, gates, 0, 4, inside)

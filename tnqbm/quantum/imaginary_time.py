@@ -196,15 +196,17 @@ def measured_averages(
     shots: int,
     trotter_steps: int,
     rng: np.random.Generator,
+    settings: Sequence[str] = (),
 ) -> PauliAverages:
     """Expectations of ``paulis``, strings over all qubits; ``shots`` of each circuit.
 
-    Raises as :func:`tnqbm.quantum.imaginary_time.gibbs_shots`, and ValueError on wrong strings.
+    ``settings`` are letters for all qubits to measure first, where a string needs them. Raises as
+    :func:`tnqbm.quantum.imaginary_time.gibbs_shots`, and ValueError on wrong strings.
     """
     strings = [check_string(pauli, hamiltonian.n_qubits) for pauli in dict.fromkeys(paulis)]
     known = {pauli: value for pauli in strings if (value := _known(hamiltonian, pauli)) is not None}
     wanted = [pauli for pauli in strings if pauli not in known]
-    bases = [_basis(group) for group in commuting_groups(wanted)]
+    bases = covering(wanted, settings)
     if not bases:
         return PauliAverages(values={pauli: (known[pauli], 0.0) for pauli in strings}, bases=())
     outcomes, usage = gibbs_shots(
@@ -236,10 +238,27 @@ def _known(hamiltonian: PauliHamiltonian, pauli: str) -> float | None:
     return None
 
 
-def _basis(group: Sequence[str]) -> str:
-    """What a group measures on every qubit; Z where none of it asks for anything."""
-    letters = (set(column) - {"I"} for column in zip(*group, strict=True))
-    return "".join(own.pop() if own else "Z" for own in letters)
+def covers(setting: str, pauli: str) -> bool:
+    """Whether measuring these letters tells the value of a string."""
+    return all(letter in ("I", own) for own, letter in zip(setting, pauli, strict=True))
+
+
+def covering(paulis: Sequence[str], settings: Sequence[str]) -> list[str]:
+    """Letters to measure, one string for each circuit.
+
+    First those of ``settings`` that tell something new, then one for each group of the rest that
+    commutes qubit by qubit, Z where nothing is asked.
+    """
+    needed, rest = list[str](), list(paulis)
+    for setting in settings:
+        left = [pauli for pauli in rest if not covers(setting, pauli)]
+        if len(left) < len(rest):
+            needed.append(setting)
+        rest = left
+    for group in commuting_groups(rest):
+        letters = (set(column) - {"I"} for column in zip(*group, strict=True))
+        needed.append("".join(own.pop() if own else "Z" for own in letters))
+    return needed
 
 
 def _average(pauli: str, bases: Sequence[str], every: Sequence[Float]) -> tuple[float, float]:
@@ -248,7 +267,7 @@ def _average(pauli: str, bases: Sequence[str], every: Sequence[Float]) -> tuple[
     products = [
         spins_of_shots[:, support].prod(axis=1)
         for basis, spins_of_shots in zip(bases, every, strict=True)
-        if all(basis[k] == pauli[k] for k in support)
+        if covers(basis, pauli)
     ]
     outcomes = np.concatenate(products)
     mean = float(outcomes.mean())

@@ -1,4 +1,4 @@
-"""Resources for training an sqRBM on a quantum computer, without building or running a circuit.
+"""Resources for training on a quantum computer, without building or running a circuit.
 
 Qubits, gates and depth are those of the circuits of this package: imaginary time with
 post-selection (:mod:`tnqbm.quantum.gibbs`), or the hidden qubits alone given visible states that
@@ -14,33 +14,20 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from tnqbm import exact
 from tnqbm.base.arguments import check_choice, is_whole
-from tnqbm.core import fields
 from tnqbm.core.connectivity import named
 from tnqbm.core.model import SqRBM
-from tnqbm.exact import cost
-from tnqbm.quantum.gate_counts import (
-    COUPLING_MAPS,
-    Counts,
-    ProductFormula,
-    count_gibbs,
-    count_thermal,
-)
+from tnqbm.hamiltonian.grouped import SqBM
+from tnqbm.quantum.bounds import known_log_partition
+from tnqbm.quantum.formulas import Formula, ProductFormula, TermFormula
+from tnqbm.quantum.gate_counts import COUPLING_MAPS, Counts, count_gibbs, count_thermal
+from tnqbm.quantum.group_settings import hidden_settings
 
 Strategy = Literal["imaginary-time", "thermal"]
 LogZ = float | Literal["auto", "bound"]
 
 STRATEGIES = ("imaginary-time", "thermal")
 READOUTS = ("measured", "closed form")
-
-ENOUGH = 2.0
-"""Seconds that an exact log Z may take; a lower bound takes its place beyond."""
-
-SWEEPS = 200
-"""Most sweeps of the mean-field bound."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +65,8 @@ class Resources:
         as asked for. The thermal strategy has no Trotter steps: 0.
     measure : Pauli matrix measured on the hidden qubits in the circuit that is counted, the one of
         the longest circuit.
-    settings : circuits that differ in what they measure, one for each Pauli matrix.
+    settings : circuits that differ in what they measure: one for each Pauli matrix, and of sqBMs
+        with groups as many as their pairs of qubits need.
     qubits : partners and ancillas included.
     factors : exponentials carried out by post-selection.
     gates : operations of one circuit by Qiskit's name, swaps left out.
@@ -87,6 +75,9 @@ class Resources:
         so do runs count (:class:`tnqbm.quantum.usage.Usage`) whose device takes these operations.
     cx_gates : CX gates of one circuit after decomposition, two for a CRY, three for a swap.
     depth : of one circuit, measurements included, CRY as one operation, a swap as three.
+        Thermal circuits of groups have state preparations and unitaries of several qubits: one
+        operation each in ``gates`` and ``depth``, at most their CX in ``two_qubit_gates`` and
+        ``cx_gates``, and no swaps inside them are counted.
     log_partition, log_partition_kind : log Z of the model, "exact", "lower bound" or "given";
         nan and "not needed" for the thermal strategy.
     log_success : log of the share of shots that are kept, up to the Trotter error; a bound from
@@ -149,7 +140,7 @@ class Resources:
 
 
 def estimate(
-    model: SqRBM | RandomModel,
+    model: SqRBM | SqBM | RandomModel,
     *,
     strategy: Strategy = "imaginary-time",
     trotter_steps: int = 4,
@@ -199,8 +190,10 @@ def estimate(
         check_choice("log_partition", log_partition, ("auto", "bound"))
     elif not math.isfinite(log_partition):
         raise ValueError(f"log_partition must be finite, got {log_partition!r}")
-    if not isinstance(model, SqRBM | RandomModel):
-        raise TypeError(f"model must be an SqRBM or a RandomModel, got {type(model).__name__}")
+    if not isinstance(model, SqRBM | SqBM | RandomModel):
+        raise TypeError(
+            f"model must be an SqRBM, an SqBM or a RandomModel, got {type(model).__name__}"
+        )
     made = model.draw() if isinstance(model, RandomModel) else model
     m = made.n_hidden
     thermal = strategy == "thermal"
@@ -211,11 +204,11 @@ def estimate(
     measure = max(made.paulis, key="ZXY".index) if measured and not thermal else "Z"
     counts: Counts
     if thermal:
-        counts, factors, success = count_thermal(m), 0, 0.0
+        counts, factors, success = count_thermal(_sizes(made)), 0, 0.0
         log_z, kind = math.nan, "not needed"
         trotter_steps = order = 0
     else:
-        formula = ProductFormula(made, trotter_steps, order)
+        formula = _formula(made, trotter_steps, order)
         factors = formula.n_factors
         counts = count_gibbs(
             formula,
@@ -224,9 +217,9 @@ def estimate(
             hidden_start=hidden_start,
             coupling_map=coupling_map,
         )
-        log_z, kind = _log_partition(made, log_partition)
+        log_z, kind = known_log_partition(made, log_partition)
         success = min(formula.log_success(log_z), 0.0)
-    settings = len(made.paulis) if measured else 1
+    settings = _settings(made) if measured else 1
     return Resources(
         n_visible=made.n_visible,
         n_hidden=m,
@@ -256,38 +249,16 @@ def estimate(
     )
 
 
-def log_partition_bound(model: SqRBM) -> float:
-    """A lower bound on log Z = log Tr exp(-H) for any size: mean field.
-
-    log Z >= S(rho) - Tr(H rho) for every state rho (Gibbs, Bogoliubov), here the best product state
-    that is found by turns: given the visible units the hidden qubits are independent, and the other
-    way round, so that no turn makes the bound worse.
-    """
-    z = -np.tanh(model.a)
-    best = -math.inf
-    for _ in range(SWEEPS):
-        phi = model.b + np.einsum("pij,i->pj", model.w, z)
-        up = 0.5 * (1.0 + z)
-        entropy = -sum(float(np.sum(x * np.log(np.where(x > 0, x, 1.0)))) for x in (up, 1.0 - up))
-        bound = entropy - float(model.a @ z) + float(np.sum(fields.log_factor(phi, 0)))
-        if bound <= best + 1e-9 * max(1.0, abs(bound)):
-            return max(best, bound)
-        best = bound
-        sigma = fields.averages(phi, 0)
-        z = -np.tanh(model.a + np.einsum("pij,pj->i", model.w, sigma))
-    return best
+def _formula(model: SqRBM | SqBM, trotter_steps: int, order: int) -> Formula:
+    if isinstance(model, SqBM):
+        return TermFormula(model.to_hamiltonian(), trotter_steps, order)
+    return ProductFormula(model, trotter_steps, order)
 
 
-def _log_partition(model: SqRBM, wanted: LogZ) -> tuple[float, str]:
-    """log Z and where it is from."""
-    if not isinstance(wanted, str):
-        return float(wanted), "given"
-    if wanted == "auto":
-        methods = [cost.enumeration, cost.quadrature]
-        if model.mask is not None:
-            methods.append(cost.contraction)
-        for method in methods:
-            forecast = method(model)
-            if forecast.fits and forecast.seconds <= ENOUGH:
-                return exact.log_partition(model, method=forecast.method), "exact"
-    return log_partition_bound(model), "lower bound"
+def _settings(model: SqRBM | SqBM) -> int:
+    return len(hidden_settings(model)) if isinstance(model, SqBM) else len(model.paulis)
+
+
+def _sizes(model: SqRBM | SqBM) -> list[int]:
+    """Sizes of the hidden groups."""
+    return [len(g) for g in model.groups] if isinstance(model, SqBM) else [1] * model.n_hidden

@@ -17,7 +17,7 @@ Three strategies for sqRBMs, of which the first is also that of Hamiltonians of 
 "thermal"
     The visible states of "enhanced", or a caller's samples; the hidden qubits are prepared in their
     thermal states and measured (:mod:`tnqbm.quantum.thermal`), a shot for each state and Pauli
-    matrix.
+    matrix. Also for sqBMs with hidden groups, whose visible states a caller has to give.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ from tnqbm.core import fields, streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.moments import Moments
 from tnqbm.core.states import as_states, spins
+from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 from tnqbm.quantum.devices import Device, Patience, open_device
 from tnqbm.quantum.enhanced import GAMMA, TIME, EnhancedChain
+from tnqbm.quantum.group_averages import thermal_averages
+from tnqbm.quantum.group_settings import hidden_settings
 from tnqbm.quantum.imaginary_time import (
     MIN_KEPT,
     PauliAverages,
@@ -195,9 +198,10 @@ class QiskitGibbs:
 
     def expectations(
         self,
-        hamiltonian: PauliHamiltonian,
+        hamiltonian: PauliHamiltonian | SqBM,
         paulis: Iterable[str] | None = None,
         *,
+        samples: ArrayLike | None = None,
         seed: np.random.SeedSequence | None = None,
     ) -> dict[str, tuple[float, float]]:
         """{string: (expectation, standard error)} in the Gibbs state of any Hamiltonian.
@@ -205,41 +209,60 @@ class QiskitGibbs:
         ``paulis`` are strings over all qubits, by default the terms of the Hamiltonian. See
         :meth:`measure_paulis` for the rest.
         """
-        return dict(self.measure_paulis(hamiltonian, paulis, seed=seed).values)
+        return dict(self.measure_paulis(hamiltonian, paulis, samples=samples, seed=seed).values)
 
     def measure_paulis(
         self,
-        hamiltonian: PauliHamiltonian,
+        hamiltonian: PauliHamiltonian | SqBM,
         paulis: Iterable[str] | None = None,
         *,
+        samples: ArrayLike | None = None,
         seed: np.random.SeedSequence | None = None,
     ) -> PauliAverages:
         """As :meth:`expectations`, with the shots and jobs used.
 
-        By imaginary time, with ``shots`` for each group of strings that commute qubit by qubit.
-        Raises ValueError with another strategy, on wrong strings, and TooFewShotsError (a
-        RuntimeError) where too few shots survive post-selection.
+        By imaginary time, with ``shots`` for each group of strings that commute qubit by qubit; or,
+        with the strategy "thermal", the hidden groups of an SqBM given ``samples`` (K, n), K >= 2,
+        independent samples of its visible units from elsewhere, one shot for each of them and
+        group of strings. Raises ValueError on another strategy and on wrong strings, and
+        TooFewShotsError (a RuntimeError) where too few shots survive post-selection.
         """
-        if not isinstance(hamiltonian, PauliHamiltonian):
+        if not isinstance(hamiltonian, PauliHamiltonian | SqBM):
             raise TypeError(
-                f"expected a PauliHamiltonian, got {type(hamiltonian).__name__}; for an SqRBM use "
-                "measure_moments, or PauliHamiltonian.from_sqrbm(model)"
+                f"expected a PauliHamiltonian or an SqBM, got {type(hamiltonian).__name__}; for an "
+                "SqRBM use measure_moments, or PauliHamiltonian.from_sqrbm(model)"
             )
-        if self.strategy != "imaginary-time":
+        thermal = self.strategy == "thermal" and isinstance(hamiltonian, SqBM)
+        if not thermal and self.strategy != "imaginary-time":
             raise ValueError(
-                f"strategy {self.strategy!r} is for sqRBMs; Hamiltonians need 'imaginary-time'"
+                f"strategy {self.strategy!r} is for sqRBMs; Hamiltonians need 'imaginary-time', "
+                "SqBMs that or 'thermal'"
             )
-        seed = seed or self._root.spawn(1)[0]
-        wanted = hamiltonian.terms if paulis is None else paulis
+        if thermal != (samples is not None):
+            raise ValueError(
+                "strategy 'thermal' needs samples of the visible units, and no other takes any"
+            )
+        rng = streams.generator(seed or self._root.spawn(1)[0])
         before = self.device.jobs, self.device.job_retries
-        measured = measured_averages(
-            self.device,
-            hamiltonian,
-            wanted,
-            shots=self._shots,
-            trotter_steps=self._steps,
-            rng=streams.generator(seed),
-        )
+        if thermal and samples is not None and isinstance(hamiltonian, SqBM):
+            rows = _rows("samples", samples, hamiltonian.n_visible)
+            wanted = hamiltonian.to_hamiltonian().terms if paulis is None else paulis
+            measured = thermal_averages(self.device, hamiltonian, wanted, rows, rng=rng)
+        else:
+            settings: list[str] = []
+            if isinstance(hamiltonian, SqBM):
+                n, settings = hamiltonian.n_visible, hidden_settings(hamiltonian)
+                settings = ["Z" * n + each for each in settings]
+                hamiltonian = hamiltonian.to_hamiltonian()
+            measured = measured_averages(
+                self.device,
+                hamiltonian,
+                hamiltonian.terms if paulis is None else paulis,
+                shots=self._shots,
+                trotter_steps=self._steps,
+                rng=rng,
+                settings=settings,
+            )
         return dataclasses.replace(measured, **self._jobs_since(before))
 
     def _jobs_since(self, before: tuple[int, int]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ Given v the hidden qubits of an sqRBM are independent, each in the thermal state
 with populations 1 / (1 + exp(-2 r_j)) and 1 / (1 + exp(2 r_j)) along -Phi_j and +Phi_j. A second
 qubit purifies each of them: R_y puts these populations on it, CX copies its bit, and a rotation of
 the hidden qubit takes the Z axis to -Phi_j. The depth is 4 for any number of hidden qubits, and no
-shot is lost.
+shot is lost. Hidden qubits of an sqBM that are coupled are prepared together
+(:mod:`tnqbm.quantum.group_thermal`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tnqbm.core.model import SqRBM
+from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.quantum.conventions import AXES, check_letters, need_qiskit, polar_angles, seen_in
+from tnqbm.quantum.group_thermal import group_thermal_circuit
 
 if TYPE_CHECKING:
     from qiskit import QuantumCircuit
@@ -27,9 +30,12 @@ Float = NDArray[np.float64]
 
 
 def hidden_thermal_circuit(
-    model: SqRBM, v: ArrayLike, *, measure: str | None = None
+    model: SqRBM | SqBM, v: ArrayLike, *, measure: str | None = None
 ) -> QuantumCircuit:
     """The hidden qubits of a model in their thermal states given one visible state v (n,).
+
+    The coupled qubits of an sqBM are prepared group by group, by a ``StatePreparation`` and a
+    ``UnitaryGate`` that a transpiler takes apart.
 
     Parameters
     ----------
@@ -38,8 +44,11 @@ def hidden_thermal_circuit(
 
     Returns a circuit of 2m qubits: hidden qubit j is qubit j, its purifier qubit m + j. Raises
     ValueError on a state that does not fit or unknown letters, MissingExtraError without Qiskit.
-    For many v, transpile :func:`thermal_template` once and bind :func:`thermal_angles`.
+    For many v, transpile :func:`thermal_template` once and bind :func:`thermal_angles`; sqBMs need
+    a circuit for each v.
     """
+    if isinstance(model, SqBM):
+        return group_thermal_circuit(model, v, measure)
     angles = thermal_angles(model, v, measure=measure)
     if angles.ndim != 1:
         raise ValueError(

@@ -177,7 +177,7 @@ def trotterise(
     if order == 2:
         indices += indices[::-1]
     t = 1.0 / (2.0 * order * trotter_steps)
-    commute = _commuting(factors)
+    commute = _commuting(factors, q)
     merged: list[tuple[int, float]] = []
     for index in indices * trotter_steps:
         _append(merged, index, t, commute)
@@ -196,17 +196,19 @@ def trotterise(
     return Trotterised(n, q, mixed, start, sequence, constant)
 
 
-def _commuting(factors: list[Factor]) -> list[list[bool]]:
+def _commuting(factors: list[Factor], qubits: int) -> list[list[bool]]:
     """For each pair of factors whether all strings of one commute with all of the other's."""
     masks = [factor.masks() for factor in factors]
-    table = [[True] * len(factors) for _ in factors]
-    for i, row in enumerate(masks):
-        for k in range(i):
-            clash = any(
-                ((x & v).bit_count() + (z & u).bit_count()) % 2 for x, z in row for u, v in masks[k]
-            )
-            table[i][k] = table[k][i] = not clash
-    return table
+    bits = np.array([pair for own in masks for pair in own], dtype=object).reshape(-1, 2)
+    shifts = np.arange(qubits)
+    # int32: products of 0 and 1, of which there are as many as qubits.
+    x, z = (((part[:, None] >> shifts) & 1).astype(np.int32) for part in bits.T)
+    clash = (x @ z.T + z @ x.T) % 2
+    starts = np.concatenate([[0], np.cumsum([len(own) for own in masks])])[:-1].astype(int)
+    if not len(starts):
+        return []
+    clashes = np.add.reduceat(np.add.reduceat(clash, starts, axis=0), starts, axis=1)
+    return [[not clash for clash in row] for row in clashes.tolist()]
 
 
 def _append(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.mc.cli.calling import caller, check_help
+from tnqbm import SqBM
 from tnqbm.model_tools.structure import classical_twin
 from tnqbm.quantum.resources import RandomModel, estimate
 
@@ -46,6 +47,21 @@ def test_json_is_the_estimate() -> None:
     one, other = (row[0]["n_parameters"] for row in result["resources"].values())
     assert one == other
     assert (result["scale"], result["seed"], result["figure"]) == (0.1, 5, None)
+
+
+def test_lateral_couplings_are_those_of_an_sqbm() -> None:
+    words = ("--hidden-edges", "groups-2", "--visible-edges", "line", "--seed", "3")
+    result = json.loads(call(*SMALL, *words, "--strategy", "both", "--json").stdout)
+    model = SqBM(4, 2, hidden_edges="groups-2", visible_edges="line", scale=0.1, seed=3)
+    one, two = (result["resources"][f"sqBM XYZ, {kind}"] for kind in ("imaginary-time", "thermal"))
+    assert one == [estimate(model).as_dict()]
+    thermal = estimate(model, strategy="thermal").as_dict()
+    assert {**two[0], "log_partition": None} == {**thermal, "log_partition": None}
+    assert (result["visible_edges"], result["hidden_edges"]) == ("line", "groups-2")
+    for other in ("--against-rbm", "--closed-form"):
+        assert "without edges" in call(*SMALL, *words, other, code=2).stderr
+    large = call("--visible", "4", "--hidden", "5", "--hidden-edges", "all", code=1).stderr
+    assert "groups have at most 4" in large
 
 
 def test_table() -> None:

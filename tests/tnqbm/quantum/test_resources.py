@@ -14,8 +14,9 @@ import pytest
 from tnqbm import SqRBM, exact
 from tnqbm.core import connectivity
 from tnqbm.hamiltonian import PauliHamiltonian
-from tnqbm.quantum.gate_counts import ProductFormula
-from tnqbm.quantum.resources import RandomModel, Resources, estimate, log_partition_bound
+from tnqbm.quantum.bounds import log_partition_bound
+from tnqbm.quantum.formulas import ProductFormula
+from tnqbm.quantum.resources import RandomModel, Resources, estimate
 from tnqbm.quantum.trotter import trotterise
 
 
@@ -294,7 +295,7 @@ def test_bad_input(arguments: dict[str, Any], message: str) -> None:
 
 
 def test_bad_models() -> None:
-    with pytest.raises(TypeError, match="SqRBM or a RandomModel"):
+    with pytest.raises(TypeError, match="an SqBM or a RandomModel"):
         estimate(PauliHamiltonian.from_sqrbm(XYZ))  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="n >= 1"):
         estimate(RandomModel(0, 2))

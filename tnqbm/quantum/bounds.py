@@ -1,0 +1,104 @@
+"""log Z for estimates of resources: exact where that takes seconds, else bounded from below."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tnqbm import exact
+from tnqbm.base.limits import MAX_DENSE
+from tnqbm.core import fields
+from tnqbm.core.model import SqRBM
+from tnqbm.core.paulis import pauli_string
+from tnqbm.exact import cost
+from tnqbm.hamiltonian.forecast import group_work
+from tnqbm.hamiltonian.group_matrices import group_hamiltonians, thermal_parts
+from tnqbm.hamiltonian.grouped import SqBM
+
+Float = NDArray[np.float64]
+
+ENOUGH = 2.0
+"""Seconds that an exact log Z may take; a lower bound takes its place beyond."""
+
+SWEEPS = 200
+"""Most sweeps of the mean-field bound."""
+
+
+def known_log_partition(model: SqRBM | SqBM, wanted: float | str) -> tuple[float, str]:
+    """log Z and where it is from: "given", "exact" or "lower bound".
+
+    ``wanted`` is a number, "auto" or "bound".
+    """
+    if not isinstance(wanted, str):
+        return float(wanted), "given"
+    value = _exact(model) if wanted == "auto" else None
+    return (log_partition_bound(model), "lower bound") if value is None else (value, "exact")
+
+
+def log_partition_bound(model: SqRBM | SqBM) -> float:
+    """A lower bound on log Z = log Tr exp(-H) for any size: mean field.
+
+    log Z >= S(rho) - Tr(H rho) for every state rho (Gibbs, Bogoliubov), here the best product of a
+    state of the visible units and one of the hidden ones that is found by turns: given the means of
+    the visible units the hidden groups are independent, and the other way round. A turn of visible
+    units that are coupled to each other may make it worse; the best of all is taken.
+    """
+    z = -np.tanh(model.a)
+    best = -math.inf
+    for _ in range(SWEEPS):
+        up = 0.5 * (1.0 + z)
+        entropy = -sum(float(np.sum(x * np.log(np.where(x > 0, x, 1.0)))) for x in (up, 1.0 - up))
+        rest, field = _of_groups(model, z) if isinstance(model, SqBM) else _of_qubits(model, z)
+        bound = entropy - float(model.a @ z) + rest
+        if bound <= best + 1e-9 * max(1.0, abs(bound)):
+            return max(best, bound)
+        best = bound
+        z = -np.tanh(field)
+    return best
+
+
+def _of_qubits(model: SqRBM, z: Float) -> tuple[float, Float]:
+    """What hidden qubits add to the bound, and the fields (n,) that act on the visible units."""
+    phi = model.b + np.einsum("pij,i->pj", model.w, z)
+    sigma = fields.averages(phi, 0)
+    return float(np.sum(fields.log_factor(phi, 0))), model.a + np.einsum(
+        "pij,pj->i", model.w, sigma
+    )
+
+
+def _of_groups(model: SqBM, z: Float) -> tuple[float, Float]:
+    """What hidden groups and visible couplings add, and the fields (n,)."""
+    n = model.n_visible
+    couplings = np.zeros((n, n))
+    i, k = model.layout.visible_edges.T
+    couplings[i, k] = couplings[k, i] = model.parameters["visible"]
+    total = -0.5 * float(z @ couplings @ z)
+    sigma = np.zeros((len(model.paulis), model.n_hidden))
+    for group, matrix in zip(model.groups, group_hamiltonians(model, z), strict=True):
+        log_trace, populations, vectors = thermal_parts(matrix)
+        total += log_trace
+        rho = (vectors * populations) @ vectors.conj().T
+        for place, j in enumerate(group):
+            for p, letter in enumerate(model.paulis):
+                term = "I" * place + letter + "I" * (len(group) - place - 1)
+                sigma[p, j] = np.trace(rho @ pauli_string(term)).real
+    field = model.a + couplings @ z + np.einsum("pij,pj->i", model.w, sigma)
+    return total, np.asarray(field)
+
+
+def _exact(model: SqRBM | SqBM) -> float | None:
+    """log Z where it takes seconds, or None."""
+    if isinstance(model, SqBM):
+        n = model.n_visible
+        seconds = 1e-9 * 2.0**n * group_work(model.layout).weight
+        return model.log_partition() if n <= MAX_DENSE and seconds <= ENOUGH else None
+    methods = [cost.enumeration, cost.quadrature]
+    if model.mask is not None:
+        methods.append(cost.contraction)
+    for method in methods:
+        forecast = method(model)
+        if forecast.fits and forecast.seconds <= ENOUGH:
+            return exact.log_partition(model, method=forecast.method)
+    return None
