@@ -7,7 +7,7 @@ import shutil
 import sys
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -33,15 +33,34 @@ EXACT = 20
 """Visible units up to which all states are summed over."""
 
 ANNEALING = mc.Annealing("both", chains=500, betas=2000, precision="single")
-VISITED = Visited(1000, Tempered(chains=20, thin=5, precision="single"))
+METHODS = (
+    replace(ANNEALING, direction="forward"),
+    ANNEALING,
+    replace(ANNEALING, betas=8000),
+    Visited(1000, Tempered(chains=20, thin=5, precision="single")),
+)
+"""Ways to log Z, tried in turn. The first bounds it from one side only."""
 
 
-def certify(model: tnqbm.SqRBM, data: tnqbm.Target, seed: int) -> mc.Estimate:
+@dataclass(frozen=True)
+class Measures:
+    """What final models are asked: log Z by these methods, and the MMD of a bandwidth, if any."""
+
+    methods: tuple[mc.Annealing | Visited, ...]
+    bandwidth: float | None
+
+
+def certify(
+    model: tnqbm.SqRBM,
+    data: tnqbm.Target,
+    methods: tuple[mc.Annealing | Visited, ...],
+    seed: int,
+) -> mc.Estimate:
     """log Z: exactly, or the most precise trusted one of what is tried until it is narrow."""
     if model.n_visible <= EXACT:
         return mc.log_partition(model, "exact")
     best: mc.Estimate | None = None
-    for method in (ANNEALING, replace(ANNEALING, betas=8000), VISITED):
+    for method in methods:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", mc.EstimateWarning)  # the table says what is trusted
             found = mc.log_partition(model, method, data=data, seed=seed)
@@ -57,7 +76,7 @@ def _worth(estimate: mc.Estimate) -> tuple[bool, float]:
     return not estimate.trusted, estimate.standard_error
 
 
-def _row(archive: Path, index: int, bandwidth: float | None) -> tuple[dict[str, Any], Any]:
+def _row(archive: Path, index: int, asked: Measures) -> tuple[dict[str, Any], Any]:
     """One run: its numbers, and log p of every test row."""
     with tnqbm.Archive(archive) as opened:
         run = list(opened.runs())[index]
@@ -69,7 +88,7 @@ def _row(archive: Path, index: int, bandwidth: float | None) -> tuple[dict[str, 
     assert test is not None
     assert test.counts is not None
     rows = np.repeat(test.states, test.counts, axis=0)
-    log_z = certify(model, train, seed)
+    log_z = certify(model, train, asked.methods, seed)
     log_p = mc.log_likelihoods(model, rows, log_z)
     half = SIGMAS * log_z.standard_error
     row = {
@@ -88,8 +107,8 @@ def _row(archive: Path, index: int, bandwidth: float | None) -> tuple[dict[str, 
         "train": mc.log_likelihood(model, train, log_z).value,
         "independent": _independent(train, rows),
     }
-    if bandwidth is not None:
-        row["mmd"] = _discrepancy(model, log_z.value, rows, bandwidth, seed)
+    if asked.bandwidth is not None:
+        row["mmd"] = _discrepancy(model, log_z.value, rows, asked.bandwidth, seed)
     print(f"{archive.stem}: {where}: {row['test']:.3f}", file=sys.stderr, flush=True)
     return row, log_p
 
@@ -115,7 +134,7 @@ def _discrepancy(
 
 
 def _kept(
-    archive: Path, index: int, bandwidth: float | None, folder: Path, digest: str
+    archive: Path, index: int, asked: Measures, folder: Path, digest: str
 ) -> tuple[dict[str, Any], Any]:
     """:func:`_row`, which takes minutes, kept in a file of ``folder`` for an interrupted league."""
     path = folder / f"{index}.json"
@@ -123,13 +142,13 @@ def _kept(
         kept = json.loads(path.read_text())
         if kept["archive"] == digest:
             return kept["run"], np.array(kept["log_p"])
-    row, log_p = _row(archive, index, bandwidth)
+    row, log_p = _row(archive, index, asked)
     with atomic_write(path) as written:
         written.write_text(json.dumps({"archive": digest, "run": row, "log_p": log_p.tolist()}))
     return row, log_p
 
 
-def evaluate(archive: Path, result: Path, *, bandwidth: float | None, workers: int) -> None:
+def evaluate(archive: Path, result: Path, asked: Measures, *, workers: int) -> None:
     """Evaluate all runs of an archive, unless that is done; log p of all rows is in RESULT.npz."""
     with tnqbm.Archive(archive) as opened:
         count, digest = len(list(opened.runs())), opened.fingerprint()
@@ -137,7 +156,7 @@ def evaluate(archive: Path, result: Path, *, bandwidth: float | None, workers: i
         return
     folder = result.with_suffix(".runs")
     folder.mkdir(exist_ok=True)
-    same = repeat(archive), range(count), repeat(bandwidth), repeat(folder), repeat(digest)
+    same = repeat(archive), range(count), repeat(asked), repeat(folder), repeat(digest)
     if workers == 1:
         found = list(map(_kept, *same))
     else:

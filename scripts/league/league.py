@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli_w
-from evaluation import evaluate
+from evaluation import METHODS, Measures, evaluate
 from sets import SETS, DataSet, Settings
 from tables import figure, markdown, put
 
@@ -100,7 +100,12 @@ def league(data: DataSet, folder: Path, out: Path, seeds: int, ranks: int) -> No
     run(study(data, folder, f"{data.name}-search", [SEARCH_SEED], every), search, ranks)
     wanted = list(range(FIRST_SEED, FIRST_SEED + seeds))
     run(study(data, folder, data.name, wanted, choose(data, search)), final, ranks)
-    evaluate(final, out / f"{data.name}.json", bandwidth=data.bandwidth, workers=ranks)
+    evaluate(
+        final,
+        out / f"{data.name}.json",
+        Measures(METHODS[:1] if data.quick else METHODS[1:], data.bandwidth),
+        workers=ranks,
+    )
 
 
 def _chosen(names: list[str] | None) -> Iterator[DataSet]:

@@ -70,17 +70,19 @@ def test_an_interrupted_evaluation_keeps_finished_runs(
     asked: list[int] = []
     whole = evaluation._row
 
-    def stopping(archive: Path, index: int, bandwidth: float | None) -> object:
+    measures = evaluation.Measures(evaluation.METHODS[1:], 1.0)
+
+    def stopping(archive: Path, index: int, asked_for: object) -> object:
         asked.append(index)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return whole(archive, index, bandwidth)
+        return whole(archive, index, asked_for)
 
     monkeypatch.setattr(evaluation, "_row", stopping)
     result = tmp_path / "tiny.json"
     with pytest.raises(KeyboardInterrupt):
-        evaluation.evaluate(out / "tiny.h5", result, bandwidth=1.0, workers=1)
-    evaluation.evaluate(out / "tiny.h5", result, bandwidth=1.0, workers=1)
+        evaluation.evaluate(out / "tiny.h5", result, measures, workers=1)
+    evaluation.evaluate(out / "tiny.h5", result, measures, workers=1)
     assert asked == [0, 1, 2, 2, 3, 4, 5]
     assert result.read_text() == (out / "tiny.json").read_text()
     assert not result.with_suffix(".runs").exists()
