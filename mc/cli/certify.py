@@ -71,9 +71,10 @@ def certify(
     """
     policy = options.policy(ESTIMATORS, "certified")
     named = named_model(path, [*run, *more])
+    model = named.any_model
     target = named.target(data, data_seed, prepare)
     with warnings_as_messages(EstimateWarning):
-        found = log_partition(named.model, policy, data=target, seed=seed, progress=not no_progress)
+        found = log_partition(model, policy, data=target, seed=seed, progress=not no_progress)
     reasons = _reasons(found, width)
     result: dict[str, Any] = {
         **named.facts(),
@@ -90,7 +91,7 @@ def certify(
         "gaps": [asdict(gap) for gap in found.gaps],
     }
     if target is not None:
-        result |= {"data": data or named.own_source(), **compare(named.model, target, found)}
+        result |= {"data": data or named.own_source(), **compare(model, target, found)}
     if as_json:
         print_json(result)
     else:

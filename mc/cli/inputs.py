@@ -52,9 +52,10 @@ class NamedModel:
         family = self.coordinates.get("family", "sqbm")
         return ValueError(
             f"{self.path}: the model is of family {family!r}, and this is for "
-            "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, logz "
-            "--method exact, sample --method enumeration; and for sqBMs whose hidden groups have "
-            "at most four qubits: logz --method ais, sample by chains and tempered"
+            "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, "
+            "certify, logz --method exact, sample --method enumeration; and for sqBMs whose hidden "
+            "groups have at most four qubits: logz --method ais, both and visited, sample by "
+            "chains and tempered"
         )
 
     @property

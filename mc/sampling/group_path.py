@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from mc.kernels import Sweeper
 from mc.kernels.groups import GroupSweeper
-from mc.sampling.path import Path
+from mc.sampling.path import Path, all_fields
 from tnqbm.core.fields import log_2cosh
+from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.hamiltonian.group_states import GroupStates
+from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.layout import GroupLayout
 
 Float = NDArray[np.float64]
@@ -23,20 +25,22 @@ Float = NDArray[np.float64]
 class GroupPath:
     """The paths of a batch of sqBMs of one layout, theta (B, size).
 
-    ``reference`` (n,) or (B, n) are visible fields of the solvable end; None: the models' own.
+    ``reference`` are fields of the solvable end as for :class:`mc.sampling.path.Path`: visible
+    ones, or all.
     """
 
     def __init__(self, layout: GroupLayout, theta: Float, reference: Float | None = None) -> None:
         self.layout, self.n = layout, layout.n
         self.theta = np.ascontiguousarray(theta, dtype=np.float64)
-        own = self.theta[:, layout.parts[0]]
-        self.reference: Float = own if reference is None else np.broadcast_to(reference, own.shape)
+        self._fields = slice(0, layout.parts[1].stop)
+        own = self.theta[:, self._fields]
+        self.reference: Float = own if reference is None else all_fields(reference, own, self.n)
 
     def at(self, beta: Float, rows: NDArray[np.intp] | None = None) -> Float:
         """theta_beta of the models ``rows`` (None: all), beta (B,) -> (B, size)."""
         out = self.theta.copy() if rows is None else self.theta[rows]
         reference = self.reference if rows is None else self.reference[rows]
-        fields, _, products, pairs, _ = self.layout.parts
+        fields, (_, _, products, pairs, _) = self._fields, self.layout.parts
         own, share = out[:, fields].copy(), beta[:, None]
         # A weighted sum of equal numbers need not round to the same number: keep these exact.
         out[:, fields] = np.where(reference == own, own, own * share + reference * (1.0 - share))
@@ -59,11 +63,16 @@ class GroupPath:
         # Without fields and couplings of visible units all states weigh the same: the groups' part.
         state = np.zeros((1, 1, self.n), np.uint8)
         groups = GroupStates(self.layout).log_weights(start, state)[:, 0]
-        return np.asarray(groups + log_2cosh(np.abs(self.reference)).sum(axis=1))
+        return np.asarray(groups + log_2cosh(np.abs(self.reference[:, : self.n])).sum(axis=1))
 
 
 Form = Shape | GroupLayout
 """Where parameters stand in a vector: that of sqRBMs, or of sqBMs of small hidden groups."""
+
+
+def form_of(model: SqRBM | SqBM) -> Form:
+    """Where the parameters of a model stand."""
+    return model.layout if isinstance(model, SqBM) else model.shape
 
 
 def path_of(form: Form, theta: Float, reference: Float | None = None) -> Path | GroupPath:

@@ -9,7 +9,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mc.sampling.log_z.annealed import annealed_groups
 from mc.sampling.log_z.certified import certified
 from mc.sampling.log_z.estimate import Estimate, EstimateWarning, describe, gaps_of
 from mc.sampling.log_z.policies import (
@@ -20,11 +19,12 @@ from mc.sampling.log_z.policies import (
     Certified,
     Estimation,
     Exact,
+    Multistate,
+    Network,
 )
 from mc.sampling.log_z.work import (
     Work,
     affordable,
-    affordable_groups,
     estimates,
     exact_estimate,
     network_affordable,
@@ -56,8 +56,8 @@ def log_partition(
 ) -> Estimate:
     """log Z = log Tr exp(-H) of a model of any size, in nats.
 
-    model : an sqRBM; a :class:`tnqbm.SqBM`, methods "auto", "ais" and "exact"; or any
-        :class:`tnqbm.PauliHamiltonian`, whose log Z is exact: method "auto" or "exact".
+    model : an sqRBM; a :class:`tnqbm.SqBM`, without "tensor", "mbar" and "all"; or any
+        :class:`tnqbm.PauliHamiltonian`, whose log Z is exact: "auto", "certified" or "exact".
     method : "auto" or :class:`mc.Auto`, exact evaluation if it takes less than about half a
         minute, else annealing, and where that is not to be trusted the network too; "ais",
         "ais-reverse", "both" or :class:`mc.Annealing`, annealed importance sampling; "tensor" or
@@ -91,20 +91,20 @@ def log_partition(
     """
     policy = policy_of(method, ESTIMATORS)
     if isinstance(model, PauliHamiltonian):
-        if isinstance(policy, Auto) or policy == Exact():
+        if isinstance(policy, Auto | Certified) or policy == Exact():
             return exact_estimate(model, Exact())
         raise ValueError("method: log Z of a Hamiltonian is exact; use method = 'exact'")
     if isinstance(policy, Exact):
         return exact_estimate(model, policy)
-    if isinstance(model, SqBM) and isinstance(policy, Auto) and affordable_groups(model):
+    if isinstance(policy, Auto) and isinstance(model, SqBM) and affordable(model):
         return exact_estimate(model, Exact())
     if seed is None:
         name = repr(method) if isinstance(method, str) else type(policy).__name__
         raise ValueError(f"seed: method {name} draws random numbers; give it a seed")
     begun = time.perf_counter()
-    if isinstance(model, SqBM):
-        return _of_groups(model, policy, data, seed, progress)
     work = Work(model, data, seed, progress)
+    if isinstance(policy, All | Network | Multistate):
+        work.sqrbm()
     work.check(
         policy if isinstance(policy, Annealing) else getattr(policy, "annealing", Annealing())
     )
@@ -120,19 +120,6 @@ def log_partition(
     estimate = replace(estimate, seconds=time.perf_counter() - begun)
     for text in estimate.warnings:
         warnings.warn(text, EstimateWarning, stacklevel=3)
-    return estimate
-
-
-def _of_groups(
-    model: SqBM, policy: Estimation, data: Target | ArrayLike | None, seed: Seed, progress: bool
-) -> Estimate:
-    """log Z of an sqBM of small groups that is too large for enumeration."""
-    annealing = policy.annealing if isinstance(policy, Auto) else policy
-    if not isinstance(annealing, Annealing):
-        raise ValueError("method: log Z of an SqBM is known by 'auto', 'ais' and 'exact'")
-    estimate = annealed_groups(model, annealing, data=data, seed=seed, progress=progress)
-    for text in estimate.warnings:
-        warnings.warn(text, EstimateWarning, stacklevel=5)
     return estimate
 
 

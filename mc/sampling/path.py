@@ -40,7 +40,7 @@ class Path:
         self.n, self.m, self.n_paulis = n, m, n_paulis
         self._n_fields = n + n_paulis * m
         own = self.theta[:, : self._n_fields]
-        self.reference: Float = own if reference is None else _fields(reference, own, n)
+        self.reference: Float = own if reference is None else all_fields(reference, own, n)
 
     def at(self, beta: Float, rows: NDArray[np.intp] | None = None) -> Float:
         """theta_beta of the models ``rows`` (None: all), beta (B,) -> (B, size)."""
@@ -118,7 +118,7 @@ def check_betas(betas: ArrayLike) -> Float:
     return array
 
 
-def _fields(reference: ArrayLike, own: Float, n: int) -> Float:
+def all_fields(reference: ArrayLike, own: Float, n: int) -> Float:
     """All fields (B, n + P m) of the solvable end, from those given and the models' own."""
     fields = np.asarray(reference, dtype=np.float64)
     batch, count = own.shape

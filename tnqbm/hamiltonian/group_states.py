@@ -50,7 +50,7 @@ class GroupStates:
         each = 8 * (layout.fields + layout.matrix_numbers + 2 * layout.n + 1)
         self._chunk = int(np.clip(CHUNK_BYTES // each, 64, CHUNK_STATES))
 
-    def log_weights(self, theta: Float, states: States) -> Float:
+    def log_weights(self, theta: Float, states: States | Float) -> Float:
         """log p~(v), (B, K)."""
         layout = self.layout
         out = np.empty((theta.shape[0], states.shape[1]))
@@ -69,6 +69,22 @@ class GroupStates:
             q = weights[b if weights.shape[0] > 1 else 0, chunk]
             total[b] += self._summed(q, values, sigma, rho)
         return total
+
+    def at_means(self, vector: Float, x: Float) -> tuple[Float, Float]:
+        """Averages (M, P, m) of single hidden qubits, and f (M,), at means x (M, n) of the spins.
+
+        f is log p~ continued to what lies between states, of one model with parameters (size,).
+        """
+        layout = self.layout
+        # The kernels take spins to be 1 - 2 b, of bits b or of what is between them.
+        between = np.ascontiguousarray(0.5 - 0.5 * x)[None]
+        sigma = np.empty((1, len(x), layout.fields))
+        rho = np.empty((1, len(x), layout.matrix_numbers))
+        state_averages(
+            layout.pack(vector[None]), layout.n, layout.n_paulis, layout.fields, self._lanes,
+            layout.first_matrix, layout.network.groups, between, self.work(), sigma, rho,
+        )  # fmt: skip
+        return sigma[0][:, layout.slots()], self.log_weights(vector[None], between)[0]
 
     def sums(self, theta: Float, states: States) -> NDArray[np.int64]:
         """Fixed-point sums over states, (B, size), in units of 1 / SCALE.

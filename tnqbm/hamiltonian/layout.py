@@ -180,7 +180,7 @@ class GroupLayout:
         out[self.parts[4]] = hidden
         return out
 
-    def _slots(self) -> Index:
+    def slots(self) -> Index:
         """The number (P, m) of each field in kernels."""
         order = np.empty(self.m, np.int64)
         order[[j for group in self.groups for j in group]] = np.arange(self.m)
@@ -188,7 +188,7 @@ class GroupLayout:
 
     def _places(self) -> Index:
         """The entry of a vector that each number of a, b and w of a packed array is; -1: none."""
-        n, Q, slots = self.n, self.fields, self._slots()
+        n, Q, slots = self.n, self.fields, self.slots()
         place = np.full(n + (n + 1) * Q, -1, np.int64)
         place[:n] = np.arange(n)
         place[n + slots] = np.arange(n, n + Q).reshape(slots.shape)

@@ -11,10 +11,9 @@ from tnqbm import exact
 from tnqbm.base.limits import MAX_DENSE
 from tnqbm.core import fields
 from tnqbm.core.model import SqRBM
-from tnqbm.core.paulis import pauli_string
 from tnqbm.exact import cost
 from tnqbm.hamiltonian.forecast import group_work
-from tnqbm.hamiltonian.group_matrices import group_hamiltonians, thermal_parts
+from tnqbm.hamiltonian.group_matrices import mean_field, visible_couplings
 from tnqbm.hamiltonian.grouped import SqBM
 
 Float = NDArray[np.float64]
@@ -70,22 +69,10 @@ def _of_qubits(model: SqRBM, z: Float) -> tuple[float, Float]:
 
 def _of_groups(model: SqBM, z: Float) -> tuple[float, Float]:
     """What hidden groups and visible couplings add, and the fields (n,)."""
-    n = model.n_visible
-    couplings = np.zeros((n, n))
-    i, k = model.layout.visible_edges.T
-    couplings[i, k] = couplings[k, i] = model.parameters["visible"]
-    total = -0.5 * float(z @ couplings @ z)
-    sigma = np.zeros((len(model.paulis), model.n_hidden))
-    for group, matrix in zip(model.groups, group_hamiltonians(model, z), strict=True):
-        log_trace, populations, vectors = thermal_parts(matrix)
-        total += log_trace
-        rho = (vectors * populations) @ vectors.conj().T
-        for place, j in enumerate(group):
-            for p, letter in enumerate(model.paulis):
-                term = "I" * place + letter + "I" * (len(group) - place - 1)
-                sigma[p, j] = np.trace(rho @ pauli_string(term)).real
-    field = model.a + couplings @ z + np.einsum("pij,pj->i", model.w, sigma)
-    return total, np.asarray(field)
+    sigma, _, value = mean_field(model, z[None])
+    w = model.parameters["w"]
+    field = model.a + visible_couplings(model) @ z + np.einsum("pij,pj->i", w, sigma[0])
+    return float(value[0] + model.a @ z), np.asarray(field)
 
 
 def _exact(model: SqRBM | SqBM) -> float | None:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import basis_number
 from mc.sampling.amplitude.moves import IndependenceMoves
-from mc.sampling.group_path import sweeper_of
+from mc.sampling.group_path import form_of, sweeper_of
 from mc.sampling.policies import Init
 from tnqbm.base.arguments import is_whole
 from tnqbm.core import streams
@@ -172,7 +172,7 @@ class MovingChains:
         self._theta = model.to_vector()[None]
         self._keys = np.array([key], dtype=np.uint64)
         self._sweeper = sweeper_of(
-            model.layout if isinstance(model, SqBM) else model.shape,
+            form_of(model),
             kernel,
             precision,
             inertia=inertia,

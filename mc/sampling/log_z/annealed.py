@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.sampling.group_path import GroupPath
-from mc.sampling.log_z.annealing import Annealed, anneal, anneal_along, choose_kernel
+from mc.sampling.group_path import form_of, path_of
+from mc.sampling.log_z.annealing import Annealed, anneal_along, kernel_for
 from mc.sampling.log_z.estimate import (
     Estimate,
     Run,
@@ -26,7 +26,6 @@ from mc.sampling.policies import Tempered
 from mc.sampling.tempering.sample import sample_tempered
 from tnqbm.base.progress import StepsDisplay
 from tnqbm.core import streams
-from tnqbm.core.bounds import below_bound, log_partition_bound
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
@@ -42,9 +41,11 @@ _METHODS = {"forward": (FORWARD,), "reverse": (REVERSE,), "both": (FORWARD, REVE
 _STREAMS = {FORWARD: streams.LogZ.FORWARD, REVERSE: streams.LogZ.REVERSE}
 
 
-def check_annealing(model: SqRBM, policy: Annealing, data: Target | ArrayLike | None) -> None:
+def check_annealing(
+    model: SqRBM | SqBM, policy: Annealing, data: Target | ArrayLike | None
+) -> None:
     """ValueError on what does not suit the model, before any work."""
-    choose_kernel(policy.kernel, len(model.paulis))
+    kernel_for(form_of(model), policy.kernel, policy.precision)
     if data is not None:
         reference_fields(data, model.n_visible)
     if policy.states is not None:
@@ -52,7 +53,7 @@ def check_annealing(model: SqRBM, policy: Annealing, data: Target | ArrayLike | 
 
 
 def annealed_runs(
-    model: SqRBM,
+    model: SqRBM | SqBM,
     policy: Annealing,
     *,
     data: Target | ArrayLike | None,
@@ -63,11 +64,10 @@ def annealed_runs(
 
     The second direction takes the same inverse temperatures as the first.
     """
-    n, m, p = model.shape
-    methods = _METHODS[policy.direction]
-    kernel = choose_kernel(policy.kernel, p)
-    theta = model.to_vector()[None]
-    fields = None if data is None else reference_fields(data, n)
+    form, methods = form_of(model), _METHODS[policy.direction]
+    kernel = kernel_for(form, policy.kernel, policy.precision)
+    fields = None if data is None else reference_fields(data, model.n_visible)
+    path = path_of(form, model.to_vector()[None], fields)
     runs: list[Run] = []
     betas = policy.betas
     total = len(methods) * (policy.n_betas - 1)
@@ -77,61 +77,17 @@ def annealed_runs(
             init, group, doubts = None, 1, list[str]()
             if method == REVERSE:
                 init, group, doubts = _equilibrium(model, policy, kernel, data, seed)
-            result = anneal(
-                theta, n, m, p,
+            result = anneal_along(
+                path,
                 keys=streams.keys([seed], _STREAMS[method]),
                 chains=policy.chains, betas=betas, schedule=policy.schedule, kernel=kernel,
-                steps=policy.steps, precision=policy.precision, reference=fields, init=init,
+                steps=policy.steps, precision=policy.precision, init=init,
                 group=group, resamples=policy.resamples, progress=display.advance,
             )  # fmt: skip
             betas = result.betas
             estimate = _estimate(result, method, kernel, time.perf_counter() - before)
             runs.append(Run(estimate, result.states[0], doubts))
     return runs
-
-
-def annealed_groups(
-    model: SqBM, policy: Annealing, *, data: Target | ArrayLike | None, seed: Seed, progress: bool
-) -> Estimate:
-    """log Z of an sqBM of small groups by annealing forwards, held against what it visited.
-
-    ValueError for policies that it has none of.
-    """
-    if policy.direction != "forward" or policy.states is not None:
-        raise ValueError("method: log Z of an SqBM is annealed forwards only; use method = 'ais'")
-    if policy.kernel not in ("auto", "collapsed") or policy.precision != "double":
-        raise ValueError(
-            "method: an SqBM is annealed by kernel = 'collapsed' and precision = 'double'"
-        )
-    fields = None if data is None else reference_fields(data, model.n_visible)
-    before = time.perf_counter()
-    with StepsDisplay("annealing", policy.n_betas - 1, shown=progress) as display:
-        result = anneal_along(
-            GroupPath(model.layout, model.to_vector()[None], fields),
-            keys=streams.keys([seed], _STREAMS[FORWARD]),
-            chains=policy.chains, betas=policy.betas, schedule=policy.schedule,
-            steps=policy.steps, resamples=policy.resamples, progress=display.advance,
-        )  # fmt: skip
-    found = _estimate(result, FORWARD, "collapsed", time.perf_counter() - before)
-    seen = [result.states[0]]
-    if isinstance(data, Target):
-        seen.append(data.states)
-    elif data is not None:
-        seen.append(as_states(data, model.n_visible))
-    bound = log_partition_bound(model, np.concatenate(seen))
-    if not below_bound(found.value, found.standard_error, bound):
-        return replace(found, lower_bound=bound)
-    complaint = (
-        f"ais: log Z = {found.value:.6g} is below {bound:.6g}, the weight of the states that were "
-        "seen; take more inverse temperatures (betas), or more chains"
-    )
-    return replace(
-        found,
-        standard_error=max(found.standard_error, bound - found.value),
-        lower_bound=bound,
-        trusted=False,
-        warnings=[*found.warnings, complaint],
-    )
 
 
 def both(forward: Estimate, reverse: Estimate, doubts: Sequence[str] = ()) -> Estimate:
@@ -171,7 +127,7 @@ def both(forward: Estimate, reverse: Estimate, doubts: Sequence[str] = ()) -> Es
 
 
 def _equilibrium(
-    model: SqRBM,
+    model: SqRBM | SqBM,
     policy: Annealing,
     kernel: str,
     data: Target | ArrayLike | None,

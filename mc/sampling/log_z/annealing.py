@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import check_kernel, is_exact
-from mc.sampling.group_path import GroupPath
+from mc.sampling.group_path import Form, GroupPath, check_sweeps
 from mc.sampling.log_z.estimate import summarise
 from mc.sampling.log_z.policies import Schedule
 from mc.sampling.path import Path, check_betas
 from tnqbm.base.teams import Alone, Team, share
 from tnqbm.base.text import short_repr
 from tnqbm.core import streams
+from tnqbm.hamiltonian.layout import GroupLayout
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -75,6 +76,14 @@ def choose_kernel(kernel: str, n_paulis: int) -> str:
             "the estimate; take an exact one, or 'auto'"
         )
     return kernel
+
+
+def kernel_for(form: Form, kernel: str, precision: str) -> str:
+    """The kernel that a name stands for with models of a form; ValueError as
+    :func:`choose_kernel`, and for what sqBMs are not swept by."""
+    if isinstance(form, GroupLayout):
+        return check_sweeps(kernel, precision)
+    return choose_kernel(kernel, form.n_paulis)
 
 
 def anneal(

@@ -2,11 +2,12 @@
 
 log p~(v) = -a.s + sum_j log 2cosh |Phi_j(s)| is a convex function f of the spins. A product of
 independent bits with means x therefore bounds log Z from below, f(x) + entropy(x) <= log Z, by
-Jensen's inequality, and the iteration x <- tanh(grad f(x)) never lowers the bound. Its fixed points
-are the modes: one for a model whose units hardly feel each other, many for a model that remembers
-patterns. Climbs start where a mode is likely: from given states and their opposites, both ends of
-every hidden unit, no preference at all, random states, and the modes found with one hidden unit
-turned around.
+Jensen's inequality, and the iteration x <- tanh(grad f(x)) never lowers the bound. For an sqBM f
+has log Tr exp(-H_g(s)) of its hidden groups, which is convex, too, and the couplings of visible
+units, which are not: the bound holds, and climbs may fail to settle. Fixed points are the modes:
+one for a model whose units hardly feel each other, many for a model that remembers patterns. Climbs
+start where a mode is likely: from given states and their opposites, both ends of every hidden unit,
+no preference at all, random states, and the modes found with one hidden unit turned around.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from tnqbm.base.process import one_thread
 from tnqbm.core import streams
 from tnqbm.core.fields import averages, log_2cosh, log_factor
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import spins
+from tnqbm.hamiltonian.group_matrices import mean_field, visible_couplings
+from tnqbm.hamiltonian.grouped import SqBM
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -31,6 +35,8 @@ ROUNDS = 100
 """Steps of a climb at most."""
 WORK = 1.5e8
 """Limit of climbs x units x hidden units x Paulis."""
+EIGEN = 5.0
+"""Such products that the Gibbs state of a group takes, divided by 8^k."""
 MOST_STARTS, LEAST_STARTS = 512, 32
 RANDOM_STARTS = 64
 
@@ -65,13 +71,15 @@ class Modes(NamedTuple):
         return np.asarray(distance.argmin(axis=1))
 
 
-def find_modes(model: SqRBM, states: States, *, seed: int, most: int = MOST) -> Modes:
+def find_modes(model: SqRBM | SqBM, states: States, *, seed: int, most: int = MOST) -> Modes:
     """Up to ``most`` modes of a model; climbs start from ``states`` (K, n), K >= 0, among others.
 
     The same arguments give the same modes. A mode may be missed; what is found is one. Costs
     some seconds for the largest models, milliseconds for those that can be enumerated.
     """
     n, size = model.n_visible, max(1, model.n_visible * model.n_hidden * len(model.paulis))
+    if isinstance(model, SqBM):
+        size += int(EIGEN * sum(8 ** len(group) for group in model.groups if len(group) > 1))
     limit = int(np.clip(WORK / size, LEAST_STARTS, MOST_STARTS))
     rng = streams.generator(seed)
     given = spins(states[np.linspace(0, len(states) - 1, min(len(states), limit // 4)).astype(int)])
@@ -90,7 +98,7 @@ def find_modes(model: SqRBM, states: States, *, seed: int, most: int = MOST) -> 
     return Modes(found[keep], bounds[keep], fields[keep])
 
 
-def _ends(model: SqRBM) -> Float:
+def _ends(model: SqRBM | SqBM) -> Float:
     """Spins (K, n) along every hidden unit's couplings, strongest first, one row per direction.
 
     Directions are the Pauli axes and the axis that most of the unit's couplings share.
@@ -104,15 +112,19 @@ def _ends(model: SqRBM) -> Float:
     return np.where(along[order] < 0, -1.0, 1.0)
 
 
-def _felt(model: SqRBM, x: Float) -> tuple[Float, Float, Float]:
-    """Gradient of f (M, n), hidden fields (M, P, m) and f (M,) at means x (M, n)."""
+def _felt(model: SqRBM | SqBM, x: Float) -> tuple[Float, Float, Float, Float]:
+    """Gradient of f (M, n), hidden fields and averages (M, P, m) and f (M,) at means x (M, n)."""
+    if isinstance(model, SqBM):
+        sigma, phi, value = mean_field(model, x)
+        pull = sum(sigma[:, p] @ w.T for p, w in enumerate(model.w))
+        return -model.a - x @ visible_couplings(model) - pull, phi, sigma, value
     phi = np.stack([b + x @ w for b, w in zip(model.b, model.w, strict=True)], axis=1)
     sigma = averages(phi, 1)
     gradient = -model.a - sum(sigma[:, p] @ w.T for p, w in enumerate(model.w))
-    return gradient, phi, -x @ model.a + log_factor(phi, 1).sum(axis=1)
+    return gradient, phi, sigma, -x @ model.a + log_factor(phi, 1).sum(axis=1)
 
 
-def _climb(model: SqRBM, start: Float) -> Float:
+def _climb(model: SqRBM | SqBM, start: Float) -> Float:
     """Fixed points (K, n) of x <- tanh(grad f(x)), or where climbs ended for want of time."""
     found = start.copy()
     for first in range(0, len(start), _ROWS):
@@ -127,21 +139,27 @@ def _climb(model: SqRBM, start: Float) -> Float:
     return found
 
 
-def _judge(model: SqRBM, x: Float) -> tuple[Float, Float]:
+def _judge(model: SqRBM | SqBM, x: Float) -> tuple[Float, Float]:
     """Lower bounds of log Z (M,) and fields (M, n + P m) of means x (M, n).
 
-    The tangent of f at x is below f, and the sum of its exponential over all states is known.
+    The tangent of f at x is below f, and the sum of its exponential over all states is known. Where
+    visible units are coupled f is not convex, and f(x) plus the entropy takes its place.
     """
-    bounds, fields = np.empty(len(x)), np.empty((len(x), model.n_visible + model.b.size))
+    count = model.n_visible + len(model.paulis) * model.n_hidden
+    bounds, fields = np.empty(len(x)), np.empty((len(x), count))
+    convex = not isinstance(model, SqBM) or not len(model.layout.visible_edges)
     for k in range(0, len(x), _ROWS):
         rows = slice(k, k + _ROWS)
-        gradient, phi, value = _felt(model, x[rows])
-        bounds[rows] = value + (log_2cosh(np.abs(gradient)) - gradient * x[rows]).sum(axis=1)
+        gradient, phi, _, value = _felt(model, x[rows])
+        if convex:
+            bounds[rows] = value + (log_2cosh(np.abs(gradient)) - gradient * x[rows]).sum(axis=1)
+        else:
+            bounds[rows] = value + (entr(0.5 + 0.5 * x[rows]) + entr(0.5 - 0.5 * x[rows])).sum(1)
         fields[rows] = np.hstack([-gradient, phi.reshape(len(phi), -1)])
     return bounds, fields
 
 
-def _distinct(model: SqRBM, x: Float, most: int) -> Float:
+def _distinct(model: SqRBM | SqBM, x: Float, most: int) -> Float:
     """The best ``most`` of means x (K, n), no two of them close to each other."""
     order = np.argsort(-_judge(model, x)[0], kind="stable")
     kept: list[Float] = []
@@ -153,11 +171,10 @@ def _distinct(model: SqRBM, x: Float, most: int) -> Float:
     return np.array(kept)
 
 
-def _turned(model: SqRBM, x: Float) -> Float:
+def _turned(model: SqRBM | SqBM, x: Float) -> Float:
     """Means (M m, n) of the units in the fields at x (M, n), one hidden unit turned around."""
     rows = []
     for one in x:
-        gradient, phi, _ = _felt(model, one[None])
-        sigma = averages(phi, 1)
+        gradient, _, sigma, _ = _felt(model, one[None])
         rows.append(np.tanh(gradient + 2.0 * np.einsum("pij,pj->ji", model.w, sigma[0])))
     return np.concatenate(rows)

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from mc.sampling.amplitude.fit import log_weight_of
 from mc.sampling.amplitude.moves import Proposal
 from mc.sampling.amplitude.sample import weigh
-from mc.sampling.log_z.annealing import anneal
+from mc.sampling.group_path import form_of, path_of
+from mc.sampling.log_z.annealing import anneal_along, kernel_for
 from mc.sampling.log_z.estimate import MIN_ESS, Estimate, Run
 from mc.sampling.log_z.modes import Modes, find_modes
 from tnqbm.core import streams
@@ -34,6 +35,7 @@ from tnqbm.core.bounds import (
     rounding,
 )
 from tnqbm.core.model import SqRBM
+from tnqbm.hamiltonian.grouped import SqBM
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -66,7 +68,7 @@ class ModeWeights(NamedTuple):
 
 
 def weigh_modes(
-    model: SqRBM,
+    model: SqRBM | SqBM,
     seen: States,
     *,
     chains: int,
@@ -82,7 +84,7 @@ def weigh_modes(
     chains, betas : of the estimate that is to be judged. The chains are divided among the
         modes, at least 32 each, and take a fifth of the inverse temperatures.
     """
-    n, m, p = model.shape
+    form = form_of(model)
     modes = find_modes(model, seen, seed=streams.key(key, streams.Modes.CLIMBS))
     count = len(modes.means)
     theta = model.to_vector()[None]
@@ -90,15 +92,14 @@ def weigh_modes(
     step = max(1, NUMBERS // theta.size)
     for first in range(0, count, step):
         batch = range(first, min(first + step, count))
-        found = anneal(
-            np.repeat(theta, len(batch), axis=0), n, m, p,
+        found = anneal_along(
+            path_of(form, np.repeat(theta, len(batch), axis=0), modes.fields[batch]),
             keys=np.array([streams.key(key, streams.Modes.CHAINS, k) for k in batch], np.uint64),
             chains=max(LEAST_CHAINS, chains // count),
             betas=max(LEAST_BETAS, betas // SHARE_OF_BETAS),
             schedule="linear",
-            kernel=kernel,
+            kernel=kernel_for(form, kernel, precision),
             precision=precision,
-            reference=modes.fields[batch],
             resamples=2,
         )  # fmt: skip
         for k, z, weights, ends in zip(

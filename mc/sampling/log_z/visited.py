@@ -24,6 +24,7 @@ from tnqbm.core.bounds import log_partition_bound
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states, row_keys
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.grouped import SqBM
 
 Float = NDArray[np.float64]
 States = NDArray[np.uint8]
@@ -47,7 +48,12 @@ class _Half:
 
 
 def weigh_visited(
-    model: SqRBM, policy: Visited, *, data: Target | ArrayLike | None, seed: int, progress: bool
+    model: SqRBM | SqBM,
+    policy: Visited,
+    *,
+    data: Target | ArrayLike | None,
+    seed: int,
+    progress: bool,
 ) -> Run:
     """The estimate "visited" of :func:`mc.log_partition`. The rows of ``data`` count as visited."""
     begun = time.perf_counter()
@@ -122,7 +128,7 @@ def _rows(data: Target | ArrayLike | None, n: int) -> States:
     return data.states if isinstance(data, Target) else as_states(data, n)
 
 
-def _half(model: SqRBM, visited: States, others: States) -> _Half:
+def _half(model: SqRBM | SqBM, visited: States, others: States) -> _Half:
     """``visited`` (K, n) weighed, and the share on them of ``others`` (chains, draws, n)."""
     chains, draws, n = others.shape
     keys = np.unique(row_keys(visited))

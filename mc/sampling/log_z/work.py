@@ -18,10 +18,12 @@ from mc.sampling.log_z.policies import Annealing, Exact, Multistate, Network, Vi
 from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
 from mc.sampling.log_z.visited import weigh_visited
 from tnqbm import exact
+from tnqbm.base.limits import MAX_DENSE
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.forecast import group_work
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
@@ -34,18 +36,19 @@ _NETWORK_RATE = 1e-7
 """Seconds of a fit per coupling and square of the bond dimension."""
 
 
-def affordable(model: SqRBM) -> bool:
+def affordable(model: SqRBM | SqBM) -> bool:
     """Whether exact evaluation of the model takes less than about half a minute."""
+    if isinstance(model, SqBM):
+        states = 2.0 ** min(model.n_visible, 100)
+        seconds = 1e-9 * states * group_work(model.layout).weight
+        return model.n_visible <= MAX_DENSE and seconds <= MAX_SECONDS
     return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in exact.forecasts(model))
 
 
-def affordable_groups(model: SqBM) -> bool:
-    """Whether enumeration of an sqBM of small groups takes less than about half a minute."""
-    return model.n_visible <= 40 and 2e-6 * len(model.groups) * 2.0**model.n_visible <= MAX_SECONDS
-
-
-def network_affordable(model: SqRBM, max_bond: int) -> bool:
-    """Whether a network is fitted to the model in about a minute."""
+def network_affordable(model: SqRBM | SqBM, max_bond: int) -> bool:
+    """Whether a network is fitted to the model in about a minute; there is none for an sqBM."""
+    if isinstance(model, SqBM):
+        return False
     size = model.n_visible * model.n_hidden * len(model.paulis)
     return _NETWORK_RATE * size * max_bond**2 <= 2 * MAX_SECONDS
 
@@ -74,7 +77,7 @@ def exact_estimate(model: SqRBM | SqBM | PauliHamiltonian, policy: Exact) -> Est
 class Work:
     """A model, the data that it was trained on, if there are any, and the seed of what is drawn."""
 
-    model: SqRBM
+    model: SqRBM | SqBM
     data: Target | ArrayLike | None
     seed: Seed
     progress: bool
@@ -82,6 +85,15 @@ class Work:
     def check(self, policy: Annealing) -> None:
         """ValueError on what does not suit the model."""
         check_annealing(self.model, policy, self.data)
+
+    def sqrbm(self) -> SqRBM:
+        """The model, of methods for sqRBMs alone; ValueError if it is none."""
+        if isinstance(self.model, SqBM):
+            raise ValueError(
+                "method: log Z of an SqBM is known by 'auto', 'ais', 'ais-reverse', 'both', "
+                "'visited', 'certified' and 'exact'"
+            )
+        return self.model
 
     def runs(self, policy: Annealing | Network | Visited | Multistate) -> list[Run]:
         """The runs of a method: annealing gives one per direction."""
@@ -91,11 +103,11 @@ class Work:
             )
         if isinstance(policy, Network):
             key = streams.key(self.seed, streams.LogZ.NETWORK)
-            return [weigh_network(self.model, policy, data=self.data, key=key)]
+            return [weigh_network(self.sqrbm(), policy, data=self.data, key=key)]
         if isinstance(policy, Multistate):
             seed = streams.key(self.seed, streams.LogZ.MULTISTATE)
             found = weigh_snapshots(
-                self.model, policy, data=self.data, seed=seed, progress=self.progress
+                self.sqrbm(), policy, data=self.data, seed=seed, progress=self.progress
             )
             return found[-1:]
         seed = streams.key(self.seed, streams.LogZ.VISITED)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mc.sampling.chains.mixing import TRACE, Mixing, diagnose, directions
 from mc.sampling.chains.moving import as_target, spread_states
+from mc.sampling.group_path import form_of
 from mc.sampling.info import MixingWarning, TemperedInfo
 from mc.sampling.path import reference_fields
 from mc.sampling.policies import Tempered
@@ -85,7 +86,7 @@ def sample_tempered(
     """Samples (chains, samples, n) of :func:`mc.sample`, what is known of them, and warnings."""
     begun = time.perf_counter()
     n = model.n_visible
-    form = model.layout if isinstance(model, SqBM) else model.shape
+    form = form_of(model)
     adaptive = isinstance(policy.temperatures, str)
     betas = _first_betas(policy)
     most = policy.max_temperatures if adaptive else int(np.size(betas))

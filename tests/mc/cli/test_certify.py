@@ -9,7 +9,7 @@ import pytest
 
 from mc.sampling import partition
 from tests.mc.cli.calling import caller, check_help
-from tnqbm import SqRBM, exact
+from tnqbm import SqBM, SqRBM, exact
 
 call = caller("certify")
 
@@ -50,6 +50,16 @@ def test_certified_or_not(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert result["certified"] is False
     assert "wider than 1e-09" in result["reasons"][0]
     assert result["lower"] <= exact.log_partition(SqRBM.load(saved)) <= result["upper"]
+
+
+def test_other_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    coupled = SqBM(6, 4, hidden_edges="groups-2", paulis="XZ", scale=0.3, seed=1)
+    coupled.save(tmp_path / "coupled.h5")
+    assert "log Z is exact" in call(tmp_path / "coupled.h5", "--data", "parity").stdout
+    monkeypatch.setattr(partition, "affordable", lambda model: False)
+    result = json.loads(call(tmp_path / "coupled.h5", "--json", "--no-progress").stdout)
+    assert result["certified"] is True
+    assert result["lower"] - 1e-9 <= coupled.log_partition() < result["upper"]
 
 
 def test_wrong_values(saved: Path) -> None:
