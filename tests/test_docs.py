@@ -89,6 +89,7 @@ def public() -> list[str]:
 ELSEWHERE = {
     "mc.interop": "mc.interop.SqRBMDensity",
     "tnqbm.hamiltonian.PauliHamiltonian": "tnqbm.PauliHamiltonian",
+    "tnqbm.hamiltonian.DeepSqRBM": "tnqbm.DeepSqRBM",
     "tnqbm.hamiltonian.SqBM": "tnqbm.SqBM",
     "tnqbm.core": "tnqbm.SqRBM",
     "tnqbm.hamiltonian": "tnqbm.hamiltonian.qrbm",

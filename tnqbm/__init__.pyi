@@ -18,6 +18,7 @@ from .base.errors import MissingExtraError as MissingExtraError
 from .base.errors import StudyError as StudyError
 from .core.model import SqRBM as SqRBM
 from .datasets import Target as Target
+from .hamiltonian import DeepSqRBM as DeepSqRBM
 from .hamiltonian import PauliHamiltonian as PauliHamiltonian
 from .hamiltonian import SqBM as SqBM
 from .model_tools.equivalence import Equivalence as Equivalence

@@ -10,6 +10,7 @@ spins ``s_i = (-1)**v_i``, hidden qubits ``j``, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -255,8 +256,7 @@ class SqRBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no model."""
         arrays, attributes = read_tree(path, kind="model")
         with gate.reading(str(path)):
-            if "family" in attributes:
-                raise ValueError("it holds an SqBM, no SqRBM; load it with SqBM.load")
+            check_saved(attributes, "")
             paulis = attributes["paulis"]
             if not isinstance(paulis, str):
                 raise ValueError(f"paulis is {paulis!r}, not letters")
@@ -266,6 +266,17 @@ class SqRBM:
 
 MODEL = one_of(SqRBM)
 """Kind of arguments that are models, see :mod:`tnqbm.base.arguments`."""
+
+
+_SAVED = {"": "SqRBM", "sqbm": "SqBM", "deep": "DeepSqRBM"}
+
+
+def check_saved(attributes: Mapping[str, Any], family: str) -> None:
+    """ValueError if a file of a model holds one of another family; "" are sqRBMs."""
+    found = str(attributes.get("family", ""))
+    if found != family:
+        loader = f"; load it with {_SAVED[found]}.load" if found in _SAVED else ""
+        raise ValueError(f"it holds no {_SAVED[family]}{loader}")
 
 
 def coupling_mask(model: SqRBM) -> Mask:

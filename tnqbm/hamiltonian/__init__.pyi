@@ -1,3 +1,4 @@
+from .deep import DeepSqRBM as DeepSqRBM
 from .grouped import SqBM as SqBM
 from .jackknife import Estimated as Estimated
 from .models import qrbm as qrbm

@@ -14,6 +14,7 @@ from scipy.special import logsumexp
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
+from tnqbm.core.model import check_saved
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
@@ -141,8 +142,7 @@ class SqBM:
         """Read a model written by :meth:`save`; ArchiveError if it is damaged or no SqBM."""
         arrays, facts = read_tree(path, kind="model")
         with gate.reading(str(path)):
-            if facts.get("family") != "sqbm":
-                raise ValueError("it holds an sqRBM, no SqBM; load it with SqRBM.load")
+            check_saved(facts, "sqbm")
             n, m = int(facts["n_visible"]), int(facts["n_hidden"])
             if n + m > arrays["vector"].size:
                 raise ValueError("it has fewer parameters than units")

@@ -4,6 +4,7 @@ from . import optimizers as optimizers
 from .bias.measures import GradientBias as GradientBias
 from .bias.offline import gradient_bias as gradient_bias
 from .bias.offline import gradient_biases as gradient_biases
+from .deep import DeepProblem as DeepProblem
 from .fitting import train as train
 from .groups import SqBMProblem as SqBMProblem
 from .hamiltonians import HamiltonianProblem as HamiltonianProblem

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.core.shape import Shape
+from tnqbm.hamiltonian.deep_states import MAX_SUMMED
 
 if TYPE_CHECKING:
     from tnqbm.base.forecast import Forecast
@@ -28,8 +29,9 @@ class Size(NamedTuple):
 
     ``mask`` (n_visible, n_hidden) says which couplings there are, None if all; ``rows`` is how many
     different states the data have, 0 if that is not known; ``paulis`` are the letters of the Pauli
-    matrices, "" if they are not known. Models with other parameters than sqRBMs say how many
-    ``terms`` they have. Sums of Pauli strings say what one exact gradient of theirs takes,
+    matrices, "" if they are not known. The last ``n_deep`` of the visible units are those of a
+    second hidden layer, over which data are averaged. Models with other parameters than sqRBMs say
+    how many ``terms`` they have. Sums of Pauli strings say what one exact gradient of theirs takes,
     ``forecast``, and sqBMs of small hidden groups what one visible state takes, ``work``.
     """
 
@@ -42,6 +44,7 @@ class Size(NamedTuple):
     terms: int = 0
     forecast: Forecast | None = None
     work: GroupWork | None = None
+    n_deep: int = 0
 
     @property
     def n_parameters(self) -> int:
@@ -67,7 +70,8 @@ def enumerated_update_cost(size: Size) -> float:
         return enumeration_cost(size) + rows * size.work.averages + 5.0 * size.terms + 2e4
     n, m, p = size.n_visible, size.n_hidden, size.n_paulis
     sums = 2.0**n * (m * (0.4 * p + 1.3) + 4.0)
-    return sums + 35.0 * p * m * (n + 1) + 7500.0
+    rows = size.rows or min(ROWS, 2.0 ** (n - size.n_deep))
+    return sums + rows * summed_cost(size) + 35.0 * p * m * (n + 1) + 7500.0
 
 
 def averages_cost(size: Size, training: TrainingSettings) -> float:
@@ -82,7 +86,15 @@ def update_cost(size: Size, training: TrainingSettings) -> float:
     """One update without the model's averages: those of the data, and the step."""
     rows = training.batch_size or size.rows or min(ROWS, 2.0 ** min(size.n_visible, 40))
     step = 5.0 * size.n_paulis * size.n_hidden * (size.n_visible + 1) + 2e4
-    return rows * averages_cost(size, training) + step
+    return rows * (averages_cost(size, training) + summed_cost(size)) + step
+
+
+def summed_cost(size: Size) -> float:
+    """The sum over a second layer for one visible state, or what chains take where it is large."""
+    if not size.n_deep:
+        return 0.0
+    summed = size.n_deep if size.n_deep <= MAX_SUMMED else 6
+    return enumeration_cost(size._replace(n_visible=max(6, summed), n_deep=0))
 
 
 def run_cost(size: Size, training: TrainingSettings) -> float:

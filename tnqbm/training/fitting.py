@@ -17,8 +17,10 @@ from tnqbm.base.progress import StepsDisplay
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
+from tnqbm.hamiltonian.deep import DeepSqRBM
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
+from tnqbm.training.deep import DeepProblem
 from tnqbm.training.estimators import GradientEstimator, GradientSettings
 from tnqbm.training.estimators.protocol import GivenGradient
 from tnqbm.training.groups import SqBMProblem
@@ -42,7 +44,7 @@ def _gradient(value: object) -> Exception | None:
 
 
 @checked(
-    model=one_of(SqRBM, SqBM, PauliHamiltonian),
+    model=one_of(SqRBM, DeepSqRBM, SqBM, PauliHamiltonian),
     target=TARGET,
     gradient=_gradient,
     seed=arguments.seed,
@@ -52,7 +54,7 @@ def _gradient(value: object) -> Exception | None:
     progress=arguments.flag,
 )
 def train(
-    model: SqRBM | SqBM | PauliHamiltonian,
+    model: SqRBM | DeepSqRBM | SqBM | PauliHamiltonian,
     target: Target,
     *,
     gradient: str | GradientSettings | GradientEstimator | None = None,
@@ -76,12 +78,12 @@ def train(
     :class:`tnqbm.training.estimators.GradientEstimator`. The learning rate is 0.1 by default, and
     there are 2000 iterations. The other settings are those of :class:`TrainingSettings` and of the
     parts that are named; with ``recipe="auto"`` a training needs none of them. The start is
-    ``model`` itself, an sqRBM, a :class:`tnqbm.SqBM` or any :class:`tnqbm.PauliHamiltonian`; of the
-    last two all coefficients are trained. ``seed`` names the random stream of chains and
-    minibatches, and exact training on all data draws nothing from it. The negative log-likelihoods
-    of ``test`` and ``valid`` data are recorded, too.
-    ``frozen`` (n_parameters,) bool says which parameters of an sqRBM keep the values they start
-    with, in the order of :meth:`SqRBM.to_vector`. ``callback`` is called with the number of updates
+    ``model`` itself, an sqRBM, a :class:`tnqbm.DeepSqRBM`, a :class:`tnqbm.SqBM` or any
+    :class:`tnqbm.PauliHamiltonian`; of the last two all coefficients are trained. ``seed`` names
+    the random stream of chains and minibatches, and exact training on all data draws nothing from
+    it. The negative log-likelihoods of ``test`` and ``valid`` data are recorded, too.
+    ``frozen`` (n_parameters,) bool says which parameters of the first two keep the values they
+    start with, in the order of ``to_vector``. ``callback`` is called with the number of updates
     done, after each; if it returns True the training ends there, and counts as stopped because it
     was "asked". ``progress`` shows a bar on standard error.
 
@@ -111,8 +113,10 @@ def train(
     problem: Problem
     if isinstance(model, SqRBM):
         problem = SqRBMProblem([model], [target], tests=tests, valids=valids, frozen=frozen)
+    elif isinstance(model, DeepSqRBM):
+        problem = DeepProblem([model], [target], tests=tests, valids=valids, frozen=frozen)
     elif frozen is not None:
-        raise ValueError("frozen: parameters of an sqRBM only can be held fixed")
+        raise ValueError("frozen: only parameters of an sqRBM or a DeepSqRBM can be held fixed")
     elif isinstance(model, SqBM):
         problem = SqBMProblem([model], [target], tests=tests, valids=valids)
     else:

@@ -42,6 +42,7 @@ class SqBMProblem:
     """
 
     family = "sqbm"
+    knows_scores = False
 
     @checked(
         models=several(one_of(SqBM)),
@@ -62,6 +63,7 @@ class SqBMProblem:
         if any(model.layout != self.layout for model in models):
             raise ValueError("SqBMs trained together must have the same couplings and Paulis")
         self.n_visible, self.paulis = self.layout.n, self.layout.paulis
+        self.n_units = self.n_visible
         self.theta = np.stack([model.to_vector() for model in models])
         self.n_parameters = self.layout.size
         self.frozen = np.zeros(self.n_parameters, dtype=np.bool_)

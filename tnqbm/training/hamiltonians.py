@@ -46,6 +46,7 @@ class HamiltonianProblem:
     """
 
     family = "hamiltonian"
+    knows_scores = False
 
     @checked(
         hamiltonians=several(one_of(PauliHamiltonian)),
@@ -63,7 +64,7 @@ class HamiltonianProblem:
     ) -> None:
         _check(hamiltonians, targets)
         self._kind = hamiltonians[0]
-        self.n_visible = self._kind.n_visible
+        self.n_visible = self.n_units = self._kind.n_visible
         self.theta = np.stack([h.to_vector() for h in hamiltonians])
         self.n_parameters = self.theta.shape[1]
         self.frozen = np.zeros(self.n_parameters, dtype=np.bool_)

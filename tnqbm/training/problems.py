@@ -1,9 +1,9 @@
 """What is trained: a batch of models of one kind and shape, each on its own target.
 
 :class:`tnqbm.Trainer` asks a problem for everything that depends on the kind of model;
-:class:`SqRBMProblem` is one for sqRBMs, :class:`tnqbm.training.groups.SqBMProblem` one for sqBMs
-of small groups, and :class:`tnqbm.training.hamiltonians.HamiltonianProblem` one for other
-Hamiltonians.
+:class:`SqRBMProblem` is one for sqRBMs, :class:`tnqbm.training.deep.DeepProblem` one for those with
+a second hidden layer, :class:`tnqbm.training.groups.SqBMProblem` one for sqBMs of small groups, and
+:class:`tnqbm.training.hamiltonians.HamiltonianProblem` one for other Hamiltonians.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from numpy.typing import ArrayLike, NDArray
 from tnqbm.base.arguments import checked, several
 from tnqbm.core.model import MODEL, SqRBM
 from tnqbm.core.paulis import PAPER_SETS
-from tnqbm.core.shape import Shape
 from tnqbm.core.states import spins
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
@@ -75,7 +74,9 @@ class Problem(Protocol):
     """A batch of models to be trained, and their data.
 
     ``theta`` (B, n_parameters) are the starting parameters; ``frozen`` (n_parameters,) says which
-    of them never change, and ``couplings`` which of them weight decay acts on. ``states``
+    of them never change, and ``couplings`` which of them weight decay acts on. ``n_units`` are the
+    bits that chains move: the visible ones, and those of a second hidden layer; ``knows_scores``
+    says that there are :meth:`scores` and :meth:`objective`. ``states``
     (1 or B, K, n) and ``probabilities`` (1 or B, K) are the data, and ``held_out`` {"test",
     "valid": the same} data whose likelihoods are recorded only. One array serves all runs where
     their data are the same.
@@ -83,6 +84,8 @@ class Problem(Protocol):
 
     family: str
     n_visible: int
+    n_units: int
+    knows_scores: bool
     n_parameters: int
     theta: Float
     frozen: Flags
@@ -138,6 +141,7 @@ class SqRBMProblem:
     """
 
     family = "sqrbm"
+    knows_scores = True
 
     @checked(
         models=several(MODEL),
@@ -154,8 +158,23 @@ class SqRBMProblem:
         valids: Sequence[Target] | None = None,
         frozen: ArrayLike | None = None,
     ) -> None:
-        self.n_visible, n_hidden, self.paulis = common_shape(models, targets)
-        self.shape = Shape(self.n_visible, n_hidden, len(self.paulis))
+        n_visible = common_shape(models, targets)[0]
+        self._take(models, n_visible, targets, tests=tests, valids=valids, frozen=frozen)
+
+    def _take(
+        self,
+        models: Sequence[SqRBM],
+        n_visible: int,
+        targets: Sequence[Target],
+        *,
+        tests: Sequence[Target] | None,
+        valids: Sequence[Target] | None,
+        frozen: ArrayLike | None,
+    ) -> None:
+        """Take over models of one shape, the first ``n_visible`` bits of which have data."""
+        self.n_visible = n_visible
+        self.shape, self.paulis = models[0].shape, models[0].paulis
+        self.n_units = self.shape.n_visible
         self.mask = common_mask(models)
         self.states, self.probabilities = stacked(targets)
         parts = {"test": tests, "valid": valids}
@@ -169,13 +188,17 @@ class SqRBMProblem:
         self.couplings: Selection = self.shape.w
 
     def check(self, training: TrainingSettings) -> None:
-        size = Size(*self.shape, self.mask, self.states.shape[1], self.paulis)
+        size = self.size()
         for check in training.checks_of_sizes():
             check(size, training)
         if training.centred and self._given_frozen.any():
             raise ValueError(
                 "centred: the centred gradient mixes all parameters, none can be frozen"
             )
+
+    def size(self) -> Size:
+        """The size of the models, and how many rows of data they have."""
+        return Size(*self.shape, self.mask, self.states.shape[1], self.paulis)
 
     def averages(
         self, states: States, probabilities: Float, training: TrainingSettings
@@ -229,7 +252,7 @@ class SqRBMProblem:
         )
 
     def model(self, theta: Float) -> SqRBM:
-        return SqRBM.from_vector(theta, self.n_visible, self.shape.n_hidden, self.paulis, self.mask)
+        return SqRBM.from_vector(theta, *self.shape[:2], self.paulis, self.mask)
 
     def paper_model(self, theta: Float) -> SqRBM:
         """The model of one row of parameters with the paper's Paulis of their number.
@@ -237,4 +260,4 @@ class SqRBMProblem:
         No average depends on which Paulis they are.
         """
         letters = PAPER_SETS[self.shape.n_paulis]
-        return SqRBM.from_vector(theta, self.n_visible, self.shape.n_hidden, letters, self.mask)
+        return SqRBM.from_vector(theta, *self.shape[:2], letters, self.mask)

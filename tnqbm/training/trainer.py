@@ -87,7 +87,7 @@ class Trainer:
         self._estimator = gradient.make(context)
         self._evaluate = settings.evaluate.make(context) if settings.evaluates else None
         if not (gradient.knows_log_partition or gradient.unknown):
-            refuse_nothing_to_watch(settings, problem.n_visible, self._evaluate is not None)
+            refuse_nothing_to_watch(settings, problem.n_units, self._evaluate is not None)
         self._frozen = np.flatnonzero(problem.frozen)
         self._likelihoods = Likelihoods(problem, settings)
         self._bias = meter(context, settings, lambda *of: self._likelihoods.data.moments(*of))

@@ -58,6 +58,11 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "SqRBM.from_vector": (
         tnqbm.SqRBM.from_vector, {"theta": np.zeros(14), "n": 4, "m": 2, "paulis": "Z"}
     ),
+    "DeepSqRBM": (tnqbm.DeepSqRBM, {"joint": MODEL, "n_deep": 1}),
+    "DeepSqRBM.uniform": (
+        tnqbm.DeepSqRBM.uniform,
+        {"n": 4, "m": 2, "n_deep": 1, "paulis": "Z", "scale": 0.3, "seed": 1, "mask": None},
+    ),
     "SqRBM.log_weight": (MODEL.log_weight, {"v": ROWS}),
     "SqRBM.fields": (MODEL.fields, {"v": ROWS}),
     "Target": (tnqbm.Target, {"states": ROWS[:2], "probabilities": [0.5, 0.5]}),
@@ -157,6 +162,9 @@ CALLS: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 FINE = {
+    ("DeepSqRBM", "joint"): {"model"},
+    ("DeepSqRBM.uniform", "mask"): {"None"},
+    ("DeepSqRBM.uniform", "scale"): {"fraction", "huge"},
     ("SqRBM", "mask"): {"None"},
     ("SqRBM.uniform", "mask"): {"None"},
     ("SqRBM.uniform", "scale"): {"fraction", "huge"},
@@ -245,7 +253,7 @@ def test_warnings_point_at_the_call() -> None:
         ("train", {"epochs": 3}, ["no setting 'epochs'", "did you mean 'iterations'"]),
         ("train", {"learning_rat": 3}, ["did you mean 'learning_rate'"]),
         ("TrainingSettings", {"lr": 0.1}, ["no setting 'lr'", "did you mean 'learning_rate'"]),
-        ("train", {"model": ROWS}, ["SqRBM or SqBM or PauliHamiltonian", "(4, 4)"]),
+        ("train", {"model": ROWS}, ["SqRBM or DeepSqRBM or SqBM or PauliHamiltonian", "(4, 4)"]),
         ("Trainer", {"problem": [MODEL]}, ["problem must be a problem", "SqRBMProblem(models, "]),
         ("SqRBMProblem", {"targets": [TARGET, ROWS]}, ["targets entry 1 must be a Target"]),
         ("HamiltonianProblem", {"hamiltonians": [MODEL]}, ["entry 0 must be a PauliHamiltonian"]),

@@ -109,10 +109,10 @@ def test_what_does_not_fit_together():
     with pytest.raises(ValueError, match="one size"):
         HamiltonianProblem([h, h], pair)
     with pytest.raises(
-        TypeError, match="model must be an SqRBM or SqBM or PauliHamiltonian, got a dict"
+        TypeError, match="model must be an SqRBM or DeepSqRBM or SqBM or PauliHamiltonian"
     ):
         train({"ZZ": 1.0}, random_target(2))
-    with pytest.raises(ValueError, match="frozen: parameters of an sqRBM only"):
+    with pytest.raises(ValueError, match="frozen: only parameters of an sqRBM"):
         train(h, random_target(2), frozen=np.zeros(len(h.terms), bool))
     with pytest.raises(ValueError, match="would take about"):
         train(tfim(30, 30, seed=0), datasets.Target.uniform(np.eye(30, dtype=np.uint8)))

@@ -40,7 +40,7 @@ class NoReference(ReferenceSettings):
     """Compares nothing, and costs nothing."""
 
     name: ClassVar[str] = "none"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
 
     def make(self, context: Context) -> Reference | None:
         return None
@@ -50,7 +50,7 @@ class ExactReference(ComparedReference):
     """Exact averages by enumeration."""
 
     name: ClassVar[str] = "exact"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         _check(self, ExactGradient(), size, training)
@@ -91,7 +91,7 @@ class _Estimated:
 
     def __call__(self, theta: Float, run: int, step: int) -> ModelAverages:
         averages = self._estimator.estimate(theta[None], np.array([run])).model[0]
-        if not hasattr(self._problem, "paper_model"):  # of models whose scores are not known
+        if not self._problem.knows_scores:
             return ModelAverages(averages)
         problem: SqRBMProblem = self._problem  # type: ignore[assignment]
         states, weights = self._states(problem, theta, streams.key(self._keys[run], step))

@@ -46,7 +46,7 @@ class ExactGradient(GradientSettings):
 
     name: ClassVar[str] = "exact"
     exact: ClassVar[bool] = True
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
     alone: ClassVar[str] = "enumerates"
 
     def check(self, size: Size, training: TrainingSettings) -> None:
@@ -65,7 +65,7 @@ class ExactEvaluation(EvaluatorSettings):
     """Exact log Z by enumeration."""
 
     name: ClassVar[str] = "exact"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         try:
@@ -84,7 +84,7 @@ class NoEvaluation(EvaluatorSettings):
     """Leaves log Z open, and with it KL, TVD and likelihoods."""
 
     name: ClassVar[str] = "none"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
     chosen: ClassVar[bool] = False
 
     def finds(self, n_visible: int) -> bool:
@@ -95,10 +95,10 @@ class NoEvaluation(EvaluatorSettings):
 
 
 class AutomaticEvaluation(EvaluatorSettings):
-    """Exact log Z up to n = 16, where it takes negligible time; none above."""
+    """Exact log Z up to 16 bits, where it takes negligible time; none above."""
 
     name: ClassVar[str] = "auto"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
     chosen: ClassVar[bool] = False
 
     def finds(self, n_visible: int) -> bool:
@@ -111,7 +111,7 @@ class AutomaticEvaluation(EvaluatorSettings):
         return self._chosen(size.n_visible).cost(size, training)
 
     def make(self, context: Context) -> LogPartition | None:
-        return self._chosen(context.problem.n_visible).make(context)
+        return self._chosen(context.problem.n_units).make(context)
 
 
 class Enumeration(Stateless):
@@ -187,6 +187,7 @@ class ContractionGradient(GradientSettings):
 
     name: ClassVar[str] = "contraction"
     exact: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep")
     alone: ClassVar[str] = "contracts a network"
 
     def check(self, size: Size, training: TrainingSettings) -> None:
@@ -203,6 +204,7 @@ class ContractionEvaluation(EvaluatorSettings):
     """Exact log Z by contraction of the factor graph."""
 
     name: ClassVar[str] = "contraction"
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep")
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         try:

@@ -184,6 +184,9 @@ class GradientSettings(Part):
     repeatable: ClassVar[bool] = True
     """Whether :meth:`make` gives an estimator of its own every time."""
 
+    clamps: ClassVar[bool] = False
+    """Whether it moves a second hidden layer that is too large for sums by chains at the data."""
+
     families: ClassVar[tuple[str, ...]] = ("sqrbm",)
     """Kinds of problems (:attr:`tnqbm.training.problems.Problem.family`) that it serves."""
 

@@ -78,7 +78,7 @@ class OptimizerContext:
 class OptimizerSettings(Part):
     """Settings of an optimizer, and what it is: the base of those that there are."""
 
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm", "hamiltonian")
     """Kinds of problems (:attr:`tnqbm.training.problems.Problem.family`) that it serves."""
 
     def wants_states(self, training: TrainingSettings) -> bool:
