@@ -25,10 +25,13 @@ from mc.sampling.partition import log_partition
 from mc.sampling.partitions import log_partitions
 from tnqbm import exact
 from tnqbm.core.model import SqRBM
+from tnqbm.hamiltonian.group_contraction import forecasts
+from tnqbm.hamiltonian.grouped import SqBM
 
 if TYPE_CHECKING:
     from mc.sampling.log_z.estimate import Estimate, Gap
     from tnqbm.base.forecast import Forecasts
+    from tnqbm.hamiltonian.kinds import Model
 
 
 @click.command()
@@ -145,8 +148,8 @@ def logz(
         _print_snapshots(named, [step for step, _ in kept], every, seed, as_json)
         return
     costs = None
-    if isinstance(policy, Exact | All) and isinstance(model, SqRBM):
-        costs = exact.forecasts(model, engine=getattr(policy, "engine", "auto"))
+    if isinstance(policy, Exact | All):
+        costs = _costs(model, getattr(policy, "engine", "auto"))
     with warnings_as_messages(EstimateWarning):
         estimate = log_partition(
             model,
@@ -195,6 +198,12 @@ def _agree(estimate: Estimate) -> bool | None:
     """Whether all estimates that stand for themselves agree; None if there is but one."""
     gaps = estimate.gaps or gaps_of([estimate])
     return all(gap.agree for gap in gaps) if gaps else None
+
+
+def _costs(model: Model, engine: str) -> Forecasts | None:
+    if isinstance(model, SqRBM):
+        return exact.forecasts(model, engine=engine)
+    return forecasts(model, engine) if isinstance(model, SqBM) else None
 
 
 def _print(

@@ -1,4 +1,5 @@
 from .deep import DeepSqRBM as DeepSqRBM
+from .group_contraction import GroupContraction as GroupContraction
 from .grouped import SqBM as SqBM
 from .jackknife import Estimated as Estimated
 from .models import qrbm as qrbm

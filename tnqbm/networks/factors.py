@@ -23,7 +23,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,25 @@ class Member:
     scope: tuple[int, ...]
     offset: int
     signed: bool = False
+
+
+class FactorGraph(Protocol):
+    """Tensors over variables 0, 1, ... of dimensions ``dims``, the first ``n`` the visible units.
+
+    ``members`` are the tensors, ``size`` counts their entries, and ``m`` and ``n_paulis`` are those
+    of the models. ``largest`` counts the numbers that are worked on at once when entries are made.
+    """
+
+    n: int
+    m: int
+    n_paulis: int
+    dims: list[int]
+    members: list[Member]
+    size: int
+
+    @property
+    def largest(self) -> int:
+        """Numbers of an entry's kind held while entries are made."""
 
 
 @dataclass(frozen=True)
@@ -177,6 +196,11 @@ class Factors:
     @property
     def signed(self) -> bool:
         return bool(self.chains)
+
+    @property
+    def largest(self) -> int:
+        """As :attr:`FactorGraph.largest`."""
+        return max((g.units.size * 2**g.width for g in self.groups), default=0)
 
     @property
     def directions(self) -> tuple[Float, Float]:

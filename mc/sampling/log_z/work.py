@@ -18,12 +18,11 @@ from mc.sampling.log_z.policies import Annealing, Exact, Multistate, Network, Vi
 from mc.sampling.log_z.verdict import ModeWeights, judge, weigh_modes
 from mc.sampling.log_z.visited import weigh_visited
 from tnqbm import exact
-from tnqbm.base.limits import MAX_DENSE
 from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
-from tnqbm.hamiltonian.forecast import group_work
+from tnqbm.hamiltonian.group_contraction import exact_log_partition, forecasts
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
@@ -38,11 +37,8 @@ _NETWORK_RATE = 1e-7
 
 def affordable(model: SqRBM | SqBM) -> bool:
     """Whether exact evaluation of the model takes less than about half a minute."""
-    if isinstance(model, SqBM):
-        states = 2.0 ** min(model.n_visible, 100)
-        seconds = 1e-9 * states * group_work(model.layout).weight
-        return model.n_visible <= MAX_DENSE and seconds <= MAX_SECONDS
-    return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in exact.forecasts(model))
+    costs = forecasts(model) if isinstance(model, SqBM) else exact.forecasts(model)
+    return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in costs)
 
 
 def network_affordable(model: SqRBM | SqBM, max_bond: int) -> bool:
@@ -57,7 +53,9 @@ def exact_estimate(model: SqRBM | SqBM | PauliHamiltonian, policy: Exact) -> Est
     """log Z by an exact method, without an error."""
     begun = time.perf_counter()
     method = "auto" if policy.method == "exact" else policy.method
-    if isinstance(model, SqBM | PauliHamiltonian):
+    if isinstance(model, SqBM):
+        value = exact_log_partition(model, policy.method, policy.engine)
+    elif isinstance(model, PauliHamiltonian):
         value = model.log_partition()
     else:
         value = float(exact.log_partition(model, method=method, engine=policy.engine))

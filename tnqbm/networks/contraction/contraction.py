@@ -26,7 +26,7 @@ from tnqbm.networks.contraction.plan import (
     make_plan,
     wide_units,
 )
-from tnqbm.networks.contraction.sweep import Engine, Entries, evaluate, sweep
+from tnqbm.networks.contraction.sweep import Engine, Entries, evaluate, factors_of, sweep
 from tnqbm.networks.factors import Member, Scope, largest_field
 
 Float = NDArray[np.float64]
@@ -299,7 +299,7 @@ class Contraction:
             raise ValueError(f"samples must be a whole number >= 0, got {samples!r}")
         plan = self._engine(model).plan
         entries = evaluate(plan, model, _checked_clamp(clamp, model.n_visible))
-        if plan.factors.signed:
+        if factors_of(plan).signed:
             raise ValueError(
                 "a hidden unit with many neighbours is split by quadrature, and perfect sampling "
                 "needs probabilities; use mc.sample for this model"
@@ -341,7 +341,7 @@ class Contraction:
         for p, left in enumerate(paulis):
             mean = moments.sigma[p, j]
             sign = 1 if mean >= 0 else -1  # (1 + sign sigma) / 2 has an average of 1/2 at least
-            entries = Entries(*engine.plan.factors.weighted(model, base, j, p, sign))
+            entries = Entries(*factors_of(engine.plan).weighted(model, base, j, p, sign))
             log_p, given = _moments(engine, model, entries)
             together = sign * (
                 2.0 * math.exp(log_p - log_z) * given.sigma[:, k] - moments.sigma[:, k]
@@ -355,7 +355,7 @@ class Contraction:
 def _moments(engine: Engine, model: SqRBM, entries: Entries) -> tuple[float, Moments]:
     log_z, shares = sweep(engine, entries, gradients=True)
     assert shares is not None
-    return log_z, engine.plan.factors.moments(model, shares)
+    return log_z, factors_of(engine.plan).moments(model, shares)
 
 
 def _holder(plan: Plan, scope: Scope) -> Member | None:

@@ -17,7 +17,14 @@ from tnqbm.base.forecast import Forecast
 from tnqbm.kernels.sphere import nodes
 from tnqbm.networks.contraction.shape import Leaves, Tree, TreeShape, gather_leaves
 from tnqbm.networks.contraction.trees import improved_tree, next_slice, quick_tree
-from tnqbm.networks.factors import LARGEST_FIELD, Factors, Mask, Scope, quadrature_degree
+from tnqbm.networks.factors import (
+    LARGEST_FIELD,
+    FactorGraph,
+    Factors,
+    Mask,
+    Scope,
+    quadrature_degree,
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ class TooLarge(Exception):
 class Plan:
     """Everything about a contraction that depends neither on numbers nor on the engine."""
 
-    factors: Factors
+    factors: FactorGraph
     leaves: Leaves
     tree: Tree
     sliced: list[int]
@@ -122,7 +129,7 @@ class Plan:
     def other_bytes(self) -> float:
         """Memory beside the tree's tensors: entries of members and leaves, and their tables."""
         members, leaves = self.factors.size, self.leaves.size
-        largest = max((g.units.size * 2**g.width for g in self.factors.groups), default=0)
+        largest = self.factors.largest
         parameters = self.factors.n_paulis * self.factors.n * self.factors.m
         tables = 8.0 * (self.leaves.tables.size + self.leaves.moves.size)
         return float(
@@ -139,7 +146,7 @@ class Plan:
         return list(itertools.product(*(range(self.factors.dims[v]) for v in self.sliced)))
 
 
-def _positions(factors: Factors) -> list[float]:
+def _positions(factors: FactorGraph) -> list[float]:
     """A place along the line of visible units for each variable."""
     positions = [float(i) for i in range(factors.n)] + [0.0] * (len(factors.dims) - factors.n)
     for member in factors.members:
@@ -176,9 +183,7 @@ def make_plan(
     best_cost = math.inf
     for split in _candidates(mask, n_paulis, max_field):
         factors = Factors(mask, n_paulis, split, max_field, output)
-        leaves = gather_leaves(factors)
-        tree = quick_tree(leaves.scopes, factors.dims, _positions(factors))
-        plan = Plan(factors, leaves, tree, [], max_bytes)
+        plan = first_plan(factors, max_bytes)
         cost = plan.cost
         if cost < best_cost:
             best, best_cost = plan, cost
@@ -189,13 +194,27 @@ def make_plan(
             f"a hidden unit has {int(mask.sum(axis=0).max())} neighbours, too many for one dense "
             f"tensor, and its quadrature would need too many nodes. {_ADVICE}"
         )
+    return engine_for(best, engine, max_operations=max_operations, seed=seed)
+
+
+def first_plan(factors: FactorGraph, max_bytes: float) -> Plan:
+    """A plan along a tree that is found in no time."""
+    leaves = gather_leaves(factors)
+    tree = quick_tree(leaves.scopes, factors.dims, _positions(factors))
+    return Plan(factors, leaves, tree, [], max_bytes)
+
+
+def engine_for(
+    best: Plan, engine: Callable[[Plan], Engine], *, max_operations: float, seed: int
+) -> Engine:
+    """The engine for a plan, along a better tree where the search is worth it, in as few slices as
+    memory asks for; errors as of :func:`make_plan`."""
     if SEARCH_FROM < 3 * best.shape.forward_cost < HOPELESS * max_operations:
         tree = improved_tree(best.leaves.scopes, best.factors.dims, best.tree, seed=seed)
-        best = Plan(best.factors, best.leaves, tree, [], max_bytes)
-        best_cost = best.cost
-    if best_cost > max_operations:
+        best = Plan(best.factors, best.leaves, tree, [], best.max_bytes)
+    if best.cost > max_operations:
         raise ValueError(
-            f"exact contraction would take {best_cost:.2g} multiply-adds, with tensors of up to "
+            f"exact contraction would take {best.cost:.2g} multiply-adds, with tensors of up to "
             f"2^{best.shape.width:.0f} entries; the limit is max_operations = "
             f"{max_operations:.2g}. {_ADVICE}"
         )

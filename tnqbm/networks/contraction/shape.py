@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tnqbm.networks.factors import Factors, Scope
+from tnqbm.networks.factors import FactorGraph, Scope
 
 Tree = Sequence[tuple[int, int]]
 """Pairs in static single assignment form: the k-th pair makes tensor number (leaves + k)."""
@@ -190,7 +190,7 @@ class Leaves:
         return int(self.starts[-1])
 
 
-def gather_leaves(factors: Factors) -> Leaves:
+def gather_leaves(factors: FactorGraph) -> Leaves:
     """Each member is multiplied into the smallest tensor that has all its variables.
 
     Signed members (the chains of split units) stay alone.
@@ -228,7 +228,7 @@ def gather_leaves(factors: Factors) -> Leaves:
 
 
 def _moves(
-    factors: Factors, scopes: list[Scope], starts: Int, home: dict[int, int]
+    factors: FactorGraph, scopes: list[Scope], starts: Int, home: dict[int, int]
 ) -> tuple[Int, Int]:
     rows, parts, known, size = [], [], {}, 0
     for k, member in enumerate(factors.members):

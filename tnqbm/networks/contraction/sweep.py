@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tnqbm.core.model import SqRBM
 from tnqbm.networks.contraction.plan import ContractionForecast, Plan
 from tnqbm.networks.contraction.shape import strides
-from tnqbm.networks.factors import Scope
+from tnqbm.networks.factors import Factors, Scope
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -83,7 +83,13 @@ class Engine(Protocol):
 
 def evaluate(plan: Plan, model: SqRBM, clamp: Mapping[int, int] | None = None) -> Entries:
     """Numbers of the members of ``plan`` for one model."""
-    return Entries(*plan.factors.evaluate(model, clamp))
+    return Entries(*factors_of(plan).evaluate(model, clamp))
+
+
+def factors_of(plan: Plan) -> Factors:
+    """The factor graph of an sqRBM's plan."""
+    assert isinstance(plan.factors, Factors)
+    return plan.factors
 
 
 def sweep(engine: Engine, entries: Entries, *, gradients: bool) -> Swept:
