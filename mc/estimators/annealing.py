@@ -24,9 +24,14 @@ Float = NDArray[np.float64]
 
 
 def annealed_log_partition(context: Context, chains: int, betas: int) -> LogPartition:
-    """The evaluator for a batch of runs; annealing starts at the first moments of their data."""
+    """The evaluator for a batch of runs; annealing starts at the first moments of their data.
+
+    Units of a second hidden layer, which the data do not know, start as fair bits.
+    """
     given = context.problem
     reference = matching_fields(given.states, given.probabilities)
+    unknown = given.n_units - given.n_visible
+    reference = np.pad(reference, ((0, 0), (0, unknown)))
     runs = len(context.keys)
     if reference.shape[0] == 1:
         reference = reference[0]

@@ -9,10 +9,13 @@ ends of ladders, may be offered states of a tensor network now and then (``globa
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from mc.estimators.moves import global_moves, moves_state, restore_moves
+from mc.estimators.second_layer import clamped_chains, drawn_layer
 from mc.estimators.settings import CD, PCD, Tempered
 from mc.estimators.shared import (
     ChainAverages,
@@ -48,34 +51,61 @@ class ContrastiveDivergence:
         self._cumulated = np.cumsum(context.problem.probabilities, axis=1)
         self._total = context.batch_size or settings.chains
         self._share = share(self._total, context.team)
+        self._layer = drawn_layer(context, self._total)
+        self._clamped = clamped_chains(settings, context)
         self._updates = 0
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
-        states = self._draw(rows) if data is None else np.array(data, order="C")
+        of_data = None
+        if self._clamped is not None:
+            of_data = self._clamped.advance(theta, rows, self._updates)
+        states = self._starts(theta, rows, data)
         steps = self._steps
         self._sweeper.sweep(
             theta, states, self._sweep_keys[rows], self._updates * steps, steps, self._share[0]
         )
         self._updates += 1
-        return self._averages.of(theta, states, self._total, data)
+        found = self._averages.of(theta, states, self._total, data)
+        return found if of_data is None else replace(found, data=of_data)
 
-    def _draw(self, rows: Rows) -> NDArray[np.uint8]:
-        """States drawn from the data: functions of the run's key, the update and the chain."""
+    def _starts(
+        self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None
+    ) -> NDArray[np.uint8]:
+        """Where the chains start: bits of both kinds, if there is a second layer."""
+        if data is not None:
+            states = np.array(data, order="C")
+        else:
+            picks = self._draw(rows)
+            if self._clamped is not None:
+                return self._clamped.at(rows, picks)
+            own = [0] * rows.size if self._states.shape[0] == 1 else rows
+            states = np.stack(
+                [self._states[run][pick] for run, pick in zip(own, picks, strict=True)]
+            )
+        if self._layer is None:
+            return states
+        return self._layer.completed(theta, states, rows, self._updates)
+
+    def _draw(self, rows: Rows) -> NDArray[np.intp]:
+        """Rows of the data that are drawn, (B, C): functions of key, update and chain."""
         first, last = self._share
-        starts = np.empty((rows.size, last - first, self._states.shape[2]), dtype=np.uint8)
+        picks = np.empty((rows.size, last - first), dtype=np.intp)
         for k, run in enumerate(rows):
             rng = streams.philox(self._start_keys[run], (0, self._updates, 0, 0))
             u = rng.random(last)[first:]
             which = 0 if self._cumulated.shape[0] == 1 else run
             drawn = np.searchsorted(self._cumulated[which], u, side="right")
             last_state = self._cumulated.shape[1] - 1  # a rounded sum may fall short of 1
-            starts[k] = self._states[which][np.minimum(drawn, last_state)]
-        return starts
+            picks[k] = np.minimum(drawn, last_state)
+        return picks
 
     def state(self) -> State:
-        return {"updates": np.array(self._updates)}
+        own: State = {"updates": np.array(self._updates)}
+        return own if self._clamped is None else own | self._clamped.state()
 
     def restore(self, state: State) -> None:
+        if self._clamped is not None:
+            self._clamped.restore(state)
         self._updates = int(checked_array(state, "updates", ()))
 
 
@@ -92,8 +122,12 @@ class PersistentChains:
         self._updates = 0
         self._chains = _random_bits(context, self._share)
         self._moves = global_moves(settings, context)
+        self._clamped = clamped_chains(settings, context)
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
+        of_data = None
+        if self._clamped is not None:
+            of_data = self._clamped.advance(theta, rows, self._updates)
         chains = taken(self._chains, rows)
         steps = self._steps
         if self._moves is not None:
@@ -104,14 +138,19 @@ class PersistentChains:
         if chains is not self._chains:
             self._chains[rows] = chains
         self._updates += 1
-        return self._averages.of(theta, chains, self._total, data)
+        found = self._averages.of(theta, chains, self._total, data)
+        return found if of_data is None else replace(found, data=of_data)
 
     def state(self) -> State:
         chains = self._team.gather(self._chains)
         own: State = {"updates": np.array(self._updates), "chains": chains.copy()}
+        if self._clamped is not None:
+            own |= self._clamped.state()
         return own | moves_state(self._moves)
 
     def restore(self, state: State) -> None:
+        if self._clamped is not None:
+            self._clamped.restore(state)
         runs, _, n = self._chains.shape
         chains = checked_array(state, "chains", (runs, self._total, n))
         restore_moves(self._moves, state)
@@ -176,5 +215,5 @@ def _random_bits(context: Context, wanted: tuple[int, int]) -> NDArray[np.uint8]
     rows = []
     for key in streams.keys(context.keys, streams.Run.STARTS):
         bits = streams.philox(key)
-        rows.append(bits.integers(0, 2, (last, context.problem.n_visible), dtype=np.uint8)[first:])
+        rows.append(bits.integers(0, 2, (last, context.problem.n_units), dtype=np.uint8)[first:])
     return np.ascontiguousarray(np.stack(rows))

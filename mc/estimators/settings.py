@@ -142,7 +142,8 @@ class CD(ChainGradient):
     """Contrastive divergence: chains start at the data in every update (Hinton 2002)."""
 
     name: ClassVar[str] = "cd"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
+    clamps: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm")
     remembers: ClassVar[bool] = False
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
@@ -180,7 +181,7 @@ class GlobalMovesGradient(ChainGradient):
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         super().check(size, training)
-        if self.global_moves and size.work is not None:
+        if self.global_moves and (size.work is not None or size.n_deep):
             raise ValueError("global_moves: are for sqRBMs, whose networks propose states")
 
 
@@ -188,7 +189,8 @@ class PCD(GlobalMovesGradient):
     """Persistent contrastive divergence: chains go on from update to update (Tieleman 2008)."""
 
     name: ClassVar[str] = "pcd"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
+    clamps: ClassVar[bool] = True
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm")
 
     inertia: Annotated[float, number()] = Field(0.0, description="of the kernel `thermal`")
     basis: Basis | None = Field(None, description=BASIS)
@@ -207,7 +209,7 @@ class Tempered(GlobalMovesGradient):
     """PCD with a ladder of temperatures for every chain (Desjardins et al. 2010)."""
 
     name: ClassVar[str] = "tempered"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm")
 
     temperatures: Annotated[int, whole(2, MAX_COUNTS["temperatures"])] = Field(
         10, description="rungs of the ladder of every chain, at most if they follow the parameters"
@@ -364,7 +366,7 @@ class AIS(EvaluatorSettings):
     """log Z by annealed importance sampling, see :mod:`mc.sampling.likelihood`."""
 
     name: ClassVar[str] = "ais"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm")
     prefix: ClassVar[str] = "ais_"
 
     chains: Annotated[int, whole(1, MAX_COUNTS["ais_chains"])] = Field(

@@ -75,7 +75,10 @@ def form_of(context: Context) -> Form:
     return shape_of(context)
 
 
-def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | GroupSweeper:
+def sweeper_of(
+    settings: CD | PCD | Weighted, context: Context, *, free: NDArray[np.bool_] | None = None
+) -> Sweeper | GroupSweeper:
+    """What moves the chains of a training, or only their bits that are ``free`` (n,)."""
     # Approximate kernels are allowed here, for studies of their bias: Sweeper checks the name.
     form = form_of(context)
     paulis = context.problem.paulis  # type: ignore[attr-defined]
@@ -85,6 +88,7 @@ def sweeper_of(settings: CD | PCD | Weighted, context: Context) -> Sweeper | Gro
         context.precision,
         inertia=settings.inertia,
         basis=basis_number(settings.kernel, settings.basis, paulis),
+        free=free,
     )
 
 

@@ -165,6 +165,8 @@ class Run(IntEnum):
     WAY_PICKS = 33
     JUMPS = 34
     SURVEY = 35
+    LAYER = 36
+    LAYER_STARTS = 37
     REPLICATES = 41
     REFERENCE = 42
     EVALUATION = 0xA15

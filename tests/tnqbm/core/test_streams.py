@@ -102,7 +102,7 @@ def test_purposes_are_what_they_were() -> None:
         "PerfectSample": [0, 1, 2],
         "NetworkFit": [0, 1],
         "Feed": [0, 1],
-        "Run": [1, 2, 11, 12, 13, 21, 22, 31, 32, 33, 34, 35, 41, 42, 0xA15],
+        "Run": [1, 2, 11, 12, 13, 21, 22, 31, 32, 33, 34, 35, 36, 37, 41, 42, 0xA15],
         "Typical": [0, 1, 2, 3],
         "FittedNetwork": [0, 1, 2, 3, 4],
         "Minibatch": [1, 2],
