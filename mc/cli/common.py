@@ -192,3 +192,24 @@ def print_rich(item: Any) -> None:
     from rich.console import Console
 
     Console(file=sys.stdout, width=10_000, highlight=False).print(item)
+
+
+def print_rows(
+    form: str, document: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Rows as JSON, under their name in a document, or by themselves as CSV.
+
+    Mappings in rows, such as an estimator's report, become columns of CSV: "estimator_shots".
+    """
+    if form == "json":
+        print_json({**document, name: rows})
+        return
+    flat: list[dict[str, Any]] = []
+    for row in rows:
+        flat.append({})
+        for key, value in row.items():
+            inner = value.items() if isinstance(value, Mapping) else ()
+            flat[-1] |= {f"{key}_{part}": entry for part, entry in inner}
+            if not isinstance(value, Mapping):
+                flat[-1][key] = value
+    print_csv(flat)

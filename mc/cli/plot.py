@@ -11,7 +11,16 @@ from tnqbm import figures
 from tnqbm.archive import Archive
 from tnqbm.archive.summaries import default_metric
 
-KINDS = ("learning", "tvd", "min-hidden", "gradients", "likelihood", "bias", "families")
+KINDS = (
+    "learning",
+    "tvd",
+    "min-hidden",
+    "gradients",
+    "likelihood",
+    "bias",
+    "families",
+    "min-parameters",
+)
 METRICS = ("tvd", "kl", "nll", "gradient_norm", "test_nll", "valid_nll")
 WITH_METRIC = ("learning", "tvd", "gradients", "families")
 
@@ -29,7 +38,8 @@ WITH_METRIC = ("learning", "tvd", "gradients", "families")
     "samples, test_nll, or nll without test data]",
 )
 @options.threshold(
-    "TVD of the reference line (tvd, gradients, families) or to be reached (min-hidden)."
+    "TVD of the reference line (tvd, gradients, families) or to be reached (min-hidden, "
+    "min-parameters)."
 )
 @click.option(
     "--band",
@@ -58,6 +68,7 @@ def plot(
     gradients    final distance against m, a line per gradient
     likelihood   log-likelihood of held-out and training data: while training, and final
     families     final distance against the number of parameters, a line per family of models
+    min-parameters  units and parameters that models need less than the sqRBMs they extend
     bias         bias and noise of gradients while training, of runs with bias_reference
 
     Lines are means over seeds, bands one standard deviation. Several gradients get a row of panels
@@ -71,7 +82,9 @@ def plot(
       tnqbm plot results.h5 --kind gradients --metric kl --band bootstrap -o gradients.pdf
     """
     if metric is not None and kind not in WITH_METRIC:
-        about = {"min-hidden": "the TVD", "bias": "gradients"}.get(kind, "the log-likelihood")
+        about = {"min-hidden": "the TVD", "min-parameters": "the TVD", "bias": "gradients"}.get(
+            kind, "the log-likelihood"
+        )
         raise click.UsageError(f"--kind {kind} is about {about}; leave --metric away")
     if band is not None and kind != "gradients":
         raise click.UsageError("--band is about --kind gradients")
@@ -92,6 +105,8 @@ def plot(
         figure, _ = figures.likelihood(sources, where=chosen)
     elif kind == "bias":
         figure, _ = figures.gradient_bias(sources, where=chosen)
+    elif kind == "min-parameters":
+        figure, _ = figures.savings(sources, threshold, where=chosen)
     else:
         figure, _ = figures.minimum_hidden(sources, threshold, where=chosen)
     path = figures.save_figure(figure, out, overwrite=overwrite)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -16,31 +16,27 @@ from mc.cli.common import (
     echo,
     number,
     parse_pairs,
-    print_csv,
     print_json,
+    print_rows,
     print_table,
 )
 from mc.cli.follow import follow
 from mc.cli.group_facts import HEADS, doubt_lines, doubted, group_facts, shots_words, shown_metrics
+from mc.cli.minima import show_minima, show_savings
 from tnqbm.archive import Archive
 from tnqbm.archive import merge as merge_archives
-from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
 from tnqbm.archive.rows import (
     TRACEBACK,
     check_where,
     chosen,
     in_words,
     matches,
-    varying,
     with_families,
 )
 from tnqbm.archive.summaries import leading_metrics
 from tnqbm.archive.verify import several_builds, verify_archive
 from tnqbm.base.text import one_page
 from tnqbm.training.trajectory import METRICS, ran_away
-
-if TYPE_CHECKING:
-    from tnqbm.archive.minimum_hidden import HiddenRatio, MinimumHidden
 
 
 @click.command()
@@ -51,7 +47,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Hidden units at which the TVD falls to a threshold, and ratios.",
 )
-@options.threshold("For --min-hidden.")
+@click.option(
+    "--min-parameters",
+    is_flag=True,
+    help="Parameters and units at which the TVD falls to a threshold, beside the sqRBMs' or RBMs'.",
+)
+@options.threshold("For --min-hidden and --min-parameters.")
 @options.where
 @click.option("--skip-damaged", is_flag=True, help="Leave damaged blocks out.")
 @click.option("--follow", "again", is_flag=True, help="Show it again whenever runs have finished.")
@@ -61,6 +62,7 @@ def show(
     archive: str,
     runs: bool,
     min_hidden: bool,
+    min_parameters: bool,
     threshold: float,
     where: tuple[str, ...],
     skip_damaged: bool,
@@ -83,11 +85,15 @@ def show(
       tnqbm show results.h5
       tnqbm show results.h5 --where data=bas,visible=6 --json
       tnqbm show results.h5 --min-hidden
+      tnqbm show families.h5 --min-parameters
       tnqbm show results.h5 --follow
       tnqbm show results.h5 --runs --csv > results.csv
     """
-    if min_hidden and (runs or skip_damaged):
-        raise click.UsageError("--min-hidden goes with neither --runs nor --skip-damaged")
+    if min_hidden and min_parameters:
+        raise click.UsageError("--min-hidden and --min-parameters are two tables; choose one")
+    if (min_hidden or min_parameters) and (runs or skip_damaged):
+        name = "--min-hidden" if min_hidden else "--min-parameters"
+        raise click.UsageError(f"{name} goes with neither --runs nor --skip-damaged")
     if as_json and as_csv:
         raise click.UsageError("--json and --csv are two forms of the same; choose one")
     if again and (as_json or as_csv):
@@ -100,7 +106,9 @@ def show(
             for problem in source.problems:
                 echo(f"left out: {problem}", err=True)
         if min_hidden:
-            _show_minima(source, threshold, wanted, form)
+            show_minima(source, threshold, wanted, form)
+        elif min_parameters:
+            show_savings(source, threshold, wanted, form)
         elif runs:
             _show_runs(source, wanted, skip_damaged, form)
         else:
@@ -136,7 +144,7 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
         ]
         progress = {"finished": finished, "planned": planned}
         document = {"archive": str(archive.path), "progress": progress, "builds": builds}
-        _print_rows(form, document, "groups", flat)
+        print_rows(form, document, "groups", flat)
         return
     coordinates = with_families([group.seeds.coordinates for group in groups])
     keys, shared = coordinate_columns(coordinates)
@@ -180,27 +188,6 @@ def _show_groups(archive: Archive, where: Any, skip_damaged: bool, form: str) ->
         )
 
 
-def _print_rows(
-    form: str, document: Mapping[str, Any], name: str, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    """Rows as JSON, under their name in a document, or by themselves as CSV.
-
-    Mappings in rows, such as an estimator's report, become columns of CSV: "estimator_shots".
-    """
-    if form == "json":
-        print_json({**document, name: rows})
-        return
-    flat: list[dict[str, Any]] = []
-    for row in rows:
-        flat.append({})
-        for key, value in row.items():
-            inner = value.items() if isinstance(value, Mapping) else ()
-            flat[-1] |= {f"{key}_{part}": entry for part, entry in inner}
-            if not isinstance(value, Mapping):
-                flat[-1][key] = value
-    print_csv(flat)
-
-
 def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> None:
     all_rows = archive.rows(skip_damaged=skip_damaged)
     check_where(where, (row.coordinates for row in all_rows))
@@ -219,7 +206,7 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
             for row in rows
         ]
         progress = {"finished": finished, "planned": planned}
-        _print_rows(form, {"archive": str(archive.path), "progress": progress}, "runs", flat)
+        print_rows(form, {"archive": str(archive.path), "progress": progress}, "runs", flat)
         return
     identities = with_families([row.identity for row in rows])
     keys, shared = coordinate_columns(
@@ -263,55 +250,6 @@ def _show_runs(archive: Archive, where: Any, skip_damaged: bool, form: str) -> N
         more = f" and {_count(len(runs) - 1, 'other run')}" if len(runs) > 1 else ""
         echo(f"traceback of {runs[0]}{more}:")
         echo(traceback)
-
-
-def _show_minima(archive: Archive, threshold: float, where: Any, form: str) -> None:
-    minima = minimum_hidden_table(archive, threshold=threshold, where=where)
-    ratios = hidden_ratio_table(archive, threshold=threshold, where=where)
-    if form != "table":
-        document = {"archive": str(archive.path), "threshold": threshold}
-        document |= {"ratios": [_flat(row) for row in ratios]}
-        _print_rows(form, document, "minimum_hidden", [_flat(row) for row in minima])
-        return
-    varied = varying(row.other for row in minima)
-    print_table(
-        ["data", "n", *varied, "paulis", "m", "95 % interval", "whole m", "seeds", "note"],
-        [
-            [
-                row.data,
-                str(row.visible),
-                *_values(row.other, varied),
-                row.paulis,
-                _crossing(row),
-                _interval(row, *row.outside),
-                "–" if row.m_min is None else str(row.m_min),
-                str(row.seeds),
-                row.note,
-            ]
-            for row in minima
-        ],
-        left=3 + len(varied),
-        title=f"Hidden units m at which the mean TVD falls to {threshold:g}",
-    )
-    if ratios:
-        signs = {"at least": "≥ ", "at most": "≤ "}
-        print_table(
-            ["data", "n", *varied, "paulis", "m(RBM)/m", "95 % interval", "predicted"],
-            [
-                [
-                    row.data,
-                    str(row.visible),
-                    *_values(row.other, varied),
-                    row.paulis,
-                    "–" if row.ratio is None else f"{signs.get(row.kind, '')}{row.ratio:.2f}",
-                    "" if row.kind != "value" else _interval(row, "0", "∞"),
-                    str(row.prediction),
-                ]
-                for row in ratios
-            ],
-            left=3 + len(varied),
-            title="Hidden units of the RBM over those of each sqRBM",
-        )
 
 
 @click.command()
@@ -392,32 +330,3 @@ def _progress(finished: int, planned: int) -> str:
     share = f" ({finished / planned:.0%})" if planned else ""
     state = "complete" if finished == planned else "to be continued with: tnqbm run ... --resume"
     return f"{finished} of {planned} runs finished{share}: {state}"
-
-
-def _values(other: Any, keys: list[str]) -> list[str]:
-    """A result's further coordinates that have a column."""
-    return [str(dict(other).get(key, "")) for key in keys]
-
-
-def _crossing(row: MinimumHidden) -> str:
-    """Where the mean falls to the threshold, or the bound that is known of it."""
-    if row.crossing is None:
-        return f"> {row.tried[-1]}"
-    return f"≤ {row.tried[0]}" if row.at_smallest else f"{row.crossing:.2f}"
-
-
-def _flat(row: Any) -> dict[str, Any]:
-    """A result as one flat record, its further coordinates beside the main ones."""
-    record = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
-    return {**dict(record.pop("other")), **record}
-
-
-def _interval(row: MinimumHidden | HiddenRatio, low: str, high: str) -> str:
-    """A bootstrap interval, with ``low`` and ``high`` for ends that are open."""
-    if row.seeds < 2:
-        return ""
-    ends = (
-        low if row.low is None else f"{row.low:.2f}",
-        high if row.high is None else f"{row.high:.2f}",
-    )
-    return ends[0] if ends[0] == ends[1] else " to ".join(ends)

@@ -103,7 +103,7 @@ def _wrong_family(
         if set(paulis) != set(family.paulis):
             yield f"{key}: has paulis = {family.paulis!r}, not {paulis!r}"
     if product.couple is not None and not family.couples:
-        yield f"{key}: couple is for sqRBMs alone; leave it out"
+        yield f"{key}: couple is for sqRBMs and sqBMs; leave it out"
     for name in study.grid[k].settings if study.grid else ():
         if name not in family.settings:
             yield f"grid[{k}].{name}: {product.family!r} has no such setting{_settings(product)}"
@@ -115,6 +115,8 @@ def _wrong_family(
         for m in product.hidden_by_paulis.get(paulis, product.hidden):
             where: dict[str, Coordinate] = {"visible": n, "hidden": m, "paulis": paulis}
             where |= product.of_family
+            if coupled_paulis(paulis, product.couple) not in ("", paulis):
+                where["couple"] = coupled_paulis(paulis, product.couple)
             if message := failure(study.size, where):
                 yield f"{key} with visible = {n} and hidden = {m}: {message}"
                 continue

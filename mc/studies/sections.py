@@ -148,16 +148,16 @@ class FamilyKeys(Section):
         None,
         description='which visible units of `sqbm` (`"all"` if left out) and `tfim` (`"none"`) are '
         'coupled to each other: `"none"`, `"all"`, `"line"`, `"ring"`, `"lattice-4x4"`, '
-        '`"torus-4x4"`, all pairs inside `"groups-4"` of four, or the pairs, counted from 0, as in '
-        '`"0-1,1-2"`',
+        '`"torus-4x4"`, all pairs inside `"groups-4"` of four (the last of what is left), or '
+        'the pairs, counted from 0, as in `"0-1,1-2"`',
     )
     hidden_edges: str | None = Field(
         None, description="which hidden units are coupled to each other, as in `visible_edges`"
     )
     hidden_pairs: str | None = Field(
         None,
-        description='of `sqbm`: hidden units couple by `"all"` pairs of Pauli matrices, or by '
-        '`"equal"` ones; `"all"` if left out',
+        description='of `sqbm`: hidden units couple by `"all"` pairs of Pauli matrices, by '
+        '`"equal"` ones, or by those named, such as `"ZZ"` or `"XX,ZZ"`; `"all"` if left out',
     )
 
     @property

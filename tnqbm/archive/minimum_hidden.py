@@ -11,18 +11,24 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tnqbm.archive.rows import Series, Where
+from tnqbm.archive.rows import Group, Series, Where
 from tnqbm.archive.summaries import FinalGroup, Float, final_groups
 from tnqbm.core import streams
 
 if TYPE_CHECKING:
     from tnqbm.archive import Archive
+
+Count = Callable[[Group], int]
+"""What is counted of the models of a group: hidden units, or parameters."""
+
+HIDDEN: Count = attrgetter("hidden")
 
 REFERENCE = "Z"
 """The Pauli set of the classical RBM, the numerator of every ratio of hidden units."""
@@ -101,8 +107,8 @@ def minimum_hidden_table(
     same bootstrap weights of the seeds at every m (:func:`seed_weights`), so that the table is
     reproducible. Raises ValueError for senseless options and as :func:`final_groups` does.
     """
-    groups, draws = _bootstrap(archives, threshold, metric, resamples, seed, where)
-    return [_minimum(s, groups[s], draws[s], threshold, confidence) for s in groups]
+    groups, draws = bootstrap(archives, threshold, metric, resamples, seed, where)
+    return [minimum(s, groups[s], draws[s], threshold, confidence) for s in groups]
 
 
 def hidden_ratio_table(
@@ -122,32 +128,52 @@ def hidden_ratio_table(
     model cancels. Groups without a classical RBM (``paulis = "Z"``) beside them give no row.
     Resamples that bound the ratio from neither side are left out of its interval.
     """
-    groups, crossings = _bootstrap(archives, threshold, metric, resamples, seed, where)
-    rows = {s: _minimum(s, groups[s], crossings[s], threshold, confidence) for s in groups}
+    groups, crossings = bootstrap(archives, threshold, metric, resamples, seed, where)
+    rows = {s: minimum(s, groups[s], crossings[s], threshold, confidence) for s in groups}
     ratios = []
     for series, row in rows.items():
         classical = dataclasses.replace(series, paulis=REFERENCE)
         reference = rows.get(classical)
         if row.paulis == REFERENCE or reference is None:
             continue
-        ratio, kind = _ratio(reference, row)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            draws = crossings[classical] / crossings[series]
-        low, high = _interval(draws[~np.isnan(draws)], confidence)
         notes = [f"{r.paulis}: {r.note}" for r in (reference, row) if r.note]
         ratios.append(
             HiddenRatio(
                 **vars(series),
-                ratio=ratio,
-                kind=kind,
-                low=low if kind == "value" else None,
-                high=high if kind == "value" else None,
+                **ratio_of(
+                    reference, row, crossings[classical], crossings[series], confidence
+                )._asdict(),
                 prediction=len(row.paulis),
                 note="; ".join(notes),
                 seeds=min(reference.seeds, row.seeds),
             )
         )
     return ratios
+
+
+class Ratio(NamedTuple):
+    """A ratio of two crossings: what :class:`HiddenRatio` says of it."""
+
+    ratio: float | None
+    kind: str
+    low: float | None
+    high: float | None
+
+
+def ratio_of(
+    reference: MinimumHidden,
+    other: MinimumHidden,
+    reference_draws: Float,
+    draws: Float,
+    confidence: float,
+) -> Ratio:
+    """The crossing of ``reference`` over that of ``other``, from both and their resamples."""
+    ratio, kind = _ratio(reference, other)
+    if kind != "value":
+        return Ratio(ratio, kind, None, None)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = reference_draws / draws
+    return Ratio(ratio, kind, *_interval(ratios[~np.isnan(ratios)], confidence))
 
 
 def falling_fit(means: Float, weights: Float | None = None) -> Float:
@@ -181,13 +207,18 @@ def crossing_of(hidden: Sequence[int], fit: Float, threshold: float) -> float:
 
 
 def resampled_crossings(
-    groups: Sequence[FinalGroup], threshold: float, resamples: int = 2000, *, seed: int = 0
+    groups: Sequence[FinalGroup],
+    threshold: float,
+    resamples: int = 2000,
+    *,
+    seed: int = 0,
+    count: Count = HIDDEN,
 ) -> Float:
     """Crossings (resamples,) of groups in order of m, as :func:`crossing_of` gives them.
 
     Each resample weighs the runs of equal seed alike at every m (:func:`seed_weights`).
     """
-    hidden = [group.hidden for group in groups]
+    hidden = [count(group) for group in groups]
     runs = np.array([group.values.size for group in groups], dtype=np.float64)
     means = np.stack([resampled_means(group, resamples, seed=seed) for group in groups], axis=1)
     return np.array([crossing_of(hidden, falling_fit(row, runs), threshold) for row in means])
@@ -227,13 +258,14 @@ def mean_interval(
     return low, high
 
 
-def _bootstrap(
+def bootstrap(
     archives: Archive | Sequence[Archive],
     threshold: float,
     metric: str,
     resamples: int,
     seed: int,
     where: Where | None,
+    count: Count = HIDDEN,
 ) -> tuple[dict[Series, list[FinalGroup]], dict[Series, Float]]:
     """Groups of each series in order of m, and its resampled crossings (resamples,)."""
     if not math.isfinite(threshold):
@@ -245,15 +277,24 @@ def _bootstrap(
         if group.values.size:
             series.setdefault(group.series, []).append(group)
     return series, {
-        s: resampled_crossings(groups, threshold, resamples, seed=seed)
+        s: resampled_crossings(groups, threshold, resamples, seed=seed, count=count)
         for s, groups in series.items()
     }
 
 
-def _minimum(
-    series: Series, groups: Sequence[FinalGroup], draws: Float, threshold: float, confidence: float
+def minimum(
+    series: Series,
+    groups: Sequence[FinalGroup],
+    draws: Float,
+    threshold: float,
+    confidence: float,
+    count: Count = HIDDEN,
 ) -> MinimumHidden:
-    tried = tuple(group.hidden for group in groups)
+    """The crossing of one series, from its groups in order of m and its resampled crossings.
+
+    Where ``count`` counts parameters these take the place of m in all numbers but the note.
+    """
+    tried = tuple(count(group) for group in groups)
     means = np.array([group.mean for group in groups])
     fit = falling_fit(means, np.array([group.values.size for group in groups], dtype=np.float64))
     crossing = crossing_of(tried, fit, threshold)
@@ -266,7 +307,7 @@ def _minimum(
         high=high,
         m_min=m_min,
         at_smallest=crossing == 0.0,
-        note=_minimum_note(groups, means, threshold, m_min),
+        note=_minimum_note(groups, means, fit, threshold),
         tried=tried,
         seeds=min(len(group.seeds) for group in groups),
     )
@@ -290,10 +331,10 @@ def _central(draws: Float, confidence: float) -> tuple[float, float]:
     return float(low), float(ordered[math.ceil((1.0 - tail) * (draws.size - 1))])
 
 
-def _minimum_note(
-    groups: Sequence[FinalGroup], means: Float, threshold: float, m_min: int | None
-) -> str:
+def _minimum_note(groups: Sequence[FinalGroup], means: Float, fit: Float, threshold: float) -> str:
     tried = [group.hidden for group in groups]
+    below = np.flatnonzero(fit < threshold)
+    m_min = tried[int(below[0])] if below.size else None
     notes = []
     if m_min is None:
         notes.append("not reached")

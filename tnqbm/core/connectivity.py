@@ -200,9 +200,9 @@ def edges(name: str, units: int) -> list[tuple[int, int]]:
 
     ``"none"``; ``"all"`` pairs; neighbours on a ``"line"``, a ``"ring"``, and, unit ``y cols + x``
     in row y and column x, a ``"lattice-4x4"`` or ``"torus-4x4"`` of 4 rows and 4 columns; all pairs
-    inside ``"groups-4"`` of four units that follow one another; or the pairs themselves, units
-    counted from 0, as in ``"0-1,1-2"``. Raises ValueError for an unknown name, and for units that
-    do not fit.
+    inside ``"groups-4"`` of four units that follow one another, the last of what is left; or the
+    pairs themselves, units counted from 0, as in ``"0-1,1-2"``. Raises ValueError for an unknown
+    name, and for units that do not fit.
     """
     if _PAIRS.fullmatch(name):
         return _listed(name, units)
@@ -213,8 +213,8 @@ def edges(name: str, units: int) -> list[tuple[int, int]]:
         raise ValueError(f"edges {name!r} are not known; names look like {EDGE_FORMS}{hint}")
     if found[4] is not None:
         size = int(found[4])
-        if size < 1 or units % size:
-            raise ValueError(f"edges {name!r} need a multiple of {size} units, got {units}")
+        if size < 1:
+            raise ValueError(f"edges {name!r}: groups have at least 1 unit")
         label = np.arange(units) // size
         coupled = label[:, None] == label
     elif name in ("none", "all"):

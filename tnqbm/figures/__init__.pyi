@@ -13,3 +13,4 @@ from .minimum import minimum_hidden as minimum_hidden
 from .saving import SUFFIXES as SUFFIXES
 from .saving import check_figure_path as check_figure_path
 from .saving import save_figure as save_figure
+from .savings import savings as savings

@@ -8,6 +8,7 @@ those of single qubits, state by state, and on the mean of the groups' Gibbs sta
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,16 @@ CHUNK_STATES = 1 << 16
 
 NEGLIGIBLE = 1e-17
 """States whose probabilities add up to less than this have no part in exact averages."""
+
+
+class Part(NamedTuple):
+    """What is known of states of some models: spins (1 or b, K, n), averages of single qubits
+    (b, K, Q), Gibbs states of the groups (b, K, numbers), and log p~ (b, K)."""
+
+    spins: Float
+    sigma: Float
+    rho: Float
+    log_weights: Float
 
 
 class GroupStates:
@@ -65,9 +76,8 @@ class GroupStates:
     def averages(self, theta: Float, states: States, weights: Float) -> Float:
         """sum_k weights_k <term>_k of all terms, (B, size); weights (1 or B, K)."""
         total = np.zeros(theta.shape)
-        for b, chunk, values, sigma, rho in self._parts(theta, states):
-            q = weights[b if weights.shape[0] > 1 else 0, chunk]
-            total[b] += self._summed(q, values, sigma, rho)
+        for models, chunk, part in self._parts(theta, states):
+            total[models] += self._summed(of_models(weights, models)[:, chunk], part)
         return total
 
     def at_means(self, vector: Float, x: Float) -> tuple[Float, Float]:
@@ -92,11 +102,11 @@ class GroupStates:
         Sums of parts of a list of states add up to the sum of the whole, bit by bit.
         """
         total = np.zeros(theta.shape, np.int64)
-        for b, _, values, sigma, rho in self._parts(theta, states):
-            for numbers in (sigma, rho):
+        for models, _, part in self._parts(theta, states):
+            for numbers in (part.sigma, part.rho):
                 np.rint(numbers * SCALE, out=numbers)
-            summed = self._summed(np.ones(len(values)), values, sigma, rho, SCALE)
-            total[b] += summed.astype(np.int64)
+            summed = self._summed(np.ones(part.spins.shape[:2]), part, SCALE)
+            total[models] += summed.astype(np.int64)
         return total
 
     def sums_of_both(self, theta: Float, data: States, chains: States) -> NDArray[np.int64]:
@@ -106,6 +116,29 @@ class GroupStates:
     def mean(self, sums: NDArray[np.int64], total: int) -> Float:
         """Averages from the sums over ``total`` states."""
         return np.asarray(sums / (SCALE * total))
+
+    @property
+    def holds_all(self) -> bool:
+        """Whether all visible states are treated at a time, as :meth:`over_all` needs it."""
+        return self.layout.n < 30 and 1 << self.layout.n <= self._chunk
+
+    def over_all(self, theta: Float, q: Float | None = None) -> tuple[Float, Float, Float | None]:
+        """One pass over all visible states: log Z (B,) and the averages of all terms (B, size).
+
+        The third part are averages under other probabilities q (1 or B, 2**n) of the states, None
+        without. For layouts that ``holds_all``.
+        """
+        n = self.layout.n
+        log_z, model = np.empty(theta.shape[0]), np.empty(theta.shape)
+        data = None if q is None else np.empty(theta.shape)
+        states = states_of(np.arange(1 << n), n)[None]
+        for models, _, part in self._parts(theta, states):
+            log_z[models] = logsumexp(part.log_weights, axis=1)
+            p = np.exp(part.log_weights - log_z[models, None])
+            model[models] = self._summed(p, part)
+            if data is not None and q is not None:
+                data[models] = self._summed(of_models(q, models), part)
+        return log_z, model, data
 
     def work(self) -> Float:
         """Work space of the kernels, a row for every thread."""
@@ -118,35 +151,48 @@ class GroupStates:
             self._work = aligned((threads, -(-size // 16) * 16), np.float64)
         return self._work
 
-    def _parts(
-        self, theta: Float, states: States
-    ) -> Iterator[tuple[int, slice, Float, Float, Float]]:
-        """Spins, averages of single qubits and Gibbs states, by model and chunk of states."""
-        layout, pars = self.layout, self.layout.pack(theta)
-        for first in range(0, states.shape[1], self._chunk):
-            chunk = slice(first, min(first + self._chunk, states.shape[1]))
-            for b in range(theta.shape[0]):
-                own = states[b if states.shape[0] > 1 else 0, chunk]
-                sigma = np.empty((1, len(own), layout.fields))
-                rho = np.empty((1, len(own), layout.matrix_numbers))
+    def _parts(self, theta: Float, states: States) -> Iterator[tuple[slice, slice, Part]]:
+        """What is known of states given v, by models and chunk of states."""
+        layout, pars, count = self.layout, self.layout.pack(theta), states.shape[1]
+        network = layout.network
+        together = max(1, self._chunk // max(1, count))
+        for first in range(0, count, self._chunk):
+            chunk = slice(first, min(first + self._chunk, count))
+            for one in range(0, theta.shape[0], together):
+                models = slice(one, min(one + together, theta.shape[0]))
+                own = np.ascontiguousarray(of_models(states, models)[:, chunk])
+                shape = (models.stop - one, own.shape[1])
+                sigma = np.empty((*shape, layout.fields))
+                rho = np.empty((*shape, layout.matrix_numbers))
+                log_weights = np.empty(shape)
                 state_averages(
-                    pars[b : b + 1], layout.n, layout.n_paulis, layout.fields, self._lanes,
-                    layout.first_matrix, layout.network.groups, np.ascontiguousarray(own[None]),
-                    self.work(), sigma, rho,
+                    pars[models], layout.n, layout.n_paulis, layout.fields, self._lanes,
+                    layout.first_matrix, network.groups, network.edge_starts, network.neighbours,
+                    network.edges, own, self.work(), sigma, rho, log_weights,
                 )  # fmt: skip
-                yield b, chunk, spins(own), sigma[0], rho[0]
+                yield models, chunk, Part(spins(own), sigma, rho, log_weights)
 
-    def _summed(
-        self, q: Float, values: Float, sigma: Float, rho: Float, unit: float = 1.0
-    ) -> Float:
-        """Sums with weights q over the states of a chunk; averages come in this unit."""
+    def _summed(self, q: Float, part: Part, unit: float = 1.0) -> Float:
+        """Sums (b, size) with weights q (1 or b, K) over states; averages come in this unit."""
+        layout = self.layout
         with one_thread():
-            weighted = q[:, None] * values
-            products = weighted.T @ sigma
-            pairs = weighted.T @ values * unit
-            return self.layout.vector_of(
-                q @ values * unit, q @ sigma, products, pairs, self.layout.expectations(q @ rho)
+            weighted = np.swapaxes(q[:, :, None] * part.spins, 1, 2)
+            row = q[:, None]
+            pairs = np.empty(0)
+            if len(layout.visible_edges):
+                pairs = weighted @ part.spins * unit
+            return layout.vectors_of(
+                (row @ part.spins)[:, 0] * unit,
+                (row @ part.sigma)[:, 0],
+                weighted @ part.sigma,
+                pairs,
+                layout.expectations((row @ part.rho)[:, 0]),
             )
+
+
+def of_models(lists: NDArray[Any], models: slice) -> NDArray[Any]:
+    """What belongs to these models of lists (1 or B, ...), one list for all if 1."""
+    return lists if lists.shape[0] == 1 else lists[models]
 
 
 def all_log_weights(found: GroupStates, vector: Float) -> Float:
@@ -161,19 +207,26 @@ def all_log_weights(found: GroupStates, vector: Float) -> Float:
     return out
 
 
-def enumerated(found: GroupStates, vector: Float, *, averages: bool = True) -> tuple[float, Float]:
-    """log Z and the expectations (size,) of all terms, of one model with parameters (size,).
+def log_partitions(found: GroupStates, theta: Float) -> Float:
+    """log Z (B,) of models with parameters (B, size); ValueError for more than 26 units."""
+    return np.array([logsumexp(all_log_weights(found, row)) for row in theta])
 
-    Without ``averages`` these are zero. ValueError for more than 26 visible units.
+
+def enumerated(found: GroupStates, theta: Float) -> tuple[Float, Float]:
+    """log Z (B,) and the expectations (B, size) of all terms, of models (B, size).
+
+    ValueError for more than 26 visible units.
     """
-    log_weights = all_log_weights(found, vector)
-    log_z = float(logsumexp(log_weights))
-    total = np.zeros((1, found.layout.size))
-    if averages:
-        p = np.exp(log_weights - log_z)
+    if found.holds_all:
+        return found.over_all(theta)[:2]
+    log_z, total = np.empty(theta.shape[0]), np.zeros(theta.shape)
+    for b, vector in enumerate(theta):
+        log_weights = all_log_weights(found, vector)
+        log_z[b] = logsumexp(log_weights)
+        p = np.exp(log_weights - log_z[b])
         likely = np.flatnonzero(p > NEGLIGIBLE / p.size)
         for first in range(0, likely.size, CHUNK_STATES):
             index = likely[first : first + CHUNK_STATES]
             states = states_of(index, found.layout.n)
-            total += found.averages(vector[None], states[None], p[index][None])
-    return log_z, np.asarray(total[0])
+            total[b] += found.averages(vector[None], states[None], p[index][None])[0]
+    return log_z, total

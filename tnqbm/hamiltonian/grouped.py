@@ -49,10 +49,11 @@ class SqBM:
     visible_edges, hidden_edges : None, pairs of units of one layer counted from 0, or names such as
         "groups-4" or "lattice-8x8", see :func:`tnqbm.core.connectivity.edges`.
     paulis : the hidden Pauli set, one to three different letters of X, Y, Z.
-    hidden_pairs : "all" pairs of Pauli matrices in couplings of hidden qubits, or "equal" ones.
+    hidden_pairs : "all" pairs of Pauli matrices in couplings of hidden qubits, "equal" ones, or
+        those named, such as "ZZ" or "XX,ZZ".
     mask : (n, m) bool, which visible and hidden units are coupled; None: all.
     parameters : a vector, or arrays by group of terms: "a" (n,), "b" (P, m), "w" (P, n, m),
-        "visible" (edges,), "hidden" (edges, P, P), or (edges, P) of equal pairs.
+        "visible" (edges,), "hidden" (edges, P, P), or (edges, pairs) of fewer.
     scale, seed : instead of ``parameters``, numbers drawn uniformly from [-scale, scale].
 
     ``layout`` says where the parameters stand, and ``vector`` (n_parameters,) holds them,
@@ -109,7 +110,7 @@ class SqBM:
             [(int(i), int(k)) for i, k in layout.visible_edges],
             [(int(j), int(k)) for j, k in layout.hidden_edges],
             layout.paulis,
-            "equal" if layout.equal else "all",
+            layout.hidden_pairs,
             layout.mask,
         )
         return terms.hamiltonian(self.vector, 1.0, None)
@@ -132,7 +133,7 @@ class SqBM:
             "n_visible": layout.n,
             "n_hidden": layout.m,
             "paulis": layout.paulis,
-            "hidden_pairs": "equal" if layout.equal else "all",
+            "hidden_pairs": layout.hidden_pairs,
         }
         write_tree(path, arrays, facts, kind="model", overwrite=False)
 
@@ -264,7 +265,7 @@ class SqBM:
 
     def expectations(self) -> Float:
         """Expectations (n_parameters,) of all terms in the Gibbs state, by enumeration."""
-        return enumerated(self._states, self.vector)[1]
+        return np.asarray(enumerated(self._states, self.vector[None])[1][0])
 
     @checked(target=TARGET)
     def positive_phase(self, target: Target) -> Float:

@@ -16,8 +16,8 @@ from tnqbm.hamiltonian.models import (
     Seed,
     check_scale,
     check_sizes,
+    coupled_letters,
     edge_list,
-    equal_pairs,
 )
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
@@ -40,7 +40,7 @@ def layout_of(
         None if mask is None else checked_mask(mask, n, m),
         edge_list("visible_edges", visible_edges, n),
         edge_list("hidden_edges", hidden_edges, m),
-        equal_pairs(hidden_pairs),
+        hidden_pairs,
     )
 
 
@@ -80,11 +80,12 @@ def model_arguments(hamiltonian: PauliHamiltonian) -> dict[str, Any]:
     paulis = "".join(p for p in "XYZ" if p in letters) or PAPER_SETS[1]
     visible_edges = sorted(found["visible"])
     hidden_edges = sorted({(j, k) for (j, _), (k, _) in found["hidden"]})
-    equal = all(p == r for (_, p), (_, r) in found["hidden"])
+    hidden_pairs = _named_pairs(paulis, {p + r for (_, p), (_, r) in found["hidden"]})
     mask = np.zeros((n, m), np.bool_)
     size = len(paulis)
     a, b, w = np.zeros(n), np.zeros((size, m)), np.zeros((size, n, m))
-    pairs = np.zeros((len(hidden_edges), size, size))
+    kinds = coupled_letters(hidden_pairs, paulis)
+    pairs = np.zeros((len(hidden_edges), len(kinds)))
     for (i,), value in found["a"].items():
         a[i] = value
     for ((j, p),), value in found["b"].items():
@@ -92,22 +93,28 @@ def model_arguments(hamiltonian: PauliHamiltonian) -> dict[str, Any]:
     for (i, (j, p)), value in found["w"].items():
         mask[i, j], w[paulis.index(p), i, j] = True, value
     for ((j, p), (k, r)), value in found["hidden"].items():
-        pairs[hidden_edges.index((j, k)), paulis.index(p), paulis.index(r)] = value
-    if equal:
-        pairs = np.diagonal(pairs, axis1=1, axis2=2)
+        pairs[hidden_edges.index((j, k)), kinds.index(p + r)] = value
     return {
         "n": n,
         "m": m,
         "visible_edges": visible_edges,
         "hidden_edges": hidden_edges,
         "paulis": paulis,
-        "hidden_pairs": "equal" if equal else "all",
+        "hidden_pairs": hidden_pairs,
         "mask": mask,
         "parameters": {
             "a": a,
             "b": b,
             "w": w,
             "visible": np.array([found["visible"][edge] for edge in visible_edges]),
-            "hidden": pairs,
+            "hidden": pairs.reshape(-1, size, size) if hidden_pairs == "all" else pairs,
         },
     }
+
+
+def _named_pairs(paulis: str, used: set[str]) -> str:
+    """The name of the pairs of letters that couple hidden units, "equal" if none do."""
+    for name in ("equal", "all"):
+        if used == set(coupled_letters(name, paulis)):
+            return name
+    return ",".join(kind for kind in coupled_letters("all", paulis) if kind in used) or "equal"

@@ -18,6 +18,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from tnqbm.core.paulis import pauli_string
+from tnqbm.hamiltonian.models import coupled_letters
 from tnqbm.kernels.group_traces import MAX_GROUP
 
 Float = NDArray[np.float64]
@@ -49,7 +50,7 @@ class GroupLayout:
     """The parameters of sqBMs of one shape: vectors, and packed arrays for kernels.
 
     A vector holds a (n,), b (P, m), w (P, coupled pairs of ``mask``), one number for each of
-    ``visible_edges``, and those of ``hidden_edges`` (edges, P, P), or (edges, P) if ``equal``, as
+    ``visible_edges``, and those of ``hidden_edges`` (edges, pairs of letters), as
     :func:`tnqbm.hamiltonian.sqbm` orders them. A packed array holds a (n,), b (Q,), w (n, Q), the
     couplings of visible units, and the coupling matrices of the groups, where Q = P m counts the
     fields in the order of kernels. Raises ValueError for groups of more than four hidden qubits.
@@ -63,21 +64,21 @@ class GroupLayout:
         mask: NDArray[np.bool_] | None,
         visible_edges: Sequence[Edge],
         hidden_edges: Sequence[Edge],
-        equal: bool,
+        hidden_pairs: str,
     ) -> None:
         self.n, self.m, self.paulis, self.mask = n, m, paulis, mask
         self.visible_edges = np.array(visible_edges, np.int64).reshape(-1, 2)
         self.hidden_edges = np.array(hidden_edges, np.int64).reshape(-1, 2)
         self.groups = hidden_groups(m, self.hidden_edges)
         _check_groups(self.groups)
-        self.equal = equal
+        self.hidden_pairs = hidden_pairs
+        self.letters = coupled_letters(hidden_pairs, paulis)
         self.n_paulis = len(paulis)
         self.axis = [AXES[3].index(p) for p in paulis]
         if self.n_paulis < 3:
             self.axis = list(range(self.n_paulis))
         self.coupled = np.ones((n, m), np.bool_) if mask is None else mask
-        self._pairs = [(p, r) for p in range(self.n_paulis) for r in range(self.n_paulis)
-                       if p == r or not equal]  # fmt: skip
+        self._pairs = [(paulis.index(p), paulis.index(r)) for p, r in map(tuple, self.letters)]
         self.fields = self.n_paulis * m
         pairs = int(self.coupled.sum())
         visible, hidden = len(visible_edges), len(hidden_edges) * len(self._pairs)
@@ -108,20 +109,20 @@ class GroupLayout:
             *(f"w[{p},{i},{j}]" for p in letters for i, j in coupled),
             *(f"visible[{i},{k}]" for i, k in self.visible_edges.tolist()),
             *(
-                f"hidden[{j},{k},{letters[p]},{letters[r]}]"
+                f"hidden[{j},{k},{p},{r}]"
                 for j, k in self.hidden_edges.tolist()
-                for p, r in self._pairs
+                for p, r in map(tuple, self.letters)
             ),
         ]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, GroupLayout):
             return NotImplemented
-        return (self.n, self.m, self.paulis, self.equal) == (
+        return (self.n, self.m, self.paulis, self.letters) == (
             other.n,
             other.m,
             other.paulis,
-            other.equal,
+            other.letters,
         ) and all(
             np.array_equal(one, two)
             for one, two in (
@@ -139,7 +140,7 @@ class GroupLayout:
         P = self.n_paulis
         whole = np.zeros((P, self.n, self.m))
         whole[:, self.coupled] = w.reshape(P, -1)
-        kinds = (P,) if self.equal else (P, P)
+        kinds = (P, P) if self.hidden_pairs == "all" else (len(self.letters),)
         return {
             "a": a,
             "b": b.reshape(P, self.m),
@@ -147,6 +148,15 @@ class GroupLayout:
             "visible": visible,
             "hidden": hidden.reshape(-1, *kinds),
         }
+
+    def fields_only(self, couple: str | None) -> NDArray[np.bool_]:
+        """Which entries of a vector couple visible units to Pauli matrices that are not in
+        ``couple``, (size,); none if that is None."""
+        out = np.zeros(self.size, np.bool_)
+        if couple is not None:
+            w = out[self.parts[2]].reshape(self.n_paulis, -1)
+            w[[p not in couple for p in self.paulis]] = True
+        return out
 
     def pack(self, theta: Float) -> Float:
         """Packed arrays (B, packed_size) of vectors (B, size)."""
@@ -159,25 +169,30 @@ class GroupLayout:
         return out
 
     def expectations(self, rho: Float) -> Float:
-        """Expectations of the couplings of hidden units from the groups' states, stored as the
-        coupling matrices are."""
-        return np.asarray(self._matrices.T @ rho)
+        """Expectations (b, couplings) of the couplings of hidden units from the groups' states
+        (b, numbers), stored as the coupling matrices are."""
+        return np.asarray((self._matrices.T @ rho.T).T)
 
-    def vector_of(
+    def vectors_of(
         self, a: Float, fields: Float, products: Float, pairs: Float, hidden: Float
     ) -> Float:
-        """What belongs to the entries of a vector, (size,), from what belongs to the units.
+        """What belongs to the entries of vectors, (b, size), from what belongs to the units.
 
-        ``fields`` (Q,) and ``products`` (n, Q) are in the order of kernels, ``pairs`` is (n, n) and
+        ``fields`` (b, Q) and ``products`` (b, n, Q) are in the order of kernels, ``a`` is
+        (1 or b, n), ``pairs`` (1 or b, n, n), which nothing is read of without visible edges, and
         ``hidden`` in the order of vectors.
         """
-        packed = np.concatenate([a, fields, products.ravel()])
-        out = np.empty(self.size)
+        count = fields.shape[0]
+        packed = np.concatenate(
+            [np.broadcast_to(a, (count, self.n)), fields, products.reshape(count, -1)], axis=1
+        )
+        out = np.empty((count, self.size))
         held = np.flatnonzero(self._place >= 0)
-        out[self._place[held]] = packed[held]
-        i, k = self.visible_edges.T
-        out[self.parts[3]] = pairs[i, k]
-        out[self.parts[4]] = hidden
+        out[:, self._place[held]] = packed[:, held]
+        if len(self.visible_edges):
+            i, k = self.visible_edges.T
+            out[:, self.parts[3]] = pairs[:, i, k]
+        out[:, self.parts[4]] = hidden
         return out
 
     def slots(self) -> Index:

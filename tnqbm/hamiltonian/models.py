@@ -129,9 +129,10 @@ def sqbm(
 
     Terms are in this order, and these are the groups of ``parameters``: "a" (n,), "b" (P, m),
     "w" (P, n, m), "visible" (edges,), "hidden" (edges, P, P), each in C order. With
-    ``hidden_pairs="equal"`` only P = P', and "hidden" is (edges, P). ``mask`` (n, m) bool says
-    which visible and hidden units are coupled, None all of them. Without edges the model is
-    ``SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask)``.
+    ``hidden_pairs="equal"`` only P = P', and "hidden" is (edges, P); with pairs of letters such as
+    "ZZ" or "XX,ZZ" these alone, the letter of the first unit first, and "hidden" is (edges, pairs).
+    ``mask`` (n, m) bool says which visible and hidden units are coupled, None all of them. Without
+    edges the model is ``SqRBM.uniform(n, m, paulis, scale=scale, seed=seed, mask=mask)``.
     """
     terms = sqbm_terms(n, m, visible_edges, hidden_edges, paulis, hidden_pairs, mask)
     return terms.hamiltonian(parameters, scale, seed)
@@ -164,14 +165,13 @@ def sqbm_terms(
     )
     pairs = edge_list("visible_edges", visible_edges, n)
     terms.add("visible", (len(pairs),), [{i: "Z", k: "Z"} for i, k in pairs])
-    equal = equal_pairs(hidden_pairs)
-    kinds = [(p, r) for p in letters for r in letters if p == r or not equal]
+    kinds = coupled_letters(hidden_pairs, letters)
     pairs = edge_list("hidden_edges", hidden_edges, m)
-    shape = (len(letters),) if equal else (len(letters), len(letters))
+    shape = (len(letters), len(letters)) if hidden_pairs == "all" else (len(kinds),)
     terms.add(
         "hidden",
         (len(pairs), *shape),
-        [{n + j: p, n + k: r} for j, k in pairs for p, r in kinds],
+        [{n + j: p, n + k: r} for j, k in pairs for p, r in map(tuple, kinds)],
     )
     return terms
 
@@ -273,11 +273,26 @@ def _mask(mask: ArrayLike | None, n: int, m: int) -> NDArray[np.bool_]:
     return np.ones((n, m), dtype=np.bool_) if checked is None else checked
 
 
-def equal_pairs(hidden_pairs: str) -> bool:
-    """Whether only equal Pauli matrices couple; ValueError unless "all" or "equal"."""
-    if hidden_pairs not in ("all", "equal"):
-        raise ValueError(f"hidden_pairs must be 'all' or 'equal', got {hidden_pairs!r}")
-    return hidden_pairs == "equal"
+def coupled_letters(hidden_pairs: str, paulis: str) -> list[str]:
+    """Pairs of letters of ``paulis`` that couple hidden units, in the order of terms.
+
+    ``hidden_pairs`` is "all", "equal", or pairs such as "ZZ" or "XX,ZZ"; ValueError for others.
+    """
+    every = [p + r for p in paulis for r in paulis]
+    if hidden_pairs == "all":
+        return every
+    if hidden_pairs == "equal":
+        return [p + p for p in paulis]
+    found = hidden_pairs.split(",")
+    for kind in found:
+        if kind not in every:
+            raise ValueError(
+                f"hidden_pairs must be 'all', 'equal' or pairs of the letters of {paulis!r} such "
+                f"as {','.join(p + p for p in paulis)!r}, got {hidden_pairs!r}"
+            )
+    if len(set(found)) < len(found):
+        raise ValueError(f"hidden_pairs repeats a pair: {hidden_pairs!r}")
+    return found
 
 
 def check_sizes(n: int, m: int) -> None:

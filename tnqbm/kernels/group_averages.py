@@ -21,7 +21,7 @@ from tnqbm.kernels.group_traces import (
 )
 from tnqbm.kernels.parts import part
 from tnqbm.kernels.simd import absolute, exp, largest, load, maximum, sqrt, store
-from tnqbm.kernels.simd_math import exp_minus_twice, minimum, where_less
+from tnqbm.kernels.simd_math import exp_minus_twice, log, minimum, where_less
 
 LEAST = 1e-20
 """Entries beside the diagonal are at least so large, in units of the largest of all."""
@@ -35,17 +35,17 @@ def gibbs_work_numbers(width: int) -> int:
 
 @part
 def gibbs_state(fields, at, constant, first, k, P, W, state, work):
-    """The Gibbs states of W matrices; arguments as of :func:`group_traces.log_trace`.
+    """The Gibbs states of W matrices, and log Tr exp(-H); arguments as of
+    :func:`group_traces.log_trace`.
 
-    They are stored as couplings are: of one Pauli matrix the diagonal, else the lower triangle,
-    real parts and, of three Pauli matrices, imaginary parts. Numbers beside the diagonal are
-    doubled, so that the expectation of a term is the sum of products with its matrix.
+    The states are stored as couplings are: of one Pauli matrix the diagonal, else the lower
+    triangle, real parts and, of three Pauli matrices, imaginary parts. Numbers beside the diagonal
+    are doubled, so that the expectation of a term is the sum of products with its matrix.
     """
     size = 1 << k
     if P == 1:
         diagonal(fields, at, constant, first, k, W, state)
-        _weigh(state, size, W)
-        return
+        return _weigh(state, size, W)
     half = size * (size + 1) // 2 * W
     a, rest = state[:half], work
     if P == 3:
@@ -53,8 +53,7 @@ def gibbs_state(fields, at, constant, first, k, P, W, state, work):
     else:
         b, rest = rest[:half], rest[half:]
     if k == 1:
-        _single_state(fields, at, P, W, a, b)
-        return
+        return _single_state(fields, at, P, W, a, b)
     fill_real(fields, at, constant, first, k, P, W, a)
     if P == 3:
         fill_imaginary(fields, at, constant, first + half // W, k, W, b)
@@ -73,15 +72,17 @@ def gibbs_state(fields, at, constant, first, k, P, W, state, work):
     _eigenvectors(d, e, x, size, W)
     _turn(kept, x, y, size, W)
     _reflect(a, b, kept, x, y, size, W)
-    _weigh(d, size, W)
+    found = _weigh(d, size, W)
     _mix(d, x, y, size, W, a, b)
+    return found
 
 
 @part
 def _single_state(fields, at, P, W, a, b):
-    """The state of one qubit in a field, of two or three Pauli matrices."""
+    """The state of one qubit in a field, of two or three Pauli matrices; log Tr exp(-H)."""
     r = length(fields, at, W, P)
-    ratio = tanh_ratio(exp_minus_twice(r), r) * -0.5
+    falling = exp_minus_twice(r)
+    ratio = tanh_ratio(falling, r) * -0.5
     z = ratio * load(fields, at + (P - 1) * W)
     store(a, 0, z + 0.5)
     store(a, W, ratio * 2.0 * load(fields, at))
@@ -90,11 +91,12 @@ def _single_state(fields, at, P, W, a, b):
     store(b, 0, zero)
     store(b, W, ratio * 2.0 * load(fields, at + W) if P == 3 else zero)
     store(b, 2 * W, zero)
+    return r + log(falling + 1.0)
 
 
 @part
 def _weigh(d, size, W):
-    """exp(-d) / sum exp(-d) in place of d."""
+    """exp(-d) / sum exp(-d) in place of d; log sum exp(-d)."""
     lowest = load(d, 0)
     for r in range(1, size):
         lowest = minimum(lowest, load(d, r * W))
@@ -103,9 +105,10 @@ def _weigh(d, size, W):
         weight = exp(lowest - load(d, r * W))
         store(d, r * W, weight)
         total = total + weight
-    total = 1.0 / total
+    inverse = 1.0 / total
     for r in range(size):
-        store(d, r * W, load(d, r * W) * total)
+        store(d, r * W, load(d, r * W) * inverse)
+    return log(total) - lowest
 
 
 @part

@@ -128,11 +128,15 @@ def _field_averages(state, k, P, W, at, sigma):
 
 
 @parallel_over(lambda sigma, W: sigma.shape[0] * ((sigma.shape[1] + W - 1) // W))
-def state_averages(task, pars, n, P, Q, W, first, groups, states, work, sigma, rho):
-    """Averages in the Gibbs states of the groups, of states (1 or B, K, n).
+def state_averages(
+    task, pars, n, P, Q, W, first, groups, edge_starts, neighbours, edges, states, work, sigma, rho,
+    out,
+):  # fmt: skip
+    """Averages in the Gibbs states of the groups, of states (1 or B, K, n), and log weights.
 
     ``sigma`` (B, K, Q) are those of single qubits, and ``rho`` (B, K, C) the states themselves,
-    stored as couplings are, see :func:`tnqbm.kernels.group_averages.gibbs_state`.
+    stored as couplings are, see :func:`tnqbm.kernels.group_averages.gibbs_state`; ``out`` (B, K) is
+    log p~.
     """
     count = sigma.shape[1]
     blocks = (count + W - 1) // W
@@ -140,18 +144,22 @@ def state_averages(task, pars, n, P, Q, W, first, groups, states, work, sigma, r
     b = task // blocks
     begin = task % blocks * W
     space = work[get_thread_id()]
+    total, space = space[:W], space[W:]
     s, space = space[: n * W], space[n * W :]
     phi, space = space[: Q * W], space[Q * W :]
     own, space = space[: Q * W], space[Q * W :]
     found, space = space[:size], space[size:]
     take_spins(states[b if states.shape[0] > 1 else 0], begin, W, s)
     group_fields(pars[b], n, Q, W, s, phi)
+    x = visible_energy(pars[b], n, Q, W, s, edge_starts, neighbours, edges) * -1.0
     for g in range(groups.shape[0]):
         at, k = groups[g, 0] * P * W, groups[g, 1]
         state = found[groups[g, 2] * W :]
-        gibbs_state(phi, at, pars[b], first + groups[g, 2], k, P, W, state, space)
+        x = x + gibbs_state(phi, at, pars[b], first + groups[g, 2], k, P, W, state, space)
         _field_averages(state, k, P, W, at, own)
+    store(total, 0, x)
     for lane in range(min(W, count - begin)):
+        out[b, begin + lane] = total[lane]
         for q in range(Q):
             sigma[b, begin + lane, q] = own[q * W + lane]
         for c in range(rho.shape[2]):

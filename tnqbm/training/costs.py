@@ -24,6 +24,10 @@ ROWS = 1000
 """Rows of data assumed where an update uses all of them and their number is not known."""
 
 
+ONE_PASS = 12
+"""Visible units up to which sqBMs of small groups take one pass over all states an update."""
+
+
 class Size(NamedTuple):
     """The size of a model to be trained, for forecasts and checks.
 
@@ -66,6 +70,8 @@ def enumerated_update_cost(size: Size) -> float:
     if size.forecast is not None:
         return 1e9 * size.forecast.seconds + 7500.0
     if size.work is not None:
+        if size.n_visible <= ONE_PASS:
+            return 2.0**size.n_visible * size.work.averages + 10.0 * size.terms + 3e4
         rows = size.rows or min(ROWS, 2.0 ** min(size.n_visible, 40))
         return enumeration_cost(size) + rows * size.work.averages + 5.0 * size.terms + 2e4
     n, m, p = size.n_visible, size.n_hidden, size.n_paulis

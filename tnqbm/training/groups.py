@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm.base.arguments import checked, one_of, several
+from tnqbm.core.states import index_of
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.forecast import group_work
-from tnqbm.hamiltonian.group_states import GroupStates, enumerated
+from tnqbm.hamiltonian.group_states import GroupStates, enumerated, log_partitions
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.training.costs import Size
@@ -35,7 +36,7 @@ States = NDArray[np.uint8]
 
 
 class SqBMProblem:
-    """sqBMs of one layout, each with a target; all parameters are trained.
+    """sqBMs of one layout, each with a target; ``frozen`` (size,) parameters are not trained.
 
     All targets must have supports of one size; ``tests`` and ``valids`` as for
     :class:`tnqbm.training.problems.SqRBMProblem`. Raises ValueError if layouts or sizes differ.
@@ -57,6 +58,7 @@ class SqBMProblem:
         *,
         tests: Sequence[Target] | None = None,
         valids: Sequence[Target] | None = None,
+        frozen: NDArray[np.bool_] | None = None,
     ) -> None:
         check_targets("SqBM", [model.n_visible for model in models], targets)
         self.layout = models[0].layout
@@ -66,7 +68,7 @@ class SqBMProblem:
         self.n_units = self.n_visible
         self.theta = np.stack([model.to_vector() for model in models])
         self.n_parameters = self.layout.size
-        self.frozen = np.zeros(self.n_parameters, dtype=np.bool_)
+        self.frozen = np.zeros(self.n_parameters, np.bool_) if frozen is None else frozen
         self.couplings: Selection = slice(self.layout.parts[2].start, self.n_parameters)
         self.states, self.probabilities = stacked(targets)
         parts = {"test": tests, "valid": valids}
@@ -100,13 +102,13 @@ class SqBMProblem:
         raise NotImplementedError("sqBMs have no centred gradient")
 
     def exact_estimator(self, context: Context) -> GradientEstimator:
-        return GroupEnumeration(GroupStates(self.layout))
+        return GroupEnumeration(GroupStates(self.layout), self.states, self.probabilities)
 
     def exact_evaluator(self, context: Context) -> LogPartition:
         found = GroupStates(self.layout)
 
         def log_partition(theta: Float, rows: Rows, step: int) -> tuple[Float, Float]:
-            log_z = np.array([enumerated(found, row, averages=False)[0] for row in theta])
+            log_z = log_partitions(found, theta)
             return log_z, np.zeros_like(log_z)
 
         return log_partition
@@ -149,25 +151,39 @@ class GroupAverages:
         self._found, self._states, self._q = found, states, probabilities
 
     def moments(self, theta: Float, rows: Rows) -> Float:
-        return self._found.averages(theta, self._of(self._states, rows), self._of(self._q, rows))
+        return self._found.averages(theta, of_rows(self._states, rows), of_rows(self._q, rows))
 
     def log_weights(self, theta: Float, rows: Rows) -> Float:
-        return self._found.log_weights(theta, self._of(self._states, rows))
+        return self._found.log_weights(theta, of_rows(self._states, rows))
 
     def moments_and_log_weights(self, theta: Float, rows: Rows) -> tuple[Float, Float]:
         return self.moments(theta, rows), self.log_weights(theta, rows)
 
-    def _of(self, lists: NDArray[Any], rows: Rows) -> NDArray[Any]:
-        return lists if lists.shape[0] == 1 else lists[rows]
-
 
 class GroupEnumeration(Stateless):
-    """Averages and log Z by enumeration of all visible states."""
+    """Averages and log Z by enumeration of all visible states.
 
-    def __init__(self, found: GroupStates) -> None:
+    Where all states are treated at a time the data's averages come from the same pass.
+    ``states`` (1 or B, K, n) and ``probabilities`` (1 or B, K) are the data.
+    """
+
+    def __init__(self, found: GroupStates, states: States, probabilities: Float) -> None:
         self._found = found
+        self._q: Float | None = None
+        if found.holds_all:
+            self._q = np.zeros((states.shape[0], 1 << found.layout.n))
+            for q, own, weights in zip(self._q, states, probabilities, strict=True):
+                np.add.at(q, index_of(own), weights)
 
     def estimate(self, theta: Float, rows: Rows, data: States | None = None) -> Averages:
-        parts = [enumerated(self._found, row) for row in theta]
-        log_z = np.array([part[0] for part in parts])
-        return Averages(np.stack([part[1] for part in parts]), log_partition=log_z)
+        if self._q is None:
+            log_z, model = enumerated(self._found, theta)
+            return Averages(model, log_partition=log_z)
+        q = None if data is not None else of_rows(self._q, rows)
+        log_z, model, of_data = self._found.over_all(theta, q)
+        return Averages(model, of_data, log_partition=log_z)
+
+
+def of_rows(lists: NDArray[Any], rows: Rows) -> NDArray[Any]:
+    """What belongs to these runs of lists (1 or B, ...), one list for all if 1."""
+    return lists if lists.shape[0] == 1 else lists[rows]

@@ -119,7 +119,7 @@ class SqBMFamily:
     settings: Mapping[str, str] = {
         "visible_edges": "all", "hidden_edges": "all", "hidden_pairs": "all",
     }  # fmt: skip
-    couples = False
+    couples = True
     most_units: int | None = MAX_PAIRED
     dense = HamiltonianFamily(name, sqbm, settings)
     """The family as Pauli sums, of any groups."""
@@ -136,7 +136,10 @@ class SqBMFamily:
         return _layout(shape.n_visible, shape.n_hidden, shape.paulis, mask, **own)
 
     def check(self, shape: ModelShape, training: TrainingSettings) -> None:
-        if self.layout(shape) is not None:
+        layout = self.layout(shape)
+        if layout is None and shape.couple is not None:
+            raise ValueError(f"couple: is for small groups; {self._why_dense(shape)}")
+        if layout is not None:
             check_group_settings(training)
             check_parts(SqBMProblem.family, training)
             return
@@ -158,13 +161,16 @@ class SqBMFamily:
         return self.dense.size(shape)
 
     def n_parameters(self, shape: ModelShape) -> int:
-        return self.size(shape).n_parameters
+        layout = self.layout(shape)
+        held = 0 if layout is None else int(layout.fields_only(shape.couple).sum())
+        return self.size(shape).n_parameters - held
 
     def model(self, shape: ModelShape, scale: float, seed: np.random.SeedSequence) -> Any:
         layout = self.layout(shape)
         if layout is None:
             return self.dense.model(shape, scale, seed)
-        return SqBM.of(layout, uniform(layout, scale, seed))
+        theta = uniform(layout, scale, seed)
+        return SqBM.of(layout, np.where(layout.fields_only(shape.couple), 0.0, theta))
 
     def with_fields(self, model: Any, fields: Float) -> Any:
         if not isinstance(model, SqBM):
@@ -181,9 +187,11 @@ class SqBMFamily:
         tests: Targets | None = None,
         valids: Targets | None = None,
     ) -> Problem:
-        if self.layout(shape) is None:
+        layout = self.layout(shape)
+        if layout is None:
             return self.dense.problem(shape, models, targets, tests, valids)
-        return SqBMProblem(models, targets, tests=tests, valids=valids)
+        held = layout.fields_only(shape.couple)
+        return SqBMProblem(models, targets, tests=tests, valids=valids, frozen=held)
 
     def _why_dense(self, shape: ModelShape) -> str:
         edges = {**self.settings, **shape.settings}["hidden_edges"]

@@ -96,7 +96,11 @@ def test_settings_of_the_model_table_hold_where_a_family_has_them() -> None:
     [
         ({"model__family": "sqbn"}, "not one of sqrbm, sqbm, qrbm, tfim; did you mean 'sqbm'"),
         ({"grid": [{"family": "tfim", "paulis": "XYZ"}]}, "has paulis = 'XZ', not 'XYZ'"),
-        ({"grid": [{"family": "sqbm", "paulis": "Z", "couple": "Z"}]}, "couple is for sqRBMs"),
+        ({"grid": [{"family": "qrbm", "paulis": "Z", "couple": "Z"}]}, "couple is for sqRBMs"),
+        (
+            {"model__hidden": 6, "grid": [{"family": "sqbm", "paulis": "XZ", "couple": "Z"}]},
+            "couple: is for small groups; hidden_edges = 'all' couples 6",
+        ),
         (
             {"grid": [{"family": "qrbm", "paulis": "Z", "hidden_edges": "all"}]},
             "grid[0].hidden_edges: 'qrbm' has no such setting; it has visible_paulis, interactions",
@@ -112,7 +116,7 @@ def test_settings_of_the_model_table_hold_where_a_family_has_them() -> None:
         ),
         (
             {"grid": [{"family": "sqbm", "paulis": "Z", "hidden_pairs": "some"}]},
-            "hidden_pairs must be 'all' or 'equal'",
+            "hidden_pairs must be 'all', 'equal' or pairs",
         ),
         (
             {"grid": [{"family": "qrbm", "paulis": "Z", "interactions": ["ZZ", "Q"]}]},

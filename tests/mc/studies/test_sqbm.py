@@ -173,7 +173,10 @@ def test_parameters_have_names(path: Path) -> None:
             {"model__hidden_edges": "all", "model__hidden": 64, "model__visible": 64},
             "128 units are more than the 62 of a Pauli sum; hidden_edges = 'all' couples 64",
         ),
-        ({"model__hidden_edges": "groups-3"}, "edges 'groups-3' need a multiple of 3 units, got 4"),
+        (
+            {"model__hidden_pairs": "YY"},
+            "hidden_pairs must be 'all', 'equal' or pairs of the letters",
+        ),
         ({"model__hidden_edges": "rings-2"}, "hidden_edges: edges 'rings-2' are not known"),
         ({"model__hidden_edges": "0-1,1-4"}, "hidden_edges: edges '0-1,1-4' name the unit 4"),
         ({"model__hidden_edges": "0-1,1-0"}, "hidden_edges: edges '0-1,1-0' repeat a pair"),

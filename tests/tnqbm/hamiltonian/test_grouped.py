@@ -24,13 +24,21 @@ SHAPES = {
     "chain": (4, 3, None, "line", "all", None),
     "ring of equal pairs": (3, 4, "line", "ring", "equal", None),
     "groups out of order": (4, 5, [(3, 0), (1, 2)], [(4, 0), (3, 1)], "all", None),
+    "cliques of two sizes": (2, 5, None, "groups-3", "all", None),
+    "ring of one pair": (3, 4, "line", "ring", "one", None),
     "masked": (4, 4, "ring", [(0, 2), (1, 3)], "all", line(4, 2, periodic=True)),
     "no couplings inside": (3, 3, None, None, "all", None),
 }
 
 
-def model(name: str, paulis: str, scale: float = 1.0, seed: int = 3) -> SqBM:
+def shape(name: str, paulis: str) -> tuple:
+    """The shape of that name; "one" pair is of the first and the last of the Pauli matrices."""
     n, m, visible, hidden, pairs, mask = SHAPES[name]
+    return n, m, visible, hidden, paulis[0] + paulis[-1] if pairs == "one" else pairs, mask
+
+
+def model(name: str, paulis: str, scale: float = 1.0, seed: int = 3) -> SqBM:
+    n, m, visible, hidden, pairs, mask = shape(name, paulis)
     return SqBM(
         n, m, visible_edges=visible, hidden_edges=hidden, hidden_pairs=pairs, paulis=paulis,
         mask=mask, scale=scale, seed=seed,
@@ -142,7 +150,7 @@ def test_log_weights_do_not_depend_on_the_other_states():
 @pytest.mark.parametrize("name", SHAPES)
 def test_hamiltonians_and_back(name, paulis):
     grouped = model(name, paulis)
-    n, m, visible, hidden, pairs, mask = SHAPES[name]
+    n, m, visible, hidden, pairs, mask = shape(name, paulis)
     built = sqbm(
         n, m, visible_edges=visible, hidden_edges=hidden, hidden_pairs=pairs, paulis=paulis,
         mask=mask, scale=1.0, seed=3,
@@ -183,8 +191,10 @@ def test_refusals():
         SqBM(2, 5, hidden_edges="line", seed=1)
     with pytest.raises(ValueError, match="either parameters or"):
         SqBM(2, 2)
-    with pytest.raises(ValueError, match="edges 'groups-3' need a multiple of 3"):
-        SqBM(2, 4, hidden_edges="groups-3", seed=1)
+    with pytest.raises(ValueError, match="pairs of the letters of 'XZ' such as 'XX,ZZ', got 'YY'"):
+        SqBM(2, 4, hidden_edges="groups-4", paulis="XZ", hidden_pairs="YY", seed=1)
+    with pytest.raises(ValueError, match="hidden_pairs repeats a pair: 'ZZ,ZZ'"):
+        SqBM(2, 4, hidden_edges="groups-4", hidden_pairs="ZZ,ZZ", seed=1)
     grouped = model("cliques", "XZ")
     with pytest.raises(ValueError, match=r"parameter a\[1\] is nan"):
         grouped.with_coefficients(np.where(np.arange(grouped.n_parameters) == 1, np.nan, 0.0))
