@@ -18,6 +18,7 @@ from tnqbm.hamiltonian.deep_states import MAX_SUMMED
 if TYPE_CHECKING:
     from tnqbm.base.forecast import Forecast
     from tnqbm.hamiltonian.forecast import GroupWork
+    from tnqbm.hamiltonian.layout import GroupLayout
     from tnqbm.training.settings import TrainingSettings
 
 ROWS = 1000
@@ -36,7 +37,8 @@ class Size(NamedTuple):
     matrices, "" if they are not known. The last ``n_deep`` of the visible units are those of a
     second hidden layer, over which data are averaged. Models with other parameters than sqRBMs say
     how many ``terms`` they have. Sums of Pauli strings say what one exact gradient of theirs takes,
-    ``forecast``, and sqBMs of small hidden groups what one visible state takes, ``work``.
+    ``forecast``, and sqBMs of small hidden groups what one visible state takes, ``work``, and their
+    ``layout``.
     """
 
     n_visible: int
@@ -49,6 +51,7 @@ class Size(NamedTuple):
     forecast: Forecast | None = None
     work: GroupWork | None = None
     n_deep: int = 0
+    layout: GroupLayout | None = None
 
     @property
     def n_parameters(self) -> int:

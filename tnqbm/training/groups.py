@@ -17,10 +17,12 @@ from tnqbm.core.states import index_of
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.forecast import group_work
+from tnqbm.hamiltonian.group_contraction import GroupContraction
 from tnqbm.hamiltonian.group_states import GroupStates, enumerated, log_partitions
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.training.costs import Size
+from tnqbm.training.estimators.exact import group_plan
 from tnqbm.training.estimators.protocol import Averages, Stateless
 from tnqbm.training.inputs import check_targets, stacked, stacked_apart
 from tnqbm.training.problems import BatchAverages, Selection
@@ -113,6 +115,9 @@ class SqBMProblem:
 
         return log_partition
 
+    def contraction(self) -> GroupContraction:
+        return group_plan(self.layout)
+
     def objective(self, decay: float, free: NDArray[np.bool_] | None) -> Any:
         raise NotImplementedError("the curvature of sqBMs is not known")
 
@@ -133,6 +138,7 @@ def size_of(layout: GroupLayout) -> Size:
         paulis=layout.paulis,
         terms=layout.size,
         work=group_work(layout),
+        layout=layout,
     )
 
 

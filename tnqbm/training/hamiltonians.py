@@ -25,6 +25,7 @@ from tnqbm.training.problems import BatchAverages, Selection, StateSums
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team
+    from tnqbm.training.estimators.exact import Contracting
     from tnqbm.training.estimators.protocol import Context, GradientEstimator, LogPartition
     from tnqbm.training.settings import TrainingSettings
 
@@ -113,6 +114,9 @@ class HamiltonianProblem:
             return log_z, np.zeros_like(log_z)
 
         return log_partition
+
+    def contraction(self) -> Contracting:
+        raise NotImplementedError("Hamiltonians have no factor graph")
 
     def objective(self, decay: float, free: NDArray[np.bool_] | None) -> Any:
         raise NotImplementedError("the curvature of Hamiltonians is not known")

@@ -23,12 +23,18 @@ from tnqbm.datasets.targets import TARGET
 from tnqbm.exact.averages import SampleMoments, StateAverages
 from tnqbm.training import gradients
 from tnqbm.training.costs import Size
-from tnqbm.training.estimators.exact import enumerated_log_partition, enumeration
+from tnqbm.training.estimators.exact import (
+    SqRBMContraction,
+    enumerated_log_partition,
+    enumeration,
+    plan,
+)
 from tnqbm.training.inputs import checked_frozen, common_mask, common_shape, stacked, stacked_apart
 from tnqbm.training.optimizers.scores import Objective, Scores
 
 if TYPE_CHECKING:
     from tnqbm.base.teams import Team
+    from tnqbm.training.estimators.exact import Contracting
     from tnqbm.training.estimators.protocol import Context, GradientEstimator, LogPartition
     from tnqbm.training.settings import TrainingSettings
 
@@ -114,6 +120,9 @@ class Problem(Protocol):
 
     def exact_estimator(self, context: Context) -> GradientEstimator:
         """The estimator "exact" of these models."""
+
+    def contraction(self) -> Contracting:
+        """log Z and averages by contraction of a factor graph; its errors if it is too large."""
 
     def exact_evaluator(self, context: Context) -> LogPartition:
         """The evaluator "exact" of these models."""
@@ -253,6 +262,9 @@ class SqRBMProblem:
 
     def model(self, theta: Float) -> SqRBM:
         return SqRBM.from_vector(theta, *self.shape[:2], self.paulis, self.mask)
+
+    def contraction(self) -> Contracting:
+        return SqRBMContraction(plan(self.mask, *self.shape), self.paper_model)
 
     def paper_model(self, theta: Float) -> SqRBM:
         """The model of one row of parameters with the paper's Paulis of their number.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import mc
+import tnqbm
 from tnqbm import SqBM
 from tnqbm.core.connectivity import line
 from tnqbm.hamiltonian import GroupContraction
@@ -89,3 +91,63 @@ def test_methods_and_refusals() -> None:
         GroupContraction(one.layout, max_operations=10.0)
     with pytest.raises(MemoryError):
         GroupContraction(one.layout, max_bytes=10.0)
+
+
+def test_training_follows_the_exact_gradients() -> None:
+    one = model("XZ", scale=0.3)
+    target = tnqbm.datasets.load("parity", 7)
+    runs = [
+        tnqbm.train(one, target, gradient=gradient, iterations=20, learning_rate=0.05, **options)
+        for gradient, options in (
+            ("exact", {}),
+            ("contraction", {}),
+            ("pcd", {"evaluate": "contraction", "chains": 50, "seed": 1}),
+        )
+    ]
+    exact, contracted, sampled = runs
+    np.testing.assert_allclose(contracted.kl, exact.kl, atol=1e-11)
+    np.testing.assert_allclose(contracted.model.vector, exact.model.vector, atol=1e-10)
+    assert sampled.log_partition[-1] == pytest.approx(sampled.model.log_partition(), abs=1e-11)
+    wide = SqBM(40, 2, hidden_edges="all", scale=0.1, seed=1)
+    rows = tnqbm.Target.uniform(np.eye(40, dtype=np.uint8)[:5])
+    for options in ({"gradient": "contraction"}, {"gradient": "pcd", "evaluate": "contraction"}):
+        with pytest.raises(ValueError, match="coupled to 40 visible units"):
+            tnqbm.train(wide, rows, iterations=2, learning_rate=0.1, seed=1, **options)
+
+
+def test_hundreds_of_units_are_trained_exactly_in_a_study(tmp_path: Path) -> None:
+    n = 60
+    rows = (np.cumsum(np.random.default_rng(1).random((80, n)) < 0.2, axis=1) % 2).astype(np.uint8)
+    np.save(tmp_path / "rows.npy", rows)
+    (tmp_path / "local.toml").write_text(
+        f"""
+name = "local"
+seeds = 2
+[model]
+family = "sqbm"
+visible = {n}
+hidden = {n - 2}
+paulis = "XZ"
+connectivity = "line-3"
+visible_edges = "line"
+hidden_edges = "groups-2"
+scale = 0.1
+[data]
+train = "{(tmp_path / "rows.npy").as_posix()}"
+[training]
+gradient = "contraction"
+iterations = 15
+learning_rate = 0.05
+[output]
+records = 3
+"""
+    )
+    mc.run_study(mc.load_study(tmp_path / "local.toml"), tmp_path / "local.h5")
+    with tnqbm.Archive(tmp_path / "local.h5") as archive:
+        for run in archive.runs():
+            found = run.trajectory
+            assert found.nll[-1] < found.nll[0] - 1.0
+            layout = run.model.layout
+            log_z = GroupContraction(layout).log_partition(run.model.vector)
+            nll = log_z - run.model.log_weight(rows).mean()
+            assert found.nll[-1] == pytest.approx(nll, abs=1e-9)

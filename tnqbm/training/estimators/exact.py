@@ -7,7 +7,8 @@ planned once per mask and number of Paulis; updates and runs change its numbers 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from tnqbm.base.limits import check_enumerable
 from tnqbm.core.shape import Shape
 from tnqbm.exact.enumerator import Enumerator, dense_targets
 from tnqbm.hamiltonian.forecast import refuse_unless_it_fits
+from tnqbm.hamiltonian.group_contraction import GroupContraction
 from tnqbm.networks.contraction import cache
 from tnqbm.training.costs import Size, enumerated_update_cost, enumeration_cost, update_cost
 from tnqbm.training.estimators.protocol import (
@@ -30,8 +32,10 @@ from tnqbm.training.estimators.protocol import (
 )
 
 if TYPE_CHECKING:
+    from tnqbm.base.forecast import Forecast
+    from tnqbm.core.model import SqRBM
+    from tnqbm.hamiltonian.layout import GroupLayout
     from tnqbm.networks.contraction.contraction import Contraction
-    from tnqbm.training.problems import SqRBMProblem
     from tnqbm.training.settings import TrainingSettings
 
 
@@ -182,19 +186,33 @@ MAX_BYTES = 4 << 30
 free would round differently from one start to the next."""
 
 
+class Contracting(Protocol):
+    """Exact evaluation of one model at a time, by rows of parameters (n_parameters,)."""
+
+    @property
+    def forecast(self) -> Forecast:
+        """Of log Z with all averages."""
+
+    def log_partition(self, vector: Float) -> float:
+        """log Z."""
+
+    def log_partition_and_expectations(self, vector: Float) -> tuple[float, Float]:
+        """log Z and the model's averages (n_parameters,)."""
+
+
 class ContractionGradient(GradientSettings):
     """Exact gradients by contraction of the factor graph."""
 
     name: ClassVar[str] = "contraction"
     exact: ClassVar[bool] = True
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm")
     alone: ClassVar[str] = "contracts a network"
 
     def check(self, size: Size, training: TrainingSettings) -> None:
-        plan(size.mask, size.n_visible, size.n_hidden, size.n_paulis)
+        _forecast(size)
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        return update_cost(size, training) + 1e9 * _seconds(size)
+        return update_cost(size, training) + 1e9 * _forecast(size).seconds
 
     def make(self, context: Context) -> GradientEstimator:
         return ContractionEstimator(context)
@@ -204,30 +222,29 @@ class ContractionEvaluation(EvaluatorSettings):
     """Exact log Z by contraction of the factor graph."""
 
     name: ClassVar[str] = "contraction"
-    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep")
+    families: ClassVar[tuple[str, ...]] = ("sqrbm", "deep", "sqbm")
 
     def check(self, size: Size, training: TrainingSettings) -> None:
         try:
-            plan(size.mask, size.n_visible, size.n_hidden, size.n_paulis)
+            _forecast(size)
         except (ValueError, MemoryError) as error:
             raise type(error)(f"evaluate = 'contraction': {error}") from None
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        return 0.5e9 * _seconds(size)  # the forecast is of log Z with all averages
+        return 0.5e9 * _forecast(size).seconds  # which is of log Z with all averages
 
     def make(self, context: Context) -> LogPartition | None:
-        problem: SqRBMProblem = context.problem  # type: ignore[assignment]
-        contraction = _plan_of(problem)
+        contraction = context.problem.contraction()
 
         def log_partition(theta: Float, rows: Rows, step: int) -> tuple[Float, Float]:
-            log_z = [contraction.log_partition(problem.paper_model(row)) for row in theta]
+            log_z = [contraction.log_partition(row) for row in theta]
             return np.array(log_z), np.zeros(theta.shape[0])
 
         return log_partition
 
 
 def plan(mask: Mask | None, n: int, m: int, n_paulis: int) -> Contraction:
-    """The plan for models with a mask (n, m), None for dense ones; made once and cached.
+    """The plan for sqRBMs with a mask (n, m), None for dense ones; made once and cached.
 
     Raises MemoryError or ValueError, with a forecast and what to do instead, if it is too large.
     """
@@ -235,30 +252,44 @@ def plan(mask: Mask | None, n: int, m: int, n_paulis: int) -> Contraction:
     return cache.for_mask(coupled, n_paulis, engine="compiled", max_bytes=MAX_BYTES)
 
 
+def group_plan(layout: GroupLayout) -> GroupContraction:
+    """The same for sqBMs of a layout, made anew."""
+    return GroupContraction(layout, engine="compiled", max_bytes=MAX_BYTES)
+
+
+class SqRBMContraction:
+    """:class:`Contracting` of sqRBMs that share a mask; ``model`` makes one of a row."""
+
+    def __init__(self, found: Contraction, model: Callable[[Float], SqRBM]) -> None:
+        self._found, self._model = found, model
+        self.forecast = found.forecast
+
+    def log_partition(self, vector: Float) -> float:
+        return self._found.log_partition(self._model(vector))
+
+    def log_partition_and_expectations(self, vector: Float) -> tuple[float, Float]:
+        log_z, moments = self._found.log_partition_and_moments(self._model(vector))
+        coupled = ~np.isnan(moments.zsigma)
+        free = moments._replace(zsigma=np.where(coupled, moments.zsigma, 0.0))
+        return log_z, free.to_vector()
+
+
 class ContractionEstimator(Stateless):
-    """Exact averages and log Z of sqRBMs that share a mask. Raises what :func:`plan` does."""
+    """Exact averages and log Z of models with the same couplings. Raises what their plan does."""
 
     def __init__(self, context: Context) -> None:
-        self._problem: SqRBMProblem = context.problem  # type: ignore[assignment]
-        self._contraction = _plan_of(self._problem)
+        self._contraction = context.problem.contraction()
 
     def estimate(self, theta: Float, rows: Rows, data: NDArray[np.uint8] | None = None) -> Averages:
         log_z = np.empty(theta.shape[0])
         averages = np.empty_like(theta)
         for k, row in enumerate(theta):
-            log_z[k], moments = self._contraction.log_partition_and_moments(
-                self._problem.paper_model(row)
-            )
-            coupled = ~np.isnan(moments.zsigma)
-            free = moments._replace(zsigma=np.where(coupled, moments.zsigma, 0.0))
-            averages[k] = free.to_vector()
+            log_z[k], averages[k] = self._contraction.log_partition_and_expectations(row)
         return Averages(averages, log_partition=log_z)
 
 
-def _plan_of(problem: SqRBMProblem) -> Contraction:
-    return plan(problem.mask, *problem.shape)
-
-
-def _seconds(size: Size) -> float:
-    """Forecast of one contraction with all averages."""
-    return float(plan(size.mask, size.n_visible, size.n_hidden, size.n_paulis).forecast.seconds)
+def _forecast(size: Size) -> Forecast:
+    """Of one contraction with all averages; the plan's errors if it is too large."""
+    if size.layout is not None:
+        return group_plan(size.layout).forecast
+    return plan(size.mask, size.n_visible, size.n_hidden, size.n_paulis).forecast
