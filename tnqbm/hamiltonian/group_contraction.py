@@ -106,7 +106,7 @@ class GroupFactors:
         edges = [(hidden[j], hidden[k]) for j, k in layout.hidden_edges.tolist() if j in hidden]
         alone = GroupLayout(
             len(units), len(group), layout.paulis, layout.coupled[np.ix_(units, list(group))], [],
-            edges, layout.equal,
+            edges, layout.hidden_pairs,
         )  # fmt: skip
         own = np.arange(len(units), alone.size)
         whole = [place[_renamed(name, units, group)] for name in alone.names()[len(units) :]]

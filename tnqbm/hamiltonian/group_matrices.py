@@ -62,11 +62,11 @@ def _matrix(model: SqBM, phi: Float, group: tuple[int, ...]) -> Complex:
     for j, k in place.items():
         for p, letter in enumerate(letters):
             total += phi[..., p, j, None, None] * _string({k: letter}, size)
-    kinds = [(p, r) for p in letters for r in letters if p == r or not model.layout.equal]
+    kinds = model.layout.letters
     couplings = model.parameters["hidden"].reshape(-1, len(kinds))
     for (j, k), values in zip(model.layout.hidden_edges.tolist(), couplings, strict=True):
         if j in place:
-            for (one, two), value in zip(kinds, values, strict=True):
+            for (one, two), value in zip(map(tuple, kinds), values, strict=True):
                 total += value * _string({place[j]: one, place[k]: two}, size)
     return total if "Y" in letters else np.asarray(total.real)
 

@@ -85,16 +85,18 @@ class GroupStates:
 
         f is log p~ continued to what lies between states, of one model with parameters (size,).
         """
-        layout = self.layout
+        layout, network = self.layout, self.layout.network
         # The kernels take spins to be 1 - 2 b, of bits b or of what is between them.
         between = np.ascontiguousarray(0.5 - 0.5 * x)[None]
         sigma = np.empty((1, len(x), layout.fields))
         rho = np.empty((1, len(x), layout.matrix_numbers))
+        log_weights = np.empty((1, len(x)))
         state_averages(
             layout.pack(vector[None]), layout.n, layout.n_paulis, layout.fields, self._lanes,
-            layout.first_matrix, layout.network.groups, between, self.work(), sigma, rho,
+            layout.first_matrix, network.groups, network.edge_starts, network.neighbours,
+            network.edges, between, self.work(), sigma, rho, log_weights,
         )  # fmt: skip
-        return sigma[0][:, layout.slots()], self.log_weights(vector[None], between)[0]
+        return sigma[0][:, layout.slots()], log_weights[0]
 
     def sums(self, theta: Float, states: States) -> NDArray[np.int64]:
         """Fixed-point sums over states, (B, size), in units of 1 / SCALE.

@@ -134,6 +134,11 @@ class GroupLayout:
 
     __hash__ = None  # type: ignore[assignment]
 
+    @property
+    def only_equal(self) -> bool:
+        """Whether hidden qubits couple by equal Pauli matrices only."""
+        return all(p == r for p, r in map(tuple, self.letters))
+
     def arrays(self, vector: Float) -> dict[str, Float]:
         """Copies of what a vector (size,) holds, by group of terms; w is 0 outside the mask."""
         a, b, w, visible, hidden = (vector[part].copy() for part in self.parts)

@@ -20,7 +20,7 @@ def hidden_settings(model: SqBM) -> list[str]:
     letters, size = model.paulis, max(map(len, model.groups), default=0)
     if not size:
         return []
-    if size == 1 or len(letters) == 1 or model.layout.equal:
+    if size == 1 or len(letters) == 1 or model.layout.only_equal:
         return [letter * model.n_hidden for letter in letters]
     return [_spread(model, row) for row in _rows(len(letters), size)]
 

@@ -167,7 +167,8 @@ def test_parameters_have_names(path: Path) -> None:
         (
             {"model__hidden_edges": "all", "model__hidden": 5},
             "'pcd' does not serve models of the kind 'hamiltonian', but 'sqrbm' and 'deep' and "
-            "'sqbm' (hidden_edges = 'all' couples 5 hidden qubits with one another; groups of at most 4",
+            "'sqbm' (hidden_edges = 'all' couples 5 hidden qubits with one another; groups of at "
+            "most 4",
         ),
         (
             {"model__hidden_edges": "all", "model__hidden": 64, "model__visible": 64},
