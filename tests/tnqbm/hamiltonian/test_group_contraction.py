@@ -28,7 +28,7 @@ def model(paulis: str, pairs: str = "all", scale: float = 1.0, **options: Any) -
 
 @pytest.mark.parametrize("engine", ["quimb", "compiled"])
 @pytest.mark.parametrize("paulis", ["Z", "XZ", "ZY", "XYZ", "YXZ"])
-@pytest.mark.parametrize("pairs", ["all", "equal"])
+@pytest.mark.parametrize("pairs", ["all", "equal", "ZZ"])
 def test_log_z_and_expectations_are_exact(engine: str, paulis: str, pairs: str) -> None:
     one = model(paulis, pairs)
     found = GroupContraction(one.layout, engine=engine)

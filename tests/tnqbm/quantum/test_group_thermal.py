@@ -31,7 +31,14 @@ def made(paulis: str, pairs: str = "all", scale: float = 0.8) -> SqBM:
     )  # fmt: skip
 
 
-MODELS = [made("Z"), made("XZ"), made("ZY", "equal"), made("XYZ"), made("YXZ", "equal", 3.0)]
+MODELS = [
+    made("Z"),
+    made("XZ"),
+    made("ZY", "equal"),
+    made("XYZ"),
+    made("YXZ", "equal", 3.0),
+    made("XYZ", "ZZ,XY"),
+]
 
 
 def hidden_gibbs(model: SqBM, v: np.ndarray) -> np.ndarray:
@@ -44,7 +51,7 @@ def hidden_gibbs(model: SqBM, v: np.ndarray) -> np.ndarray:
     return np.asarray(dense / np.trace(dense))
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.paulis)
+@pytest.mark.parametrize("model", MODELS)
 def test_circuits_prepare_the_gibbs_state_of_the_groups(model: SqBM) -> None:
     for v in all_states(3)[::3]:
         circuit = hidden_thermal_circuit(model, v)
