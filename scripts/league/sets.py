@@ -208,7 +208,7 @@ SETS = (
             "test_fraction": 0.2, "valid_fraction": 0.1, "repeats": "together",
         },
         {**PLAIN, **AIS, "iterations": 5000},
-        trials((0.02, 0.05), (1e-3,)),
+        trials((0.005, 0.01, 0.02), (1e-3,)),
         quick=True,
     ),
 )  # fmt: skip

@@ -8,11 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tnqbm import exact
-from tnqbm.base.limits import MAX_DENSE
 from tnqbm.core import fields
 from tnqbm.core.model import SqRBM
 from tnqbm.exact import cost
-from tnqbm.hamiltonian.forecast import group_work
+from tnqbm.hamiltonian.group_contraction import exact_log_partition, forecasts
 from tnqbm.hamiltonian.group_matrices import mean_field, visible_couplings
 from tnqbm.hamiltonian.grouped import SqBM
 
@@ -78,9 +77,8 @@ def _of_groups(model: SqBM, z: Float) -> tuple[float, Float]:
 def _exact(model: SqRBM | SqBM) -> float | None:
     """log Z where it takes seconds, or None."""
     if isinstance(model, SqBM):
-        n = model.n_visible
-        seconds = 1e-9 * 2.0**n * group_work(model.layout).weight
-        return model.log_partition() if n <= MAX_DENSE and seconds <= ENOUGH else None
+        quick = any(each.fits and each.seconds <= ENOUGH for each in forecasts(model))
+        return exact_log_partition(model) if quick else None
     methods = [cost.enumeration, cost.quadrature]
     if model.mask is not None:
         methods.append(cost.contraction)
