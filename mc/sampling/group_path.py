@@ -30,7 +30,7 @@ class GroupPath:
     """
 
     def __init__(self, layout: GroupLayout, theta: Float, reference: Float | None = None) -> None:
-        self.layout, self.n = layout, layout.n
+        self.form, self.n = layout, layout.n
         self.theta = np.ascontiguousarray(theta, dtype=np.float64)
         self._fields = slice(0, layout.parts[1].stop)
         own = self.theta[:, self._fields]
@@ -40,7 +40,7 @@ class GroupPath:
         """theta_beta of the models ``rows`` (None: all), beta (B,) -> (B, size)."""
         out = self.theta.copy() if rows is None else self.theta[rows]
         reference = self.reference if rows is None else self.reference[rows]
-        fields, (_, _, products, pairs, _) = self._fields, self.layout.parts
+        fields, (_, _, products, pairs, _) = self._fields, self.form.parts
         own, share = out[:, fields].copy(), beta[:, None]
         # A weighted sum of equal numbers need not round to the same number: keep these exact.
         out[:, fields] = np.where(reference == own, own, own * share + reference * (1.0 - share))
@@ -52,17 +52,13 @@ class GroupPath:
         """theta_beta for every beta of each model, betas (B, R) -> (B * R, size), R fastest."""
         return self.at(betas.ravel(), np.repeat(np.arange(len(betas)), betas.shape[1]))
 
-    def sweeper(self, kernel: str, precision: str) -> Sweeper | GroupSweeper:
-        """What moves and weighs chains of models on the path."""
-        return sweeper_of(self.layout, kernel, precision)
-
     def log_z0(self) -> Float:
         """log Z of the solvable end beta = 0, (B,)."""
         start = self.at(np.zeros(len(self.theta)))
-        start[:, self.layout.parts[0]] = 0.0
+        start[:, self.form.parts[0]] = 0.0
         # Without fields and couplings of visible units all states weigh the same: the groups' part.
         state = np.zeros((1, 1, self.n), np.uint8)
-        groups = GroupStates(self.layout).log_weights(start, state)[:, 0]
+        groups = GroupStates(self.form).log_weights(start, state)[:, 0]
         return np.asarray(groups + log_2cosh(np.abs(self.reference[:, : self.n])).sum(axis=1))
 
 

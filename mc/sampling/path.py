@@ -12,7 +12,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mc.kernels import Sweeper
 from tnqbm.core.fields import log_2cosh
 from tnqbm.core.shape import Shape
 from tnqbm.core.states import as_states
@@ -37,7 +36,8 @@ class Path:
         self, theta: Float, n: int, m: int, n_paulis: int, reference: Float | None = None
     ) -> None:
         self.theta = np.ascontiguousarray(theta, dtype=np.float64)
-        self.n, self.m, self.n_paulis = n, m, n_paulis
+        self.form = Shape(n, m, n_paulis)
+        self.n = n
         self._n_fields = n + n_paulis * m
         own = self.theta[:, : self._n_fields]
         self.reference: Float = own if reference is None else all_fields(reference, own, n)
@@ -53,10 +53,6 @@ class Path:
         out[:, fields:] *= share
         return out
 
-    def sweeper(self, kernel: str, precision: str) -> Sweeper:
-        """What moves and weighs chains of models on the path."""
-        return Sweeper(Shape(self.n, self.m, self.n_paulis), kernel, precision=precision)
-
     def ladder(self, betas: Float) -> Float:
         """theta_beta for every beta of each model, betas (B, R) -> (B * R, size), R fastest."""
         batch, count = betas.shape
@@ -65,9 +61,9 @@ class Path:
 
     def log_z0(self) -> Float:
         """log Z of the solvable end beta = 0, (B,)."""
-        n, m = self.n, self.m
+        n, m, n_paulis = self.form
         square = np.zeros((self.theta.shape[0], m))
-        for p in range(self.n_paulis):
+        for p in range(n_paulis):
             square += self.reference[:, n + p * m : n + (p + 1) * m] ** 2
         visible = log_2cosh(np.abs(self.reference[:, :n])).sum(axis=1)
         return np.asarray(visible + log_2cosh(np.sqrt(square)).sum(axis=1))

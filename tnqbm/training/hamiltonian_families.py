@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tnqbm.core import streams
 from tnqbm.hamiltonian.grouped import SqBM
@@ -29,7 +30,29 @@ if TYPE_CHECKING:
 MAX_PAIRED = 2048
 """Most units of models whose layers may have couplings of all pairs of units."""
 
-Settings = tuple[tuple[str, str], ...]
+
+@dataclass(frozen=True)
+class _Key:
+    """A shape with its settings, as caches take it."""
+
+    n: int
+    m: int
+    paulis: str
+    mask: bytes | None
+    settings: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, shape: ModelShape, settings: Mapping[str, str]) -> _Key:
+        mask = None if shape.mask is None else shape.mask.tobytes()
+        given = tuple(sorted(settings.items()))
+        return cls(shape.n_visible, shape.n_hidden, shape.paulis, mask, given)
+
+    @property
+    def coupled(self) -> NDArray[np.bool_] | None:
+        """The mask (n, m)."""
+        if self.mask is None:
+            return None
+        return np.frombuffer(self.mask, np.bool_).reshape(self.n, self.m)
 
 
 @dataclass(frozen=True)
@@ -55,9 +78,7 @@ class HamiltonianFamily:
         check_parts(HamiltonianProblem.family, training)
 
     def size(self, shape: ModelShape) -> Size:
-        mask = None if shape.mask is None else shape.mask.tobytes()
-        given = tuple(sorted(self._arguments(shape).items()))
-        return _size(self.build, shape.n_visible, shape.n_hidden, shape.paulis, mask, given)
+        return _size(self.build, _Key.of(shape, self._arguments(shape)))
 
     def n_parameters(self, shape: ModelShape) -> int:
         return self.size(shape).n_parameters
@@ -92,18 +113,12 @@ class HamiltonianFamily:
 
 
 @lru_cache(maxsize=256)
-def _size(
-    build: Callable[..., PauliHamiltonian],
-    n: int,
-    m: int,
-    paulis: str,
-    mask: bytes | None,
-    given: Settings,
-) -> Size:
+def _size(build: Callable[..., PauliHamiltonian], key: _Key) -> Size:
     """The size of Hamiltonians, from their terms; those of large models take a while."""
-    coupled = None if mask is None else np.frombuffer(mask, np.bool_).reshape(n, m)
-    model = build(n, m, mask=coupled, scale=0.0, seed=streams.sequence(0), **dict(given))
-    found = Size(n, m, len(paulis), coupled, paulis=paulis)
+    n, m, coupled = key.n, key.m, key.coupled
+    given: dict[str, Any] = dict(key.settings)
+    model = build(n, m, mask=coupled, scale=0.0, seed=streams.sequence(0), **given)
+    found = Size(n, m, len(key.paulis), coupled, paulis=key.paulis)
     return found._replace(terms=len(model.terms), forecast=model.forecast())
 
 
@@ -131,9 +146,8 @@ class SqBMFamily:
         units = shape.n_visible + shape.n_hidden
         if units > MAX_PAIRED:
             raise ValueError(f"{units} units are more than the {MAX_PAIRED} of this family")
-        mask = None if shape.mask is None else shape.mask.tobytes()
         own = {name: shape.settings.get(name, value) for name, value in self.settings.items()}
-        return _layout(shape.n_visible, shape.n_hidden, shape.paulis, mask, **own)
+        return _layout(_Key.of(shape, own))
 
     def check(self, shape: ModelShape, training: TrainingSettings) -> None:
         layout = self.layout(shape)
@@ -203,21 +217,15 @@ class SqBMFamily:
 
 
 @lru_cache(maxsize=16)
-def _layout(
-    n: int,
-    m: int,
-    paulis: str,
-    mask: bytes | None,
-    visible_edges: str,
-    hidden_edges: str,
-    hidden_pairs: str,
-) -> GroupLayout | None:
+def _layout(key: _Key) -> GroupLayout | None:
     """The layout of an sqBM of small groups, None for others."""
-    if _largest_group(m, hidden_edges) > MAX_GROUP:
-        edge_list("visible_edges", visible_edges, n)
+    own = dict(key.settings)
+    visible, hidden = own["visible_edges"], own["hidden_edges"]
+    if _largest_group(key.m, hidden) > MAX_GROUP:
+        edge_list("visible_edges", visible, key.n)
         return None
-    coupled = None if mask is None else np.frombuffer(mask, np.bool_).reshape(n, m)
-    return layout_of(n, m, visible_edges, hidden_edges, paulis, hidden_pairs, coupled)
+    pairs = own["hidden_pairs"]
+    return layout_of(key.n, key.m, visible, hidden, key.paulis, pairs, key.coupled)
 
 
 def _largest_group(m: int, hidden_edges: str) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mc.kernels import check_kernel, is_exact
-from mc.sampling.group_path import Form, GroupPath, check_sweeps
+from mc.sampling.group_path import Form, GroupPath, check_sweeps, sweeper_of
 from mc.sampling.log_z.estimate import summarise
 from mc.sampling.log_z.policies import Schedule
 from mc.sampling.path import Path, check_betas
@@ -296,9 +296,9 @@ class _Walker:
         self, path: Path | GroupPath, kernel: str, precision: str, keys: Keys, first: int
     ) -> None:
         self._path, self._keys, self._first = path, keys, first
-        self._sweeper = path.sweeper(kernel, precision)
+        self._sweeper = sweeper_of(path.form, kernel, precision)
         same = precision == "double"
-        self._weigher = self._sweeper if same else path.sweeper(kernel, "double")
+        self._weigher = self._sweeper if same else sweeper_of(path.form, kernel, "double")
         self._clock = 0
 
     def sweep(
