@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import socket
 from datetime import UTC, datetime
 from functools import cache
@@ -55,23 +56,50 @@ def processor() -> str:
     return str(config.CPU_NAME or binding.get_host_cpu_name())
 
 
+@cache
 def vectors() -> str:
-    """The widest vector instructions that kernels may use, "" if that is not known."""
+    """The widest vector instructions in kernels' machine code, "" if they are none that is known.
+
+    What LLVM makes of sixteen numbers tells: the processor's name and features, those of the
+    environment too, say it less plainly.
+    """
     from llvmlite import binding
     from numba.core import config
 
-    if config.CPU_NAME:
-        features = set(str(config.CPU_FEATURES or "").replace("+", "").split(","))
-    else:
-        features = {name for name, there in binding.get_host_cpu_features().items() if there}
-    return next((words for name, words in _VECTORS.items() if name in features), "")
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    features = config.CPU_FEATURES
+    if features is None:
+        features = binding.get_host_cpu_features().flatten()
+    target = binding.Target.from_default_triple()
+    machine = target.create_target_machine(cpu=processor(), features=features)
+    code = machine.emit_assembly(binding.parse_assembly(_SIXTEEN))
+    return next((words for pattern, words in _VECTORS if re.search(pattern, code)), "")
 
 
-_VECTORS = {
-    "avx512f": "AVX-512", "avx2": "AVX2", "avx": "AVX", "sve": "SVE", "neon": "NEON",
-    "sse2": "SSE2",
-}  # fmt: skip
-"""By LLVM's name of the feature, widest first."""
+_SIXTEEN = """
+define void @reals(ptr %at) {
+  %x = load <16 x float>, ptr %at
+  %y = fadd <16 x float> %x, %x
+  store <16 x float> %y, ptr %at
+  ret void
+}
+define void @integers(ptr %at) {
+  %x = load <16 x i32>, ptr %at
+  %y = add <16 x i32> %x, %x
+  store <16 x i32> %y, ptr %at
+  ret void
+}
+"""
+_VECTORS = (
+    (r"\bzmm\d", "AVX-512"),
+    (r"\bymm\d(?s:.*)\bxmm\d", "AVX"),  # integers have the half of its registers
+    (r"\bymm\d", "AVX2"),
+    (r"\bxmm\d", "SSE2"),
+    (r"\bz\d+\.s", "SVE"),
+    (r"\bv\d+\.4s", "NEON"),
+)
+"""Registers in machine code, and whose they are; the first that fits counts."""
 
 
 @cache
