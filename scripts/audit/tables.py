@@ -6,7 +6,8 @@
 
 With --figures PREFIX it writes PREFIX-fits.png and PREFIX-scaling.png, and with --archive, an
 archive of trained models, the table of ratios of hidden units and PREFIX-ratios.png. With
---update docs/equivalence.md it puts the tables between the marks <!-- PART --> and <!-- end -->.
+--update docs/equivalence.md it puts the tables between the marks <!-- PART --> and
+<!-- end of PART -->.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ import ratios
 from results import AuditFile, load
 from summary import fit_summaries, scaling_summaries, select
 
-from tnqbm.base.errors import ArchiveError, MissingExtraError
-from tnqbm.figures import save_figure
-from tnqbm.files.atomic import atomic_write
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scripts.docs.pages import put  # noqa: E402
+from tnqbm.base.errors import ArchiveError, MissingExtraError  # noqa: E402
+from tnqbm.figures import save_figure  # noqa: E402
 
 LARGE = 4
 """Hidden units of the sqRBM from which on interpolation between whole numbers matters little."""
@@ -78,20 +82,11 @@ def text_of(part: str, file: AuditFile, rows: Sequence[ratios.RatioRow]) -> str:
 
 def update(page: Path, file: AuditFile, rows: Sequence[ratios.RatioRow]) -> None:
     """Replace the tables of a page; ValueError if a mark has no end or names no part."""
-    text = page.read_text(encoding="utf-8")
-    marks = re.findall(r"^<!-- ([\w-]+) -->$", text, flags=re.MULTILINE)
-    parts, ends = marks[::2], marks[1::2]
-    if not parts or len(parts) != len(ends) or set(ends) != {"end"} or set(parts) - set(PARTS):
-        raise ValueError(f"{page}: the marks should be <!-- PART -->, <!-- end --> in turns")
-    for part in parts:
-        if part == "ratios" and not rows:
-            continue
-        begin = f"<!-- {part} -->\n"
-        start = text.index(begin) + len(begin)
-        end = text.index("<!-- end -->", start)
-        text = f"{text[:start]}\n{text_of(part, file, rows)}{text[end:]}"
-    with atomic_write(page) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    marks = re.findall(r"^<!-- (?!end of )(.+) -->$", page.read_text("utf-8"), flags=re.MULTILINE)
+    if not marks or set(marks) - set(PARTS):
+        raise ValueError(f"{page}: marks should be <!-- PART -->, of {', '.join(PARTS)}")
+    wanted = [part for part in marks if part != "ratios" or rows]
+    put(page, {part: text_of(part, file, rows).removesuffix("\n") for part in wanted})
 
 
 def print_ranks(file: AuditFile) -> None:

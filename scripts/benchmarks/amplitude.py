@@ -54,7 +54,7 @@ def measure(n: int, m: int, scale: float, bond: int, seed: int) -> dict[str, Any
     done, cpu = time.perf_counter(), time.process_time() - cpu
     row = {
         "size": f"{n}x{m}",
-        "scale": scale,
+        "scale": f"{scale:g}",
         "seed": seed,
         "bond": network.max_bond,
         "ESS/K": found.ess / ARGS.samples,
@@ -93,9 +93,14 @@ def rates(bonds: list[int], n: int = 16) -> list[dict[str, Any]]:
             network = AmplitudeMPS.fit(model, max_bond=bond, infidelity=0.0, seed=1)
             value, error = network.infidelity(model, 20_000, seed=2)
             best = dense_infidelity(model, network.order, bond)
-            row = {"size": f"{n}x{n}", "scale": scale, "bond": bond, "infidelity": value}
+            row = {"size": f"{n}x{n}", "scale": f"{scale:g}", "bond": bond, "infidelity": value}
             rows.append(row | {"+-": error, "dense": best})
     return rows
+
+
+BETTER = {"ESS/K": "higher"} | dict.fromkeys(
+    ("SE", "infidelity", "fit s", "sample s", "cpu s"), "lower"
+)
 
 
 def main() -> None:
@@ -109,7 +114,7 @@ def main() -> None:
             rows.append(measure(n, m, float(scale), int(bond), seed))
     second = rates([int(bond) for bond in ARGS.bonds.split(",") if bond])
     if ARGS.json:
-        write_json(ARGS.json, "amplitude", rows)
+        write_json(ARGS.json, "amplitude", rows, BETTER)
     print(f"amplitude networks, {ARGS.paulis}, {ARGS.samples} samples, first endings: {ARGS.feed}")
     print_rows(rows)
     if second:

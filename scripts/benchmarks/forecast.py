@@ -116,10 +116,13 @@ def main() -> None:
                 "forecast (s)": forecast,
                 "measured (s)": measured,
                 "ratio": forecast / measured,
+                "update (ms)": 1e3 * measured / iterations,
             }
         )
     if given.json:
-        write_json(given.json, "forecast", rows)
+        # How many updates take two seconds differs between machines; what one takes is compared.
+        kept = [{key: row[key] for key in ("case", "ratio", "update (ms)")} for row in rows]
+        write_json(given.json, "forecast", kept, {"update (ms)": "lower"})
     print_rows(rows)
 
 

@@ -65,6 +65,9 @@ def measure(name: str, n: int, m: int) -> dict[str, Any]:
     }
 
 
+BETTER = dict.fromkeys(("seconds", "peak_MB"), "lower")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add_json(parser)
@@ -74,7 +77,7 @@ def main() -> None:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             rows.append(pool.apply(measure, model))
     if arguments.json:
-        write_json(arguments.json, "hamiltonian", rows)
+        write_json(arguments.json, "hamiltonian", rows, BETTER)
     print_rows(rows)
 
 

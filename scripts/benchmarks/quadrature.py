@@ -51,7 +51,7 @@ def measure(paulis: str, n: int, m: int, scale: float, rounds: int) -> dict[str,
         "paulis": paulis,
         "n": n,
         "m": m,
-        "scale": scale,
+        "scale": f"{scale:g}",
         "degree_forecast": forecast.degree,
         "degree": result.degree,
         "nodes": result.nodes,
@@ -76,6 +76,9 @@ def measure(paulis: str, n: int, m: int, scale: float, rounds: int) -> dict[str,
     return row
 
 
+BETTER = dict.fromkeys(("seconds", "moments_seconds", "ns", "ns_derivatives"), "lower")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3, help="calls timed, default 3")
@@ -83,7 +86,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = [measure(*model, arguments.rounds) for model in MODELS]
     if arguments.json:
-        write_json(arguments.json, "quadrature", rows)
+        write_json(arguments.json, "quadrature", rows, BETTER)
     print(
         "model                degree      nodes  error    log Z [s]         moments [s]       "
         "ns     ns\n"

@@ -3,7 +3,10 @@
     python scripts/benchmarks/exact_gradient.py --json figures.jsonl     # and so on, on any machine
     python scripts/benchmarks/table.py figures.jsonl others.jsonl        # Markdown
     python scripts/benchmarks/table.py --since old.jsonl figures.jsonl   # exit status 1 if slower
+    python scripts/benchmarks/table.py --into docs/performance.md        # those that are kept
 
+With --into the tables replace what stands between the marks of a page, a pair of lines such as
+<!-- exact_gradient --> and <!-- end of exact_gradient --> for every benchmark of the files.
 Of figures measured more than once on a kind of processor, the best one counts, or the last where
 neither small nor large ones are better.
 """
@@ -16,6 +19,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scripts.docs.pages import put  # noqa: E402
+
+KEPT = ROOT / "data" / "results" / "benchmarks"
+"""The figures that the documentation shows."""
 
 WORSE = 1.1
 """Figures that are worse by more than this factor have regressed."""
@@ -67,14 +78,14 @@ def worse_by(old: dict[str, Any], new: dict[str, Any]) -> float:
     return after / before if new["better"] and before > 0 else 1.0
 
 
-def tables(lines: Iterable[dict[str, Any]]) -> str:
+def tables(lines: Iterable[dict[str, Any]]) -> dict[str, str]:
     """A table in Markdown for every benchmark, one column per kind of processor."""
     found = best(lines)
-    text = []
+    made = {}
     for benchmark in dict.fromkeys(name[0] for name, _ in found):
         mine = {key: line for key, line in found.items() if key[0][0] == benchmark}
         kinds = list(dict.fromkeys(kind for _, kind in mine))
-        text += [
+        text = [
             f"| {benchmark} | | {' | '.join(kinds)} |",
             "| --- |" + " --- |" * (1 + len(kinds)),
         ]
@@ -82,8 +93,8 @@ def tables(lines: Iterable[dict[str, Any]]) -> str:
             cells = [mine.get((name, kind)) for kind in kinds]
             values = [f"{line['value']:.3g}" if line else "-" for line in cells]
             text.append(f"| {name[1]} | {name[2]} | {' | '.join(values)} |")
-        text.append("")
-    return "\n".join(text)
+        made[benchmark] = "\n".join([*text, ""])
+    return made
 
 
 def regressions(
@@ -98,16 +109,25 @@ def regressions(
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path, help="written by --json of the benchmarks")
+    parser.add_argument(
+        "files", nargs="*", type=Path, default=sorted(KEPT.glob("*.jsonl")),
+        help=f"written by --json of the benchmarks, default {KEPT.relative_to(ROOT)}/*.jsonl",
+    )  # fmt: skip
     parser.add_argument("--since", type=Path, metavar="FILE", help="compare with an earlier file")
+    parser.add_argument("--into", type=Path, metavar="PAGE.md", help="put the tables into a page")
     given = parser.parse_args(arguments)
+    if given.since and given.into:
+        parser.error("--since compares and --into writes tables; give one of them")
     try:
         lines = read(given.files)
         earlier = read([given.since]) if given.since else None
+        if given.into:
+            put(given.into, tables(lines))
+            return 0
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if earlier is None:
-        print(tables(lines))
+        print("\n".join(tables(lines).values()))
         return 0
     shared = best(earlier).keys() & best(lines).keys()
     worse = regressions(earlier, lines)

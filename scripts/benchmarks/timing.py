@@ -91,11 +91,15 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def write_json(
-    path: str, benchmark: str, rows: Sequence[Mapping[str, Any]], better: str = ""
+    path: str,
+    benchmark: str,
+    rows: Sequence[Mapping[str, Any]],
+    better: str | Mapping[str, str] = "",
 ) -> None:
     """Add a line of JSON to a file for every float of ``rows``, its figures; the rest says of what.
 
-    ``better`` is whether smaller figures are ("lower"), or larger ones ("higher"), "" if neither.
+    ``better`` is whether smaller figures are ("lower"), or larger ones ("higher"), "" if neither;
+    of each figure where they differ, "" for those it does not name.
     Lines say on which processor, with which vectors, versions and commit a figure was measured.
     """
     from mc.running.provenance import processor, vectors
@@ -109,7 +113,8 @@ def write_json(
             for name, value in row.items():
                 if isinstance(value, float) and math.isfinite(value):
                     line = {"benchmark": benchmark, "where": where, "figure": name}
-                    line |= {"value": float(f"{value:.6g}"), "better": better}
+                    way = better if isinstance(better, str) else better.get(name, "")
+                    line |= {"value": float(f"{value:.6g}"), "better": way}
                     file.write(json.dumps(line | kind) + "\n")
 
 

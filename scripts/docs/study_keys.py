@@ -2,7 +2,7 @@
 
     python scripts/docs/study_keys.py [--write]
 
-Prints the block between the page's two markers, or puts it there. Estimators and optimizers that
+Prints the lists between the page's two marks, or puts them there. Estimators and optimizers that
 other packages offer are left out.
 """
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pages import insert, put
 from pydantic.fields import FieldInfo
 
 from mc.studies.checks import EXAMPLES
@@ -22,8 +23,8 @@ from mc.studies.study import Study
 from tnqbm.training.settings import DEFAULT_PARTS, PARTS, TrainingSettings
 
 PAGE = Path(__file__).parents[2] / "docs" / "study-files.md"
-BEGIN = "<!-- keys: python scripts/docs/study_keys.py --write -->"
-END = "<!-- end of keys -->"
+NAME = "keys"
+"""Of the page's marks."""
 
 HEAD = "| key | meaning | default |\n| --- | --- | --- |"
 PARTS_HEAD = "| key | of | meaning | default |\n| --- | --- | --- | --- |"
@@ -42,7 +43,7 @@ has is an error, and so is one in `[gradients.NAME]` that its parts do not have.
 
 
 def block() -> str:
-    """What stands between the markers, both included."""
+    """What stands between the marks."""
     top = {
         name: field
         for name, field in Study.model_fields.items()
@@ -65,7 +66,7 @@ def block() -> str:
         if name in training
     }
     parts = [SETTINGS, HEAD, *rows("", own), PARTS_OF, PARTS_HEAD, *part_rows()]
-    return "\n".join([BEGIN, "", *keys, *parts, "", END])
+    return "\n".join([*keys, *parts, ""])
 
 
 def rows(section: str, fields: dict[str, FieldInfo]) -> Iterator[str]:
@@ -112,19 +113,15 @@ def shown(name: str, field: FieldInfo) -> str:
 
 
 def updated(page: str) -> str:
-    """The page with the block of today."""
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"{PAGE} lacks one of its markers, {BEGIN} and {END}")
-    return before + block() + after
+    """The page with the lists of today."""
+    return insert(page, NAME, block())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="put it into the page")
     if parser.parse_args().write:
-        PAGE.write_text(updated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        put(PAGE, {NAME: block()})
     else:
         print(block())
 

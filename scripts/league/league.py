@@ -24,9 +24,13 @@ from typing import Any
 import tomli_w
 from evaluation import METHODS, Measures, evaluate
 from sets import SETS, DataSet, Settings
-from tables import figure, markdown, put
+from tables import figure, markdown
 
-import tnqbm
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+import tnqbm  # noqa: E402
+from scripts.docs.pages import put  # noqa: E402
 
 SEARCH_SEED = 1
 FIRST_SEED = 11
@@ -140,7 +144,7 @@ def main() -> None:
     if args.into is None:
         print(text)
     else:
-        put(args.into, text)
+        put(args.into, {"league": text})
     if args.figure is not None:
         figure(done, args.out, args.figure)
 

@@ -13,14 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sets import DataSet
 
-from tnqbm.files.atomic import atomic_write
-
 Float = NDArray[np.float64]
 
 NAMES = {"Z": "RBM", "XZ": "XZ", "XYZ": "XYZ"}
 LINEAR = 0.1
 """Differences (nats) up to which the figure's axis is linear."""
-MARKS = ("<!-- league -->", "<!-- end of league -->")
 
 
 @dataclass(frozen=True)
@@ -127,16 +124,6 @@ def _discrepancies(sets: Sequence[DataSet], found: dict[str, dict[str, Group]]) 
             *(found[data.name][paulis].mmd() for paulis in NAMES), "; ".join(others),
         ])  # fmt: skip
     return _table(["squared MMD x 1000", "bandwidth", *NAMES.values(), "published"], rows)
-
-
-def put(page: Path, text: str) -> None:
-    """Replace what stands between the marks of a page; ValueError if it has none."""
-    before, mark, rest = page.read_text().partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not (mark and end):
-        raise ValueError(f"{page} has no lines {MARKS[0]} and {MARKS[1]}")
-    with atomic_write(page) as path:
-        path.write_text(f"{before}{mark}\n\n{text}\n{end}{after}")
 
 
 def figure(sets: Sequence[DataSet], out: Path, path: Path) -> None:

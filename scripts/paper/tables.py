@@ -17,6 +17,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from scripts.docs.pages import put  # noqa: E402
+
 FORMULAS = {"Z": "n + m(n + 1)", "XZ": "n + 2m(n + 1)", "XYZ": "n + 3m(n + 1)"}
 SIZES = ((6, 1), (6, 3), (8, 2), (8, 4), (10, 3))
 
@@ -143,29 +148,6 @@ def _interval(row: Any) -> str:
         return ""
     low, high = ("…" if end is None else f"{end:.2f}" for end in (row.low, row.high))
     return f" ({low} to {high})"
-
-
-def insert(page: str, name: str, table: str) -> str:
-    """The page with the table between its marks; ValueError if it has not exactly one pair."""
-    begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
-    if page.count(begin) != 1 or page.count(end) != 1:
-        raise ValueError(f"the page must have one line {begin.strip()} and one {end}")
-    head, _, rest = page.partition(begin)
-    _, _, tail = rest.partition(end)
-    if end in head:
-        raise ValueError(f"{end} stands above {begin.strip()}")
-    return f"{head}{begin}\n{table}\n{end}{tail}"
-
-
-def put(path: Path, found: Mapping[str, str]) -> None:
-    """Put tables between their marks on a page; ValueError, and no change, if there are none."""
-    from tnqbm.files.atomic import atomic_write
-
-    page = path.read_text(encoding="utf-8")
-    for name, table in found.items():
-        page = insert(page, name, table)
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,8 @@ import pytest
 
 from tests.scripts.loading import SCRIPTS
 
+PAGE = SCRIPTS.parent / "docs" / "performance.md"
+
 FOLDER = SCRIPTS / "benchmarks"
 
 
@@ -57,11 +59,38 @@ def test_tables_have_a_column_for_every_kind_of_processor(tmp_path: Path) -> Non
     one = file_of(tmp_path / "one", 2.0)
     file_of(one, 1.5)  # measured again: the best one counts
     other = file_of(tmp_path / "other", 0.75, kind="znver4")
-    assert table.tables(table.read([one, other])).splitlines() == [
+    assert table.tables(table.read([one, other]))["sweeps"].splitlines() == [
         "| sweeps | | haswell | znver4 |",
         "| --- | --- | --- | --- |",
         "| n = 64, paulis = Z | ns | 1.5 | 0.75 |",
     ]
+
+
+def test_the_page_has_the_tables_of_the_figures_that_are_kept(tmp_path: Path) -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text(text, encoding="utf-8")
+    assert table.main(["--into", str(page)]) == 0
+    assert page.read_text(encoding="utf-8") == text
+    assert "| n = 12, m = 30, precision = double |" in text
+
+
+def test_a_page_without_the_marks_of_a_benchmark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Speed\n")
+    with pytest.raises(SystemExit):
+        table.main([str(file_of(tmp_path / "one", 2.0)), "--into", str(page)])
+    assert "one line <!-- sweeps -->" in capsys.readouterr().err
+    assert page.read_text() == "# Speed\n"
+
+
+def test_figures_of_a_row_may_have_directions_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "figures"
+    rows = [{"n": 8, "seconds": 1.0, "ESS": 2.0, "forecast": 3.0}]
+    timing.write_json(str(path), "mixed", rows, {"seconds": "lower", "ESS": "higher"})
+    assert [line["better"] for line in table.read([path])] == ["lower", "higher", ""]
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_tables_and_figure(out: Path) -> None:
     data = small()
     page = out / "page.md"
     page.write_text("Before.\n<!-- league -->\nold\n<!-- end of league -->\nAfter.\n")
-    LEAGUE.tables.put(page, LEAGUE.tables.markdown([data], out))
+    LEAGUE.league.put(page, {"league": LEAGUE.tables.markdown([data], out)})
     text = page.read_text()
     assert text.startswith("Before.")
     assert text.endswith("After.\n")
@@ -102,8 +102,8 @@ def test_tables_and_figure(out: Path) -> None:
     assert "squared MMD" in text
     LEAGUE.tables.figure([data], out, out / "league.svg")
     assert (out / "league.svg").stat().st_size > 1000
-    with pytest.raises(ValueError, match="no lines"):
-        LEAGUE.tables.put(out / "tiny.toml", "text")
+    with pytest.raises(ValueError, match=r"tiny.toml: the page must have one line <!-- league -->"):
+        LEAGUE.league.put(out / "tiny.toml", {"league": "text"})
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
@@ -125,5 +125,5 @@ def test_the_page_has_the_tables_of_the_published_results(tmp_path: Path) -> Non
     page.write_text(text, encoding="utf-8")
     sets = [data for data in LEAGUE.sets.SETS if (published / f"{data.name}.json").is_file()]
     assert len(sets) >= 4
-    LEAGUE.tables.put(page, LEAGUE.tables.markdown(sets, published))
+    LEAGUE.league.put(page, {"league": LEAGUE.tables.markdown(sets, published)})
     assert page.read_text(encoding="utf-8") == text

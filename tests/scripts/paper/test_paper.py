@@ -77,7 +77,7 @@ def test_tables_are_put_between_their_marks(paper: Any, tmp_path: Path) -> None:
     assert "old" not in text
     for wrong in ("nothing", "<!-- end of x -->\n<!-- x -->\n", "<!-- x -->\n" * 2):
         with pytest.raises(ValueError, match=r"<!-- (end of )?x -->"):
-            paper.tables.insert(wrong, "x", "table")
+            load("docs").pages.insert(wrong, "x", "table")
 
 
 def test_both_variants_of_amsgrad_follow_the_exact_gradient(paper: Any) -> None:
