@@ -2,15 +2,18 @@
 
     python scripts/benchmarks/scaling.py study scripts/studies/figure3.toml
     python scripts/benchmarks/scaling.py run --visible 784 --hidden 500 --chains 16384
-    mpiexec -n 2 python scripts/benchmarks/scaling.py costs
+    mpiexec -n 2 python scripts/benchmarks/scaling.py costs scripts/studies/demo.toml
     python scripts/benchmarks/scaling.py check scripts/studies/demo.toml
 
-"study" plays the schedule of a study: tasks by their forecasts, most expensive first, to ranks as
-they become free; rank 0 trains as well and answers between two chunks of its own work. "run" adds
-up an update of one run that ranks share: what every rank does, its shards of the chains, and the
-sum over ranks by reduce-scatter and allgather (Thakur, Rabenseifner & Gropp 2005). "costs" measures
-what a message costs rank 0. "check" runs a study alone, twice at once, and on two ranks, and
-compares the last with what "study" says of two ranks as fast as those of the second.
+"study" plays the schedule of a study: all ranks start, and then tasks go by their forecasts, most
+expensive first, to ranks as they become free; rank 0 trains as well and answers between two chunks
+of its own work. "run" adds up an update of one run that ranks share: what every rank does, its
+shards of the chains, and the sum over ranks by reduce-scatter and allgather (Thakur, Rabenseifner &
+Gropp 2005). "costs" measures what a message costs rank 0, and the processor time of a rank until it
+can begin; "start" does no more than that. "check" runs a study alone, twice at once, and on two
+ranks, and compares the last with what "study" says of two ranks as fast as those of the second; the
+time that "start" takes, twice at once and on two ranks, is known to it. It needs two cores that
+nothing else uses.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ class Machine(NamedTuple):
     latency, bandwidth : of a message between two ranks
     spread : standard deviation of the logarithm of a task's time over its forecast
     write : of the rank that ends a task, for its file
+    start : of every rank until it asks for its first task: interpreter, imports, reading the study,
+        loading kernels that are compiled
     """
 
     answer: float = 5e-6
@@ -47,6 +52,7 @@ class Machine(NamedTuple):
     bandwidth: float = 1e10
     spread: float = 0.2
     write: float = 0.01
+    start: float = 2.0
 
 
 class Played(NamedTuple):
@@ -57,7 +63,7 @@ class Played(NamedTuple):
 
 
 def play(costs: Sequence[float], ranks: int, machine: Machine, seed: int = 1) -> Played:
-    """The schedule of tasks that take ``costs`` seconds of one rank by their forecasts.
+    """The start of all ranks, and the schedule of tasks of ``costs`` seconds by their forecasts.
 
     Rank 0 looks up at the end of every chunk of its own work and answers whoever waits. Reports on
     progress, which come all the time, make its chunks longer; if they leave no time for work, rank
@@ -75,7 +81,7 @@ def play(costs: Sequence[float], ranks: int, machine: Machine, seed: int = 1) ->
     cycle = chunk / (1.0 - load) if load < 1.0 else math.inf
     waiting = list(reversed(seconds.tolist()))
     root_works = load < 1.0
-    free = [(0.0, rank) for rank in range(ranks) if rank or root_works]
+    free = [(machine.start, rank) for rank in range(ranks) if rank or root_works]
     heapq.heapify(free)
     busy_until = end = 0.0  # of rank 0's answers; of the study
     while free and waiting:
@@ -189,14 +195,36 @@ def seconds_of_update(args: argparse.Namespace, chains: int, updates: int = 30) 
     return least
 
 
-def measured_costs(rounds: int = 100, burst: int = 50) -> dict[str, float]:
-    """What a report on progress costs rank 0 where many have come; run it on two ranks."""
-    from mc.running.interruption import SignalWatch
+def ready(path: str) -> Any:
+    """The ranks, after all that a rank does before its first task of a study."""
     from mc.running.ranks import connect, get_comm
+    from mc.running.warm_up import warm_up_for
+    from mc.studies.file import load_study
+
+    study = load_study(path)
+    ranks = connect(get_comm())
+    warm_up_for(study, study.tasks())
+    ranks.barrier()
+    return ranks
+
+
+def started(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Processor time until a rank is ready, of rank 0."""
+    ranks = ready(args.study)
+    took = time.process_time()
+    ranks.close()
+    return [] if ranks.rank else [{"start, s": took}]
+
+
+def measured_costs(study: str, rounds: int = 100, burst: int = 50) -> dict[str, float]:
+    """Processor time until rank 0 is ready, and what a report on progress costs it where many have
+    come; run it on two ranks."""
+    from mc.running.interruption import SignalWatch
     from mc.running.scheduler import task_source
     from mc.studies.schedule import Task
 
-    ranks = connect(get_comm())
+    ranks = ready(study)
+    start = time.process_time()
     if ranks.size != 2:
         raise SystemExit("costs: run this with mpiexec -n 2")
     tasks = [Task(k, {"n": k}, (1,), 1.0) for k in range(2)]
@@ -219,7 +247,8 @@ def measured_costs(rounds: int = 100, burst: int = 50) -> dict[str, float]:
         source.end_task(0)
         source.finish()
     ranks.close()
-    return {"answer, microseconds": 1e6 * sorted(took)[rounds // 2] / burst} if busy else {}
+    answer = 1e6 * sorted(took)[rounds // 2] / burst
+    return {"start, s": start, "answer, microseconds": answer} if busy else {}
 
 
 def checked(args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -236,16 +265,19 @@ def checked(args: argparse.Namespace) -> list[dict[str, Any]]:
             alone = timed([run_command(args.study, folder, "warm")])
             beside = timed([run_command(args.study, folder, name) for name in "ab"])
             both = timed([[launcher, "-n", "2", *run_command(args.study, folder, "two")]])
-            start = timed([[launcher, "-n", "2", sys.executable, "-m", "tnqbm", "--version"]])
-            said = play((costs / costs.sum() * (beside - start)).tolist(), 2, machine_of(args))
+            begin = [sys.executable, __file__, "start", args.study]
+            start_beside = timed([begin, begin])
+            machine = machine_of(args)._replace(start=timed([[launcher, "-n", "2", *begin]]))
+            said = play((costs / costs.sum() * (beside - start_beside)).tolist(), 2, machine)
             rows.append(
                 {
                     "turn": turn,
                     "alone, s": alone,
                     "beside another, s": beside,
                     "two ranks, s": both,
-                    "simulated, s": said.seconds + start,
-                    "ratio": (said.seconds + start) / both,
+                    "start of two ranks, s": machine.start,
+                    "simulated, s": said.seconds,
+                    "ratio": said.seconds / both,
                 }
             )
     return rows
@@ -284,7 +316,10 @@ def main() -> None:
     run.add_argument("--hidden", type=int, default=500)
     run.add_argument("--paulis", default="Z")
     run.add_argument("--chains", type=int, default=16384)
-    costs = commands.add_parser("costs", help="measure what a message costs rank 0")
+    costs = commands.add_parser("costs", help="measure what a message costs rank 0, and a start")
+    costs.add_argument("study", help="its file")
+    start = commands.add_parser("start", help="get ready for a study, and say how long it took")
+    start.add_argument("study", help="its file")
     check = commands.add_parser("check", help="compare with real runs on two ranks")
     check.add_argument("study", help="its file")
     check.add_argument("--turns", type=int, default=3)
@@ -293,7 +328,7 @@ def main() -> None:
             each.add_argument(f"--{name}", type=float, default=value, help=f"default {value:g}")
     for each in (study, run):
         each.add_argument("--ranks", type=int, nargs="+", default=RANKS)
-    for parser in (study, run, costs, check):
+    for parser in (study, run, costs, start, check):
         add_json(parser)
     args = options.parse_args()
     if args.command == "run":
@@ -302,7 +337,8 @@ def main() -> None:
         "study": study_rows,
         "run": run_rows,
         "check": checked,
-        "costs": lambda _: [found] if (found := measured_costs()) else [],
+        "start": started,
+        "costs": lambda args: [found] if (found := measured_costs(args.study)) else [],
     }[args.command](args)
     print_rows(rows)
     if args.json:

@@ -18,12 +18,22 @@ try:
     SPEC.loader.exec_module(scaling)
 finally:
     sys.path.remove(str(FOLDER))
-IDEAL = scaling.Machine(answer=0.0, latency=0.0, bandwidth=math.inf, spread=0.0, write=0.0)
+IDEAL = scaling.Machine(
+    answer=0.0, latency=0.0, bandwidth=math.inf, spread=0.0, write=0.0, start=0.0
+)
 
 
 def test_one_rank_does_everything_in_turn() -> None:
     found = scaling.play([3.0, 2.0, 1.0], 1, IDEAL)
     assert found == pytest.approx((6.0, 1.0))
+
+
+def test_every_rank_starts_before_its_first_task() -> None:
+    machine = IDEAL._replace(start=2.0)
+    assert scaling.play([3.0, 2.0, 1.0], 1, machine) == pytest.approx((8.0, 0.75))
+    two = scaling.play([3.0, 3.0], 2, machine)
+    assert two.seconds == pytest.approx(5.0, abs=0.1)
+    assert two.efficiency == pytest.approx(0.6, abs=0.02)
 
 
 def test_tasks_go_to_whoever_is_free() -> None:
