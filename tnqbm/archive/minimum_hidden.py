@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tnqbm.archive.rows import Group, Series, Where
 from tnqbm.archive.summaries import FinalGroup, Float, final_groups
@@ -221,7 +222,48 @@ def resampled_crossings(
     hidden = [count(group) for group in groups]
     runs = np.array([group.values.size for group in groups], dtype=np.float64)
     means = np.stack([resampled_means(group, resamples, seed=seed) for group in groups], axis=1)
-    return np.array([crossing_of(hidden, falling_fit(row, runs), threshold) for row in means])
+    return crossings_of(hidden, means, runs, threshold)
+
+
+def crossings_of(hidden: Sequence[int], means: Float, weights: Float, threshold: float) -> Float:
+    """:func:`crossing_of` of the :func:`falling_fit` to every row of ``means`` (R, M), (R,).
+
+    ``weights`` (M,) are those of all rows. Neighbours that rise are pooled in all rows at once.
+    """
+    count, size = means.shape
+    rows, end = np.arange(count), np.argmin(means, axis=1)
+    # Stacks of pooled means, their weights, and the first m of each.
+    pools, heavy = np.full((count, size), -np.inf), np.zeros((count, size))
+    first, top = np.zeros((count, size), dtype=np.intp), np.full(count, -1)
+    for k in range(size):
+        live = rows[end >= k]
+        top[live] += 1
+        at = top[live]
+        pools[live, at], heavy[live, at], first[live, at] = means[live, k], weights[k], k
+        rising = live[at > 0]
+        while (rising := rising[_rises(pools, rising, top[rising])]).size:
+            at = top[rising]
+            left, right = heavy[rising, at - 1], heavy[rising, at]
+            total = left * pools[rising, at - 1] + right * pools[rising, at]
+            pools[rising, at - 1] = total / (left + right)
+            heavy[rising, at - 1] = left + right
+            pools[rising, at] = -np.inf
+            top[rising] = at - 1
+            rising = rising[at > 1]
+    below = np.argmax(pools < threshold, axis=1)  # where nothing is pooled -inf stands
+    crossings = np.where(pools[:, 0] < threshold, 0.0, np.inf)
+    crossed = rows[(below > 0) & (below <= top)]
+    place = below[crossed]
+    before, after = pools[crossed, place - 1], pools[crossed, place]
+    m, at = np.asarray(hidden, dtype=np.float64), first[crossed, place]
+    crossings[crossed] = m[at - 1] + (before - threshold) / (before - after) * (m[at] - m[at - 1])
+    return crossings
+
+
+def _rises(pools: Float, rows: NDArray[np.intp], top: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """In which rows the last pooled mean is not below the one before."""
+    rises: NDArray[np.bool_] = pools[rows, top] >= pools[rows, top - 1]
+    return rises
 
 
 def resampled_means(group: FinalGroup, resamples: int = 2000, *, seed: int = 0) -> Float:

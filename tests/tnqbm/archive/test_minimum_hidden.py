@@ -15,6 +15,7 @@ from tests.synthetic import TIME, ladder, record, write
 from tnqbm.archive import Archive, RunRecord
 from tnqbm.archive.minimum_hidden import (
     crossing_of,
+    crossings_of,
     falling_fit,
     hidden_ratio_table,
     minimum_hidden_table,
@@ -179,6 +180,20 @@ def test_fits_are_least_squares_among_non_increasing_functions() -> None:
             for i in range(size)
         ]
         assert fit == pytest.approx(expected)
+
+
+def test_crossings_of_many_rows_are_those_of_each() -> None:
+    rng = np.random.default_rng(4)
+    for trial in range(40):
+        hidden = np.flatnonzero(rng.random(40) < 0.3) + 1
+        falling = np.exp(-hidden / 15)
+        weights = rng.integers(1, 9, hidden.size).astype(float)
+        means = falling + 0.2 * rng.standard_normal((30, hidden.size))
+        if trial % 2:
+            means = np.round(means, 1)  # ties
+        found = crossings_of(hidden, means, weights, 0.33)
+        each = [crossing_of(hidden, falling_fit(row, weights), 0.33) for row in means]
+        assert found == pytest.approx(each)
 
 
 def test_runs_of_equal_seed_weigh_the_same_everywhere() -> None:
