@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from mc.cli import options
 from mc.cli.common import PATH, echo, is_first_rank, print_json, print_table, tell
 from mc.running.failures import StudyInterrupted
 from mc.running.interruption import SignalWatch, abort_on_error, on_rank_0
+from mc.running.memory import study_memory
 from mc.running.prepare import StartOptions
 from mc.running.ranks import connect, get_comm
 from mc.running.runner import StudyEnd, execute
@@ -19,6 +21,8 @@ from mc.running.wall_time import StopOptions
 from mc.studies.checks import without_likelihood
 from mc.studies.combinations import unsaid_repeats
 from mc.studies.file import load_study
+from tnqbm.base.limits import in_words
+from tnqbm.base.process import launched, launcher_size
 
 if TYPE_CHECKING:
     from mc.studies.study import Study
@@ -167,6 +171,9 @@ def duration(seconds: float) -> str:
 
 def _show_plan(study: Study, as_json: bool) -> None:
     plan, tasks = study.plan(), study.tasks()
+    memory = study_memory(study, tasks, launcher_size() if launched() else 1)
+    if memory.problem:
+        tell(f"warning: {memory.problem}")
     total = sum(task.cost for task in tasks)
     runs = sum(len(group.seeds) for group in plan)
     costs: dict[str, float] = {}
@@ -187,6 +194,7 @@ def _show_plan(study: Study, as_json: bool) -> None:
             "runs": runs,
             "tasks": len(tasks),
             "core_seconds": 1e-9 * total,
+            "memory": {**asdict(memory), "total": memory.total},
         }
         print_json({**summary, "groups": groups})
         return
@@ -208,4 +216,13 @@ def _show_plan(study: Study, as_json: bool) -> None:
     echo(
         f"Work: about {duration(total * 1e-9)} of one core, good to a factor of two or so; "
         f"up to {len(tasks)} {who} can share it."
+    )
+    further = (
+        f"{in_words(memory.total)} on {memory.ranks} ranks together"
+        if memory.ranks > 1
+        else f"each further rank {in_words(memory.rank)}"
+    )
+    echo(
+        f"Memory: at most about {in_words(memory.first)} on rank 0, {further}; "
+        f"{in_words(memory.libraries)} of each are Python, libraries and data being read."
     )

@@ -67,6 +67,21 @@ def _states_cost(size: Size, each: float, besides: float) -> float:
     return states * (4.0 * each * size.n_hidden + besides * size.n_visible)
 
 
+def chains_bytes(size: Size, models: int, chains: int) -> float:
+    """Memory of so many chains of each of so many models.
+
+    States and a copy, eight numbers for each chain, and the models' parameters four times.
+    """
+    return float(models * (chains * (2.0 * size.n_visible + 64.0) + 32.0 * size.n_parameters))
+
+
+def network_bytes(size: Size, max_bond: int) -> float:
+    """Memory of a fit of an amplitude network."""
+    from tnqbm.networks.amplitude.fit import fit_bytes
+
+    return float(fit_bytes(size.n_visible, size.n_paulis * size.n_hidden, max_bond))
+
+
 class SampledGradient(GradientSettings):
     """What estimators from samples have in common."""
 
@@ -115,6 +130,9 @@ class ChainGradient(SampledGradient):
     def cost(self, size: Size, training: TrainingSettings) -> float:
         each = self.moves_cost(size, training) + averages_cost(size, training)
         return update_cost(size, training) + self.moved(training) * each
+
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return chains_bytes(size, runs, self.moved(training))
 
     def moved(self, training: TrainingSettings) -> int:
         """Chains that an update moves."""
@@ -179,6 +197,10 @@ class GlobalMovesGradient(ChainGradient):
         0, description="every so many updates each chain gets one proposal of the network; 0: never"
     )
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        network = network_bytes(size, self.max_bond) if self.global_moves else 0.0
+        return super().memory(size, training, runs) + network
+
     def check(self, size: Size, training: TrainingSettings) -> None:
         super().check(size, training)
         if self.global_moves and (size.work is not None or size.n_deep):
@@ -228,6 +250,10 @@ class Tempered(GlobalMovesGradient):
         sweep = sweep_cost(size, self.kernel, training.precision)
         return self.steps * self.temperatures * (1.15 * sweep + 16.0 * size.n_hidden)
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        rungs = chains_bytes(size, runs * self.temperatures, self.chains)
+        return rungs + super().memory(size, training, runs)
+
     def check(self, size: Size, training: TrainingSettings) -> None:
         super().check(size, training)
         if self.target_swap_rate is not None and size.work is None:
@@ -268,6 +294,9 @@ class Trajectory(ChainGradient):
         sweep = sweep_cost(size, self.kernel, training.precision)
         each = 1.15 * sweep + 16.0 * size.n_hidden
         return (0.5 * self.steps * self.max_rungs + 2.0) * each
+
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return chains_bytes(size, runs * self.max_rungs, self.chains)
 
     def make(self, context: Context) -> GradientEstimator:
         from mc.estimators.trajectory import SnapshotChains
@@ -356,6 +385,13 @@ class Tensor(SampledGradient):
         samples = self.chains * (sample + averages_cost(size, training))
         return update_cost(size, training) + samples + fit / self.refit
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        # The networks of all runs are kept, and one is fitted at a time.
+        n, largest = size.n_visible, min(self.max_bond, 1 << min(size.n_visible // 2, 60))
+        kept = 16.0 * runs * n * largest**2
+        samples = chains_bytes(size, runs, self.chains)
+        return samples + kept + network_bytes(size, self.max_bond)
+
     def make(self, context: Context) -> GradientEstimator:
         from mc.estimators.tensor import WeightedSamples
 
@@ -380,6 +416,9 @@ class AIS(EvaluatorSettings):
         kernel = getattr(training.gradient, "kernel", "auto")
         sweep = sweep_cost(size, kernel, training.precision)
         return self.chains * self.betas * (1.1 * sweep + 8.0 * size.n_hidden)
+
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return chains_bytes(size, runs, self.chains)
 
     def make(self, context: Context) -> LogPartition:
         from mc.estimators.annealing import annealed_log_partition

@@ -46,6 +46,7 @@ MEMORY_SHARE = 0.9
 """Part of the free memory that may be used."""
 
 _MEMINFO = Path("/proc/meminfo")
+_STATUS = Path("/proc/self/status")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -77,6 +78,17 @@ def available_bytes() -> int | None:
     """
     free = [value for value in (_machine_bytes(), _container_bytes()) if value is not None]
     return min(free, default=None)
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far, in bytes; 0 if the system does not say."""
+    try:
+        for line in _STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return 0
 
 
 def check_memory(needed: int, what: str, cure: str) -> None:

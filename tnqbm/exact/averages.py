@@ -129,6 +129,15 @@ class StateAverages:
         return moments, log_2cosh, which
 
 
+def state_bytes(n: int, rows: int, lists: int, runs: int, size: int) -> int:
+    """Memory of :class:`StateAverages` for ``runs`` models of ``size`` parameters.
+
+    ``lists`` of ``rows`` states of ``n`` units: themselves twice, as spins, and packed.
+    """
+    shards = _SHARDS if rows >= _SHARDS * _STATES_PER_SHARD else 1
+    return lists * rows * (20 * n + 8) + 24 * runs * rows + 8 * runs * size * shards
+
+
 def _pack(states: NDArray[np.uint8], width: int) -> NDArray[np.int64]:
     """Bit patterns of consecutive chunks of ``width`` bits, (B, K, chunks); unit 0 is bit 0."""
     chunks = -(-states.shape[-1] // width)

@@ -28,12 +28,17 @@ def dense_targets(
     Averaging the data inside the enumeration costs a sixth of it, listing K states (B, K, n) apart
     about three times their share of it.
     """
-    if n > MAX_DENSE_TARGET or 16 * states.shape[1] <= 1 << n:
+    if not averages_densely(states.shape[1], n):
         return None
     dense = np.zeros((states.shape[0], 1 << n))
     for row, rows, q in zip(dense, states, probabilities, strict=True):
         row[index_of(rows)] = q
     return dense
+
+
+def averages_densely(rows: int, n: int) -> bool:
+    """Whether data of so many rows are averaged inside an enumeration."""
+    return n <= MAX_DENSE_TARGET and 16 * rows > 1 << n
 
 
 class Enumerator:
@@ -67,6 +72,15 @@ class Enumerator:
         )  # fmt: skip
         self._dtype = dtype
         self._work = np.empty((0, self._work_size), dtype)
+
+    def bytes(self, runs: int, dense: int = 0) -> int:
+        """Memory that one call for ``runs`` models takes, with ``dense`` distributions of data."""
+        padded = self._padded_shape.size
+        sums = 8 * runs * (2 if dense else 1) * (1 << self._shard_bits) * (1 + padded)
+        itemsize = np.dtype(self._dtype).itemsize
+        work = get_num_threads() * self._work_size * itemsize
+        data = (8 + itemsize) * (dense << self._n)
+        return int(2 * sums + 8 * runs * padded + work + data)
 
     def _workspace(self) -> NDArray[Any]:
         # Whole cache lines per thread, so that threads never write to the same one.

@@ -113,3 +113,22 @@ def run_cost(size: Size, training: TrainingSettings) -> float:
     compared = training.bias_reference.cost(size, training)
     found = training.iterations * update + evaluations * training.evaluate.cost(size, training)
     return found + compared
+
+
+ARRAYS = 11
+"""Arrays of parameters that a trainer and the data's averages hold for every run at the peak."""
+
+
+def run_memory(size: Size, training: TrainingSettings, runs: int) -> float:
+    """Bytes that ``runs`` runs trained together hold at most, beside the libraries.
+
+    ``size.rows`` counts the rows of their data. Arrays that are small in every training, such as
+    those of metrics, are left out.
+    """
+    from tnqbm.exact.averages import state_bytes
+
+    kept = ARRAYS + 3 * training.snapshots  # snapshots, and the block that is written of them
+    parts = (training.gradient, training.optimizer, training.evaluate)
+    own = sum(part.memory(size, training, runs) for part in parts)
+    data = state_bytes(size.n_visible, size.rows, 1, runs, size.n_parameters)
+    return own + data + 8.0 * runs * size.n_parameters * kept

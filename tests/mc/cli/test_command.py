@@ -435,6 +435,17 @@ def test_dry_run_shows_the_plan_and_does_nothing(study: Path) -> None:
     shares = [group["core_seconds"] for group in plan["groups"]]
     assert sum(shares) == pytest.approx(plan["core_seconds"])
     assert sorted(path.name for path in study.parent.iterdir()) == ["study.toml"]
+    memory = plan["memory"]
+    assert memory["ranks"] == 1
+    assert 0 < memory["libraries"] < memory["rank"] <= memory["first"] == memory["total"]
+    assert "Memory: at most about" in text
+
+
+def test_dry_run_warns_of_too_little_memory(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mc.running.memory.available_bytes", lambda: 1000)
+    found = call("run", study, "--dry-run")
+    assert "1 kB are free" in found.stderr
+    assert "take fewer ranks" in found.stderr
 
 
 def test_run_show_evaluate_agree(study: Path, tmp_path: Path) -> None:

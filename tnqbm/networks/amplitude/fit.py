@@ -124,15 +124,27 @@ def overlap(log_psi: Float, log_network: Float, sign: Float) -> Overlap:
     return Overlap(infidelity, error, square**2 / float(np.mean(x**4)))
 
 
+def fit_bytes(n: int, fields: int, max_bond: int) -> int:
+    """Bytes that a fit to a model of n visible units takes, which has so many hidden ``fields``."""
+    build = _build_bond(n, max_bond)
+    count = columns_for(build)
+    result = min(max_bond, _largest_bond(n))
+    needed = 8 * (4 * 2 * build * count + 6 * (2 * build) ** 2 + 12 * n * build * result)
+    return needed + 8 * fields * (4 * count + 4 * build)
+
+
+def _largest_bond(n: int) -> int:
+    return 1 << min(n // 2, 60)
+
+
+def _build_bond(n: int, max_bond: int) -> int:
+    return min(int(BUILD_SHARE * max_bond), _largest_bond(n))
+
+
 def check_fit_memory(model: SqRBM, max_bond: int) -> int:
     """The bond dimension that a sweep will use; MemoryError if it would not fit."""
-    n, fields = model.n_visible, model.b.size
-    largest = 1 << min(n // 2, 60)
-    build = min(int(BUILD_SHARE * max_bond), largest)
-    count = columns_for(build)
-    result = min(max_bond, largest)
-    needed = 8 * (4 * 2 * build * count + 6 * (2 * build) ** 2 + 12 * n * build * result)
-    needed += 8 * fields * (4 * count + 4 * build)
+    n = model.n_visible
+    needed = fit_bytes(n, model.b.size, max_bond)
     free = available_bytes()
     if free is not None and needed > MEMORY_SHARE * free:
         raise MemoryError(
@@ -140,7 +152,7 @@ def check_fit_memory(model: SqRBM, max_bond: int) -> int:
             f"take about {needed / 1e9:.3g} GB of memory, and {free / 1e9:.3g} GB are free; take "
             "a smaller max_bond"
         )
-    return build
+    return _build_bond(n, max_bond)
 
 
 def columns_for(bond: int) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tnqbm.base.limits import check_enumerable
 from tnqbm.core.shape import Shape
-from tnqbm.exact.enumerator import Enumerator, dense_targets
+from tnqbm.exact.enumerator import Enumerator, averages_densely, dense_targets
 from tnqbm.hamiltonian.forecast import refuse_unless_it_fits
 from tnqbm.hamiltonian.group_contraction import GroupContraction
 from tnqbm.networks.contraction import cache
@@ -61,6 +61,9 @@ class ExactGradient(GradientSettings):
             return enumerated_update_cost(size)
         return update_cost(size, training) + enumeration_cost(size)
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return _enumeration_bytes(size, training, runs, data=not training.batch_size)
+
     def make(self, context: Context) -> GradientEstimator:
         return context.problem.exact_estimator(context)
 
@@ -79,6 +82,9 @@ class ExactEvaluation(EvaluatorSettings):
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
         return enumeration_cost(size)
+
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return _enumeration_bytes(size, training, runs, data=False)
 
     def make(self, context: Context) -> LogPartition | None:
         return context.problem.exact_evaluator(context)
@@ -163,6 +169,17 @@ def enumerated_log_partition(context: Context, shape: Shape) -> LogPartition:
     return log_partition
 
 
+def _enumeration_bytes(size: Size, training: TrainingSettings, runs: int, data: bool) -> float:
+    """Memory of one evaluation, with dense data in the same pass where there are any."""
+    if size.forecast is not None:
+        return size.forecast.bytes
+    if size.work is not None:
+        return 32.0 * 2.0**size.n_visible
+    shape = Shape(size.n_visible, size.n_hidden, size.n_paulis)
+    dense = data and averages_densely(size.rows, size.n_visible)
+    return Enumerator(shape, training.precision).bytes(runs, int(dense))
+
+
 def _check_enumerable(size: Size) -> None:
     if size.forecast is not None:
         refuse_unless_it_fits(size.forecast)
@@ -214,6 +231,9 @@ class ContractionGradient(GradientSettings):
     def cost(self, size: Size, training: TrainingSettings) -> float:
         return update_cost(size, training) + 1e9 * _forecast(size).seconds
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return _forecast(size).bytes + super().memory(size, training, runs)
+
     def make(self, context: Context) -> GradientEstimator:
         return ContractionEstimator(context)
 
@@ -232,6 +252,9 @@ class ContractionEvaluation(EvaluatorSettings):
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
         return 0.5e9 * _forecast(size).seconds  # which is of log Z with all averages
+
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        return _forecast(size).bytes
 
     def make(self, context: Context) -> LogPartition | None:
         contraction = context.problem.contraction()

@@ -190,6 +190,9 @@ class GradientSettings(Part):
     families: ClassVar[tuple[str, ...]] = ("sqrbm",)
     """Kinds of problems (:attr:`tnqbm.training.problems.Problem.family`) that it serves."""
 
+    local: ClassVar[bool] = True
+    """Whether an estimate needs nothing but this process, so that a plan may ask for one."""
+
     alone: ClassVar[str] = ""
     """Why several ranks cannot share a run: what it does instead; empty if they can."""
 
@@ -227,6 +230,10 @@ class GradientSettings(Part):
         """
         return update_cost(size, training)
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        """Bytes that the estimator of ``runs`` runs holds at most, besides the trainer's."""
+        return 32.0 * runs * size.n_parameters
+
     def make(self, context: Context) -> GradientEstimator:
         """The estimator for a batch of runs."""
         raise NotImplementedError(f"{type(self).__name__} must say how its estimator is made")
@@ -248,6 +255,10 @@ class EvaluatorSettings(Part):
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
         """Nanoseconds that log Z of one model takes on one core; rough."""
+        return 0.0
+
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        """Bytes that the evaluator of ``runs`` runs holds at most."""
         return 0.0
 
     def make(self, context: Context) -> LogPartition | None:

@@ -96,6 +96,10 @@ class OptimizerSettings(Part):
         """Nanoseconds that it adds to one update of one run; rough."""
         return 0.0
 
+    def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
+        """Bytes that the optimizer of ``runs`` runs keeps: three numbers for a parameter."""
+        return 24.0 * runs * size.n_parameters
+
     def make(self, context: OptimizerContext) -> Optimizer:
         """The optimizer for a batch of runs."""
         raise NotImplementedError(f"{type(self).__name__} must say how its optimizer is made")
