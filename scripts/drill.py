@@ -196,7 +196,7 @@ def attempt_in(kind: str, reference: str, folder: Path) -> str:
     options["most_parts"] = MOST_PARTS
     if name == "time":
         options["stop_after"] = random.uniform(4.0, 8.0)
-    with started(RANKS, out, STUDY, alone=name == "killed", **options) as driver:
+    with started(RANKS, out, STUDY, alone=target in ("root", "other"), **options) as driver:
         wait_until(lambda: len(Workspace(out).parts()) >= 1 or driver.process.poll() is not None)
         time.sleep(random.uniform(0.0, 0.5))
         if driver.process.poll() is not None:
