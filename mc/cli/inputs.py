@@ -26,6 +26,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Preparation, Target
 from tnqbm.datasets.samples_io import read_samples
+from tnqbm.hamiltonian.deep import DeepSqRBM
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.kinds import Model
 
@@ -182,6 +183,10 @@ def _saved_model(path: str) -> Model:
     except ArchiveError as error:
         try:
             return SqBM.load(path)
+        except ArchiveError:
+            pass
+        try:
+            return DeepSqRBM.load(path)
         except ArchiveError:
             raise error from None
 

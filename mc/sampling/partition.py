@@ -30,10 +30,12 @@ from mc.sampling.log_z.work import (
     network_affordable,
 )
 from mc.sampling.policies import policy_of
+from mc.sampling.second_layer import completed_data
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.deep import DeepSqRBM
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
@@ -41,13 +43,13 @@ Seed = int | np.random.SeedSequence
 
 
 @checked(
-    model=one_of(SqRBM, SqBM, PauliHamiltonian),
+    model=one_of(SqRBM, DeepSqRBM, SqBM, PauliHamiltonian),
     data=arguments.rows(Target),
     seed=arguments.seed,
     progress=arguments.flag,
 )
 def log_partition(
-    model: SqRBM | SqBM | PauliHamiltonian,
+    model: SqRBM | DeepSqRBM | SqBM | PauliHamiltonian,
     method: str | Estimation = "auto",
     *,
     data: Target | ArrayLike | None = None,
@@ -56,8 +58,10 @@ def log_partition(
 ) -> Estimate:
     """log Z = log Tr exp(-H) of a model of any size, in nats.
 
-    model : an sqRBM; a :class:`tnqbm.SqBM`, without "tensor", "mbar" and "all"; or any
-        :class:`tnqbm.PauliHamiltonian`, whose log Z is exact: "auto", "certified" or "exact".
+    model : an sqRBM; a :class:`tnqbm.DeepSqRBM`, as its ``joint``, bits of both kinds of which are
+        also those of ``states`` that policies are given; a :class:`tnqbm.SqBM`, without "tensor",
+        "mbar" and "all"; or any :class:`tnqbm.PauliHamiltonian`, whose log Z is exact: "auto",
+        "certified" or "exact".
     method : "auto" or :class:`mc.Auto`, exact evaluation if it takes less than about half a
         minute, else annealing, and where that is not to be trusted the network too; "ais",
         "ais-reverse", "both" or :class:`mc.Annealing`, annealed importance sampling; "tensor" or
@@ -90,6 +94,9 @@ def log_partition(
     and where the exact method asked for is out of reach.
     """
     policy = policy_of(method, ESTIMATORS)
+    if isinstance(model, DeepSqRBM):
+        data = completed_data(model, data, 0 if seed is None else seed)
+        model = model.joint
     if isinstance(model, PauliHamiltonian):
         if isinstance(policy, Auto | Certified) or policy == Exact():
             return exact_estimate(model, Exact())

@@ -30,12 +30,14 @@ from mc.sampling.policies import (
     Tempered,
     policy_of,
 )
+from mc.sampling.second_layer import completed_clamp, completed_data, completed_policy
 from mc.sampling.tempering.sample import sample_tempered
 from mc.sampling.tempering.snapshots import sample_snapshots
 from tnqbm.base import arguments
 from tnqbm.base.arguments import checked
 from tnqbm.core.model import SqRBM
 from tnqbm.datasets import Target
+from tnqbm.hamiltonian.deep import DeepSqRBM
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.kinds import ANY_MODEL, Model
 from tnqbm.hamiltonian.operator import PauliHamiltonian
@@ -107,8 +109,9 @@ def sample(
 
     Parameters
     ----------
-    model : an sqRBM; of methods "chains", "tempered" and "enumeration" a :class:`tnqbm.SqBM`,
-        too, and of "enumeration" a :class:`tnqbm.PauliHamiltonian`.
+    model : an sqRBM; a :class:`tnqbm.DeepSqRBM`, whose bits of both kinds move and whose second
+        layer is then left out; of methods "chains", "tempered" and "enumeration" a
+        :class:`tnqbm.SqBM`, too, and of "enumeration" a :class:`tnqbm.PauliHamiltonian`.
     samples : how many to keep of every chain; of "perfect" and "enumeration", how many to draw in
         all.
     method : "chains" or :class:`mc.Chains`, Markov chains; "tempered" or :class:`mc.Tempered`,
@@ -143,6 +146,10 @@ def sample(
     """
     policy = policy_of(method, SAMPLERS)
     held = clamped_values(clamp, model.n_visible)
+    n_visible = model.n_visible
+    if isinstance(model, DeepSqRBM) and not isinstance(policy, Enumeration):
+        policy, data = completed_policy(model, policy, seed), completed_data(model, data, seed)
+        held, model = completed_clamp(model, held), model.joint
     states: States
     info: Info
     alarms: list[Warning]
@@ -153,6 +160,8 @@ def sample(
             "method: Markov chains and networks are for sqRBMs; sample a Hamiltonian by "
             "method = 'enumeration'"
         )
+    elif isinstance(model, DeepSqRBM):
+        raise AssertionError("replaced by the sqRBM over bits of both kinds")
     elif isinstance(policy, Chains):
         states, info, alarms = sample_chains(
             model, samples, policy, data=data, held=held, seed=seed, progress=progress
@@ -175,4 +184,4 @@ def sample(
         )
     for alarm in alarms:
         warnings.warn(alarm, stacklevel=3)
-    return states, info
+    return states[..., :n_visible], info

@@ -129,7 +129,7 @@ class FamilyKeys(Section):
 
     family: Annotated[str, choice(*FAMILIES)] | None = Field(
         None,
-        description='`"sqrbm"` (if left out), `"sqbm"`, `"qrbm"` or `"tfim"`: see '
+        description='`"sqrbm"` (if left out), `"sqbm"`, `"deep"`, `"qrbm"` or `"tfim"`: see '
         "[families](#families)",
     )
     visible_paulis: Paulis | None = Field(
@@ -160,12 +160,16 @@ class FamilyKeys(Section):
         '`"equal"` ones, or by those named, such as `"ZZ"` or `"XX,ZZ"`; `"all"` if left out',
     )
 
+    deep: Annotated[int, Field(ge=0, le=10_000)] | None = Field(
+        None, description="of `deep`: units of the second hidden layer; 1 if left out"
+    )
+
     @property
     def settings(self) -> dict[str, str]:
         """The settings of families that are given here, as coordinates have them."""
         given = {name: getattr(self, name) for name in FamilyKeys.model_fields if name != "family"}
         return {
-            name: ",".join(value) if isinstance(value, list) else value
+            name: ",".join(value) if isinstance(value, list) else str(value)
             for name, value in given.items()
             if value is not None
         }

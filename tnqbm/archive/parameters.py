@@ -1,7 +1,8 @@
 """Parameters of runs: their axis in a block, their names, and the models that they are of.
 
-Those of sqRBMs are a, b, w one after another, and those of sqBMs of small hidden groups stand where
-:class:`tnqbm.hamiltonian.layout.GroupLayout` says, which the coordinates decide. Those of other
+Those of sqRBMs are a, b, w one after another, and those of sqBMs of small hidden groups and of deep
+sqRBMs stand where :class:`tnqbm.hamiltonian.layout.GroupLayout` and
+:class:`tnqbm.hamiltonian.deep_layout.DeepLayout` say, which the coordinates decide. Those of other
 models are the coefficients of the Pauli strings that stand in the block, so that nothing else has
 to be known of the family; so were those of all sqBMs until version 6 of the format.
 """
@@ -19,6 +20,8 @@ from tnqbm.core.connectivity import DENSE, named
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
 from tnqbm.files.gate import Arrays
+from tnqbm.hamiltonian.deep import DeepSqRBM
+from tnqbm.hamiltonian.deep_layout import DeepLayout
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.kinds import Model
 from tnqbm.hamiltonian.layout import GroupLayout
@@ -68,13 +71,17 @@ def model(theta: NDArray[np.float64], coordinates: Coordinates, arrays: Arrays) 
         layout = _layout(c)
         if layout is None:
             raise ValueError(f"it has parameters of family {c[FAMILY]!r}, but no {TERMS}")
-        return SqBM.of(layout, theta)
+        return (
+            DeepSqRBM.of(layout, theta)
+            if isinstance(layout, DeepLayout)
+            else SqBM.of(layout, theta)
+        )
     mask = _mask(str(c.get("connectivity", DENSE)), c["visible"], c["hidden"])
     return SqRBM.from_vector(theta, c["visible"], c["hidden"], c["paulis"], mask)
 
 
-def _layout(coordinates: Mapping[str, Any]) -> GroupLayout | None:
-    """Where the parameters of sqBMs of small hidden groups stand; None for what is none."""
+def _layout(coordinates: Mapping[str, Any]) -> GroupLayout | DeepLayout | None:
+    """Where parameters of sqBMs of small groups and of deep sqRBMs stand; None for others."""
     try:
         return layout_of(coordinates)
     except ValueError:
@@ -106,7 +113,7 @@ def check_model(model: Model, coordinates: Coordinates, where: str) -> None:
     right = (model.n_visible, model.n_hidden) == sizes
     if isinstance(model, SqRBM):
         right = right and FAMILY not in coordinates and model.paulis == coordinates["paulis"]
-    elif isinstance(model, SqBM):
+    elif isinstance(model, SqBM | DeepSqRBM):
         right = right and FAMILY in coordinates and model.layout == _layout(coordinates)
     else:
         right = right and FAMILY in coordinates

@@ -204,6 +204,7 @@ class Second(IntEnum):
     STARTS = 0x5EED
     DATA = 0xDA7A
     BITS = 0xB175
+    LAYER = 0x1A7E5
 
 
 def sequence(seed: Seed, *path: int) -> np.random.SeedSequence:

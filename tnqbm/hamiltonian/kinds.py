@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from tnqbm.base.arguments import one_of
 from tnqbm.core.model import SqRBM
+from tnqbm.hamiltonian.deep import DeepSqRBM
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
-Model = SqRBM | SqBM | PauliHamiltonian
+Model = SqRBM | DeepSqRBM | SqBM | PauliHamiltonian
 
-ANY_MODEL = one_of(SqRBM, SqBM, PauliHamiltonian)
+ANY_MODEL = one_of(SqRBM, DeepSqRBM, SqBM, PauliHamiltonian)
 """Kind of arguments that are models of any family, see :mod:`tnqbm.base.arguments`."""

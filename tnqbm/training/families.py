@@ -18,9 +18,11 @@ from tnqbm.core import connectivity
 from tnqbm.core.connectivity import DENSE
 from tnqbm.core.model import SqRBM
 from tnqbm.core.shape import Shape
+from tnqbm.hamiltonian.deep_layout import DeepLayout
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.hamiltonian.models import qrbm, tfim
 from tnqbm.training.costs import Size
+from tnqbm.training.deep_family import DeepFamily
 from tnqbm.training.family import Family, Float, ModelShape, Targets, check_parts
 from tnqbm.training.hamiltonian_families import HamiltonianFamily, SqBMFamily
 from tnqbm.training.inputs import uncoupled
@@ -90,6 +92,7 @@ FAMILIES: Mapping[str, Family] = {
     for family in (
         SqRBMFamily(),
         SqBMFamily(),
+        DeepFamily(),
         HamiltonianFamily("qrbm", qrbm, {"visible_paulis": "XYZ", "interactions": "all"}),
         HamiltonianFamily(
             "tfim",
@@ -130,8 +133,9 @@ def shape_of(coordinates: Mapping[str, Any]) -> ModelShape:
     )
 
 
-def layout_of(coordinates: Mapping[str, Any]) -> GroupLayout | None:
-    """Where parameters stand in runs whose models are :class:`tnqbm.SqBM`, None for others.
+def layout_of(coordinates: Mapping[str, Any]) -> GroupLayout | DeepLayout | None:
+    """Where parameters stand in runs whose models are :class:`tnqbm.SqBM` or
+    :class:`tnqbm.DeepSqRBM`, None for others.
 
     Errors of :func:`shape_of`.
     """

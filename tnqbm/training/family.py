@@ -14,6 +14,7 @@ from tnqbm.training.costs import Size
 from tnqbm.training.problems import Problem
 
 if TYPE_CHECKING:
+    from tnqbm.hamiltonian.deep_layout import DeepLayout
     from tnqbm.hamiltonian.layout import GroupLayout
     from tnqbm.training.settings import TrainingSettings
 
@@ -62,8 +63,9 @@ class Family(Protocol):
     def most_units(self) -> int | None:
         """Most units of both layers together, None: any number."""
 
-    def layout(self, shape: ModelShape) -> GroupLayout | None:
-        """Where parameters stand in :class:`tnqbm.SqBM` of this shape, None if it is of none."""
+    def layout(self, shape: ModelShape) -> GroupLayout | DeepLayout | None:
+        """Where parameters stand in models of this shape that are no plain vectors of an sqRBM or
+        coefficients of Pauli strings, None for those."""
 
     def coordinates(self, settings: Mapping[str, str]) -> dict[str, str]:
         """Coordinates of runs that say which models they are of, from settings by name."""

@@ -106,7 +106,7 @@ def test_purposes_are_what_they_were() -> None:
         "Typical": [0, 1, 2, 3],
         "FittedNetwork": [0, 1, 2, 3, 4],
         "Minibatch": [1, 2],
-        "Second": [0x5EED, 0xDA7A, 0xB175],
+        "Second": [0x5EED, 0xDA7A, 0xB175, 0x1A7E5],
     }
     assert streams.Run.MEASUREMENTS == 21
 
