@@ -70,7 +70,7 @@ def savings(
         figure, axes = layout.grid(1, len(columns), sharey=True, scale=1.1)
         figure.set_figheight(1.6 + 0.3 * len(places))
         for axis, (data, n) in zip(axes[0], columns, strict=True):
-            axis.set_title(f"{layout.data_label(data)}, n = {n}")
+            axis.set_title(f"{layout.data_label(data)}\nn = {n}")
             axis.axvline(1.0, color=GREY, linewidth=1.0)
             for row in shown:
                 if (row.data, row.visible) == (data, n):
@@ -91,7 +91,7 @@ def savings(
             axes,
             title=f"Saved for a mean TVD of {threshold:g}",
             note=f"{note}; bars: {100 * confidence:g} % bootstrap intervals",
-            x="of the reference / of the model",
+            x="Ratio",
             handles=handles,
         )
     return figure, axes
