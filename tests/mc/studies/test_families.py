@@ -94,7 +94,7 @@ def test_settings_of_the_model_table_hold_where_a_family_has_them() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model__family": "sqbn"}, "not one of sqrbm, sqbm, qrbm, tfim; did you mean 'sqbm'"),
+        ({"model__family": "sqbn"}, "not one of sqrbm, sqbm, deep, qrbm, tfim; did you mean"),
         ({"grid": [{"family": "tfim", "paulis": "XYZ"}]}, "has paulis = 'XZ', not 'XYZ'"),
         ({"grid": [{"family": "qrbm", "paulis": "Z", "couple": "Z"}]}, "couple is for sqRBMs"),
         (
