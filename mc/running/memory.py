@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from mc.running.runner import MOST_PARTS
-from mc.running.warm_up import warm_up_for
 from mc.studies.schedule import Task
 from mc.studies.study import Study
 from tnqbm.base.limits import available_bytes, in_words, peak_bytes
 from tnqbm.training.costs import run_memory
 from tnqbm.training.trajectory import METRICS
+
+KERNELS = 56e6
+"""Bytes that a process takes to load what runs a training, kernels included: 13 to 72 MB for
+contraction, enumeration and chains."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class StudyMemory:
     """Peak memory in bytes, as the kernel counts it for a process.
 
     ``rank`` of each of ``ranks``, ``first`` of rank 0, which assembles the archive; of both,
-    ``libraries`` are what this process has taken to read the study and load what it needs.
+    ``libraries`` are what this process has taken to read the study, and what kernels will take.
     """
 
     rank: float
@@ -49,13 +51,9 @@ class StudyMemory:
 def study_memory(study: Study, tasks: Sequence[Task], ranks: int) -> StudyMemory:
     """The forecast for a study on so many ranks.
 
-    Loads the data and the kernels as its runs will, to see what they take. Right to a factor of 1.5
+    Loads the data as its runs will, to see what they take, and no kernels. Right to a factor of 1.5
     or so (scripts/benchmarks/memory.py).
     """
-    gradients = {str(task.coordinates["gradient"]) for task in tasks}
-    local = {name for name in gradients if study.settings(name).gradient.local}
-    with suppress(Exception):  # what cannot be computed here says so when it is run
-        warm_up_for(study, [task for task in tasks if task.coordinates["gradient"] in local])
     work = archive = 0.0
     rows: dict[tuple[object, object], int] = {}
     held: dict[tuple[str, int], float] = {}
@@ -71,7 +69,7 @@ def study_memory(study: Study, tasks: Sequence[Task], ranks: int) -> StudyMemory
             held[name] = count * _stored(study, size.n_parameters)
             work = max(work, run_memory(size, settings, count))
         archive += held[name]
-    libraries = float(peak_bytes())
+    libraries = peak_bytes() + KERNELS
     # Parts are joined amid the work where there are many, else once it is done; a file is twice
     # in memory while it is written.
     both = work + 2.0 * archive if len(tasks) > MOST_PARTS else max(work, 2.0 * archive)

@@ -25,7 +25,6 @@ class QuantumGradient(GradientSettings):
     name: ClassVar[str] = "quantum"
     families: ClassVar[tuple[str, ...]] = ("sqrbm", "sqbm", "hamiltonian")
     alone: ClassVar[str] = "measures circuits"
-    local: ClassVar[bool] = False
 
     shots: Annotated[int, whole(16, MAX_COUNTS["shots"])] = Field(
         4096,

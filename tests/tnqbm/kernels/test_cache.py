@@ -293,6 +293,7 @@ def test_a_cache_that_cannot_be_read_is_done_without(
 def test_commands_that_need_no_kernel_compile_none(tmp_path: Path) -> None:
     results = ROOT / "data" / "results" / "ising.h5"
     commands = [
+        ["run", ROOT / "scripts/studies/demo.toml", "-o", tmp_path / "a.h5", "--dry-run"],
         ["show", results], ["verify", results],
         ["plot", results, "--kind", "likelihood", "-o", tmp_path / "a.png"],
         ["merge", results, "-o", tmp_path / "b.h5"],

@@ -190,9 +190,6 @@ class GradientSettings(Part):
     families: ClassVar[tuple[str, ...]] = ("sqrbm",)
     """Kinds of problems (:attr:`tnqbm.training.problems.Problem.family`) that it serves."""
 
-    local: ClassVar[bool] = True
-    """Whether an estimate needs nothing but this process, so that a plan may ask for one."""
-
     alone: ClassVar[str] = ""
     """Why several ranks cannot share a run: what it does instead; empty if they can."""
 
