@@ -50,13 +50,14 @@ class NamedModel:
         raise self._other_family()
 
     def _other_family(self) -> ValueError:
-        family = self.coordinates.get("family", "sqbm")
+        saved = "deep" if isinstance(self.any_model, DeepSqRBM) else "sqbm"
+        family = self.coordinates.get("family", saved)
         return ValueError(
             f"{self.path}: the model is of family {family!r}, and this is for "
             "sqRBMs; these are for all families: show, plot, report, verify, merge, evaluate, "
-            "certify, logz --method exact, sample --method enumeration; and for sqBMs whose hidden "
-            "groups have at most four qubits: logz --method ais, both and visited, sample by "
-            "chains and tempered"
+            "certify, logz --method exact, sample --method enumeration; and for deep sqRBMs, and "
+            "sqBMs whose hidden groups have at most four qubits: logz --method ais, both and "
+            "visited, sample by chains and tempered"
         )
 
     @property

@@ -229,7 +229,7 @@ class ContractionGradient(GradientSettings):
         _forecast(size)
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        return update_cost(size, training) + 1e9 * _forecast(size).seconds
+        return update_cost(size, training) + 1e9 * _seconds(size)
 
     def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
         return _forecast(size).bytes + super().memory(size, training, runs)
@@ -251,7 +251,7 @@ class ContractionEvaluation(EvaluatorSettings):
             raise type(error)(f"evaluate = 'contraction': {error}") from None
 
     def cost(self, size: Size, training: TrainingSettings) -> float:
-        return 0.5e9 * _forecast(size).seconds  # which is of log Z with all averages
+        return 0.5e9 * _seconds(size)  # which is of log Z with all averages
 
     def memory(self, size: Size, training: TrainingSettings, runs: int) -> float:
         return _forecast(size).bytes
@@ -309,6 +309,10 @@ class ContractionEstimator(Stateless):
         for k, row in enumerate(theta):
             log_z[k], averages[k] = self._contraction.log_partition_and_expectations(row)
         return Averages(averages, log_partition=log_z)
+
+
+def _seconds(size: Size) -> float:
+    return float(_forecast(size).seconds)
 
 
 def _forecast(size: Size) -> Forecast:
