@@ -64,9 +64,6 @@ MOST_PARTS = 0
 PATIENCE = 5.0
 """Seconds in which ranks that wait for a lost one end, in place of a minute."""
 
-SECONDS = 60.0
-"""In which a disturbed study must have ended."""
-
 NAMES = ("INT", "TERM", "HUP", "USR1", "USR2", "XCPU")
 KINDS = [
     *(f"{name}:{target}" for name in NAMES for target in ("launcher", "one", "all")),
@@ -177,18 +174,18 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
-def attempt(kind: str, reference: str, folder: Path) -> str:
-    """Do one; "passed", or what went wrong."""
+def attempt(kind: str, reference: str, folder: Path, seconds: float) -> str:
+    """Do one, which must end in so many seconds; "passed", or what went wrong."""
     if not kind.startswith("disk:"):
-        return attempt_in(kind, reference, folder)
+        return attempt_in(kind, reference, folder, seconds)
     subprocess.run(["mount", "-t", "tmpfs", "-o", ROOMY, "none", str(folder)], check=True)
     try:
-        return attempt_in(kind, reference, folder)
+        return attempt_in(kind, reference, folder, seconds)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def attempt_in(kind: str, reference: str, folder: Path) -> str:
+def attempt_in(kind: str, reference: str, folder: Path, seconds: float) -> str:
     """:func:`attempt` in a folder that may be a disk of its own."""
     name, _, target = kind.partition(":")
     out = folder / "out.h5"
@@ -207,9 +204,9 @@ def attempt_in(kind: str, reference: str, folder: Path) -> str:
         if isinstance(codes, str):
             return codes
         try:
-            code, _, _ = driver.wait(SECONDS)
+            code, _, _ = driver.wait(seconds)
         except subprocess.TimeoutExpired:
-            return f"not ended after {SECONDS:g} s"
+            return f"not ended after {seconds:g} s"
     wait_for_end(out)
     if name == "disk":
         remount(folder, ROOMY)
@@ -244,6 +241,9 @@ def main() -> None:
     )
     parser.add_argument("--random", type=int, default=0, help="so many attempts of random kinds")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="in which a disturbed study must have ended"
+    )
     options = parser.parse_args()
     random.seed(options.seed)
     wrong = 0
@@ -258,7 +258,7 @@ def main() -> None:
             found: Counter[str] = Counter()
             for _ in range(repeats):
                 with tempfile.TemporaryDirectory(dir=root) as folder:
-                    found[attempt(kind, reference, Path(folder))] += 1
+                    found[attempt(kind, reference, Path(folder), options.seconds)] += 1
             wrong += repeats - found["passed"]
             print(f"{kind}: {', '.join(f'{n} {what}' for what, n in found.items())}", flush=True)
     sys.exit(wrong > 0)
