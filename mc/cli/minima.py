@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mc.cli.common import print_rows, print_table
 from tnqbm.archive import Archive
-from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
+from tnqbm.archive.minimum_hidden import minimum_hidden_tables
 from tnqbm.archive.rows import varying, with_families
 from tnqbm.archive.savings import savings_table
 
@@ -20,8 +20,7 @@ SIGNS = {"at least": "≥ ", "at most": "≤ "}
 
 def show_minima(archive: Archive, threshold: float, where: Any, form: str) -> None:
     """The table of `tnqbm show --min-hidden`: hidden units, and ratios to the RBM."""
-    minima = minimum_hidden_table(archive, threshold=threshold, where=where)
-    ratios = hidden_ratio_table(archive, threshold=threshold, where=where)
+    minima, ratios = minimum_hidden_tables(archive, threshold=threshold, where=where)
     if form != "table":
         document = {"archive": str(archive.path), "threshold": threshold}
         document |= {"ratios": [_flat(row) for row in ratios]}

@@ -60,12 +60,11 @@ def table1(sizes: Sequence[tuple[int, int]] = SIZES) -> str:
 def ratios(path: Path) -> str:
     """Markdown: crossings and ratios to the RBM with 95 % bootstrap intervals, and predictions."""
     from tnqbm import Archive
-    from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.minimum_hidden import minimum_hidden_tables
     from tnqbm.model_tools.jacobian import effective_ratio
 
     with Archive(path) as archive:
-        minima = _by_series(minimum_hidden_table(archive))
-        table = _by_series(hidden_ratio_table(archive))
+        minima, table = map(_by_series, minimum_hidden_tables(archive))
     lines = [
         "| data | n | m: Z / XZ / XYZ | whole m | Z / XZ | parameters | effective | Z / XYZ "
         "| parameters | effective |",
@@ -84,13 +83,12 @@ def ratios(path: Path) -> str:
 def least(paths: Sequence[Path], names: Sequence[str]) -> str:
     """Markdown: crossings and ratios of several archives side by side, where the first has any."""
     from tnqbm import Archive
-    from tnqbm.archive.minimum_hidden import hidden_ratio_table, minimum_hidden_table
+    from tnqbm.archive.minimum_hidden import minimum_hidden_tables
 
     found = []
     for path in paths:
         with Archive(path) as archive:
-            tables = minimum_hidden_table(archive), hidden_ratio_table(archive)
-            found.append([_by_series(table) for table in tables])
+            found.append([_by_series(table) for table in minimum_hidden_tables(archive)])
     heads = [f"{'m: Z / XZ / XYZ, ' if k == 0 else ''}{name}" for k, name in enumerate(names)]
     heads += [f"Z / {p}, {name}" for p in ("XZ", "XYZ") for name in names]
     lines = [f"| data | n | {' | '.join(heads)} |", "| --- | --- |" + " --- |" * len(heads)]

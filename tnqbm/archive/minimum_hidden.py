@@ -108,8 +108,10 @@ def minimum_hidden_table(
     same bootstrap weights of the seeds at every m (:func:`seed_weights`), so that the table is
     reproducible. Raises ValueError for senseless options and as :func:`final_groups` does.
     """
-    groups, draws = bootstrap(archives, threshold, metric, resamples, seed, where)
-    return [minimum(s, groups[s], draws[s], threshold, confidence) for s in groups]
+    return minimum_hidden_tables(
+        archives, threshold=threshold, metric=metric, confidence=confidence, resamples=resamples,
+        seed=seed, where=where,
+    )[0]  # fmt: skip
 
 
 def hidden_ratio_table(
@@ -129,7 +131,25 @@ def hidden_ratio_table(
     model cancels. Groups without a classical RBM (``paulis = "Z"``) beside them give no row.
     Resamples that bound the ratio from neither side are left out of its interval.
     """
-    groups, crossings = bootstrap(archives, threshold, metric, resamples, seed, where)
+    return minimum_hidden_tables(
+        archives, threshold=threshold, metric=metric, confidence=confidence, resamples=resamples,
+        seed=seed, where=where,
+    )[1]  # fmt: skip
+
+
+def minimum_hidden_tables(
+    archives: Archive | Sequence[Archive],
+    *,
+    threshold: float = 0.2,
+    metric: str = "tvd",
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    where: Where | None = None,
+) -> tuple[list[MinimumHidden], list[HiddenRatio]]:
+    """:func:`minimum_hidden_table` and :func:`hidden_ratio_table`, from one bootstrap."""
+    groups = series_groups(archives, threshold, metric, resamples, where)
+    crossings = bootstrap(groups, threshold, resamples, seed)
     rows = {s: minimum(s, groups[s], crossings[s], threshold, confidence) for s in groups}
     ratios = []
     for series, row in rows.items():
@@ -149,7 +169,7 @@ def hidden_ratio_table(
                 seeds=min(reference.seeds, row.seeds),
             )
         )
-    return ratios
+    return list(rows.values()), ratios
 
 
 class Ratio(NamedTuple):
@@ -300,16 +320,14 @@ def mean_interval(
     return low, high
 
 
-def bootstrap(
+def series_groups(
     archives: Archive | Sequence[Archive],
     threshold: float,
     metric: str,
     resamples: int,
-    seed: int,
     where: Where | None,
-    count: Count = HIDDEN,
-) -> tuple[dict[Series, list[FinalGroup]], dict[Series, Float]]:
-    """Groups of each series in order of m, and its resampled crossings (resamples,)."""
+) -> dict[Series, list[FinalGroup]]:
+    """Groups of each series in order of m; ValueError for senseless options."""
     if not math.isfinite(threshold):
         raise ValueError(f"threshold must be a finite number, got {threshold!r}")
     if resamples < 1:
@@ -318,7 +336,18 @@ def bootstrap(
     for group in final_groups(archives, metric, where=where):
         if group.values.size:
             series.setdefault(group.series, []).append(group)
-    return series, {
+    return series
+
+
+def bootstrap(
+    series: dict[Series, list[FinalGroup]],
+    threshold: float,
+    resamples: int,
+    seed: int,
+    count: Count = HIDDEN,
+) -> dict[Series, Float]:
+    """Resampled crossings (resamples,) of each series."""
+    return {
         s: resampled_crossings(groups, threshold, resamples, seed=seed, count=count)
         for s, groups in series.items()
     }

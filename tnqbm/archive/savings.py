@@ -19,6 +19,7 @@ from tnqbm.archive.minimum_hidden import (
     bootstrap,
     minimum,
     ratio_of,
+    series_groups,
 )
 from tnqbm.archive.rows import Group, Series, Where
 from tnqbm.training.families import FAMILIES, n_parameters
@@ -64,9 +65,10 @@ def savings_table(
     Resamples weigh runs of equal seed alike in all series.
     """
     counts: Mapping[str, Count] = {"hidden": HIDDEN, "parameters": _parameters}
+    groups = series_groups(archives, threshold, metric, resamples, where)
     draws, rows = {}, {}
     for name, count in counts.items():
-        groups, draws[name] = bootstrap(archives, threshold, metric, resamples, seed, where, count)
+        draws[name] = bootstrap(groups, threshold, resamples, seed, count)
         rows[name] = {
             s: minimum(s, groups[s], draws[name][s], threshold, confidence, count) for s in groups
         }

@@ -27,6 +27,26 @@ def as_states(v: ArrayLike, n_visible: int) -> NDArray[np.uint8]:
     return states.astype(np.uint8)
 
 
+def weighted_states(
+    v: ArrayLike, weights: ArrayLike | None, n_visible: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Listed states (K, n), K >= 1, and their ``weights`` (K,), equal ones if None.
+
+    ValueError for other shapes and for weights that are not finite.
+    """
+    states = np.atleast_2d(as_states(v, n_visible))
+    if states.ndim != 2 or not len(states):
+        raise ValueError(f"v must be states (K, {n_visible}), K >= 1, got {states.shape}")
+    if weights is None:
+        return states, np.full(len(states), 1.0 / len(states))
+    q = plain_array(weights, "weights").astype(np.float64)
+    if q.shape != (len(states),) or not np.isfinite(q).all():
+        raise ValueError(
+            f"weights must be {len(states)} finite numbers, one for each state, got shape {q.shape}"
+        )
+    return states, q
+
+
 def spins(states: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Spins s = (-1)**v of visible bits v, as float64 of the same shape."""
     return 1.0 - 2.0 * states.astype(np.float64)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tnqbm.archive.minimum_hidden import (
     HiddenRatio,
     MinimumHidden,
-    hidden_ratio_table,
-    minimum_hidden_table,
+    minimum_hidden_tables,
 )
 from tnqbm.archive.rows import Other, Where, variant_names
 from tnqbm.figures import layout
@@ -58,8 +57,7 @@ def minimum_hidden(
         "seed": seed,
         "where": where,
     }
-    rows = minimum_hidden_table(archives, **options)
-    ratios = hidden_ratio_table(archives, **options)
+    rows, ratios = minimum_hidden_tables(archives, **options)
     styles = series_styles(rows)
     variants = variant_names(row.other for row in rows)
     visibles = sorted({row.visible for row in rows})

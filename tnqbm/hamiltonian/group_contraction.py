@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 
 from tnqbm.base.forecast import Forecast, Forecasts
 from tnqbm.base.limits import MAX_DENSE, available_bytes
-from tnqbm.core.states import states_of
 from tnqbm.hamiltonian.forecast import group_work
-from tnqbm.hamiltonian.group_states import GroupStates
+from tnqbm.hamiltonian.group_states import GroupStates, listed_averages, listed_log_weights
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.networks.contraction.engines import engine_maker
@@ -38,7 +37,6 @@ from tnqbm.networks.contraction.sweep import Entries, sweep
 from tnqbm.networks.factors import Member
 
 Float = NDArray[np.float64]
-States = NDArray[np.uint8]
 
 PAIR = np.array([1.0, -1.0, -1.0, 1.0])
 """s_i s_k of the values (0, 0), (0, 1), (1, 0), (1, 1)."""
@@ -48,18 +46,23 @@ class _Part(NamedTuple):
     """A group alone with the visible units that it touches, as a model of their own.
 
     ``own`` are the entries of its vector that are entries ``whole`` of the model's; the others, its
-    visible fields, are 0. ``states`` (2**k, k) are the values of the units.
+    visible fields, are 0. Its tensor begins at ``offset``.
     """
 
-    states: States
     found: GroupStates
     own: NDArray[np.intp]
     whole: NDArray[np.intp]
     offset: int
 
+    @property
+    def size(self) -> int:
+        """Entries of its tensor: states of its visible units."""
+        return 1 << self.found.layout.n
+
     def vector(self, vector: Float) -> Float:
-        out = np.zeros((1, self.found.layout.size))
-        out[0, self.own] = vector[self.whole]
+        """Its parameters, from those of the model."""
+        out = np.zeros(self.found.layout.size)
+        out[self.own] = vector[self.whole]
         return out
 
 
@@ -84,7 +87,7 @@ class GroupFactors:
     @property
     def largest(self) -> int:
         """As :attr:`tnqbm.networks.factors.FactorGraph.largest`."""
-        return max((len(part.states) for part in self.parts), default=0)
+        return max((part.size for part in self.parts), default=0)
 
     def _add(self, tag: str, scope: tuple[int, ...]) -> int:
         offset = self.size
@@ -110,9 +113,8 @@ class GroupFactors:
         )  # fmt: skip
         own = np.arange(len(units), alone.size)
         whole = [place[_renamed(name, units, group)] for name in alone.names()[len(units) :]]
-        states = states_of(np.arange(1 << len(units)), len(units))
         offset = self._add("h" + "-".join(map(str, group)), tuple(units))
-        return _Part(states, GroupStates(alone), own, np.array(whole, dtype=np.intp), offset)
+        return _Part(GroupStates(alone), own, np.array(whole, dtype=np.intp), offset)
 
     def entries(self, vector: Float) -> Entries:
         """Entries of all members for the model with parameters (size,)."""
@@ -121,8 +123,8 @@ class GroupFactors:
         logs[: 2 * self.n] = (a[:, None] * np.array([-1.0, 1.0])).ravel()
         logs[self.edges :][: 4 * couplings.size] = (-couplings[:, None] * PAIR).ravel()
         for part in self.parts:
-            found = part.found.log_weights(part.vector(vector), part.states[None])
-            logs[part.offset :][: len(part.states)] = found[0]
+            found = listed_log_weights(part.found, part.vector(vector))
+            logs[part.offset :][: part.size] = found
         return Entries(logs, np.ones(self.size, dtype=np.int8), 0.0)
 
     def expectations(self, vector: Float, shares: Float) -> Float:
@@ -133,9 +135,8 @@ class GroupFactors:
         count = couplings.stop - couplings.start
         out[couplings] = shares[self.edges :][: 4 * count].reshape(count, 4) @ PAIR
         for part in self.parts:
-            p = shares[part.offset :][: len(part.states)]
-            found = part.found.averages(part.vector(vector), part.states[None], p[None])
-            out[part.whole] = found[0, part.own]
+            p = shares[part.offset :][: part.size]
+            out[part.whole] = listed_averages(part.found, part.vector(vector), p)[part.own]
         return out
 
 
@@ -175,7 +176,7 @@ class GroupContraction:
         """Cost of log Z with all expectations."""
         found = self._engine.forecast()
         parts = self._factors.parts
-        made = 1e-9 * sum(len(part.states) * _work(part) for part in parts)
+        made = 1e-9 * sum(part.size * _work(part) for part in parts)
         return replace(found, seconds=found.seconds + made)
 
     def log_partition(self, vector: Float) -> float:
@@ -190,18 +191,30 @@ class GroupContraction:
         return found.log_partition, self._factors.expectations(vector, found.shares)
 
 
-def forecasts(model: SqBM, engine: str = "auto") -> Forecasts:
-    """What log Z of an sqBM takes by enumeration and by contraction, on one core."""
+def enumeration_forecast(model: SqBM) -> Forecast:
+    """What log Z of an sqBM takes by enumeration, on one core."""
     n = model.n_visible
     states = 2.0 ** min(n, 1000)
     note = f"2^{n} states" if n <= MAX_DENSE else f"more than {MAX_DENSE} visible units"
     seconds = 1e-9 * group_work(model.layout).weight * states
-    enumeration = Forecast("enumeration", seconds, 8.0 * states, n <= MAX_DENSE, note)
+    return Forecast("enumeration", seconds, 8.0 * states, n <= MAX_DENSE, note)
+
+
+def forecasts(model: SqBM, engine: str = "auto") -> Forecasts:
+    """What log Z of an sqBM takes by enumeration and by contraction, on one core."""
     try:
         contraction: Forecast = GroupContraction(model.layout, engine=engine).forecast
     except (ValueError, MemoryError) as error:
         contraction = Forecast("contraction", math.inf, math.inf, False, str(error).split(".")[0])
-    return Forecasts([enumeration, contraction])
+    return Forecasts([enumeration_forecast(model), contraction])
+
+
+def quick(model: SqBM, seconds: float) -> bool:
+    """Whether log Z of an sqBM is known exactly in so many seconds."""
+    enumeration = enumeration_forecast(model)
+    if enumeration.fits and enumeration.seconds <= seconds:
+        return True  # without a plan of a contraction
+    return any(each.fits and each.seconds <= seconds for each in forecasts(model))
 
 
 def exact_log_partition(model: SqBM, method: str = "exact", engine: str = "auto") -> float:
@@ -209,14 +222,21 @@ def exact_log_partition(model: SqBM, method: str = "exact", engine: str = "auto"
 
     ValueError or MemoryError for what is out of reach, and for other methods.
     """
-    if method == "exact":
-        within = [each for each in forecasts(model, engine) if each.fits]
-        method = min(within, key=lambda each: each.seconds).method if within else "contraction"
-    if method == "contraction":
-        return GroupContraction(model.layout, engine=engine).log_partition(model.vector)
-    if method != "enumeration":
+    if method == "enumeration":
+        return model.log_partition()
+    if method not in ("exact", "contraction"):
         raise ValueError(f"method: log Z of an SqBM is not known by {method!r}; use 'exact'")
-    return model.log_partition()
+    enumeration = enumeration_forecast(model)
+    otherwise = method == "exact" and enumeration.fits
+    try:
+        contraction = GroupContraction(model.layout, engine=engine)
+    except (ValueError, MemoryError):
+        if not otherwise:
+            raise
+        return model.log_partition()
+    if otherwise and enumeration.seconds <= contraction.forecast.seconds:
+        return model.log_partition()
+    return contraction.log_partition(model.vector)
 
 
 def _work(part: _Part) -> float:

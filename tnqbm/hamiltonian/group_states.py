@@ -85,18 +85,10 @@ class GroupStates:
 
         f is log p~ continued to what lies between states, of one model with parameters (size,).
         """
-        layout, network = self.layout, self.layout.network
         # The kernels take spins to be 1 - 2 b, of bits b or of what is between them.
-        between = np.ascontiguousarray(0.5 - 0.5 * x)[None]
-        sigma = np.empty((1, len(x), layout.fields))
-        rho = np.empty((1, len(x), layout.matrix_numbers))
-        log_weights = np.empty((1, len(x)))
-        state_averages(
-            layout.pack(vector[None]), layout.n, layout.n_paulis, layout.fields, self._lanes,
-            layout.first_matrix, network.groups, network.edge_starts, network.neighbours,
-            network.edges, between, self.work(), sigma, rho, log_weights,
-        )  # fmt: skip
-        return sigma[0][:, layout.slots()], log_weights[0]
+        between = (0.5 - 0.5 * x)[None]
+        sigma, _, log_weights = self._given(self.layout.pack(vector[None]), between)
+        return sigma[0][:, self.layout.slots()], log_weights[0]
 
     def sums(self, theta: Float, states: States) -> NDArray[np.int64]:
         """Fixed-point sums over states, (B, size), in units of 1 / SCALE.
@@ -155,24 +147,29 @@ class GroupStates:
 
     def _parts(self, theta: Float, states: States) -> Iterator[tuple[slice, slice, Part]]:
         """What is known of states given v, by models and chunk of states."""
-        layout, pars, count = self.layout, self.layout.pack(theta), states.shape[1]
-        network = layout.network
+        pars, count = self.layout.pack(theta), states.shape[1]
         together = max(1, self._chunk // max(1, count))
         for first in range(0, count, self._chunk):
             chunk = slice(first, min(first + self._chunk, count))
             for one in range(0, theta.shape[0], together):
                 models = slice(one, min(one + together, theta.shape[0]))
-                own = np.ascontiguousarray(of_models(states, models)[:, chunk])
-                shape = (models.stop - one, own.shape[1])
-                sigma = np.empty((*shape, layout.fields))
-                rho = np.empty((*shape, layout.matrix_numbers))
-                log_weights = np.empty(shape)
-                state_averages(
-                    pars[models], layout.n, layout.n_paulis, layout.fields, self._lanes,
-                    layout.first_matrix, network.groups, network.edge_starts, network.neighbours,
-                    network.edges, own, self.work(), sigma, rho, log_weights,
-                )  # fmt: skip
-                yield models, chunk, Part(spins(own), sigma, rho, log_weights)
+                own = of_models(states, models)[:, chunk]
+                yield models, chunk, Part(spins(own), *self._given(pars[models], own))
+
+    def _given(self, pars: Float, states: States | Float) -> tuple[Float, Float, Float]:
+        """What a :class:`Part` says of states (1 or b, K, n) beside their spins, of models with
+        packed parameters (b, numbers)."""
+        layout, network = self.layout, self.layout.network
+        shape = (pars.shape[0], states.shape[1])
+        sigma = np.empty((*shape, layout.fields))
+        rho = np.empty((*shape, layout.matrix_numbers))
+        log_weights = np.empty(shape)
+        state_averages(
+            pars, layout.n, layout.n_paulis, layout.fields, self._lanes, layout.first_matrix,
+            network.groups, network.edge_starts, network.neighbours, network.edges,
+            np.ascontiguousarray(states), self.work(), sigma, rho, log_weights,
+        )  # fmt: skip
+        return sigma, rho, log_weights
 
     def _summed(self, q: Float, part: Part, unit: float = 1.0) -> Float:
         """Sums (b, size) with weights q (1 or b, K) over states; averages come in this unit."""
@@ -192,15 +189,20 @@ class GroupStates:
             )
 
 
-def of_models(lists: NDArray[Any], models: slice) -> NDArray[Any]:
+def of_models(lists: NDArray[Any], models: slice | NDArray[np.intp]) -> NDArray[Any]:
     """What belongs to these models of lists (1 or B, ...), one list for all if 1."""
     return lists if lists.shape[0] == 1 else lists[models]
 
 
 def all_log_weights(found: GroupStates, vector: Float) -> Float:
     """log p~(v) of all visible states, (2**n,), of one model; ValueError for more than 26 units."""
+    check_enumerable(found.layout.n, dense=True)
+    return listed_log_weights(found, vector)
+
+
+def listed_log_weights(found: GroupStates, vector: Float) -> Float:
+    """:func:`all_log_weights` without a limit, for callers that have one of their own."""
     n = found.layout.n
-    check_enumerable(n, dense=True)
     out = np.empty(1 << n)
     for first in range(0, out.size, CHUNK_STATES):
         states = states_of(np.arange(first, min(first + CHUNK_STATES, out.size)), n)
@@ -225,10 +227,16 @@ def enumerated(found: GroupStates, theta: Float) -> tuple[Float, Float]:
     for b, vector in enumerate(theta):
         log_weights = all_log_weights(found, vector)
         log_z[b] = logsumexp(log_weights)
-        p = np.exp(log_weights - log_z[b])
-        likely = np.flatnonzero(p > NEGLIGIBLE / p.size)
-        for first in range(0, likely.size, CHUNK_STATES):
-            index = likely[first : first + CHUNK_STATES]
-            states = states_of(index, found.layout.n)
-            total[b] += found.averages(vector[None], states[None], p[index][None])[0]
+        total[b] = listed_averages(found, vector, np.exp(log_weights - log_z[b]))
     return log_z, total
+
+
+def listed_averages(found: GroupStates, vector: Float, p: Float) -> Float:
+    """Averages (size,) of all terms of one model, with visible states drawn by p (2**n,)."""
+    total = np.zeros(found.layout.size)
+    likely = np.flatnonzero(p > NEGLIGIBLE / p.size)
+    for first in range(0, likely.size, CHUNK_STATES):
+        index = likely[first : first + CHUNK_STATES]
+        states = states_of(index, found.layout.n)
+        total += found.averages(vector[None], states[None], p[index][None])[0]
+    return total

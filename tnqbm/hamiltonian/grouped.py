@@ -15,7 +15,7 @@ from tnqbm.base import arguments
 from tnqbm.base.arguments import checked, one_of, plain_array
 from tnqbm.base.limits import MAX_PARAMETER
 from tnqbm.core.model import check_saved
-from tnqbm.core.states import as_states
+from tnqbm.core.states import as_states, weighted_states
 from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.files import gate
@@ -236,17 +236,7 @@ class SqBM:
 
         ``weights`` (K,) are their probabilities; None: equal ones.
         """
-        states = np.atleast_2d(as_states(v, self.n_visible))
-        if states.ndim != 2 or not len(states):
-            raise ValueError(f"v must be states (K, {self.n_visible}), K >= 1, got {states.shape}")
-        q = np.full(len(states), 1.0 / len(states))
-        if weights is not None:
-            q = plain_array(weights, "weights").astype(np.float64)
-            if q.shape != (len(states),) or not np.isfinite(q).all():
-                raise ValueError(
-                    f"weights must be {len(states)} finite numbers, one for each state, got "
-                    f"shape {q.shape}"
-                )
+        states, q = weighted_states(v, weights, self.n_visible)
         return np.asarray(self._states.averages(self.vector[None], states[None], q[None])[0])
 
     def log_partition(self) -> float:

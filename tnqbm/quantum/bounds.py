@@ -11,7 +11,7 @@ from tnqbm import exact
 from tnqbm.core import fields
 from tnqbm.core.model import SqRBM
 from tnqbm.exact import cost
-from tnqbm.hamiltonian.group_contraction import exact_log_partition, forecasts
+from tnqbm.hamiltonian.group_contraction import exact_log_partition, quick
 from tnqbm.hamiltonian.group_matrices import mean_field, visible_couplings
 from tnqbm.hamiltonian.grouped import SqBM
 
@@ -77,8 +77,7 @@ def _of_groups(model: SqBM, z: Float) -> tuple[float, Float]:
 def _exact(model: SqRBM | SqBM) -> float | None:
     """log Z where it takes seconds, or None."""
     if isinstance(model, SqBM):
-        quick = any(each.fits and each.seconds <= ENOUGH for each in forecasts(model))
-        return exact_log_partition(model) if quick else None
+        return exact_log_partition(model) if quick(model, ENOUGH) else None
     methods = [cost.enumeration, cost.quadrature]
     if model.mask is not None:
         methods.append(cost.contraction)

@@ -14,8 +14,7 @@ from tnqbm.archive import Archive, parts_folder
 from tnqbm.archive.minimum_hidden import (
     HiddenRatio,
     MinimumHidden,
-    hidden_ratio_table,
-    minimum_hidden_table,
+    minimum_hidden_tables,
 )
 from tnqbm.archive.rows import Where, in_words, varying
 from tnqbm.archive.summaries import all_rows
@@ -227,8 +226,8 @@ def _minima(
     if most_hidden(known) < 2:
         why = "every model was trained with a single number of hidden units."
         return [], [], [Skipped(what, why)]
-    minima = minimum_hidden_table(opened, threshold=threshold)
+    minima, ratios = minimum_hidden_tables(opened, threshold=threshold)
     if not any(row.reached for row in minima):
         why = f"no series has a mean TVD below {threshold:g} at any number of hidden units tried."
         return [], [], [Skipped(what, why)]
-    return minima, hidden_ratio_table(opened, threshold=threshold), []
+    return minima, ratios, []

@@ -18,7 +18,7 @@ from tnqbm.datasets import Target
 from tnqbm.datasets.targets import TARGET
 from tnqbm.hamiltonian.forecast import group_work
 from tnqbm.hamiltonian.group_contraction import GroupContraction
-from tnqbm.hamiltonian.group_states import GroupStates, enumerated, log_partitions
+from tnqbm.hamiltonian.group_states import GroupStates, enumerated, log_partitions, of_models
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.layout import GroupLayout
 from tnqbm.training.costs import Size
@@ -157,10 +157,10 @@ class GroupAverages:
         self._found, self._states, self._q = found, states, probabilities
 
     def moments(self, theta: Float, rows: Rows) -> Float:
-        return self._found.averages(theta, of_rows(self._states, rows), of_rows(self._q, rows))
+        return self._found.averages(theta, of_models(self._states, rows), of_models(self._q, rows))
 
     def log_weights(self, theta: Float, rows: Rows) -> Float:
-        return self._found.log_weights(theta, of_rows(self._states, rows))
+        return self._found.log_weights(theta, of_models(self._states, rows))
 
     def moments_and_log_weights(self, theta: Float, rows: Rows) -> tuple[Float, Float]:
         return self.moments(theta, rows), self.log_weights(theta, rows)
@@ -185,11 +185,6 @@ class GroupEnumeration(Stateless):
         if self._q is None:
             log_z, model = enumerated(self._found, theta)
             return Averages(model, log_partition=log_z)
-        q = None if data is not None else of_rows(self._q, rows)
+        q = None if data is not None else of_models(self._q, rows)
         log_z, model, of_data = self._found.over_all(theta, q)
         return Averages(model, of_data, log_partition=log_z)
-
-
-def of_rows(lists: NDArray[Any], rows: Rows) -> NDArray[Any]:
-    """What belongs to these runs of lists (1 or B, ...), one list for all if 1."""
-    return lists if lists.shape[0] == 1 else lists[rows]

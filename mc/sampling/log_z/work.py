@@ -22,7 +22,7 @@ from tnqbm.core import streams
 from tnqbm.core.model import SqRBM
 from tnqbm.core.states import as_states
 from tnqbm.datasets import Target
-from tnqbm.hamiltonian.group_contraction import exact_log_partition, forecasts
+from tnqbm.hamiltonian.group_contraction import exact_log_partition, quick
 from tnqbm.hamiltonian.grouped import SqBM
 from tnqbm.hamiltonian.operator import PauliHamiltonian
 
@@ -37,8 +37,9 @@ _NETWORK_RATE = 1e-7
 
 def affordable(model: SqRBM | SqBM) -> bool:
     """Whether exact evaluation of the model takes less than about half a minute."""
-    costs = forecasts(model) if isinstance(model, SqBM) else exact.forecasts(model)
-    return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in costs)
+    if isinstance(model, SqBM):
+        return quick(model, MAX_SECONDS)
+    return any(cost.fits and cost.seconds <= MAX_SECONDS for cost in exact.forecasts(model))
 
 
 def network_affordable(model: SqRBM | SqBM, max_bond: int) -> bool:
