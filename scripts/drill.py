@@ -242,7 +242,7 @@ def main() -> None:
     parser.add_argument("--random", type=int, default=0, help="so many attempts of random kinds")
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     parser.add_argument(
-        "--seconds", type=float, default=60.0, help="in which a disturbed study must have ended"
+        "--seconds", type=float, default=30.0, help="in which a disturbed study must have ended"
     )
     options = parser.parse_args()
     random.seed(options.seed)
